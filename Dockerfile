@@ -1,0 +1,48 @@
+# The service and its models, without torch, pip or a compiler. Built by `make image`, checked by `make image-test`.
+# Any image with Python 3.11 or later (and its venv module) can be the base: --build-arg BASE=...
+ARG BASE=python:3.12-slim-bookworm
+
+FROM ${BASE} AS build
+WORKDIR /app
+RUN python3 -m venv /venv
+ENV PATH=/venv/bin:$PATH
+# Only these two files decide what is installed: a change of code or models leaves this layer in the cache.
+COPY pyproject.toml constraints.txt ./
+COPY deploy/docker/slim.py /tmp/slim.py
+# Behind a proxy or with a package index of your own, give these secrets (see CONTRIBUTING.md); none of it stays in the image.
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/run/secrets/ca.pem \
+    touch README.md \
+    && pip install --no-cache-dir --no-compile --disable-pip-version-check -c constraints.txt . \
+    && python /tmp/slim.py
+COPY service service
+# Byte code is compiled once, here: the service cannot write at run time and starts faster. The import proves
+# that slim.py took nothing away that the service needs.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib service \
+    && ORT_DISABLE_TELEMETRY=1 python -c "import service.app"
+
+FROM ${BASE}
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Attendant" \
+      org.opencontainers.image.description="Translation and classification over HTTP, with continuous batching" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+# onnxruntime reports its use to Microsoft unless told not to.
+ENV ORT_DISABLE_TELEMETRY=1 \
+    PATH=/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    ATTENDANT_HOST=0.0.0.0 \
+    ATTENDANT_PORT=8000 \
+    ATTENDANT_MODELS=/app/models
+WORKDIR /app
+COPY --from=build /venv /venv
+COPY models models
+COPY --from=build /app/service service
+# A number, so that Kubernetes can check runAsNonRoot. All files belong to root: the service only reads.
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["python", "-c", "import http.client as h, os, sys; c = h.HTTPConnection('127.0.0.1', int(os.environ['ATTENDANT_PORT']), timeout=2); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
+CMD ["python", "-m", "service"]

@@ -1,0 +1,114 @@
+# Everything is run from here. `make help` lists the targets; the first use of a target makes the venv it needs.
+#   .venv      the runtime dependencies alone (no torch): what `make serve` uses
+#   .venv-dev  everything: training, export, tests, benchmarks, load tests
+# Each is brought up to date only when pyproject.toml or constraints.txt has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA ?= data
+USERS ?= 32
+DURATION ?= 60s
+URL ?= http://127.0.0.1:8000
+IMAGE ?= attendant
+DEV := .venv-dev/bin/python
+# Outside a git checkout (a source archive) .gitignore is not read, and the venvs would be checked too.
+RUFF_FILES := --extend-exclude '.venv*' .
+RUNTIME_READY := .venv/.ready
+DEV_READY := .venv-dev/.ready
+
+# onnxruntime reports its use to Microsoft unless told not to.
+export ORT_DISABLE_TELEMETRY := 1
+
+##@ Use
+
+.PHONY: serve
+serve: $(RUNTIME_READY)  ## Serve the models in models/ on http://HOST:PORT (127.0.0.1:8000)
+	@echo "Attendant starts on http://$(HOST):$(PORT) (Ctrl-C stops it)"
+	@exec env ATTENDANT_HOST="$(HOST)" ATTENDANT_PORT="$(PORT)" .venv/bin/python -m service
+
+.PHONY: train
+train: need-RECIPE $(DEV_READY)  ## Corpus to run: RECIPE=training/recipes/x.toml [DATA=data] [RUN=runs/x] [RESUME=1]
+	@exec $(DEV) -m training fit "$(RECIPE)" --data "$(DATA)" $(if $(RUN),--run "$(RUN)") $(if $(filter-out 0,$(RESUME)),--resume)
+
+.PHONY: export
+export: need-RUN need-ARTIFACT $(DEV_READY)  ## Run to artifact: RUN=runs/x ARTIFACT=models/x [DATA=data]
+	@exec $(DEV) -m export "$(RUN)" "$(ARTIFACT)" --data "$(DATA)"
+
+##@ Check
+
+.PHONY: test
+test: lint  ## Lint, types and tests: what CI runs
+	OMP_WAIT_POLICY=PASSIVE $(DEV) -m pytest
+
+.PHONY: lint
+lint: $(DEV_READY)  ## Lint, format check and types, without the tests
+	$(DEV) -m ruff check $(RUFF_FILES)
+	$(DEV) -m ruff format --check $(RUFF_FILES)
+	$(DEV) -m mypy
+
+.PHONY: format
+format: $(DEV_READY)  ## Format the code and apply the safe lint fixes
+	$(DEV) -m ruff check --fix-only $(RUFF_FILES)
+	$(DEV) -m ruff format $(RUFF_FILES)
+
+##@ Measure
+
+.PHONY: bench
+bench: $(DEV_READY)  ## Run every script in benchmarks/, one table each
+	@for script in $(filter-out benchmarks/_%,$(sort $(wildcard benchmarks/*.py))); do \
+		echo "== $$script"; module=$${script%.py}; $(DEV) -m "$${module//\//.}"; \
+	done
+
+.PHONY: loadtest
+loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000]
+	@exec $(DEV) -m loadtest --url "$(URL)" --users "$(USERS)" --duration "$(DURATION)"
+
+##@ Package
+
+.PHONY: image
+image:  ## Build the container image IMAGE=attendant (docker, podman or buildah; IMAGE_FLAGS are passed on)
+	@deploy/docker/build_image.sh "$(IMAGE)"
+
+.PHONY: image-test
+image-test:  ## Run the built image and check it from outside
+	@$(PYTHON) deploy/docker/test_image.py "$(IMAGE)"
+
+##@ House
+
+.PHONY: clean
+clean:  ## Delete caches and build leftovers; venvs, runs and models stay
+	rm -rf build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help:  ## Show this list
+	@awk 'BEGIN { FS = ":.*##" } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*##/ { printf "  make %-12s%s\n", $$1, $$2 }' Makefile
+
+# The venvs. A stamp is written last, so an interrupted install is taken up again.
+
+$(RUNTIME_READY): pyproject.toml constraints.txt
+	$(call install,.venv,.)
+
+$(DEV_READY): pyproject.toml constraints.txt
+	$(call install,.venv-dev,-e '.[dev]')
+
+# $(call install,VENV,WHAT)
+define install
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Attendant needs Python 3.11 or later, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
+			"Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Installing into $(1) (once; again only when pyproject.toml or constraints.txt changes)"
+	@$(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python -m pip install --disable-pip-version-check -c constraints.txt $(2)
+	@touch $@
+endef
+
+need-%:
+	@[[ -n "$($*)" ]] || { echo "$* is missing: see 'make help'" >&2; exit 2; }

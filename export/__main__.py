@@ -1,0 +1,47 @@
+"""Command line: `python -m export RUN ARTIFACT`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from export.publish import Options, export
+from export.verify import ParityError
+from service.artifact import ArtifactError
+from training.checkpoint import CheckpointError
+from training.config import RecipeError
+from training.corpus import CorpusError
+from training.run import RunFolder
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m export",
+        description="Checkpoint to artifact. Nothing is published unless the graphs answer as the trained model does.",
+    )
+    top.add_argument("run", type=Path, help="run folder of `python -m training fit`")
+    top.add_argument("artifact", type=Path, help="folder to publish")
+    top.add_argument("--data", type=Path, default=Path("data"), help="folder of the recipe's corpora (default: data)")
+    top.add_argument("--version", default="1", help="version written to the manifest (default: 1)")
+    top.add_argument("--sentences", type=int, default=500, help="real sentences to prove parity on (default: 500)")
+    top.add_argument("--tolerance", type=float, default=1e-4, help="largest difference allowed (default: 1e-4)")
+    return top
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    options = Options(arguments.version, arguments.sentences, arguments.tolerance)
+    try:
+        manifest = export(RunFolder(arguments.run), arguments.artifact, arguments.data, options)
+    except (ArtifactError, CheckpointError, CorpusError, ParityError, RecipeError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    parity = manifest.parity
+    sys.stdout.write(
+        f"{arguments.artifact}: {manifest.name} {manifest.version}; parity on {parity.sentences} sentences: cached "
+        f"{parity.cached:.1e}, ONNX {parity.onnx:.1e} (allowed {parity.tolerance:.0e}), answers identical\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

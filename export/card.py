@@ -1,0 +1,54 @@
+"""The model card that travels with an artifact."""
+
+from service.artifact import Manifest
+
+TEMPLATE = """\
+# {name}
+
+{description}
+
+- Task: {task}. {answers}
+- Version {version}, {precision}, {size:.1f} MB; at most {source} source tokens{target} a segment.
+- Licence of the weights: {licence}.
+
+## Figures
+
+{figures}
+
+The export compared the graphs with the trained model on {sentences} sentences: largest difference {difference:.1e}
+(allowed {tolerance:.0e}); answers identical.
+
+## Intended use and limits
+
+Text of the kind the model was trained on ({data}). Other kinds of text get worse answers, and nothing marks them as
+such. Longer texts than the limit are refused, never cut. The recipe is in manifest.json, so the model can be trained
+again.
+"""
+
+
+def model_card(manifest: Manifest, size: int) -> str:
+    """Markdown for an artifact of `size` bytes."""
+    translate = manifest.task == "translate"
+    rows = [f"| {e.data} | {e.split} | {e.metric} | {e.value:.2f} | {e.signature} |" for e in manifest.evaluation]
+    table = ["| data | part | metric | value | signature |", "|---|---|---|---|---|", *rows]
+    data = manifest.provenance.recipe["data"]
+    assert isinstance(data, dict)
+    return TEMPLATE.format(
+        name=manifest.name,
+        description=manifest.provenance.description,
+        task=manifest.task,
+        answers="Directions: " + ", ".join(f"{d.source} to {d.target}" for d in manifest.directions) + "."
+        if translate
+        else f"{len(manifest.labels)} labels: " + ", ".join(manifest.labels) + ".",
+        version=manifest.version,
+        precision=manifest.precision,
+        size=size / 1e6,
+        source=manifest.limits.source_length,
+        target=f" and {manifest.limits.target_length} target tokens" if translate else "",
+        licence=manifest.provenance.licence,
+        figures="\n".join(table) if rows else "No test set in the recipe.",
+        sentences=manifest.parity.sentences,
+        difference=max(manifest.parity.onnx, manifest.parity.cached),
+        tolerance=manifest.parity.tolerance,
+        data=", ".join(data["train"]),
+    )

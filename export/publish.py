@@ -1,0 +1,156 @@
+"""A run folder becomes an artifact: graphs, proof, manifest, model card, all or nothing."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from export import verify
+from export.card import model_card
+from export.graphs import classifier_graphs, translator_graphs
+from export.onnx import WEIGHTS, write_graphs
+from service.artifact import (
+    FORMAT,
+    GRAPHS,
+    Artifact,
+    Direction,
+    Evaluation,
+    Graph,
+    Limits,
+    Manifest,
+    Marks,
+    Parity,
+    Provenance,
+    State,
+    publish,
+    sha256,
+    write_manifest,
+)
+from training.config import Recipe, recipe_table
+from training.corpus import FilterReport, Row, clean, read_corpus
+from training.models.classifier import Classifier
+from training.models.transformer import Transformer
+from training.run import RunFolder
+from training.tasks import ClassifyTask, Task, TranslateTask
+from training.tokenizer import BOS, EOS, PAD, UNK
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to export."""
+
+    version: str
+    sentences: int  # to prove parity on
+    tolerance: float
+
+
+def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest:
+    """Write the artifact of a run to `path`.
+
+    Raises:
+        ArtifactError, CheckpointError, CorpusError, RecipeError: something given cannot be used.
+        ParityError: the graphs differ from the trained model; nothing is published.
+    """
+    task, model = run.open(torch.device("cpu"))
+    sources = proof_sources(task, data, options.sentences)
+    with publish(path) as folder:
+        is_translator = isinstance(model, Transformer)
+        graphs = translator_graphs(model) if isinstance(model, Transformer) else classifier_graphs(_classifier(model))
+        described = write_graphs(graphs, folder)
+        task.codec.save(folder / "tokenizer.json")
+        kinds = graphs["step"].kinds if is_translator else {}
+        manifest = describe(task, run, folder, described, kinds, options)
+        prove = verify.verify_translator if is_translator else verify.verify_classifier
+        parity = prove(model, Artifact(folder, manifest), sources, options.tolerance)  # type: ignore[arg-type]
+        manifest = manifest.model_copy(update={"parity": parity})
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        (folder / "MODEL_CARD.md").write_text(model_card(manifest, size), "utf-8")
+        files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
+        manifest = manifest.model_copy(update={"files": files})
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def _classifier(model: torch.nn.Module) -> Classifier:
+    assert isinstance(model, Classifier)
+    return model
+
+
+def proof_sources(task: Task, data: Path, count: int) -> list[list[int]]:
+    """Up to `count` sources with marks, of all directions alike, from validation, test or training rows."""
+    files = task.recipe.data.valid or task.recipe.data.test or task.recipe.data.train
+    rows = clean(read_corpus(files, task.recipe.data.columns, data), FilterReport())
+    order = np.random.default_rng(task.recipe.seed).permutation(len(rows))
+    chosen = [rows[i] for i in order]
+    limit = task.recipe.model.max_source_length
+    sources = [ids for ids in _sources(task, chosen, count) if len(ids) <= limit]
+    return sources[:count]
+
+
+def _sources(task: Task, rows: list[Row], count: int) -> list[list[int]]:
+    if isinstance(task, ClassifyTask):
+        return task.source_ids([row[task.recipe.data.columns.index("text")] for row in rows[:count]])
+    share = -(-count // len(task.recipe.pairs))
+    return [
+        ids
+        for source, target in task.recipe.pairs
+        for ids in task.source_ids(task.oriented(rows[:share], source)[0], target)
+    ]
+
+
+def describe(
+    task: Task, run: RunFolder, folder: Path, graphs: dict[str, Graph], kinds: dict[str, str], options: Options
+) -> Manifest:
+    """The manifest, with a parity that remains to be proven."""
+    recipe = task.recipe
+    assert set(graphs) == set(GRAPHS[recipe.task])
+    names = ["tokenizer.json", WEIGHTS, *(graph.file for graph in graphs.values())]
+    step = {tensor.name: tensor for tensor in graphs["step"].inputs} if kinds else {}
+    return Manifest(
+        format=FORMAT,
+        name=recipe.name,
+        version=options.version,
+        task=recipe.task,  # type: ignore[arg-type]
+        directions=_directions(task) if isinstance(task, TranslateTask) else [],
+        labels=task.labels if isinstance(task, ClassifyTask) else [],
+        files={name: sha256(folder / name) for name in names},
+        marks=Marks(pad=PAD, unk=UNK, bos=BOS, eos=EOS),
+        limits=Limits(source_length=recipe.model.max_source_length, target_length=recipe.model.max_target_length),
+        graphs=graphs,
+        state=[
+            State(input=name, output=f"{name}_out", dtype="float32", shape=step[name].shape, kind=kind)  # type: ignore[arg-type]
+            for name, kind in kinds.items()
+        ],
+        precision="fp32",
+        evaluation=evaluations(recipe, run),
+        parity=Parity(sentences=0, cached=0.0, onnx=0.0, tolerance=options.tolerance),
+        provenance=Provenance(description=recipe.description, recipe=recipe_table(recipe), licence=recipe.licence),
+    )
+
+
+def _directions(task: TranslateTask) -> list[Direction]:
+    return [
+        Direction(source=source, target=target, prefix=task.source_ids([""], target)[0][: int(task.recipe.tagged)])
+        for source, target in task.recipe.pairs
+    ]
+
+
+def evaluations(recipe: Recipe, run: RunFolder) -> list[Evaluation]:
+    """The figures of the run's report. Greedy answers being identical, they are the artifact's too."""
+    report = json.loads(run.report.read_text("utf-8"))
+    found = []
+    for split in ("valid", "test"):
+        files = getattr(recipe.data, split) or [f"{recipe.data.hold_out} rows held out of training"]
+        for part, figures in report.get(split, {}).items():
+            signature = str(figures.get("signature", ""))
+            found += [
+                Evaluation(
+                    data=" ".join(files), split=f"{split} {part}", metric=metric, value=value,
+                    signature=signature if metric == "bleu" else "",
+                )
+                for metric, value in figures.items()
+                if metric != "signature"
+            ]  # fmt: skip
+    return found

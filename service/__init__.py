@@ -1,0 +1,1 @@
+"""Artifact to answers: the HTTP service. Nothing here imports torch."""

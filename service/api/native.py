@@ -1,0 +1,164 @@
+"""The native dialect: /v1/translate, /v1/classify, /v1/models."""
+
+import re
+import time
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Body, Request
+
+from service.api.problems import responses
+from service.api.schemas import (
+    ClassifyBody,
+    ClassifyReply,
+    DirectionInfo,
+    Label,
+    Labels,
+    ModelInfo,
+    ModelsReply,
+    Timings,
+    TranslateBody,
+    TranslateReply,
+    Translation,
+    Usage,
+    bounded,
+)
+from service.errors import (
+    DeadlineExceeded,
+    EmptyText,
+    InternalError,
+    InvalidRequest,
+    ModelRequired,
+    NotReady,
+    Overloaded,
+    TooLarge,
+    UnknownModel,
+)
+from service.models import Answered, Departure, Registry, ServedModel
+from service.settings import Settings
+
+FAULTS = (
+    ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady, DeadlineExceeded,
+)  # fmt: skip
+SURROGATE = re.compile("[\ud800-\udfff]")
+TRANSLATE_EXAMPLES = [
+    {"text": "Guten Morgen.", "source": "de", "target": "en"},
+    {"text": ["I am hungry.", "Where is the station?"], "source": "en", "target": "de"},
+]
+CLASSIFY_EXAMPLES = [{"text": "Bonjour le monde"}, {"text": ["Hello there", "Hallo Welt"], "top_k": 3}]
+
+
+def native_router(registry: Registry, settings: Settings) -> APIRouter:
+    """The routes, with the settings' limits in their schemas."""
+    router = APIRouter(prefix="/v1", tags=["native"])
+    translate_body, classify_body = bounded(TranslateBody, settings), bounded(ClassifyBody, settings)
+
+    @router.post("/translate", responses=responses(*FAULTS))
+    async def translate(
+        request: Request,
+        body: Annotated[translate_body, Body(examples=TRANSLATE_EXAMPLES)],  # type: ignore[valid-type]
+    ) -> TranslateReply:
+        """Translate one text or a list of texts."""
+        started = time.monotonic()
+        texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
+        options: TranslateBody = body
+        model, direction = registry.translator(options.model, options.source, options.target)
+        timeout = settings.request_timeout_seconds
+        answered = await model.translate(texts, direction, options.max_length, timeout, departure(request))
+        found = model.codec.decode([answer.ids for answer in answered.answers])
+        translations = [
+            Translation(text=text, source=direction.source, target=direction.target, finish_reason=answer.finish_reason)
+            for text, answer in zip(found, answered.answers, strict=True)
+        ]
+        return TranslateReply(model=model.name, translations=translations, **_account(answered, started))
+
+    @router.post("/classify", responses=responses(*FAULTS))
+    async def classify(
+        request: Request,
+        body: Annotated[classify_body, Body(examples=CLASSIFY_EXAMPLES)],  # type: ignore[valid-type]
+    ) -> ClassifyReply:
+        """Classify one text or a list of texts."""
+        started = time.monotonic()
+        texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
+        options: ClassifyBody = body
+        model = registry.classifier(options.model)
+        answered = await model.classify(texts, settings.request_timeout_seconds, departure(request))
+        results = [best_labels(model, answer.probabilities, options.top_k) for answer in answered.answers]
+        return ClassifyReply(model=model.name, results=results, **_account(answered, started))
+
+    @router.get("/models")
+    async def models() -> ModelsReply:
+        """What is being served."""
+        return ModelsReply(models=[_describe(model) for model in registry])
+
+    return router
+
+
+def checked_texts(text: str | list[str], settings: Settings) -> list[str]:
+    """The texts of a request as a list.
+
+    Raises:
+        InvalidRequest: the list is empty, or a text is not Unicode.
+        EmptyText: a text has nothing but white space.
+        TooLarge: too many texts, or one of them too long.
+    """
+    texts = [text] if isinstance(text, str) else text
+    if not texts:
+        raise InvalidRequest("text is an empty list; give at least one text")
+    if len(texts) > settings.max_texts:
+        raise TooLarge(
+            f"{len(texts)} texts in one request; at most {settings.max_texts} are taken: send several requests"
+        )
+    for i, one in enumerate(texts):
+        if SURROGATE.search(one):
+            raise InvalidRequest(
+                f"text {i} has half of a surrogate pair in it, which is no character; send valid Unicode"
+            )
+        if not one.strip():
+            raise EmptyText(f"text {i} is empty; leave it out")
+        if len(one) > settings.max_text_characters:
+            raise TooLarge(
+                f"text {i} has {len(one)} characters; at most {settings.max_text_characters} are taken: split it"
+            )
+    return texts
+
+
+def departure(request: Request) -> Departure:
+    """Resolves when the caller closes the connection."""
+
+    async def left() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return left
+
+
+def best_labels(model: ServedModel, probabilities: list[float], count: int) -> Labels:
+    """The most probable labels, first the best; equal ones in the model's order."""
+    order = np.argsort(-np.asarray(probabilities), kind="stable")[:count]
+    return Labels(labels=[Label(label=model.manifest.labels[i], score=probabilities[i]) for i in order])
+
+
+def _account(answered: Answered, started: float) -> dict[str, Any]:
+    total = 1000 * (time.monotonic() - started)
+    return {
+        "usage": Usage(source_tokens=answered.source_tokens, target_tokens=answered.target_tokens),
+        "timings_ms": Timings(
+            queue=round(answered.queue_ms, 3), compute=round(answered.compute_ms, 3), total=round(total, 3)
+        ),
+    }
+
+
+def _describe(model: ServedModel) -> ModelInfo:
+    manifest = model.manifest
+    return ModelInfo(
+        name=manifest.name,
+        version=manifest.version,
+        task=manifest.task,
+        directions=[DirectionInfo(source=d.source, target=d.target) for d in manifest.directions],
+        labels=manifest.labels,
+        limits=manifest.limits.model_dump(),
+        precision=manifest.precision,
+        licence=manifest.provenance.licence,
+        evaluation=[evaluation.model_dump() for evaluation in manifest.evaluation],
+    )

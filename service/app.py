@@ -1,0 +1,44 @@
+"""The only composer: settings and models become an application."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+
+from service.api import problems
+from service.api.edge import Edge
+from service.api.health import health_router
+from service.api.native import native_router
+from service.metrics import Metrics
+from service.models import Registry
+from service.settings import Settings
+
+VERSION = "0.1.0"
+DESCRIPTION = (
+    "Translation and classification by continuous batching. An answer never depends on who else was in the batch."
+)
+
+
+def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> FastAPI:
+    """The application over models that are loaded; it warms them up before it answers, and drains them at the end."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        for model in registry:
+            await model.warm_up()
+        yield
+        await asyncio.to_thread(registry.drain, settings.drain_timeout_seconds)
+
+    app = FastAPI(title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    problems.install(app)
+    app.include_router(native_router(registry, settings))
+    app.include_router(health_router(registry, metrics))
+
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, metrics=metrics)
+    return app

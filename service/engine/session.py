@@ -1,0 +1,74 @@
+"""onnxruntime, and nothing else in the project imports it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+Arrays = dict[str, np.ndarray]
+
+
+def available_cores() -> int:
+    """Cores this process may use: its affinity, or the cgroup's CPU quota where that is less."""
+    cores = len(os.sched_getaffinity(0))
+    quota = _cgroup_quota(Path("/sys/fs/cgroup"))
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def _cgroup_quota(root: Path) -> float | None:
+    """CPUs granted by cgroup v2 or v1, None where unlimited or unknown."""
+    if (limits := root / "cpu.max").is_file():
+        quota, period = limits.read_text().split()
+        return None if quota == "max" else int(quota) / int(period)
+    if (limits := root / "cpu" / "cpu.cfs_quota_us").is_file():
+        quota_us, period_us = int(limits.read_text()), int((root / "cpu" / "cpu.cfs_period_us").read_text())
+        return None if quota_us < 0 else quota_us / period_us
+    return None
+
+
+class Session:
+    """One ONNX graph, ready to run."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3
+        # Idle workers sleep: models share the cores with each other and with the HTTP thread.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.outputs = [output.name for output in self._session.get_outputs()]
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Inputs by name to outputs by name."""
+        return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))
+
+    def bind(self, inputs: Arrays, outputs: Arrays) -> "Bound":
+        """Bind arrays once for many runs: inputs are read and outputs written where they lie.
+
+        An array that is both an input and an output is updated in place by operators that support it.
+        """
+        return Bound(self._session, inputs, outputs)
+
+
+class Bound:
+    """A session with its arrays bound; contiguous arrays only, they are shared and never copied."""
+
+    def __init__(self, session: ort.InferenceSession, inputs: Arrays, outputs: Arrays) -> None:
+        self._session, self._binding = session, session.io_binding()
+        values: dict[int, ort.OrtValue] = {}
+        for bind, arrays in (
+            (self._binding.bind_ortvalue_input, inputs),
+            (self._binding.bind_ortvalue_output, outputs),
+        ):
+            for name, array in arrays.items():
+                # The same array twice becomes the same value twice: that is what makes the update in place.
+                value = values.setdefault(id(array), ort.OrtValue.ortvalue_from_numpy(array))
+                bind(name, value)
+        self._alive = values, inputs, outputs
+
+    def run(self) -> None:
+        """Run on what the arrays hold now."""
+        self._session.run_with_iobinding(self._binding)

@@ -1,0 +1,263 @@
+"""Served models: text in, answers out, each through its own worker; and the choice among them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from service.artifact import Artifact, ArtifactError, Direction, Manifest, read_artifact
+from service.engine.classify import ClassifyEngine
+from service.engine.scheduler import Answer, Bounds, Closed, QueueFull, Scheduler, Ticket
+from service.engine.session import available_cores
+from service.engine.translate import TranslateEngine
+from service.engine.worker import Engine, EngineFailure, Worker
+from service.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    InternalError,
+    ModelRequired,
+    NotReady,
+    Overloaded,
+    ServiceError,
+    TooLarge,
+    UnknownModel,
+)
+from service.metrics import Metrics, ModelMetrics
+from service.settings import Settings
+from service.text.tokenizer import TextCodec
+
+# Resolves when the caller has left; asked while an answer is being computed.
+Departure = Callable[[], Awaitable[None]]
+
+
+def default_target_length(source_tokens: int, limit: int) -> int:
+    """How many target tokens an answer may take when nobody says otherwise."""
+    return min(limit, 2 * source_tokens + 16)
+
+
+@dataclass
+class Answered:
+    """The answers to a request's texts, in order, with what they took."""
+
+    answers: list[Answer]
+    source_tokens: int
+
+    @property
+    def target_tokens(self) -> int:
+        return sum(len(answer.ids) for answer in self.answers)
+
+    @property
+    def queue_ms(self) -> float:
+        """The longest wait of any text."""
+        return max(answer.queue_ms for answer in self.answers)
+
+    @property
+    def compute_ms(self) -> float:
+        """The longest computation of any text."""
+        return max(answer.compute_ms for answer in self.answers)
+
+
+class ServedModel:
+    """An artifact with its tokeniser and its worker."""
+
+    def __init__(self, artifact: Artifact, codec: TextCodec, worker: Worker, observer: ModelMetrics) -> None:
+        self.manifest: Manifest = artifact.manifest
+        self.codec, self.worker, self._observer = codec, worker, observer
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    async def warm_up(self) -> None:
+        """Answer one made-up ticket, so that the first caller finds everything allocated."""
+        ticket = Ticket([self.manifest.marks.eos])
+        self.worker.scheduler.submit([ticket])
+        await asyncio.wrap_future(ticket.future)
+
+    def direction(self, source: str | None, target: str) -> Direction:
+        """The direction to `target`, from `source` or from the only language that there is.
+
+        Raises:
+            UnknownModel: this model has no such direction.
+            ModelRequired: `source` is needed to choose.
+        """
+        found = [d for d in self.manifest.directions if d.target == target and source in (None, d.source)]
+        if not found:
+            offered = ", ".join(f"{d.source}-{d.target}" for d in self.manifest.directions) or "no translation"
+            raise UnknownModel(
+                f"model {self.name!r} does not translate {source or 'anything'} to {target}; it offers {offered}"
+            )
+        if len(found) > 1:
+            raise ModelRequired(
+                f"several languages translate to {target}: give source as one of " + _names(d.source for d in found)
+            )
+        return found[0]
+
+    async def translate(
+        self, texts: list[str], direction: Direction, max_length: int | None, timeout: float, departure: Departure
+    ) -> Answered:
+        """Translate texts, all together; see `_answer` for the errors."""
+        sources = await self._encode(texts, direction.prefix, closed=True)
+        limit = self.manifest.limits.target_length
+        if max_length is not None and max_length > limit:
+            raise TooLarge(f"max_length is {max_length}; model {self.name!r} writes at most {limit} tokens")
+        lengths = [max_length or default_target_length(len(ids), limit) for ids in sources]
+        return await self._answer(sources, lengths, timeout, departure)
+
+    async def classify(self, texts: list[str], timeout: float, departure: Departure) -> Answered:
+        """Classify texts, all together; see `_answer` for the errors."""
+        sources = await self._encode(texts, [self.manifest.marks.bos], closed=False)
+        return await self._answer(sources, [1] * len(sources), timeout, departure)
+
+    async def _encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
+        sources = await asyncio.to_thread(self.codec.encode, texts, prefix, closed)
+        limit = self.manifest.limits.source_length
+        for i, ids in enumerate(sources):
+            if len(ids) > limit:
+                raise TooLarge(
+                    f"text {i} has {len(ids)} tokens; model {self.name!r} reads at most {limit}: send it in sentences"
+                )
+        return sources
+
+    async def _answer(
+        self, sources: list[list[int]], lengths: list[int], timeout: float, departure: Departure
+    ) -> Answered:
+        """Submit tickets and wait for all of them; whatever ends the wait early withdraws the rest.
+
+        Raises:
+            Overloaded, NotReady: not admitted.
+            DeadlineExceeded, ClientGone: given up.
+            InternalError: the engine failed on them.
+        """
+        tickets = [Ticket(ids, length) for ids, length in zip(sources, lengths, strict=True)]
+        try:
+            self.worker.scheduler.submit(tickets)
+        except QueueFull as full:
+            raise Overloaded(f"model {self.name!r} has {full.waiting} texts waiting; try again later") from None
+        except Closed:
+            raise NotReady(f"model {self.name!r} takes no more requests") from None
+        answers = await self._wait(tickets, timeout, departure)
+        for answer in answers:
+            self._observer.queue_seconds.observe(answer.queue_ms / 1000)
+        answered = Answered(answers, sum(map(len, sources)))
+        self._observer.target_tokens.inc(answered.target_tokens)
+        return answered
+
+    async def _wait(self, tickets: list[Ticket], timeout: float, departure: Departure) -> list[Answer]:
+        gathered = asyncio.gather(*(asyncio.wrap_future(ticket.future) for ticket in tickets))
+        leaving = asyncio.ensure_future(departure())
+        try:
+            either: set[asyncio.Future[Any]] = {gathered, leaving}
+            await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if gathered.done():
+                return gathered.result()
+            if leaving.done():
+                raise ClientGone("the client closed the connection")
+            raise DeadlineExceeded(f"no answer within {timeout:g} s")
+        except EngineFailure as failure:
+            raise InternalError(str(failure)) from failure
+        finally:
+            leaving.cancel()
+            gathered.cancel()
+            for ticket in tickets:
+                ticket.future.cancel()
+
+
+class Registry:
+    """The models by name, and the choice among them."""
+
+    def __init__(self, models: list[ServedModel]) -> None:
+        self._models = {model.name: model for model in models}
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(self._models.values())
+
+    def named(self, name: str, task: str) -> ServedModel:
+        """The model of that name, if it does the task."""
+        model = self._models.get(name)
+        if model is None or model.manifest.task != task:
+            raise UnknownModel(f"no model {name[:80]!r} to {task}; there is {_names(self._of(task)) or 'none'}")
+        return model
+
+    def translator(self, name: str | None, source: str | None, target: str) -> tuple[ServedModel, Direction]:
+        """The model asked for, or the first by name that has the direction."""
+        if name is not None:
+            model = self.named(name, "translate")
+            return model, model.direction(source, target)
+        faults: list[ServiceError] = []
+        for candidate in self._of("translate"):
+            try:
+                return self._models[candidate], self._models[candidate].direction(source, target)
+            except (UnknownModel, ModelRequired) as fault:
+                faults.append(fault)
+        raise faults[0] if len(faults) == 1 else UnknownModel(f"no model translates {source or 'anything'} to {target}")
+
+    def classifier(self, name: str | None) -> ServedModel:
+        """The model asked for, or the only one."""
+        if name is not None:
+            return self.named(name, "classify")
+        names = self._of("classify")
+        if not names:
+            raise UnknownModel("there is no model to classify with")
+        if len(names) > 1:
+            raise ModelRequired(f"give model as one of {_names(names)}")
+        return self._models[names[0]]
+
+    def _of(self, task: str) -> list[str]:
+        return sorted(name for name, model in self._models.items() if model.manifest.task == task)
+
+    def drain(self, timeout: float) -> None:
+        """Stop taking requests and answer those admitted."""
+        for model in self:
+            model.worker.scheduler.close()
+        for model in self:
+            model.worker.drain(timeout)
+
+
+def _names(names) -> str:  # type: ignore[no-untyped-def]
+    return ", ".join(sorted(names))
+
+
+def load_models(settings: Settings, metrics: Metrics) -> Registry:
+    """Load every artifact in the models folder and start its worker.
+
+    Raises:
+        ArtifactError: with the faults of every artifact, so that one start shows all of them.
+    """
+    folders = sorted(p for p in settings.models.glob("*") if p.is_dir() and not p.name.startswith("."))
+    if not folders:
+        raise ArtifactError(
+            f"{settings.models}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts"
+        )
+    artifacts, faults = [], []
+    for folder in folders:
+        try:
+            artifacts.append(_open(folder))
+        except ArtifactError as error:
+            faults.append(str(error))
+    names = [artifact.manifest.name for artifact, _ in artifacts]
+    faults += [f"{settings.models}: two artifacts are named {name!r}" for name in set(names) if names.count(name) > 1]
+    if faults:
+        raise ArtifactError("\n".join(faults))
+    return Registry([_serve(artifact, codec, settings, metrics) for artifact, codec in artifacts])
+
+
+def _open(folder: Path) -> tuple[Artifact, TextCodec]:
+    artifact = read_artifact(folder)
+    return artifact, TextCodec(artifact.tokenizer, artifact.manifest)
+
+
+def _serve(artifact: Artifact, codec: TextCodec, settings: Settings, metrics: Metrics) -> ServedModel:
+    name, threads = artifact.manifest.name, settings.threads or available_cores()
+    engine: Engine
+    if artifact.manifest.task == "translate":
+        translate = TranslateEngine(artifact, settings.rows, threads)
+        engine, pool_bytes = translate, translate.pool.bytes
+    else:
+        engine, pool_bytes = ClassifyEngine(artifact, threads), 0
+    scheduler = Scheduler(Bounds(settings.rows, settings.encode_tokens, settings.queue_segments, settings.queue_tokens))
+    observer = metrics.of_model(name, lambda: float(scheduler.waiting), pool_bytes)
+    worker = Worker(name, engine, scheduler, observer)
+    worker.start()
+    return ServedModel(artifact, codec, worker, observer)

@@ -1,0 +1,1 @@
+"""Text to segments and ids, and back."""

@@ -1,0 +1,39 @@
+"""Text to the ids that an artifact's graphs read, and target ids back to text.
+
+`tokenizer.json` is the `tokenizers` library's own file, or an object {"source": ..., "target": ...} of two of them.
+"""
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from service.artifact import ArtifactError, Manifest
+
+
+class TextCodec:
+    """Both tokenisers of an artifact, and the marks around a sequence."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        try:
+            text = path.read_text("utf-8")
+            sides = json.loads(text)
+            if "source" in sides:
+                self._source, self._target = (Tokenizer.from_str(json.dumps(sides[s])) for s in ("source", "target"))
+            else:
+                self._source = self._target = Tokenizer.from_str(text)
+        except Exception as error:  # the library raises plain Exception for every kind of damage
+            raise ArtifactError(f"{path}: not a tokenizer file: {error}") from None
+        # A text that spells "<eos>" means those five characters, not the mark.
+        self._source.encode_special_tokens = True
+        self._marks = manifest.marks
+
+    def encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
+        """Texts as sources: prefix + ids, and the end mark if `closed`."""
+        suffix = [self._marks.eos] if closed else []
+        encoded = self._source.encode_batch_fast(texts, add_special_tokens=False)
+        return [prefix + encoding.ids + suffix for encoding in encoded]
+
+    def decode(self, ids: list[list[int]]) -> list[str]:
+        """Target ids as text, marks left out."""
+        return self._target.decode_batch(ids, skip_special_tokens=True)

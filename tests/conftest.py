@@ -1,0 +1,97 @@
+"""Two tiny trained runs that the tests of every room may share."""
+
+import os
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test goes to the network
+
+# The service's tests collect this file too, so torch is imported only when a run is asked for.
+if TYPE_CHECKING:
+    from training.run import RunFolder
+
+LEXICON = {
+    "one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf",
+    "red": "rot", "green": "grün", "house": "Haus", "dog": "Hund", "bird": "Vogel",
+}  # fmt: skip
+COLOURS = {"warm": ["red", "orange", "yellow"], "cold": ["blue", "cyan", "violet"], "none": ["black", "grey"]}
+
+
+def write_rows(path: Path, rows: list[tuple[str, str]]) -> None:
+    path.write_text("".join(f"{one}\t{other}\n" for one, other in rows), "utf-8")
+
+
+@pytest.fixture(scope="session")
+def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+    """A Transformer that translates word by word between the languages a and b, in both directions."""
+    import torch
+
+    from training.config import parse_recipe
+    from training.loop import fit
+    from training.run import RunFolder
+
+    torch.set_num_threads(1)  # so small a model is slower on more
+    folder = tmp_path_factory.mktemp("toy-translation")
+    generator = random.Random(1)
+    sentences = [generator.choices(list(LEXICON), k=generator.randint(1, 4)) for _ in range(700)]
+    rows = [(" ".join(words), " ".join(LEXICON[word] for word in words)) for words in sentences]
+    write_rows(folder / "train.tsv", rows[:660])
+    write_rows(folder / "valid.tsv", rows[660:])
+    recipe = parse_recipe(
+        {
+            "task": "translate",
+            "description": "a toy: ten words between two languages",
+            "data": {
+                "train": ["train.tsv"], "valid": ["valid.tsv"], "columns": ["a", "b"], "directions": ["a-b", "b-a"],
+                "max_length": 32,
+            },
+            "tokenizer": {"kind": "bpe", "vocabulary": 320},
+            "model": {
+                "width": 32, "heads": 4, "kv_heads": 2, "feed_forward": 64, "encoder_layers": 1, "decoder_layers": 2,
+                "dropout": 0.0, "max_source_length": 48, "max_target_length": 40,
+            },
+            "training": {
+                "epochs": 16, "batch_tokens": 512, "learning_rate": 0.01, "warmup": 20, "validate_every": 8,
+                "keep_last": 1,
+            },
+        },
+        "toy-translation.toml",
+    )  # fmt: skip
+    fit(recipe, folder, RunFolder(folder / "run"), resume=False)
+    return RunFolder(folder / "run")
+
+
+@pytest.fixture(scope="session")
+def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+    """A classifier of short texts into the labels warm, cold and none."""
+    import torch
+
+    from training.config import parse_recipe
+    from training.loop import fit
+    from training.run import RunFolder
+
+    torch.set_num_threads(1)  # so small a model is slower on more
+    folder = tmp_path_factory.mktemp("toy-classification")
+    generator = random.Random(1)
+    labels = generator.choices(list(COLOURS), k=260)
+    rows = [(label, " ".join(generator.choices(COLOURS[label], k=generator.randint(1, 8)))) for label in labels]
+    write_rows(folder / "train.tsv", rows)
+    recipe = parse_recipe(
+        {
+            "task": "classify",
+            "description": "a toy: the temperature of colours",
+            "data": {"train": ["train.tsv"], "hold_out": 60, "columns": ["label", "text"], "max_length": 32},
+            "tokenizer": {"kind": "bpe", "vocabulary": 300, "lowercase": True},
+            "model": {
+                "width": 16, "heads": 2, "kv_heads": 1, "feed_forward": 32, "encoder_layers": 2, "dropout": 0.0,
+                "max_source_length": 48,
+            },
+            "training": {"epochs": 4, "batch_tokens": 512, "learning_rate": 0.01, "warmup": 5, "keep_last": 1},
+        },
+        "toy-classification.toml",
+    )  # fmt: skip
+    fit(recipe, folder, RunFolder(folder / "run"), resume=False)
+    return RunFolder(folder / "run")

@@ -1,0 +1,25 @@
+"""Corpora and runs that several tests of this room share; none of them writes into a shared one."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.training.toys import reverse, write_reverse
+from training.loop import fit
+from training.run import RunFolder
+
+
+@pytest.fixture(scope="session")
+def reverse_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the corpus of the toy recipe."""
+    folder = tmp_path_factory.mktemp("reverse")
+    write_reverse(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reverse_run(reverse_data: Path) -> RunFolder:
+    """The toy recipe trained without interruption."""
+    run = RunFolder(reverse_data / "run")
+    fit(reverse(), reverse_data, run, resume=False)
+    return run

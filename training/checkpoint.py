@@ -1,0 +1,89 @@
+"""Checkpoints as safetensors: weights, optimiser moments and progress. Nothing is ever unpickled."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or of another model."""
+
+
+def save_weights(model: nn.Module, path: Path, extra: dict[str, Tensor] | None = None, **progress: object) -> None:
+    """Write the model's parameters, shared ones once, and `extra` tensors; `progress` goes to the header as JSON.
+
+    The file appears whole or not at all.
+    """
+    tensors = {f"model.{name}": p.detach().cpu().contiguous() for name, p in model.named_parameters()}
+    tensors |= {name: tensor.detach().cpu().contiguous() for name, tensor in (extra or {}).items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
+    os.replace(partial, path)
+
+
+def load_weights(model: nn.Module, path: Path) -> dict[str, object]:
+    """Fill the model from a checkpoint and return its progress.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or its tensors are not this model's.
+    """
+    tensors, progress = read(path)
+    saved = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    own = dict(model.named_parameters())
+    if saved.keys() != own.keys() or any(saved[name].shape != own[name].shape for name in own):
+        wrong = sorted(saved.keys() ^ own.keys()) or [n for n in own if saved[n].shape != own[n].shape]
+        raise CheckpointError(f"{path}: not a checkpoint of this model; differing: {', '.join(wrong[:5])}")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(saved[name])
+    return progress
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """All tensors of a checkpoint, and its progress."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("progress", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint") from None
+    except Exception as error:  # safetensors raises its own class for every kind of damage
+        raise CheckpointError(f"{path}: damaged: {error}") from None
+
+
+def average(model: nn.Module, paths: list[Path]) -> None:
+    """Set the model's parameters to the mean over checkpoints (Vaswani et al. 2017, section 6.1)."""
+    sums: dict[str, Tensor] = {}
+    for path in paths:
+        load_weights(model, path)
+        for name, parameter in model.named_parameters():
+            sums[name] = sums.get(name, 0) + parameter.detach().double()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(sums[name] / len(paths))
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's moments under the names of the parameters they belong to."""
+    return {
+        f"optimizer.{key}.{name}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> None:
+    """Restore what `optimizer_tensors` gave."""
+    tensors, _ = read(path)
+    own = dict(model.named_parameters())
+    for full, value in tensors.items():
+        if full.startswith("optimizer."):
+            _, key, name = full.split(".", 2)
+            # the step counter stays on the CPU unless the optimiser is fused on a device; `step` is cast by torch
+            optimizer.state[own[name]][key] = value.to(own[name].device)

@@ -1,0 +1,252 @@
+"""Recipes: a TOML file becomes frozen dataclasses, checked before any compute is spent.
+
+Nothing heavy is imported here, so a recipe can be read and refused in milliseconds.
+"""
+
+import dataclasses
+import math
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message lists every fault found."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where the corpus is; paths are relative to the data folder given on the command line."""
+
+    train: list[str]  # files, see training/corpus.py for the forms
+    columns: list[str]  # the languages of a parallel corpus, or "label" and "text", in the files' order
+    valid: list[str] = field(default_factory=list)
+    hold_out: int = 0  # without valid files: this many rows, drawn by the seed, leave the training set to validate
+    test: list[str] = field(default_factory=list)
+    directions: list[str] = field(default_factory=list)  # for example ["de-en"]; several train one tagged model
+    max_length: int = 128  # tokens of either side; longer pairs are left out of training
+    max_ratio: float = 9.0  # the longer side may have this many times the tokens of the shorter, plus 10
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """How text becomes ids."""
+
+    kind: str = "bpe"  # word | bpe | unigram
+    vocabulary: int = 8000
+    joint: bool = True  # one vocabulary for both sides
+    lowercase: bool = False
+    min_frequency: int = 2
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a Transformer."""
+
+    width: int = 256
+    heads: int = 4
+    kv_heads: int = 4
+    feed_forward: int = 1024
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    dropout: float = 0.1
+    norm: str = "pre"  # pre | post
+    activation: str = "relu"  # relu | gelu
+    positions: str = "sinusoidal"  # sinusoidal | learned
+    tied_embeddings: bool = True
+    pooling: str = "mean"  # mean | first; classifiers only
+    max_source_length: int = 256  # tokens, language tag and end mark included
+    max_target_length: int = 256
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The optimisation."""
+
+    epochs: int = 20
+    batch_tokens: int = 4096  # padded tokens of the longer side in one micro-batch
+    accumulate: int = 1  # micro-batches an update
+    learning_rate: float = 0.001  # the peak
+    schedule: str = "cosine"  # cosine | inverse_sqrt
+    warmup: int = 1000  # updates
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.1
+    clip_norm: float = 1.0
+    validate_every: int = 1  # epochs
+    patience: int = 0  # validations without a better figure before stopping; 0 never stops early
+    keep_last: int = 5  # checkpoints kept, one an epoch, and averaged at the end
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run, besides the machine."""
+
+    name: str
+    task: str  # translate | classify
+    data: DataConfig
+    tokenizer: TokenizerConfig
+    model: ModelConfig
+    training: TrainingConfig
+    seed: int = 1
+    licence: str = "not stated"  # of the weights, as the data allows
+    description: str = ""
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """The translation directions as (source, target)."""
+        one, other = self.data.columns
+        return [(one, other) if d == f"{one}-{other}" else (other, one) for d in self.data.directions]
+
+    @property
+    def tagged(self) -> bool:
+        """Whether sources carry a target-language tag."""
+        return len(self.data.directions) > 1
+
+
+CHOICES = {
+    "task": ("translate", "classify"),
+    "tokenizer.kind": ("word", "bpe", "unigram"),
+    "model.norm": ("pre", "post"),
+    "model.activation": ("relu", "gelu"),
+    "model.positions": ("sinusoidal", "learned"),
+    "model.pooling": ("mean", "first"),
+    "training.schedule": ("cosine", "inverse_sqrt"),
+}
+LEAST = {
+    "data.hold_out": 0, "data.max_length": 1, "data.max_ratio": 1, "tokenizer.vocabulary": 1,
+    "tokenizer.min_frequency": 0, "model.width": 1, "model.heads": 1, "model.kv_heads": 1, "model.feed_forward": 1,
+    "model.encoder_layers": 1, "model.decoder_layers": 1, "model.max_source_length": 1, "model.max_target_length": 1,
+    "training.epochs": 1, "training.batch_tokens": 1, "training.accumulate": 1, "training.warmup": 1,
+    "training.weight_decay": 0, "training.validate_every": 1, "training.patience": 0, "training.keep_last": 1,
+}  # fmt: skip
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe.
+
+    Raises:
+        RecipeError: the file is missing, is not TOML, has an unknown or missing key, or a value that cannot work.
+    """
+    try:
+        return parse_recipe(tomllib.loads(path.read_text("utf-8")), str(path))
+    except FileNotFoundError:
+        raise RecipeError(f"{path}: no such recipe") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not a TOML file: {error}") from None
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def parse_recipe(table: dict[str, object], where: str) -> Recipe:
+    """Check a parsed recipe; see `load_recipe`."""
+    faults: list[str] = []
+    recipe = _build(Recipe, {"name": Path(where).stem, **table}, "", faults)
+    if not faults:
+        faults += _impossible(recipe)
+    if faults:
+        raise RecipeError(f"{where}: " + "; ".join(faults))
+    return recipe
+
+
+def recipe_table(recipe: Recipe) -> dict[str, object]:
+    """The recipe as plain tables, for JSON; `parse_recipe` reads it back."""
+    return dataclasses.asdict(recipe)
+
+
+def _build(kind: type, table: object, prefix: str, faults: list[str]) -> typing.Any:
+    if not isinstance(table, dict):
+        faults.append(f"{prefix.rstrip('.')} must be a table")
+        return None
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    faults += [f"unknown key {prefix}{key} (known: {', '.join(known)})" for key in table if key not in known]
+    values = {}
+    for name, definition in known.items():
+        if dataclasses.is_dataclass(hints[name]):
+            values[name] = _build(hints[name], table.get(name, {}), f"{prefix}{name}.", faults)
+        elif name in table:
+            values[name] = _check_type(table[name], hints[name], f"{prefix}{name}", faults)
+        elif definition.default is dataclasses.MISSING and definition.default_factory is dataclasses.MISSING:
+            faults.append(f"{prefix}{name} is missing")
+    return None if faults else kind(**values)
+
+
+def _check_type(value: object, hint: object, where: str, faults: list[str]) -> object:
+    if isinstance(hint, types.GenericAlias):
+        good = isinstance(value, list) and all(isinstance(item, str) for item in value)
+        wanted = "a list of strings"
+    else:
+        # TOML has integers where a person writes 1 for 1.0; a boolean is never a number.
+        good = type(value) is hint or (hint is float and type(value) is int)
+        good = good and (type(value) is not float or math.isfinite(value))
+        wanted = getattr(hint, "__name__", str(hint))
+    if not good:
+        faults.append(f"{where} must be {wanted}, not {value!r}")
+    return float(value) if good and hint is float else value  # type: ignore[arg-type]
+
+
+def _impossible(recipe: Recipe) -> list[str]:
+    def value(path: str) -> typing.Any:
+        owner: typing.Any = recipe
+        for part in path.split("."):
+            owner = getattr(owner, part)
+        return owner
+
+    faults = [
+        f"{path} is {value(path)!r}; choose one of {', '.join(choices)}"
+        for path, choices in CHOICES.items()
+        if value(path) not in choices
+    ]
+    faults += [
+        f"{path} is {value(path)}; it must be at least {least}" for path, least in LEAST.items() if value(path) < least
+    ]
+    if not 0 <= recipe.seed < 2**32:
+        faults.append(f"seed is {recipe.seed}; it must be at least 0 and below 2**32")
+    return faults + ([] if faults else _impossible_shapes(recipe) + _impossible_data(recipe))
+
+
+def _impossible_shapes(recipe: Recipe) -> list[str]:
+    model, training = recipe.model, recipe.training
+    faults = []
+    if model.width % (8 * model.heads):
+        faults.append(
+            f"model.width {model.width} does not give each of {model.heads} heads a multiple of 8, as the exported "
+            "attention operator needs; change model.width or model.heads"
+        )
+    if model.heads % model.kv_heads:
+        faults.append(f"model.heads {model.heads} is not a multiple of model.kv_heads {model.kv_heads}")
+    if not 0 <= model.dropout < 1:
+        faults.append(f"model.dropout is {model.dropout}; it must be at least 0 and below 1")
+    if not 0 <= training.label_smoothing < 1:
+        faults.append(f"training.label_smoothing is {training.label_smoothing}; it must be at least 0 and below 1")
+    if training.learning_rate <= 0 or training.clip_norm <= 0:
+        faults.append("training.learning_rate and training.clip_norm must be above 0")
+    limit = min(model.max_source_length, model.max_target_length)
+    if recipe.task == "classify":
+        limit = model.max_source_length
+    if recipe.data.max_length > limit:
+        faults.append(f"data.max_length {recipe.data.max_length} is above the model's limit of {limit} tokens")
+    return faults
+
+
+def _impossible_data(recipe: Recipe) -> list[str]:
+    data = recipe.data
+    if bool(data.valid) == bool(data.hold_out):
+        return ["give either data.valid files or data.hold_out rows to validate on"]
+    if len(data.columns) != 2 or data.columns[0] == data.columns[1]:
+        return [f"data.columns must name two different columns, not {', '.join(data.columns) or 'none'}"]
+    if recipe.task == "classify":
+        good = set(data.columns) == {"label", "text"} and not data.directions
+        return [] if good else ['a classifier needs data.columns of "label" and "text", and no data.directions']
+    if not data.directions:
+        return ["data.directions is missing; name at least one, for example " + repr("-".join(data.columns))]
+    if len(set(data.directions)) < len(data.directions):
+        return [f"data.directions repeats itself: {', '.join(data.directions)}"]
+    allowed = {"-".join(data.columns), "-".join(reversed(data.columns))}
+    return [
+        f"data.directions has {direction!r}; data.columns allow {', '.join(sorted(allowed))}"
+        for direction in data.directions
+        if direction not in allowed
+    ]

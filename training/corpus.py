@@ -1,0 +1,147 @@
+"""Read corpora: rows of two strings from TSV, paired text files, JSONL or the Hugging Face hub.
+
+A source is one string:
+  "train.tsv", "train.tsv.gz"    tab-separated, one row a line
+  "train.de + train.en"          two text files (.gz allowed), line by line together
+  "train.jsonl"                  one object a line; the columns name its keys
+  "hf:name-or-folder#split"      a dataset of the hub or a local folder, through `datasets`
+"""
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+Row = tuple[str, str]
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be used; the message names file and line."""
+
+
+@dataclass
+class FilterReport:
+    """What the filters kept and left out, and why."""
+
+    kept: int = 0
+    empty: int = 0
+    too_long: int = 0
+    bad_ratio: int = 0
+    duplicate: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kept:,} kept; left out: {self.empty:,} with an empty side, {self.duplicate:,} duplicates, "
+            f"{self.too_long:,} too long, {self.bad_ratio:,} of unlikely length ratio"
+        )
+
+
+def read_corpus(sources: list[str], columns: list[str], root: Path) -> list[Row]:
+    """All rows of the sources, in order, each with two strings in the order of `columns`.
+
+    Raises:
+        CorpusError: a file is missing, empty, misaligned, malformed or not UTF-8.
+    """
+    return [row for source in sources for row in _read_source(source, columns, root)]
+
+
+def _read_source(source: str, columns: list[str], root: Path) -> list[Row]:
+    if source.startswith("hf:"):
+        rows = list(_read_hub(source.removeprefix("hf:"), columns, root))
+    elif " + " in source:
+        rows = list(_read_paired([root / part.strip() for part in source.split(" + ")]))
+    elif ".jsonl" in source:
+        rows = list(_read_jsonl(root / source, columns))
+    else:
+        rows = list(_read_tsv(root / source))
+    if not rows:
+        raise CorpusError(f"{source}: the corpus is empty")
+    return rows
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and text of each line, decoded one by one so that a bad byte is reported with its line."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    number = 0
+    try:
+        with opened(path, "rb") as raw, io.BufferedReader(raw) as stream:
+            for number, line in enumerate(stream, start=1):
+                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except FileNotFoundError:
+        raise CorpusError(f"{path}: no such file; give the data folder with --data") from None
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}:{number}: not UTF-8: {error}") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise CorpusError(f"{path}:{number + 1}: damaged gzip file: {error}") from None
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _read_tsv(path: Path) -> Iterator[Row]:
+    for number, line in _lines(path):
+        fields = line.split("\t")
+        if len(fields) != 2:
+            raise CorpusError(f"{path}:{number}: expected 2 tab-separated fields, found {len(fields)}")
+        yield fields[0], fields[1]
+
+
+def _read_paired(paths: list[Path]) -> Iterator[Row]:
+    if len(paths) != 2:
+        raise CorpusError(f"paired text needs two files, found {len(paths)}: {', '.join(map(str, paths))}")
+    first, second = (list(_lines(path)) for path in paths)
+    if len(first) != len(second):
+        at = min(len(first), len(second)) + 1
+        shorter = paths[0] if len(first) < len(second) else paths[1]
+        raise CorpusError(f"{shorter}:{at}: missing line: {paths[0]} has {len(first)}, {paths[1]} has {len(second)}")
+    for (_, one), (_, other) in zip(first, second, strict=True):
+        yield one, other
+
+
+def _read_jsonl(path: Path, columns: list[str]) -> Iterator[Row]:
+    for number, line in _lines(path):
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise CorpusError(f"{path}:{number}: not JSON: {error}") from None
+        yield _row_of(record, columns, f"{path}:{number}")
+
+
+def _read_hub(name: str, columns: list[str], root: Path) -> Iterator[Row]:
+    import datasets
+
+    name, _, split = name.partition("#")
+    local = root / name
+    try:
+        loaded = datasets.load_dataset(str(local) if local.exists() else name, split=split or "train")
+    except Exception as error:  # not found, no such split, damaged, no network: each a class of its own
+        raise CorpusError(f"hf:{name}: {error}") from None
+    # A label column is usually an integer into the names that the dataset declares.
+    names = {c: f.int2str for c, f in loaded.features.items() if isinstance(f, datasets.ClassLabel)}
+    for number, record in enumerate(loaded, start=1):
+        named = {c: names[c](value) if c in names else value for c, value in record.items()}
+        yield _row_of(named.get("translation", named), columns, f"hf:{name}:{number}")
+
+
+def _row_of(record: object, columns: list[str], where: str) -> Row:
+    if not isinstance(record, dict) or not all(isinstance(record.get(column), str) for column in columns):
+        raise CorpusError(f"{where}: expected an object with the strings {' and '.join(columns)}")
+    return record[columns[0]], record[columns[1]]
+
+
+def clean(rows: list[Row], report: FilterReport, distinct: bool = True) -> list[Row]:
+    """Strip the rows; leave out and count those with an empty side and, if `distinct`, exact repetitions."""
+    kept: dict[Row, None] | list[Row] = {} if distinct else []
+    for one, other in rows:
+        row = one.strip(), other.strip()
+        if not all(row):
+            report.empty += 1
+        elif isinstance(kept, list):
+            kept.append(row)
+        elif row in kept:
+            report.duplicate += 1
+        else:
+            kept[row] = None
+    return list(kept)

@@ -1,0 +1,301 @@
+"""The training loop: plan, forward, backward, clip, step, log; validate, checkpoint, resume."""
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training import checkpoint
+from training.batches import Batch, Examples, count_updates, plan_epoch, updates_of_epoch
+from training.config import Recipe, RecipeError, TrainingConfig
+from training.corpus import CorpusError, FilterReport, Row, read_corpus
+from training.objective import Objective
+from training.progress import Journal
+from training.run import RunFolder
+from training.tasks import Task, create_task, headline, load_task
+
+SAVE_EVERY = 500  # updates between two writes of the `last` checkpoint inside an epoch
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on; its last good checkpoint is kept."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where this process computes: its rank among `world` processes, and its device."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+
+@contextlib.contextmanager
+def join_world() -> Iterator[Place]:
+    """Join the process group that `torchrun` describes, or be alone."""
+    world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if world > 1:
+        if cuda:
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield Place(int(os.environ.get("RANK", "0")), world, device)
+    finally:
+        if world > 1:
+            dist.destroy_process_group()
+
+
+def learning_rate(config: TrainingConfig, update: int, total: int) -> float:
+    """Linear warm-up to the peak, then half a cosine to zero, or decay with the inverse square root of the update."""
+    if update < config.warmup:
+        return config.learning_rate * (update + 1) / config.warmup
+    if config.schedule == "inverse_sqrt":
+        return config.learning_rate * math.sqrt(config.warmup / (update + 1))
+    done = (update - config.warmup) / max(1, total - config.warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def fit(recipe: Recipe, data: Path, run: RunFolder, resume: bool) -> dict[str, object]:
+    """Train to the end, or go on from the run's last checkpoint, and return the report.
+
+    Raises:
+        CorpusError, TokenizerError, RecipeError: before any compute is spent.
+        TrainingError: the loss or its gradient is no longer a number.
+    """
+    with join_world() as place:
+        trainer = Trainer(recipe, data, run, resume, place)
+        try:
+            trainer.train()
+            return trainer.finish() if place.first else {}
+        finally:
+            trainer.journal.close()
+
+
+class Trainer:
+    """One run in one process."""
+
+    def __init__(self, recipe: Recipe, data: Path, run: RunFolder, resume: bool, place: Place) -> None:
+        self.recipe, self.config, self.run, self.place = recipe, recipe.training, run, place
+        self._check_folder(resume)
+        torch.manual_seed(recipe.seed)
+        rows = read_corpus(recipe.data.train, recipe.data.columns, data)
+        rows, self.valid = self._split(rows, data)
+        self.test = read_corpus(recipe.data.test, recipe.data.columns, data) if recipe.data.test else []
+        self.task = self._task(rows, resume)
+        self.filters = FilterReport()
+        self.examples: Examples = self.task.examples(rows, self.filters)
+        if not len(self.examples):
+            raise CorpusError(f"nothing is left to train on: {self.filters}")
+        self.task.check([*self.valid, *self.test])
+        self.model = self.task.build().to(place.device)
+        objective = Objective(self.model, self.config.label_smoothing)
+        self.objective: nn.Module = DistributedDataParallel(objective) if place.world > 1 else objective
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), 0.0, (0.9, 0.98), eps=1e-9, weight_decay=self.config.weight_decay, fused=True
+        )
+        self.update, self.epoch, self.within = 0, 0, 0  # `within`: updates done in this epoch
+        self.best, self.stale = -math.inf, 0
+        if resume:
+            self._resume()
+        self.journal = Journal(run, self.update, quiet=not place.first)
+        self.asked = False  # a signal asked this process to stop
+        self.stopping = False  # all processes agreed to, after the same update
+
+    def _check_folder(self, resume: bool) -> None:
+        last = self.run.checkpoint("last")
+        if resume and not last.is_file():
+            raise RecipeError(f"{self.run.path}: nothing to resume (no {last.name})")
+        if resume and self.run.recipe() != self.recipe:
+            raise RecipeError(f"{self.run.path} has another recipe; resume with that one, or choose another run")
+        if not resume and (last.is_file() or self.run.weights.is_file()):
+            raise RecipeError(f"{self.run.path} already holds a run; add --resume to go on, or choose another run")
+
+    def _split(self, rows: list[Row], data: Path) -> tuple[list[Row], list[Row]]:
+        """Training and validation rows."""
+        held = self.recipe.data.hold_out
+        if not held:
+            return rows, read_corpus(self.recipe.data.valid, self.recipe.data.columns, data)
+        if held >= len(rows):
+            raise RecipeError(f"data.hold_out {held} leaves nothing of the corpus's {len(rows)} rows to train on")
+        order = np.random.default_rng(self.recipe.seed).permutation(len(rows))
+        return [rows[i] for i in sorted(order[held:])], [rows[i] for i in order[:held]]
+
+    def _task(self, rows: list[Row], resume: bool) -> Task:
+        if self.place.first and not resume:
+            task = create_task(self.recipe, rows)
+            self.run.save_recipe(self.recipe)
+            task.save(self.run.path)
+        if self.place.world > 1:
+            dist.barrier()
+        return load_task(self.recipe, self.run.path)
+
+    def train(self) -> None:
+        """Epoch after epoch until the recipe's end, early stopping, or SIGTERM/SIGINT."""
+        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
+        sizes = self.examples.sizes()
+        parameters = count_parameters(self.model)
+        self.journal.say(f"{len(self.examples):,} examples ({self.filters}); {parameters:,} parameters")
+        try:
+            while self.epoch < self.config.epochs and not self.stopping and not self._exhausted():
+                plan = plan_epoch(sizes, self.config.batch_tokens, self.recipe.seed, self.epoch)
+                self._train_epoch(plan)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        if self.stopping:
+            self._save("last")
+            raise TrainingError(f"stopped at update {self.update}; add --resume to go on")
+
+    def _stop(self, *_: object) -> None:
+        self.asked = True
+
+    def _exhausted(self) -> bool:
+        return 0 < self.config.patience <= self.stale
+
+    def _train_epoch(self, plan: list[np.ndarray]) -> None:
+        world, accumulate = self.place.world, self.config.accumulate
+        updates = count_updates(plan, accumulate, world)
+        if updates == 0:
+            raise RecipeError(f"the corpus fills {len(plan)} batches, too few for {accumulate} x {world} an update")
+        skip = self.within * accumulate * world
+        self.journal.start_epoch(self.epoch, self.config.epochs, updates, self.within)
+        self.model.train()
+        for batches in updates_of_epoch(self.examples, plan[skip:], accumulate, self.place.rank, world):
+            self._update(batches, total=updates * self.config.epochs)
+            self.within += 1
+            if self.stopping:
+                return
+            if self.update % SAVE_EVERY == 0:
+                self._save("last")
+        self._save("last")  # with the epoch still open, so that a run killed while it validates validates again
+        self.epoch, self.within = self.epoch + 1, 0
+        if self.place.first:
+            self._validate()
+        stale, asked = self._sums(self.stale if self.place.first else 0, self.asked)
+        self.stale, self.stopping = int(stale), asked > 0
+
+    def _update(self, batches: list[Batch], total: int) -> None:
+        started = time.perf_counter()
+        # Dropout of an update depends on (seed, update, rank) alone, so a resumed run repeats it exactly.
+        torch.manual_seed((self.recipe.seed * 1_000_003 + self.update) * 1024 + self.place.rank)
+        rate = learning_rate(self.config, self.update, total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        (predictions,) = self._sums(sum(batch.tokens for batch in batches))
+        own_loss = 0.0
+        for i, batch in enumerate(batches):
+            last = i == len(batches) - 1
+            defer = isinstance(self.objective, DistributedDataParallel) and not last
+            with self.objective.no_sync() if defer else contextlib.nullcontext():  # type: ignore[operator]
+                loss = self._forward(batch)
+                # DistributedDataParallel averages over processes; the loss is a mean over all their predictions.
+                (loss * (self.place.world / predictions)).backward()
+            own_loss += loss.item()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm).item()
+        loss_sum, asked = self._sums(own_loss, self.asked)
+        self._check_finite(loss_sum, norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.update, self.stopping = self.update + 1, asked > 0
+        seconds = time.perf_counter() - started
+        self.journal.log_update(self.update, loss_sum / predictions, rate, norm, int(predictions), seconds)
+
+    def _sums(self, *values: float) -> list[float]:
+        """Each of these numbers summed over all processes."""
+        totals = torch.tensor(values, dtype=torch.float64, device=self.place.device)
+        if self.place.world > 1:
+            dist.all_reduce(totals)
+        return totals.tolist()
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        last = self.run.checkpoint("last")
+        kept = f"the weights of {last} are good" if last.is_file() else "no checkpoint was written yet"
+        raise TrainingError(
+            f"loss {loss}, gradient norm {norm} at epoch {self.epoch + 1}, update {self.within + 1} of it; {kept}; "
+            "lower training.learning_rate"
+        )
+
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        cuda = self.place.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if cuda else contextlib.nullcontext():
+            return self.objective(batch.to(self.place.device))
+
+    def _validate(self) -> None:
+        self._keep_epoch()
+        if self.epoch % self.config.validate_every and self.epoch < self.config.epochs:
+            self._save("last")
+            return
+        self.model.eval()
+        figures = self.task.evaluate(self.model, self.valid, self.place.device)
+        value = headline(self.task, figures)
+        better = value > self.best
+        self.best, self.stale = max(value, self.best), 0 if better else self.stale + 1
+        if better:
+            checkpoint.save_weights(self.model, self.run.checkpoint("best"), figure=value, epoch=self.epoch)
+        self._save("last")
+        self.journal.log_validation(self.update, self.epoch, self.task.figure, value, figures, better)
+
+    def _keep_epoch(self) -> None:
+        checkpoint.save_weights(self.model, self.run.checkpoint(f"epoch-{self.epoch}"), epoch=self.epoch)
+        self.run.checkpoint(f"epoch-{self.epoch - self.config.keep_last}").unlink(missing_ok=True)
+
+    def _save(self, name: str) -> None:
+        if self.place.first:
+            moments = checkpoint.optimizer_tensors(self.model, self.optimizer)
+            progress = {k: getattr(self, k) for k in ("update", "epoch", "within", "best", "stale")}
+            checkpoint.save_weights(self.model, self.run.checkpoint(name), moments, **progress)
+
+    def _resume(self) -> None:
+        last = self.run.checkpoint("last")
+        progress = checkpoint.load_weights(self.model, last)
+        checkpoint.load_optimizer(self.model, self.optimizer, last)
+        for name, value in progress.items():
+            setattr(self, name, value)
+
+    def finish(self) -> dict[str, object]:
+        """Choose between the best checkpoint and the average of the last ones by validation; test; report."""
+        kept = sorted(self.run.path.glob("checkpoints/epoch-*.safetensors"))
+        self.model.eval()
+        checkpoint.average(self.model, kept)
+        figures = self.task.evaluate(self.model, self.valid, self.place.device)
+        averaged = headline(self.task, figures)
+        if averaged >= self.best:
+            checkpoint.save_weights(self.model, self.run.weights, chosen="average", figure=averaged)
+        else:
+            shutil.copyfile(self.run.checkpoint("best"), self.run.weights)
+            checkpoint.load_weights(self.model, self.run.weights)
+            figures = self.task.evaluate(self.model, self.valid, self.place.device)
+        chosen = f"average of {len(kept)}" if averaged >= self.best else "best"
+        report: dict[str, object] = {
+            "chosen": chosen, "updates": self.update, "epochs": self.epoch, "parameters": count_parameters(self.model),
+            "valid": figures,
+        }  # fmt: skip
+        if self.test:
+            report["test"] = self.task.evaluate(self.model, self.test, self.place.device)
+        self.run.report.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
+        return report
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Parameters, shared ones once."""
+    return sum(p.numel() for p in model.parameters())

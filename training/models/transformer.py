@@ -1,0 +1,234 @@
+"""The Transformer encoder-decoder (Vaswani et al. 2017), in the order in which the data meets it.
+
+Shapes: B rows, S source length, T target length, D model width, H heads, K key-value heads, d = D/H, V vocabulary.
+
+Every translator has the same surface, whatever its family:
+  encode(source, lengths) -> state     once a sentence; a flat dict of tensors, rows first
+  step(token, state) -> logits, state  one target token for every row, from the state alone
+  features(source, lengths, target)    teacher forcing, up to the output projection
+  forward(source, lengths, target)     teacher forcing, logits: projection of the features
+"""
+
+import math
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from training.config import ModelConfig
+from training.models.attention import (
+    CrossAttend,
+    CrossAttention,
+    SelfAttend,
+    SelfAttention,
+    attend,
+    look_ahead_mask,
+    padding_mask,
+    split_heads,
+)
+from training.models.dropout import Dropout
+
+State = dict[str, Tensor]
+
+
+def sinusoidal_positions(length: int, width: int) -> Tensor:
+    """Sine and cosine of every position at D/2 wavelengths from 2*pi to 10000*2*pi: (length, D), section 3.5."""
+    frequency = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))  # (D/2,)
+    angle = torch.arange(length)[:, None] * frequency  # (length, D/2)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).reshape(length, width)  # (length, D)
+
+
+class Embedding(nn.Module):
+    """Token and position embeddings, summed: ids (B, T) at positions first..first+T-1 -> (B, T, D)."""
+
+    def __init__(self, config: ModelConfig, vocabulary: int, max_length: int) -> None:
+        super().__init__()
+        self.scale = math.sqrt(config.width)
+        self.token = nn.Embedding(vocabulary, config.width)
+        table = sinusoidal_positions(max_length, config.width)
+        if config.positions == "learned":
+            self.position = nn.Parameter(torch.randn_like(table) * 0.02)
+        else:
+            self.register_buffer("position", table, persistent=False)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, ids: Tensor, first: int = 0) -> Tensor:
+        return self.at(ids, self.position[first : first + ids.size(1)])
+
+    def at(self, ids: Tensor, position: Tensor) -> Tensor:
+        """Embed ids (B, T) with position rows that broadcast to (B, T, D)."""
+        return self.dropout(self.token(ids) * self.scale + position)
+
+
+class Residual(nn.Module):
+    """A sublayer with its residual connection and LayerNorm, before it (pre) or after the sum (post)."""
+
+    def __init__(self, width: int, dropout: float, norm: str) -> None:
+        super().__init__()
+        self.pre = norm == "pre"
+        self.norm = nn.LayerNorm(width)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
+        if self.pre:
+            return x + self.dropout(sublayer(self.norm(x)))
+        return self.norm(x + self.dropout(sublayer(x)))
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with a non-linearity between them, each position alone: (B, T, D) -> (B, T, D)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.inner = nn.Linear(config.width, config.feed_forward)
+        self.activation = nn.GELU() if config.activation == "gelu" else nn.ReLU()
+        self.outer = nn.Linear(config.feed_forward, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.activation(self.inner(x)))
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention = SelfAttention(config.width, config.heads, config.kv_heads)
+        self.feed_forward = FeedForward(config)
+        self.around_attention = Residual(config.width, config.dropout, config.norm)
+        self.around_feed_forward = Residual(config.width, config.dropout, config.norm)
+
+    def forward(self, x: Tensor, attend_self: SelfAttend) -> Tensor:
+        x = self.around_attention(x, lambda h: self.attention(h, attend_self))
+        return self.around_feed_forward(x, self.feed_forward)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention over the target so far, attention over the source, then feed-forward."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.self_attention = SelfAttention(config.width, config.heads, config.kv_heads)
+        self.cross_attention = CrossAttention(config.width, config.heads, config.kv_heads)
+        self.feed_forward = FeedForward(config)
+        self.around_self = Residual(config.width, config.dropout, config.norm)
+        self.around_cross = Residual(config.width, config.dropout, config.norm)
+        self.around_feed_forward = Residual(config.width, config.dropout, config.norm)
+
+    def forward(self, x: Tensor, attend_self: SelfAttend, attend_cross: CrossAttend) -> Tensor:
+        x = self.around_self(x, lambda h: self.self_attention(h, attend_self))
+        x = self.around_cross(x, lambda h: self.cross_attention(h, attend_cross))
+        return self.around_feed_forward(x, self.feed_forward)
+
+
+def final_norm(config: ModelConfig) -> nn.Module:
+    """Pre-norm layers leave their sum unnormalised; post-norm layers do not."""
+    return nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
+
+
+class Encoder(nn.Module):
+    """Source ids (B, S) with lengths (B,) -> encoded source (B, S, D); padding is never attended to."""
+
+    def __init__(self, config: ModelConfig, embedding: Embedding) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = config.heads, config.kv_heads
+        self.embedding = embedding
+        self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.norm = final_norm(config)
+
+    def forward(self, source: Tensor, lengths: Tensor) -> Tensor:
+        mask = padding_mask(lengths, source.size(1))  # (B, 1, 1, S)
+        return self.encode(source, self.attend_masked(mask))
+
+    def encode(self, source: Tensor, attend_self: SelfAttend) -> Tensor:
+        x = self.embedding(source)  # (B, S, D)
+        for layer in self.layers:
+            x = layer(x, attend_self)
+        return self.norm(x)
+
+    def attend_masked(self, mask: Tensor) -> SelfAttend:
+        def attend_self(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            keys, values = split_heads(key, self.kv_heads), split_heads(value, self.kv_heads)
+            return attend(split_heads(query, self.heads), keys, values, mask)
+
+        return attend_self
+
+
+class Transformer(nn.Module):
+    """Encoder, decoder and the output projection; see the module's docstring for the surface."""
+
+    def __init__(self, config: ModelConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
+        super().__init__()
+        self.config = config
+        self.heads, self.kv_heads = config.heads, config.kv_heads
+        source = Embedding(config, source_vocabulary, config.max_source_length)
+        self.encoder = Encoder(config, source)
+        self.embedding = Embedding(config, target_vocabulary, config.max_target_length)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.norm = final_norm(config)
+        self.output = nn.Linear(config.width, target_vocabulary, bias=False)
+        self.apply(initialise)
+        if config.tied_embeddings:
+            self.output.weight = self.embedding.token.weight
+            if joint:
+                source.token.weight = self.embedding.token.weight
+
+    def encode(self, source: Tensor, lengths: Tensor) -> State:
+        """Source ids (B, S), lengths (B,) -> the state before the first step, self-attention caches of length 0."""
+        encoded = self.encoder(source, lengths)  # (B, S, D)
+        state: State = {"source_lengths": lengths}
+        empty = encoded.new_zeros(source.size(0), self.kv_heads, 0, self.config.width // self.heads)  # (B, K, 0, d)
+        for i, layer in enumerate(self.layers):
+            cross = cast(CrossAttention, layer.cross_attention)
+            state[f"cross_key_{i}"], state[f"cross_value_{i}"] = cross.memory(encoded)
+            state[f"self_key_{i}"] = state[f"self_value_{i}"] = empty
+        return state
+
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        """The last target token of every row (B,) -> logits of the next (B, V), and the state one token longer."""
+        following = dict(state)
+        x = self.embedding(token[:, None], first=state["self_key_0"].size(2))  # (B, 1, D)
+        for i, layer in enumerate(self.layers):
+            x = layer(x, self._attend_cached(following, i), self.attend_source(following, i))
+        return self.output(self.norm(x[:, 0])), following
+
+    def features(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
+        """Target ids (B, T), shifted right by one, -> decoder output (B, T, D), each position blind to the later."""
+        return self.decode(target, self.encode(source, lengths), self.attend_source)
+
+    def forward(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
+        return self.output(self.features(source, lengths, target))  # (B, T, V)
+
+    def decode(self, target: Tensor, state: State, attend_source: Callable[[State, int], CrossAttend]) -> Tensor:
+        mask = look_ahead_mask(target.size(1), target.device)
+        x = self.embedding(target)  # (B, T, D)
+        for i, layer in enumerate(self.layers):
+            x = layer(x, self.encoder.attend_masked(mask), attend_source(state, i))
+        return self.norm(x)
+
+    def attend_source(self, state: State, layer: int) -> CrossAttend:
+        key, value = state[f"cross_key_{layer}"], state[f"cross_value_{layer}"]  # (B, K, S, d)
+        mask = padding_mask(state["source_lengths"], key.size(2))
+        return lambda query: attend(split_heads(query, self.heads), key, value, mask)
+
+    def _attend_cached(self, state: State, layer: int) -> SelfAttend:
+        """Append this step's key and value to the cache in `state`, then attend over all of it."""
+        names = f"self_key_{layer}", f"self_value_{layer}"
+
+        def attend_self(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+            for name, new in zip(names, (key, value), strict=True):
+                state[name] = torch.cat([state[name], split_heads(new, self.kv_heads)], dim=2)  # (B, K, T+1, d)
+            return attend(split_heads(query, self.heads), state[names[0]], state[names[1]], None)
+
+        return attend_self
+
+
+def initialise(module: nn.Module) -> None:
+    """Glorot for the maps; embeddings of variance 1/D, because they are scaled by sqrt(D) and also project out."""
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, nn.Embedding):
+        nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)

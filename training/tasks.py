@@ -1,0 +1,185 @@
+"""What differs between translation and classification: rows to examples, the model, the figures."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from training import evaluate
+from training.batches import Examples, Ragged
+from training.config import Recipe
+from training.corpus import CorpusError, FilterReport, Row, clean
+from training.models import build_classifier, build_translator
+from training.tokenizer import BOS, Codec, load_codec, train_codec
+
+
+@dataclass(frozen=True)
+class TranslateTask:
+    """Translation in one or several directions."""
+
+    recipe: Recipe
+    codec: Codec
+    figure = "bleu"
+
+    @staticmethod
+    def create(recipe: Recipe, rows: list[Row]) -> "TranslateTask":
+        by_language = dict(zip(recipe.data.columns, zip(*rows, strict=True), strict=True))
+        sources = [text for source, _ in recipe.pairs for text in by_language[source]]
+        targets = [text for _, target in recipe.pairs for text in by_language[target]]
+        languages = sorted({target for _, target in recipe.pairs}) if recipe.tagged else []
+        if recipe.tagged and recipe.tokenizer.joint:
+            sources, targets = list(by_language[recipe.data.columns[0]]), list(by_language[recipe.data.columns[1]])
+        return TranslateTask(recipe, train_codec(recipe.tokenizer, sources, targets, languages))
+
+    @staticmethod
+    def load(recipe: Recipe, run: Path) -> "TranslateTask":
+        return TranslateTask(recipe, load_codec(run / "tokenizer.json"))
+
+    def save(self, run: Path) -> None:
+        self.codec.save(run / "tokenizer.json")
+
+    def build(self) -> nn.Module:
+        sizes = self.codec.source.get_vocab_size(), self.codec.target.get_vocab_size()
+        return build_translator(self.recipe.model, *sizes, joint=self.codec.joint)
+
+    def oriented(self, rows: list[Row], source: str) -> tuple[list[str], list[str]]:
+        """The source side and the target side of the rows."""
+        first, second = [one for one, _ in rows], [other for _, other in rows]
+        return (first, second) if self.recipe.data.columns[0] == source else (second, first)
+
+    def source_ids(self, texts: list[str], target: str) -> list[list[int]]:
+        return self.codec.source_ids(texts, target if self.recipe.tagged else None)
+
+    def examples(self, rows: list[Row], report: FilterReport) -> Examples:
+        data = self.recipe.data
+        rows = clean(rows, report)
+        sources: list[list[int]] = []
+        targets: list[list[int]] = []
+        for source, target in self.recipe.pairs:
+            texts, answers = self.oriented(rows, source)
+            for x, y in zip(self.source_ids(texts, target), self.codec.target_ids(answers), strict=True):
+                shorter, longer = sorted([len(x), len(y) + 1])
+                if longer > data.max_length:
+                    report.too_long += 1
+                elif longer > data.max_ratio * shorter + 10:
+                    report.bad_ratio += 1
+                else:
+                    report.kept += 1
+                    sources.append(x)
+                    targets.append(y)
+        return Examples(Ragged(sources), Ragged(targets))
+
+    def check(self, rows: list[Row]) -> None:
+        """Any row can be evaluated."""
+
+    def translate(self, model: nn.Module, texts: list[str], target: str, device: torch.device) -> list[str]:
+        """Greedy translations; a text above the model's limit has an empty one, for the service would refuse it."""
+        limit = self.recipe.model.max_source_length
+        ids = self.source_ids(texts, target)
+        answers = iter(self.codec.text(evaluate.greedy(model, [x for x in ids if len(x) <= limit], device)))
+        return [next(answers) if len(x) <= limit else "" for x in ids]
+
+    def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, evaluate.Figures]:
+        """The figures of each direction."""
+        figures = {}
+        for source, target in self.recipe.pairs:
+            texts, references = self.oriented(rows, source)
+            hypotheses = self.translate(model, texts, target, device)
+            figures[f"{source}-{target}"] = evaluate.translation_figures(hypotheses, references)
+        return figures
+
+
+@dataclass(frozen=True)
+class ClassifyTask:
+    """Classification into the labels of the training corpus."""
+
+    recipe: Recipe
+    codec: Codec
+    labels: list[str]
+    figure = "accuracy"
+
+    @staticmethod
+    def create(recipe: Recipe, rows: list[Row]) -> "ClassifyTask":
+        texts, labels = _text_and_label(recipe, rows)
+        return ClassifyTask(recipe, train_codec(recipe.tokenizer, texts, [], []), sorted(set(labels)))
+
+    @staticmethod
+    def load(recipe: Recipe, run: Path) -> "ClassifyTask":
+        file = run / "labels.json"
+        try:
+            labels = json.loads(file.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"{file}: missing or damaged: {error}") from None
+        return ClassifyTask(recipe, load_codec(run / "tokenizer.json"), labels)
+
+    def save(self, run: Path) -> None:
+        self.codec.save(run / "tokenizer.json")
+        (run / "labels.json").write_text(json.dumps(self.labels, ensure_ascii=False), "utf-8")
+
+    def build(self) -> nn.Module:
+        return build_classifier(self.recipe.model, self.codec.source.get_vocab_size(), len(self.labels))
+
+    def source_ids(self, texts: list[str]) -> list[list[int]]:
+        """A text is [bos] + ids, so that there is always a first token to pool."""
+        return [[BOS, *e.ids] for e in self.codec.source.encode_batch(texts, add_special_tokens=False)]
+
+    def examples(self, rows: list[Row], report: FilterReport) -> Examples:
+        texts, labels = _text_and_label(self.recipe, clean(rows, report, distinct=False))
+        index = {label: i for i, label in enumerate(self.labels)}
+        kept = [(x, index[y]) for x, y in zip(self.source_ids(texts), labels, strict=True) if self._fits(x, report)]
+        return Examples(Ragged([x for x, _ in kept]), np.array([y for _, y in kept], dtype=np.int64))
+
+    def _fits(self, ids: list[int], report: FilterReport) -> bool:
+        fits = len(ids) <= self.recipe.data.max_length
+        report.kept += fits
+        report.too_long += not fits
+        return fits
+
+    def check(self, rows: list[Row]) -> None:
+        """Whether the rows can be evaluated.
+
+        Raises:
+            CorpusError: a label was never seen in training.
+        """
+        if unseen := sorted(set(_text_and_label(self.recipe, rows)[1]) - set(self.labels)):
+            raise CorpusError(f"labels never seen in training: {', '.join(unseen[:10])}")
+
+    def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, evaluate.Figures]:
+        """Accuracy and macro-F1; a text above the model's limit counts as wrong, for the service would refuse it."""
+        self.check(rows)
+        texts, labels = _text_and_label(self.recipe, rows)
+        ids = self.source_ids(texts)
+        fitting = [x if len(x) <= self.recipe.model.max_source_length else [BOS] for x in ids]
+        predicted = evaluate.class_probabilities(model, fitting, device).argmax(-1)
+        expected = np.array([self.labels.index(label) for label in labels])
+        too_long = np.array([len(x) > self.recipe.model.max_source_length for x in ids])
+        predicted[too_long & (predicted == expected)] = (predicted[too_long & (predicted == expected)] + 1) % len(
+            self.labels
+        )
+        return {"labels": evaluate.classification_figures(predicted, expected, len(self.labels))}
+
+
+Task = TranslateTask | ClassifyTask
+
+
+def create_task(recipe: Recipe, rows: list[Row]) -> Task:
+    """A task with a tokeniser (and labels) built from the training rows."""
+    return TranslateTask.create(recipe, rows) if recipe.task == "translate" else ClassifyTask.create(recipe, rows)
+
+
+def load_task(recipe: Recipe, run: Path) -> Task:
+    """A task as a run folder holds it."""
+    return TranslateTask.load(recipe, run) if recipe.task == "translate" else ClassifyTask.load(recipe, run)
+
+
+def headline(task: Task, figures: dict[str, evaluate.Figures]) -> float:
+    """The one number that runs are compared by: the mean of the task's figure over its directions."""
+    return float(np.mean([float(f[task.figure]) for f in figures.values()]))
+
+
+def _text_and_label(recipe: Recipe, rows: list[Row]) -> tuple[list[str], list[str]]:
+    first, second = [one for one, _ in rows], [other for _, other in rows]
+    return (first, second) if recipe.data.columns[0] == "text" else (second, first)

@@ -1,0 +1,143 @@
+"""Text to ids and back, through the `tokenizers` library.
+
+One `tokenizer.json` holds everything: with a joint vocabulary it is the library's own format; with separate ones it is
+an object {"source": ..., "target": ...} of two such files. Sequence marks are added here, never by the library:
+a source is [prefix] + ids + [eos], where the prefix is the target-language tag, if the model has several directions.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from training.config import TokenizerConfig
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+MARKS = ["<pad>", "<unk>", "<bos>", "<eos>"]
+
+
+class TokenizerError(ValueError):
+    """A vocabulary that cannot be built or read."""
+
+
+def tag(language: str) -> str:
+    """The mark that tells a model of several directions which language to write."""
+    return f"<2{language}>"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The tokenisers of both sides; the same object twice when the vocabulary is joint."""
+
+    source: Tokenizer
+    target: Tokenizer
+
+    @property
+    def joint(self) -> bool:
+        return self.source is self.target
+
+    def source_ids(self, texts: list[str], language: str | None) -> list[list[int]]:
+        """Texts as model input, marked with the target `language` if there is one."""
+        prefix = [] if language is None else [self.source.get_vocab()[tag(language)]]
+        return [prefix + e.ids + [EOS] for e in self.source.encode_batch(texts, add_special_tokens=False)]
+
+    def target_ids(self, texts: list[str]) -> list[list[int]]:
+        """Texts as the decoder writes them, without marks."""
+        return [e.ids for e in self.target.encode_batch(texts, add_special_tokens=False)]
+
+    def text(self, ids: list[list[int]]) -> list[str]:
+        """Target ids, marks left out, as text."""
+        return self.target.decode_batch(ids, skip_special_tokens=True)
+
+    def save(self, path: Path) -> None:
+        if self.joint:
+            path.write_text(self.source.to_str(pretty=False), "utf-8")
+        else:
+            sides = {"source": json.loads(self.source.to_str()), "target": json.loads(self.target.to_str())}
+            path.write_text(json.dumps(sides, ensure_ascii=False), "utf-8")
+
+
+def load_codec(path: Path) -> Codec:
+    """Read what `Codec.save` wrote.
+
+    Raises:
+        TokenizerError: the file is missing or damaged.
+    """
+    try:
+        text = path.read_text("utf-8")
+        sides = json.loads(text)
+        if "source" in sides:
+            return Codec(*(_guard(Tokenizer.from_str(json.dumps(sides[side]))) for side in ("source", "target")))
+        return _joint(_guard(Tokenizer.from_str(text)))
+    except FileNotFoundError:
+        raise TokenizerError(f"{path}: no such file") from None
+    except Exception as error:  # the library raises nothing narrower
+        raise TokenizerError(f"{path}: damaged: {error}") from None
+
+
+def train_codec(config: TokenizerConfig, sources: list[str], targets: list[str], languages: list[str]) -> Codec:
+    """Build the vocabulary from training text; `languages` get a tag each.
+
+    Raises:
+        TokenizerError: the corpus supports no such vocabulary.
+    """
+    marks = [*MARKS, *map(tag, languages)]
+    if config.joint:
+        return _joint(_train(config, [*sources, *targets], marks))
+    return Codec(_train(config, sources, marks), _train(config, targets, marks))
+
+
+def _joint(tokenizer: Tokenizer) -> Codec:
+    return Codec(tokenizer, tokenizer)
+
+
+def _guard(tokenizer: Tokenizer) -> Tokenizer:
+    # A text that spells "<eos>" must come out as those five characters, not as the mark.
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def _train(config: TokenizerConfig, texts: Iterable[str], marks: list[str]) -> Tokenizer:
+    steps: list[normalizers.Normalizer] = [normalizers.NFC()]
+    if config.lowercase:
+        steps.append(normalizers.Lowercase())
+    common: dict[str, Any] = {"vocab_size": config.vocabulary, "special_tokens": marks, "show_progress": False}
+    trainer: trainers.Trainer
+    if config.kind == "word":
+        tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordLevelTrainer(min_frequency=config.min_frequency, **common)
+    elif config.kind == "bpe":
+        # On bytes: no text is out of vocabulary, and decoding restores every space.
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(min_frequency=config.min_frequency, initial_alphabet=alphabet, **common)
+    else:
+        tokenizer = Tokenizer(models.Unigram())
+        # The library's Unigram keeps the marks among its pieces; no piece spans a "<", so no text spells one.
+        isolated = pre_tokenizers.Split("<", "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), isolated])
+        tokenizer.decoder = decoders.Metaspace()
+        trainer = trainers.UnigramTrainer(unk_token="<unk>", **common)
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    try:
+        tokenizer.train_from_iterator(texts, trainer)
+    except Exception as error:  # the library raises nothing narrower
+        raise TokenizerError(f"tokenizer.vocabulary is {config.vocabulary}: {error}; raise it") from None
+    _check_size(config, tokenizer.get_vocab_size(), marks)
+    return _guard(tokenizer)
+
+
+def _check_size(config: TokenizerConfig, size: int, marks: list[str]) -> None:
+    least = len(marks) + (256 if config.kind == "bpe" else 1)
+    if config.vocabulary < max(size, least):
+        raise TokenizerError(
+            f"tokenizer.vocabulary is {config.vocabulary}, but marks and alphabet take {max(size, least)}; raise it"
+        )
+    if size < least:
+        raise TokenizerError(f"no word occurs tokenizer.min_frequency {config.min_frequency} times; lower it")
