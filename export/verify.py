@@ -145,11 +145,11 @@ class _Silent:
     def failed(self) -> None: ...
 
 
-def serve(engine: Engine, tickets: list[Ticket]) -> list[Answer]:
-    """Answer the tickets with the service's scheduler and worker, all submitted at once."""
+def serve(engine: Engine, tickets: list[Ticket], rows: int = ROWS) -> list[Answer]:
+    """Answer the tickets with the service's scheduler and worker, `rows` at a time, all submitted at once."""
     engine.clear()
     tokens = sum(len(ticket.ids) for ticket in tickets)
-    bounds = Bounds(rows=ROWS, queue_segments=len(tickets), queue_tokens=tokens)
+    bounds = Bounds(rows=rows, queue_segments=len(tickets), queue_tokens=tokens)
     worker = Worker("verify", engine, Scheduler(bounds), _Silent())
     worker.start()
     worker.scheduler.submit(tickets)

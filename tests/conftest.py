@@ -1,7 +1,8 @@
-"""Two tiny trained runs that the tests of every room may share."""
+"""Two tiny trained runs, and the artifacts exported from them, that the tests of every room may share."""
 
 import os
 import random
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,7 @@ def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder"
     write_rows(folder / "valid.tsv", rows[660:])
     recipe = parse_recipe(
         {
+            "name": "toy-translator",
             "task": "translate",
             "description": "a toy: ten words between two languages",
             "data": {
@@ -81,6 +83,7 @@ def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFold
     write_rows(folder / "train.tsv", rows)
     recipe = parse_recipe(
         {
+            "name": "toy-classifier",
             "task": "classify",
             "description": "a toy: the temperature of colours",
             "data": {"train": ["train.tsv"], "hold_out": 60, "columns": ["label", "text"], "max_length": 32},
@@ -95,3 +98,32 @@ def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFold
     )  # fmt: skip
     fit(recipe, folder, RunFolder(folder / "run"), resume=False)
     return RunFolder(folder / "run")
+
+
+def export_run(run: "RunFolder", artifact: Path) -> Path:
+    """The artifact of a toy run, written by the real export with its proof of parity."""
+    from export.publish import Options, export
+
+    export(run, artifact, run.path.parent, Options(version="1", sentences=20, tolerance=1e-4))
+    return artifact
+
+
+@pytest.fixture(scope="session")
+def toy_translator(toy_translation_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of the toy translation run; read it, never write to it."""
+    return export_run(toy_translation_run, tmp_path_factory.mktemp("artifacts") / "toy-translator")
+
+
+@pytest.fixture(scope="session")
+def toy_classifier(toy_classification_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of the toy classification run; read it, never write to it."""
+    return export_run(toy_classification_run, tmp_path_factory.mktemp("artifacts") / "toy-classifier")
+
+
+@pytest.fixture(scope="session")
+def toy_models(toy_translator: Path, toy_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with both artifacts in it."""
+    folder = tmp_path_factory.mktemp("models")
+    for artifact in (toy_translator, toy_classifier):
+        shutil.copytree(artifact, folder / artifact.name)
+    return folder

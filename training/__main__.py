@@ -23,7 +23,9 @@ def parser() -> argparse.ArgumentParser:
     fitting = commands.add_parser("fit", help="train a recipe into a run folder")
     fitting.add_argument("recipe", type=Path, help="a TOML file, see training/recipes/")
     fitting.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora (default: data)")
-    fitting.add_argument("--run", type=Path, help="run folder (default: runs/NAME OF THE RECIPE)")
+    fitting.add_argument(
+        "--run", "--run-folder", type=Path, help="default: runs/NAME OF THE RECIPE; torchrun needs the long spelling"
+    )
     fitting.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
     evaluating = commands.add_parser("evaluate", help="figures of a run on files of its recipe's columns")
     evaluating.add_argument("run", type=Path)

@@ -149,14 +149,13 @@ class Trainer:
 
     def train(self) -> None:
         """Epoch after epoch until the recipe's end, early stopping, or SIGTERM/SIGINT."""
+        total = self.config.epochs * self._count_updates()
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
-        sizes = self.examples.sizes()
         parameters = count_parameters(self.model)
         self.journal.say(f"{len(self.examples):,} examples ({self.filters}); {parameters:,} parameters")
         try:
             while self.epoch < self.config.epochs and not self.stopping and not self._exhausted():
-                plan = plan_epoch(sizes, self.config.batch_tokens, self.recipe.seed, self.epoch)
-                self._train_epoch(plan)
+                self._train_epoch(total)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
@@ -170,16 +169,23 @@ class Trainer:
     def _exhausted(self) -> bool:
         return 0 < self.config.patience <= self.stale
 
-    def _train_epoch(self, plan: list[np.ndarray]) -> None:
-        world, accumulate = self.place.world, self.config.accumulate
-        updates = count_updates(plan, accumulate, world)
-        if updates == 0:
+    def _plan(self, epoch: int) -> list[np.ndarray]:
+        return plan_epoch(self.examples.sizes(), self.config.batch_tokens, self.recipe.seed, epoch)
+
+    def _count_updates(self) -> int:
+        """The updates of the first epoch; later ones may have one more or less, which the schedule does not follow."""
+        plan, world, accumulate = self._plan(0), self.place.world, self.config.accumulate
+        if len(plan) < accumulate * world:
             raise RecipeError(f"the corpus fills {len(plan)} batches, too few for {accumulate} x {world} an update")
-        skip = self.within * accumulate * world
+        return count_updates(plan, accumulate, world)
+
+    def _train_epoch(self, total: int) -> None:
+        plan, world, accumulate = self._plan(self.epoch), self.place.world, self.config.accumulate
+        updates, skip = count_updates(plan, accumulate, world), self.within * accumulate * world
         self.journal.start_epoch(self.epoch, self.config.epochs, updates, self.within)
         self.model.train()
         for batches in updates_of_epoch(self.examples, plan[skip:], accumulate, self.place.rank, world):
-            self._update(batches, total=updates * self.config.epochs)
+            self._update(batches, total)
             self.within += 1
             if self.stopping:
                 return

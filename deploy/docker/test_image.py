@@ -51,7 +51,7 @@ class Container(Protocol):
 
 
 class DockerContainer:
-    """docker and podman: hardened as deploy/kubernetes does it, so a write or a capability it needs is found here."""
+    """docker and podman: without writes, capabilities and privileges, so that a need for one is found here."""
 
     def __init__(self, engine: str, image: str, port: int) -> None:
         self.engine, self.image = engine, image
@@ -175,6 +175,14 @@ def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
         raise ImageError(f"{url}: {error.code} {error.read().decode()}") from error
 
 
+def first_classifier(url: str) -> str:
+    """Which model to ask: with several of them, /v1/classify needs to be told."""
+    with http.open(f"{url}/v1/models", timeout=30) as response:
+        names = [model["name"] for model in json.load(response)["models"] if model["task"] == "classify"]
+    check(len(names) > 0, "the image has no model to classify with")
+    return str(names[0])
+
+
 def check_envelope(answer: dict[str, Any]) -> None:
     check(isinstance(answer["model"], str), f"model is not a string: {answer}")
     check(all(type(count) is int for count in answer["usage"].values()), f"usage is not counts: {answer}")
@@ -192,7 +200,7 @@ def check_translate(url: str) -> str:
 
 
 def check_classify(url: str) -> str:
-    answer = post(f"{url}/v1/classify", {"text": "Bonjour le monde"})
+    answer = post(f"{url}/v1/classify", {"text": "Bonjour le monde", "model": first_classifier(url)})
     check_envelope(answer)
     (result,) = answer["results"]
     scores = [each["score"] for each in result["labels"]]

@@ -4,7 +4,10 @@ import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+
+# Official builds of onnxruntime report their use to Microsoft unless told not to, before they are imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort  # noqa: E402
 
 Arrays = dict[str, np.ndarray]
 

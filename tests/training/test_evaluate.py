@@ -36,11 +36,14 @@ class Speller:
     def step(self, token: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         source, at = state["source"], state["at"]
         self.rows_stepped += len(at)
-        previous = source.gather(1, (at - 1).clamp(min=0)[:, None])[:, 0]
         talks = source[:, 0] == TALKS
-        assert torch.equal(token, torch.where(at == 0, BOS, torch.where(talks, TALKS, previous)))
-        following = torch.where(talks, TALKS, source.gather(1, at.clamp(max=source.size(1) - 1)[:, None])[:, 0])
-        return torch.nn.functional.one_hot(following, 20).float(), {**state, "at": at + 1}
+
+        def word(position: Tensor) -> Tensor:
+            ids = source.gather(1, position.clamp(0, source.size(1) - 1)[:, None])[:, 0]
+            return torch.where(talks, TALKS, ids)
+
+        assert torch.equal(token, torch.where(at == 0, BOS, word(at - 1)))
+        return torch.nn.functional.one_hot(word(at), 20).float(), {**state, "at": at + 1}
 
 
 def test_greedy_stops_at_the_end_mark_and_at_the_limit() -> None:

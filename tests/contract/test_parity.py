@@ -1,0 +1,112 @@
+"""Uncached = cached = ONNX = service: first in logits, then in ids, then in text."""
+
+import asyncio
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from export.verify import serve
+from service.app import create_app
+from service.artifact import read_artifact
+from service.engine.classify import ClassifyEngine
+from service.engine.scheduler import Ticket
+from service.engine.translate import TranslateEngine, pad
+from service.metrics import Metrics
+from service.models import default_target_length, load_models
+from service.settings import Settings
+from training import evaluate
+from training.evaluate import greedy
+from training.run import RunFolder
+from training.tokenizer import BOS, EOS, PAD
+
+CPU = torch.device("cpu")
+TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
+
+
+def test_service_and_evaluation_agree_on_the_length_of_an_answer() -> None:
+    lengths = [(tokens, limit) for tokens in (1, 7, 50, 200) for limit in (16, 128)]
+    assert [default_target_length(*pair) for pair in lengths] == [
+        evaluate.default_target_length(*pair) for pair in lengths
+    ]
+
+
+def test_logits_agree_at_every_step(toy_translation_run: RunFolder, toy_translator: Path) -> None:
+    task, model = toy_translation_run.open(CPU)
+    engine = TranslateEngine(read_artifact(toy_translator), rows=16, threads=1)
+    sources = task.source_ids(TEXTS, "b")  # type: ignore[call-arg]
+    target = np.random.default_rng(1).integers(4, 300, size=(len(sources), 30))  # any ids will do
+    arrays = {name: torch.from_numpy(array) for name, array in pad(sources, PAD).items()}
+    shifted = torch.from_numpy(np.concatenate([np.full((len(sources), 1), BOS), target], axis=1))
+    engine.join([Ticket(ids) for ids in sources])
+    with torch.inference_mode():
+        uncached = model(arrays["source"], arrays["source_length"].long(), shifted).numpy()  # (B, T, V)
+        state = model.encode(arrays["source"], arrays["source_length"].long())
+        for position in range(shifted.size(1)):
+            cached, state = model.step(shifted[:, position], state)
+            engine.token[: len(sources)], engine.position[: len(sources)] = shifted[:, position].numpy(), position
+            onnx = engine.forward()
+            np.testing.assert_allclose(cached.numpy(), uncached[:, position], atol=1e-4)
+            np.testing.assert_allclose(onnx, uncached[:, position], atol=1e-4)
+
+
+def test_rows_of_different_age_share_a_step(toy_translation_run: RunFolder, toy_translator: Path) -> None:
+    """A newcomer beside a row in mid-sentence: each gets the logits it would get alone, bit for bit."""
+    task, _ = toy_translation_run.open(CPU)
+    old, new = task.source_ids(["four five one two", "dog red"], "b")  # type: ignore[call-arg]
+    engine = TranslateEngine(read_artifact(toy_translator), rows=4, threads=1)
+
+    def alone(ids: list[int], steps: int) -> np.ndarray:
+        engine.clear()
+        engine.join([Ticket(ids)])
+        for _ in range(steps):
+            engine.step()
+        return engine.logits[0].copy()
+
+    expected = alone(old, 4), alone(new, 1)
+    engine.clear()
+    engine.join([Ticket(old)])
+    for _ in range(3):
+        engine.step()
+    engine.join([Ticket(new)])
+    engine.step()
+    np.testing.assert_array_equal(engine.logits[0], expected[0])
+    np.testing.assert_array_equal(engine.logits[1], expected[1])
+
+
+@pytest.mark.parametrize("target", ["a", "b"])
+def test_ids_and_text_agree_from_torch_to_http(
+    toy_translation_run: RunFolder, toy_translator: Path, toy_models: Path, target: str
+) -> None:
+    task, model = toy_translation_run.open(CPU)
+    sources = task.source_ids(TEXTS, target)  # type: ignore[call-arg]
+    expected = greedy(model, sources, CPU)
+    limits = [default_target_length(len(ids), model.config.max_target_length) for ids in sources]  # type: ignore
+    tickets = [Ticket(ids, limit) for ids, limit in zip(sources, limits, strict=True)]
+    engine = TranslateEngine(read_artifact(toy_translator), rows=4, threads=1)
+    assert [answer.ids for answer in serve(engine, tickets, rows=4)] == expected
+    assert all(ids[-1] == EOS for ids in sources)
+    assert asyncio.run(over_http(toy_models, TEXTS, target)) == task.codec.text(expected)
+
+
+async def over_http(models: Path, texts: list[str], target: str) -> list[str]:
+    metrics, settings = Metrics(), Settings(models=models, threads=1)
+    app = create_app(settings, load_models(settings, metrics), metrics)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        reply = await client.post("/v1/translate", json={"text": texts, "target": target})
+    assert reply.status_code == 200, reply.text
+    return [translation["text"] for translation in reply.json()["translations"]]
+
+
+def test_probabilities_agree(toy_classification_run: RunFolder, toy_classifier: Path) -> None:
+    task, model = toy_classification_run.open(CPU)
+    sources = task.source_ids(["red", "blue cyan", "grey", "red blue yellow black grey cyan orange"])  # type: ignore
+    answers = serve(ClassifyEngine(read_artifact(toy_classifier), threads=1), [Ticket(ids) for ids in sources])
+    expected = evaluate.class_probabilities(model, sources, CPU)
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)

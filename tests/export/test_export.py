@@ -1,0 +1,131 @@
+"""What an export writes, and what it refuses to write."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export import graphs, verify
+from export.onnx import WEIGHTS
+from export.publish import Options, export
+from export.verify import ParityError
+from service.artifact import ArtifactError, read_artifact
+from service.engine.session import Session
+from training.run import RunFolder
+
+OPTIONS = Options(version="1", sentences=8, tolerance=1e-4)
+ROOT = Path(__file__).parents[2]
+
+
+def test_artifact_is_complete(toy_translator: Path, toy_classifier: Path) -> None:
+    translator, classifier = read_artifact(toy_translator).manifest, read_artifact(toy_classifier).manifest
+    assert set(translator.graphs) == {"encode", "step", "score"}
+    assert [(d.source, d.target) for d in translator.directions] == [("a", "b"), ("b", "a")]
+    assert {state.kind for state in translator.state} == {"growing", "constant"}
+    assert translator.parity.sentences > 0
+    assert translator.parity.onnx < 1e-4
+    assert set(classifier.graphs) == {"classify"}
+    assert classifier.labels == ["cold", "none", "warm"]
+    for folder in (toy_translator, toy_classifier):
+        assert "Licence" in (folder / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_weights_are_stored_once(toy_translation_run: RunFolder, toy_translator: Path) -> None:
+    """Three graphs share one file; it holds little more than the parameters."""
+    _, model = toy_translation_run.open(torch.device("cpu"))
+    parameters = 4 * sum(parameter.numel() for parameter in model.parameters())
+    positions = 4 * 32 * (48 + 40)
+    assert (toy_translator / WEIGHTS).stat().st_size < 1.1 * (parameters + positions)
+    assert all((toy_translator / f"{name}.onnx").stat().st_size < 200_000 for name in ("encode", "step", "score"))
+
+
+def test_step_is_made_of_fused_attention(toy_translator: Path) -> None:
+    nodes = [node.op_type for node in onnx.load(toy_translator / "step.onnx", load_external_data=False).graph.node]
+    assert nodes.count("GroupQueryAttention") == 4  # two layers, self and cross
+    assert "Softmax" not in nodes
+
+
+def test_score_graph_gives_probabilities_and_attention(toy_translator: Path) -> None:
+    score = Session(read_artifact(toy_translator).graph("score"), threads=1)
+    source, target = np.array([[5, 6, 3], [7, 3, 0]]), np.array([[2, 9, 9, 9], [2, 8, 0, 0]])
+    inputs = {"source": source, "source_length": np.array([3, 2], np.int32), "target": target, "label": target}
+    found = score.run(inputs)
+    assert found["log_probability"].shape == (2, 4)
+    assert (found["log_probability"] < 0).all()
+    attention = found["cross_attention"]  # (B, L, T, S)
+    assert attention.shape == (2, 2, 4, 3)
+    np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
+    assert (attention[1, :, :, 2] == 0).all()  # nobody looks at padding
+
+
+def test_a_graph_that_differs_is_never_published(
+    toy_translation_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sabotage: the exported attention scales its scores wrongly."""
+    right = graphs.group_query_attention
+
+    def wrong(query, *rest, **options):  # type: ignore[no-untyped-def]
+        return right(query * 1.5, *rest, **options)
+
+    monkeypatch.setattr(graphs, "group_query_attention", wrong)
+    with pytest.raises(ParityError, match="differs from the trained model by"):
+        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, OPTIONS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_difference_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(ParityError, match="nan"):
+        verify.Differences(1e-4).note("logits", np.array([np.nan]), np.array([1.0]))
+
+
+def test_different_ids_are_refused(
+    toy_translation_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "greedy", lambda model, sources, device: [[4]] * len(sources))
+    with pytest.raises(ParityError, match="greedy ids of"):
+        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, OPTIONS)
+
+
+def test_a_foreign_folder_is_left_alone(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ArtifactError, match="is not an artifact"):
+        export(toy_classification_run, tmp_path / "photos", toy_classification_run.path.parent, OPTIONS)
+
+
+def test_command_line(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    data = toy_classification_run.path.parent
+    command = [
+        sys.executable,
+        "-m",
+        "export",
+        str(toy_classification_run.path),
+        str(tmp_path / "new"),
+        "--data",
+        str(data),
+    ]
+    done = subprocess.run([*command, "--sentences", "10"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "parity on 10 sentences" in done.stdout
+    assert read_artifact(tmp_path / "new").manifest.task == "classify"
+
+
+def test_command_line_reports_a_broken_run(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(toy_classification_run.path, broken)
+    (broken / "model.safetensors").write_bytes(b"not a checkpoint")
+    command = [sys.executable, "-m", "export", str(broken), str(tmp_path / "new")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_manifest_is_json_that_people_can_read(toy_translator: Path) -> None:
+    table = json.loads((toy_translator / "manifest.json").read_text("utf-8"))
+    assert table["format"] == 1
+    assert {"data", "split", "metric", "value", "signature"} >= set(table["evaluation"][0])

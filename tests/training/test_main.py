@@ -1,0 +1,110 @@
+"""The command line: answers on standard output, faults in one line."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import write_rows
+from training.__main__ import main
+from training.run import RunFolder
+
+RECIPE = """
+task = "classify"
+data = {train = ["train.tsv"], hold_out = 2, columns = ["label", "text"], max_length = 8}
+tokenizer = {kind = "word", vocabulary = 16, min_frequency = 1}
+model = {width = 8, heads = 1, kv_heads = 1, feed_forward = 8, encoder_layers = 1, max_source_length = 8}
+training = {epochs = 1, batch_tokens = 16, warmup = 1}
+"""
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line; exit status, standard output, standard error."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["training", *map(str, words)])
+        status = main()
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_fit_then_classify(command: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    write_rows(tmp_path / "train.tsv", [("good", "fine fine"), ("bad", "poor")] * 6)
+    (tmp_path / "toy.toml").write_text(RECIPE)
+    fit = "fit", tmp_path / "toy.toml", "--data", tmp_path, "--run", tmp_path / "run"
+    status, output, errors = command(*fit)
+    assert status == 0
+    assert json.loads(output)["epochs"] == 1  # the report alone: progress goes to standard error
+    assert "10 examples" in errors
+    assert command(*fit)[2].startswith("error: ")
+    assert json.loads(command(*fit, "--resume")[1]) == json.loads(output)
+    status, output, _ = command("classify", tmp_path / "run", "fine", "poor poor")
+    assert status == 0
+    texts, scores = zip(*(line.split("\t") for line in output.splitlines()), strict=True)
+    assert texts == ("fine", "poor poor")
+    for score in scores:
+        best, other = (float(label.split()[1]) for label in score.split(", "))
+        assert best >= other
+        assert best + other == pytest.approx(1, abs=0.002)
+
+
+def test_evaluate(
+    command: Callable[..., tuple[int, str, str]], toy_translation_run: RunFolder, toy_classification_run: RunFolder
+) -> None:
+    for run, held in ((toy_translation_run, "valid.tsv"), (toy_classification_run, "train.tsv")):
+        status, output, errors = command("evaluate", run.path, held, "--data", run.path.parent)
+        assert (status, errors) == (0, "")
+        figures = json.loads(output)
+        assert figures.keys() == json.loads(run.report.read_text())["valid"].keys()
+    assert figures["labels"]["accuracy"] > 95
+
+
+def test_translate_in_either_direction(
+    command: Callable[..., tuple[int, str, str]], toy_translation_run: RunFolder
+) -> None:
+    run = toy_translation_run.path
+    assert command("translate", run, "red house", "one") == (0, "rot Haus\neins\n", "")  # the recipe's first direction
+    assert command("translate", run, "rot Haus", "--target", "a") == (0, "red house\n", "")
+
+
+def test_a_fault_is_one_line(
+    command: Callable[..., tuple[int, str, str]],
+    toy_translation_run: RunFolder,
+    toy_classification_run: RunFolder,
+    tmp_path: Path,
+) -> None:
+    translating, classifying = toy_translation_run.path, toy_classification_run.path
+    (tmp_path / "bad.toml").write_text('task = "sing"')
+    broken = {name: tmp_path / name for name in ("weights", "recipe", "tokenizer", "labels", "labelless")}
+    for folder in broken.values():
+        shutil.copytree(classifying, folder)
+    (broken["weights"] / "model.safetensors").write_bytes(b"x")
+    (broken["recipe"] / "recipe.json").write_text("{")
+    (broken["tokenizer"] / "tokenizer.json").unlink()
+    (broken["labels"] / "labels.json").write_text("[")
+    (broken["labelless"] / "labels.json").unlink()
+    for words, fault in [
+        (["fit", tmp_path / "none.toml"], "none.toml: no such recipe"),
+        (["fit", tmp_path / "bad.toml"], "bad.toml: data.train is missing; data.columns is missing"),
+        (["evaluate", tmp_path, "valid.tsv"], "not a run folder (no recipe.json)"),
+        (["evaluate", translating, "none.tsv", "--data", tmp_path], "none.tsv: no such file"),
+        (["translate", translating, "one", "--target", "fr"], "--target fr: this run translates a-b, b-a"),
+        (["translate", translating, "one " * 60], "this model reads at most 48"),
+        (["classify", classifying, "red " * 60], "this model reads at most 48"),
+        (["translate", classifying, "red"], "is a classify run; `translate` does not apply"),
+        (["classify", translating, "red"], "is a translate run; `classify` does not apply"),
+        (["classify", broken["weights"], "red"], "model.safetensors: damaged"),
+        (["classify", broken["recipe"], "red"], "recipe.json: damaged"),
+        (["classify", broken["tokenizer"], "red"], "tokenizer.json: no such file"),
+        (["classify", broken["labels"], "red"], "labels.json: missing or damaged"),
+        (["classify", broken["labelless"], "red"], "labels.json: missing or damaged"),
+    ]:
+        status, output, errors = command(*words)
+        assert (status, output) == (1, "")
+        assert errors.startswith("error: ")
+        assert errors.count("\n") == 1
+        assert fault in errors
