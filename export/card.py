@@ -20,9 +20,10 @@ The export compared the graphs with the trained model on {sentences} sentences: 
 
 ## Intended use and limits
 
-Text of the kind the model was trained on ({data}). Other kinds of text get worse answers, and nothing marks them as
-such. Longer texts than the limit are refused, never cut. The recipe is in manifest.json, so the model can be trained
-again.
+Text of the kind the model was trained on: {data}.
+
+Other kinds of text get worse answers, and nothing marks them as such. Longer texts than the limit are refused, never
+cut. The recipe is in manifest.json, so the model can be trained again.
 """
 
 

@@ -126,12 +126,15 @@ def verify_classifier(model: nn.Module, artifact: Artifact, sources: list[list[i
     """Prove that the probabilities are the trained model's, through the service's own worker.
 
     Raises:
-        ParityError: they differ by more than the tolerance.
+        ParityError: they differ by more than the tolerance, or a text gets another label.
     """
     differences = Differences(tolerance)
     expected = class_probabilities(model, sources, torch.device("cpu"))
     answers = serve(ClassifyEngine(artifact, available_cores()), [Ticket(ids) for ids in sources])
-    differences.note("probabilities", np.array([answer.probabilities for answer in answers]), expected)
+    found = np.array([answer.probabilities for answer in answers])
+    differences.note("probabilities", found, expected)
+    if wrong := int((found.argmax(-1) != expected.argmax(-1)).sum()):
+        raise ParityError(f"labels of {wrong} of {len(sources)} texts differ from the trained model's")
     largest = differences.largest["probabilities"]
     return Parity(sentences=len(sources), cached=0.0, onnx=largest, tolerance=tolerance)
 
