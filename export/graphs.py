@@ -180,7 +180,18 @@ class Classify(nn.Module):
     def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
         encoder = self.model.encoder
         encoded = encoder.encode(source, encoder_attention(encoder, source, source_length))  # (B, S, D)
-        return [self.model.output(self.model.pool(encoded, source_length)).softmax(-1)]
+        return [self.model.output(self._pool(encoded, source_length)).softmax(-1)]
+
+    def _pool(self, encoded: Tensor, source_length: Tensor) -> Tensor:
+        """The mean as a running sum read at the last real token: no padding behind it can change a bit of it.
+
+        A sum or a product over the padded axis adds in an order that depends on the padding.
+        """
+        if self.model.config.pooling == "first":
+            return encoded[:, 0]
+        last = (source_length - 1).long()[:, None, None].expand(-1, 1, encoded.size(2))  # (B, 1, D)
+        total = encoded.cumsum(dim=1).gather(1, last)[:, 0]  # (B, D)
+        return total / source_length[:, None]
 
 
 def _source_inputs(batch: int = 3, length: int = 5) -> dict[str, Tensor]:

@@ -19,7 +19,8 @@ def random_sources(artifact: Artifact, count: int) -> list[list[int]]:
     """Sources of very uneven length."""
     manifest = artifact.manifest
     generator = random.Random(count)
-    lengths = [generator.choice([1, 2, 3, 5, 8, 13, 21, manifest.limits.source_length - 1]) for _ in range(count)]
+    longest = manifest.limits.source_length
+    lengths = [min(1 + int(generator.expovariate(1 / 20)), longest) for _ in range(count - 1)] + [longest]
     return [[*(generator.randrange(4, 250) for _ in range(length - 1)), manifest.marks.eos] for length in lengths]
 
 
