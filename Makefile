@@ -59,10 +59,8 @@ format: $(DEV_READY)  ## Format the code and apply the safe lint fixes
 ##@ Measure
 
 .PHONY: bench
-bench: $(DEV_READY)  ## Run every script in benchmarks/, one table each
-	@for script in $(filter-out benchmarks/_%,$(sort $(wildcard benchmarks/*.py))); do \
-		echo "== $$script"; module=$${script%.py}; $(DEV) -m "$${module//\//.}"; \
-	done
+bench: $(DEV_READY)  ## Run the benchmarks that need neither a corpus nor a running service, one table each
+	@for script in cached_decoding startup; do echo "== $$script"; $(DEV) -m "benchmarks.$$script"; done
 
 .PHONY: loadtest
 loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000]

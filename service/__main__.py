@@ -1,6 +1,8 @@
 """Command line: `python -m service`, configured by environment variables (service/settings.py)."""
 
 import logging
+import math
+import signal
 import sys
 
 import uvicorn
@@ -27,13 +29,15 @@ def main() -> int:
     except ArtifactError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    # uvicorn drains at SIGTERM, then raises the signal anew: what was asked for and done is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         create_app(settings, registry, metrics),
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,  # the edge writes one line a request, with its id
-        timeout_graceful_shutdown=int(settings.drain_timeout_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.drain_timeout_seconds),
     )
     return 0
 

@@ -31,7 +31,10 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
         yield
         await asyncio.to_thread(registry.drain, settings.drain_timeout_seconds)
 
-    app = FastAPI(title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
+        redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
+    )  # fmt: skip
     problems.install(app)
     app.include_router(native_router(registry, settings))
     app.include_router(health_router(registry, metrics))

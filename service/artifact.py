@@ -174,10 +174,10 @@ def _parse(path: Path) -> Manifest:
         table = json.loads((path / MANIFEST).read_text("utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: not an artifact (no {MANIFEST})") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ArtifactError(f"{path}: {MANIFEST} cannot be read: {error}") from None
     version = table.get("format") if isinstance(table, dict) else None
-    if version != FORMAT:
+    if type(version) is not int or version != FORMAT:
         raise ArtifactError(
             f"{path}: format {version!r} is unknown, this service reads format {FORMAT}; export it again"
         )
@@ -191,15 +191,19 @@ def _parse(path: Path) -> Manifest:
 def _file_faults(path: Path, manifest: Manifest) -> list[str]:
     wanted = {graph.file for graph in manifest.graphs.values()} | {"tokenizer.json"}
     faults = [f"{name} is not listed in files" for name in sorted(wanted - manifest.files.keys())]
-    for name, expected in manifest.files.items():
-        file = path / name
-        if Path(name).name != name:
-            faults.append(f"{name!r} is not a plain file name")
-        elif not file.is_file():
-            faults.append(f"{name} is missing")
-        elif (found := sha256(file)) != expected:
-            faults.append(f"{name} has sha256 {found[:12]}…, the manifest says {expected[:12]}…")
-    return faults
+    return faults + [fault for item in manifest.files.items() if (fault := _file_fault(path, *item))]
+
+
+def _file_fault(path: Path, name: str, expected: str) -> str | None:
+    if name in ("", "..") or Path(name).name != name:
+        return f"{name!r} is not a plain file name"
+    if not (path / name).is_file():
+        return f"{name} is missing"
+    try:
+        found = sha256(path / name)
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"
+    return None if found == expected else f"{name} has sha256 {found[:12]}…, the manifest says {expected[:12]}…"
 
 
 def _content_faults(manifest: Manifest) -> list[str]:
@@ -210,16 +214,35 @@ def _content_faults(manifest: Manifest) -> list[str]:
     ]
     if not NAME.fullmatch(manifest.name):
         faults.append(f"name {manifest.name!r} is not made of lower-case letters, digits, '.', '_' and '-'")
-    if manifest.task == "translate" and not manifest.directions:
-        faults.append("no directions")
-    if manifest.task == "classify" and len(manifest.labels) < 2:
-        faults.append("fewer than two labels")
-    if "step" in manifest.graphs:
-        inputs = {tensor.name for tensor in manifest.graphs["step"].inputs}
-        outputs = {tensor.name for tensor in manifest.graphs["step"].outputs}
+    return faults + (_translate_faults(manifest) if manifest.task == "translate" else _classify_faults(manifest))
+
+
+def _translate_faults(manifest: Manifest) -> list[str]:
+    faults = [] if manifest.directions else ["no directions"]
+    if step := manifest.graphs.get("step"):
+        inputs, outputs = {t.name for t in step.inputs}, {t.name for t in step.outputs}
         faults += [f"state {s.input} is not an input of step" for s in manifest.state if s.input not in inputs]
         faults += [f"state {s.output} is not an output of step" for s in manifest.state if s.output not in outputs]
+        if not isinstance(_width(step, "logits"), int):
+            faults.append("step does not write logits (B, V) with a V that is a number")
+    if encode := manifest.graphs.get("encode"):
+        encoded = {t.name for t in encode.outputs}
+        initial = [s.input for s in manifest.state if s.kind != "growing"]
+        faults += [f"state {name} is not an output of encode" for name in initial if name not in encoded]
     return faults
+
+
+def _classify_faults(manifest: Manifest) -> list[str]:
+    labels, classify = len(manifest.labels), manifest.graphs.get("classify")
+    faults = [] if labels >= 2 else ["fewer than two labels"]
+    if classify and (width := _width(classify, "probability")) != labels:
+        faults.append(f"classify writes {width} probabilities for {labels} labels")
+    return faults
+
+
+def _width(graph: Graph, output: str) -> int | str | None:
+    """An output's last axis, None where there is no such output."""
+    return next((t.shape[-1] for t in graph.outputs if t.name == output and t.shape), None)
 
 
 def sha256(file: Path) -> str:

@@ -1,6 +1,7 @@
 """Served models: text in, answers out, each through its own worker; and the choice among them."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,11 +127,12 @@ class ServedModel:
         """Submit tickets and wait for all of them; whatever ends the wait early withdraws the rest.
 
         Raises:
-            Overloaded, NotReady: not admitted.
+            TooLarge, Overloaded, NotReady: not admitted.
             DeadlineExceeded, ClientGone: given up.
             InternalError: the engine failed on them.
         """
         tickets = [Ticket(ids, length) for ids, length in zip(sources, lengths, strict=True)]
+        self._refuse_unqueueable(sources)
         try:
             self.worker.scheduler.submit(tickets)
         except QueueFull as full:
@@ -144,8 +146,18 @@ class ServedModel:
         self._observer.target_tokens.inc(answered.target_tokens)
         return answered
 
+    def _refuse_unqueueable(self, sources: list[list[int]]) -> None:
+        """What an empty queue could not take is too large: to come back later would never help."""
+        bounds, tokens = self.worker.scheduler.bounds, sum(map(len, sources))
+        if len(sources) > bounds.queue_segments or tokens > bounds.queue_tokens:
+            raise TooLarge(
+                f"{len(sources)} texts of {tokens} tokens; model {self.name!r} queues at most {bounds.queue_segments} "
+                f"texts and {bounds.queue_tokens} tokens: send several requests"
+            )
+
     async def _wait(self, tickets: list[Ticket], timeout: float, departure: Departure) -> list[Answer]:
         gathered = asyncio.gather(*(asyncio.wrap_future(ticket.future) for ticket in tickets))
+        gathered.add_done_callback(_retrieve)
         leaving = asyncio.ensure_future(departure())
         try:
             either: set[asyncio.Future[Any]] = {gathered, leaving}
@@ -162,6 +174,12 @@ class ServedModel:
             gathered.cancel()
             for ticket in tickets:
                 ticket.future.cancel()
+
+
+def _retrieve(future: "asyncio.Future[Any]") -> None:
+    """Look at how a gathering ended, for a withdrawn one would complain in the log that nobody did."""
+    if not future.cancelled():
+        future.exception()
 
 
 class Registry:
@@ -191,7 +209,10 @@ class Registry:
                 return self._models[candidate], self._models[candidate].direction(source, target)
             except (UnknownModel, ModelRequired) as fault:
                 faults.append(fault)
-        raise faults[0] if len(faults) == 1 else UnknownModel(f"no model translates {source or 'anything'} to {target}")
+        ambiguous = [fault for fault in faults if isinstance(fault, ModelRequired)]
+        if ambiguous or len(faults) == 1:
+            raise (ambiguous or faults)[0]
+        raise UnknownModel(f"no model translates {source or 'anything'} to {target}")
 
     def classifier(self, name: str | None) -> ServedModel:
         """The model asked for, or the only one."""
@@ -211,8 +232,9 @@ class Registry:
         """Stop taking requests and answer those admitted."""
         for model in self:
             model.worker.scheduler.close()
+        deadline = time.monotonic() + timeout
         for model in self:
-            model.worker.drain(timeout)
+            model.worker.drain(max(0.0, deadline - time.monotonic()))
 
 
 def _names(names) -> str:  # type: ignore[no-untyped-def]
@@ -230,34 +252,43 @@ def load_models(settings: Settings, metrics: Metrics) -> Registry:
         raise ArtifactError(
             f"{settings.models}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts"
         )
-    artifacts, faults = [], []
+    loaded: list[Loaded] = []
+    faults: list[str] = []
     for folder in folders:
         try:
-            artifacts.append(_open(folder))
+            loaded.append(_load(folder, settings))
         except ArtifactError as error:
             faults.append(str(error))
-    names = [artifact.manifest.name for artifact, _ in artifacts]
-    faults += [f"{settings.models}: two artifacts are named {name!r}" for name in set(names) if names.count(name) > 1]
+    names = [one.artifact.manifest.name for one in loaded]
+    faults += [f"{settings.models}: two artifacts are named {n!r}" for n in sorted(set(names)) if names.count(n) > 1]
     if faults:
         raise ArtifactError("\n".join(faults))
-    return Registry([_serve(artifact, codec, settings, metrics) for artifact, codec in artifacts])
+    return Registry([_serve(one, settings, metrics) for one in loaded])
 
 
-def _open(folder: Path) -> tuple[Artifact, TextCodec]:
-    artifact = read_artifact(folder)
-    return artifact, TextCodec(artifact.tokenizer, artifact.manifest)
+@dataclass
+class Loaded:
+    """An artifact that can be served, its worker not started yet."""
 
-
-def _serve(artifact: Artifact, codec: TextCodec, settings: Settings, metrics: Metrics) -> ServedModel:
-    name, threads = artifact.manifest.name, settings.threads or available_cores()
+    artifact: Artifact
+    codec: TextCodec
     engine: Engine
-    if artifact.manifest.task == "translate":
-        translate = TranslateEngine(artifact, settings.rows, threads)
-        engine, pool_bytes = translate, translate.pool.bytes
-    else:
-        engine, pool_bytes = ClassifyEngine(artifact, threads), 0
+    pool_bytes: int = 0
+
+
+def _load(folder: Path, settings: Settings) -> Loaded:
+    artifact = read_artifact(folder)
+    codec, threads = TextCodec(artifact.tokenizer, artifact.manifest), settings.threads or available_cores()
+    if artifact.manifest.task == "classify":
+        return Loaded(artifact, codec, ClassifyEngine(artifact, threads))
+    engine = TranslateEngine(artifact, settings.rows, threads)
+    return Loaded(artifact, codec, engine, engine.pool.bytes)
+
+
+def _serve(loaded: Loaded, settings: Settings, metrics: Metrics) -> ServedModel:
+    name = loaded.artifact.manifest.name
     scheduler = Scheduler(Bounds(settings.rows, settings.encode_tokens, settings.queue_segments, settings.queue_tokens))
-    observer = metrics.of_model(name, lambda: float(scheduler.waiting), pool_bytes)
-    worker = Worker(name, engine, scheduler, observer)
+    observer = metrics.of_model(name, lambda: float(scheduler.waiting), loaded.pool_bytes)
+    worker = Worker(name, loaded.engine, scheduler, observer)
     worker.start()
-    return ServedModel(artifact, codec, worker, observer)
+    return ServedModel(loaded.artifact, loaded.codec, worker, observer)

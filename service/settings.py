@@ -24,5 +24,5 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=1_000_000, ge=1)
     max_texts: int = Field(default=256, ge=1)  # in one request
     max_text_characters: int = Field(default=20_000, ge=1)  # in one text
-    request_timeout_seconds: float = Field(default=60.0, gt=0)
-    drain_timeout_seconds: float = Field(default=30.0, gt=0)  # for what is admitted when the service is told to stop
+    request_timeout_seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    drain_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)  # for what is admitted

@@ -10,11 +10,12 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.problems import problem
-from service.errors import InternalError, TooLarge
+from service.errors import ClientGone, InternalError, TooLarge
 from service.metrics import Metrics
 
 log = logging.getLogger("attendant.access")
 NO_ANSWER = 499  # the caller left before an answer began
+HEARD_OUT = 16  # times the limit
 REQUEST_ID = re.compile(rb"[\w.:-]{1,100}")
 
 
@@ -50,31 +51,45 @@ class Edge:
             self._record(scope, status, time.perf_counter() - started)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await self._read(scope, receive)
-        if body is None:
-            fault = TooLarge(f"the body is above {self.max_body_bytes} bytes; send fewer texts in one request")
+        try:
+            body = await self._read(scope, receive)
+        except TooLarge as fault:
             response = problem(fault, scope["request_id"])
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
+        except ClientGone:
             return
-        await self.app(scope, _Replay(body, receive), send)
+        else:
+            await self.app(scope, _Replay(body, receive), send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body, or None when it is above the limit; no more than the limit is ever held."""
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self.max_body_bytes:
-            return None
-        chunks: list[bytes] = []
-        size, more = 0, True
-        while more:
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body; no more than the limit is ever held.
+
+        What is above it is heard out within reason, for a sender that is cut off never reads the answer.
+
+        Raises:
+            TooLarge: the body is above the limit.
+            ClientGone: it ended too early.
+        """
+        headers, limit = dict(scope["headers"]), self.max_body_bytes
+        declared = headers.get(b"content-length", b"")
+        announced = int(declared) if declared.isdigit() else 0
+        refused = announced > limit
+        more = not (announced > HEARD_OUT * limit or (refused and b"expect" in headers))
+        body, size = bytearray(), 0
+        while more and size <= HEARD_OUT * limit:
             message = await receive()
             if message["type"] == "http.disconnect":
-                break
-            chunks.append(message.get("body", b""))
-            size, more = size + len(chunks[-1]), message.get("more_body", False)
-            if size > self.max_body_bytes:
-                return None
-        return b"".join(chunks)
+                raise ClientGone("the client closed the connection")
+            size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+            refused = refused or size > limit
+            if refused:
+                body.clear()
+            else:
+                body += message.get("body", b"")
+        if refused:
+            raise TooLarge(f"the body is above {limit} bytes; send fewer texts in one request")
+        return bytes(body)
 
     def _record(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")

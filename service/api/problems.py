@@ -37,7 +37,7 @@ def responses(*faults: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     for fault in faults:
         earlier = found.get(fault.status, {}).get("description")
         description = f"{earlier}; {fault.title}" if earlier else fault.title
-        found[fault.status] = {"description": description, "model": Problem, "content": content}
+        found[fault.status] = {"description": description, "content": content}
     return found
 
 
@@ -46,6 +46,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        """With the schema that `responses` refers to; as a route's `model` it would promise application/json too."""
+        description = describe()
+        description["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _id(request: Request) -> str:
@@ -74,7 +83,9 @@ def _place(location: Sequence[object]) -> str:
 async def _http_exception(request: Request, fault: Exception) -> JSONResponse:
     assert isinstance(fault, HTTPException)
     status = HTTPStatus(fault.status_code)
-    named = ServiceError(f"{request.method} {request.url.path}: {fault.detail}"[:300])
+    if status == HTTPStatus.BAD_REQUEST:  # FastAPI's word for whatever the JSON parser raises but its own error
+        return problem(InvalidRequest("body: it cannot be parsed; send JSON in UTF-8"), _id(request))
+    named = ServiceError(f"{request.method} {request.scope['path']}: {fault.detail}"[:300])
     named.status, named.title, named.code = fault.status_code, status.phrase, status.name.lower()
     response = problem(named, _id(request))
     response.headers.update(fault.headers or {})

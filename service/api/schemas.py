@@ -2,7 +2,8 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic_core import PydanticCustomError
 
 from service.settings import Settings
 
@@ -48,8 +49,18 @@ def bounded(body: type[Body], settings: Settings) -> type[Any]:
     many = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_texts}
     schema = {"anyOf": [one, many], "examples": ["Guten Morgen."]}
     description = "One text, or a list of them answered in order."
-    text = Annotated[str | list[str], Field(description=description, json_schema_extra=schema)]
+    text = Annotated[
+        str | list[str], BeforeValidator(_first_wrong_text), Field(description=description, json_schema_extra=schema)
+    ]
     return create_model(body.__name__, __base__=body, __doc__=body.__doc__, text=text)
+
+
+def _first_wrong_text(value: Any) -> Any:
+    """One wrong text is told, not a megabyte of them: they would take seconds in which nobody else is served."""
+    for i, text in enumerate(value if isinstance(value, list) else ()):
+        if not isinstance(text, str):
+            raise PydanticCustomError("string_type", "text {i} should be a valid string", {"i": i})
+    return value
 
 
 class Usage(BaseModel):

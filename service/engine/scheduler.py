@@ -145,13 +145,13 @@ class Scheduler:
         longest = 0
         while self._waiting and len(chosen) < places:
             ticket = self._waiting[0]
-            longest = max(longest, len(ticket.ids))
-            if chosen and longest * (len(chosen) + 1) > self.bounds.encode_tokens:
-                break
+            if not ticket.future.done():
+                longest = max(longest, len(ticket.ids))
+                if chosen and longest * (len(chosen) + 1) > self.bounds.encode_tokens:
+                    break
+                chosen.append(ticket)
             self._waiting.popleft()
             self._waiting_tokens -= len(ticket.ids)
-            if not ticket.future.done():
-                chosen.append(ticket)
         return group_by_length(chosen)
 
     def seat(self, group: list[Ticket]) -> None:

@@ -5,21 +5,24 @@ from pathlib import Path
 
 import numpy as np
 
+from service.artifact import ArtifactError
+
 # Official builds of onnxruntime report their use to Microsoft unless told not to, before they are imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort  # noqa: E402
 
+CGROUP = Path("/sys/fs/cgroup")
 Arrays = dict[str, np.ndarray]
 
 
-def available_cores() -> int:
+def available_cores(root: Path = CGROUP) -> int:
     """Cores this process may use: its affinity, or the cgroup's CPU quota where that is less."""
     cores = len(os.sched_getaffinity(0))
-    quota = _cgroup_quota(Path("/sys/fs/cgroup"))
+    quota = cgroup_quota(root)
     return cores if quota is None else max(1, min(cores, int(quota)))
 
 
-def _cgroup_quota(root: Path) -> float | None:
+def cgroup_quota(root: Path) -> float | None:
     """CPUs granted by cgroup v2 or v1, None where unlimited or unknown."""
     if (limits := root / "cpu.max").is_file():
         quota, period = limits.read_text().split()
@@ -31,7 +34,11 @@ def _cgroup_quota(root: Path) -> float | None:
 
 
 class Session:
-    """One ONNX graph, ready to run."""
+    """One ONNX graph, ready to run.
+
+    Raises:
+        ArtifactError: the file is no graph that this onnxruntime can run.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
         options = ort.SessionOptions()
@@ -41,7 +48,10 @@ class Session:
         options.log_severity_level = 3
         # Idle workers sleep: models share the cores with each other and with the HTTP thread.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the library has an exception class of its own for every kind of damage
+            raise ArtifactError(f"{path}: onnxruntime cannot load it: {error}") from None
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> Arrays:

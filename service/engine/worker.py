@@ -62,7 +62,6 @@ class Worker:
         except BaseException as error:
             log.exception("%s died", self._thread.name)
             self.scheduler.fail_all(EngineFailure(f"the worker died: {type(error).__name__}"))
-            raise
 
     def _step(self, plan: Plan) -> None:
         self.engine.leave(plan.leave)
@@ -78,7 +77,7 @@ class Worker:
             log.exception("a step of %d rows failed", rows)
             self.observer.failed()
             self.engine.clear()
-            self.scheduler.fail_running(EngineFailure(f"the step failed: {error}"))
+            self.scheduler.fail_running(EngineFailure(f"the step failed: {type(error).__name__}"))
             return
         self.observer.stepped(rows, time.perf_counter() - started)
         finished = self.scheduler.settle(outputs, self.engine.advance)
@@ -93,7 +92,7 @@ class Worker:
             log.exception("encoding a group of %d failed", len(group))
             self.observer.failed()
             for ticket in group:
-                fail(ticket, EngineFailure(f"encoding failed: {error}"))
+                fail(ticket, EngineFailure(f"encoding failed: {type(error).__name__}"))
             return
         self.scheduler.seat(group)
         lengths = [len(ticket.ids) for ticket in group]

@@ -1,0 +1,133 @@
+"""Services on free loopback ports: over the toy models, or over fake engines with the toy models' texts and tables."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from service.app import create_app
+from service.artifact import read_artifact
+from service.engine.scheduler import Bounds, Scheduler
+from service.engine.worker import Engine, Worker
+from service.metrics import Metrics
+from service.models import Registry, ServedModel, load_models
+from service.settings import Settings
+from service.text.tokenizer import TextCodec
+from tests.service.fakes import PATIENCE
+
+TRANSLATE = {"text": "red house", "source": "a", "target": "b"}
+CLASSIFY = {"text": "orange yellow"}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    """Settings of the shell that runs the tests do not reach them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("ATTENDANT_")]:
+            patch.delenv(name)
+        yield
+
+
+@dataclass
+class Service:
+    """A running service: what it is made of, and a client of it."""
+
+    settings: Settings
+    registry: Registry
+    metrics: Metrics
+    url: str = ""
+    client: httpx.Client = field(init=False)
+
+    def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return self.client.post(path, json=body, **options)
+
+    def worker(self, name: str = "toy-translator") -> Worker:
+        return next(model.worker for model in self.registry if model.name == name)
+
+    def sample(self, series: str, **labels: str) -> float:
+        """A metric's value now; 0 where nothing was counted yet."""
+        return self.metrics.registry.get_sample_value(f"attendant_{series}", labels) or 0.0
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Ask until it holds; only for what no event tells."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.005)
+
+
+@contextmanager
+def serving(settings: Settings, registry: Registry, metrics: Metrics) -> Iterator[Service]:
+    """The application behind uvicorn, in a thread."""
+    service = Service(settings, registry, metrics)
+    app = create_app(settings, registry, metrics)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, ws="none", lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    eventually(lambda: server.started or not thread.is_alive())
+    assert server.started
+    service.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    try:
+        with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as service.client:
+            yield service
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def service(toy_models: Path) -> Iterator[Service]:
+    """The toy models with the default settings."""
+    settings, metrics = Settings(models=toy_models, threads=1), Metrics()
+    with serving(settings, load_models(settings, metrics), metrics) as running:
+        yield running
+
+
+def fake_model(artifact: Path, engine: Engine, settings: Settings, metrics: Metrics) -> ServedModel:
+    """An artifact's texts and tables, with an engine that only pretends."""
+    checked = read_artifact(artifact)
+    bounds = Bounds(settings.rows, settings.encode_tokens, settings.queue_segments, settings.queue_tokens)
+    scheduler = Scheduler(bounds)
+    observer = metrics.of_model(checked.manifest.name, lambda: float(scheduler.waiting), 0)
+    worker = Worker(checked.manifest.name, engine, scheduler, observer)
+    worker.start()
+    return ServedModel(checked, TextCodec(checked.tokenizer, checked.manifest), worker, observer)
+
+
+@pytest.fixture
+def pretend(toy_translator: Path) -> Iterator[Callable[..., Service]]:
+    """Start services whose translator is a fake engine; they stop when the test ends."""
+    stack = []
+
+    def start(engine: Engine, **changes: Any) -> Service:
+        settings, metrics = Settings(**changes), Metrics()
+        registry = Registry([fake_model(toy_translator, engine, settings, metrics)])
+        context = serving(settings, registry, metrics)
+        stack.append(context)
+        return context.__enter__()
+
+    yield start
+    for context in stack:
+        context.__exit__(None, None, None)
+
+
+def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """A complete RFC 9457 answer; its detail, for what else is to be said about it."""
+    assert response.status_code == status, response.text[:500]
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body.keys() - {"errors"} == {"type", "title", "status", "detail", "code", "request_id"}
+    assert (body["status"], body["code"]) == (status, code)
+    assert body["title"]
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert len(response.content) < 4000  # an error never repeats a large input
+    return body

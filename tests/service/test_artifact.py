@@ -1,0 +1,199 @@
+"""Reading an artifact checks everything and says everything; publishing is all or nothing."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.artifact import ArtifactError, publish, read_artifact, sha256, write_manifest
+
+Table = dict[str, Any]
+
+
+@pytest.fixture
+def artifact(toy_translator: Path, tmp_path: Path) -> Path:
+    """A copy to damage."""
+    return shutil.copytree(toy_translator, tmp_path / "toy")
+
+
+def change(artifact: Path, edit: Callable[[Table], object]) -> None:
+    file = artifact / "manifest.json"
+    table = json.loads(file.read_text("utf-8"))
+    edit(table)
+    file.write_text(json.dumps(table), "utf-8")
+
+
+def refusal(artifact: Path) -> str:
+    with pytest.raises(ArtifactError) as caught:
+        read_artifact(artifact)
+    assert str(artifact) in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_artifact_is_read(toy_translator: Path) -> None:
+    artifact = read_artifact(toy_translator)
+    assert artifact.manifest.name == "toy-translator"
+    assert [(d.source, d.target) for d in artifact.manifest.directions] == [("a", "b"), ("b", "a")]
+    assert artifact.graph("step").is_file()
+    assert artifact.tokenizer.is_file()
+
+
+def test_a_manifest_survives_writing_and_reading(toy_translator: Path, artifact: Path) -> None:
+    manifest = read_artifact(toy_translator).manifest
+    write_manifest(artifact, manifest)
+    assert read_artifact(artifact).manifest == manifest
+
+
+@pytest.mark.parametrize("content", [None, "notes"])
+def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path, content: str | None) -> None:
+    if content:
+        (tmp_path / "readme.txt").write_text(content, "utf-8")
+    assert "not an artifact (no manifest.json)" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b'{"format": 1, "na', b"\xff\xfe", b"", b"[" * 100_000])
+def test_a_damaged_manifest_is_refused(artifact: Path, content: bytes) -> None:
+    (artifact / "manifest.json").write_bytes(content)
+    assert "manifest.json cannot be read" in refusal(artifact)
+
+
+def test_a_manifest_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").mkdir()
+    assert "manifest.json cannot be read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("number", [0, 2, "1", None, True])
+def test_an_unknown_format_is_refused_with_a_remedy(artifact: Path, number: object) -> None:
+    change(artifact, lambda table: table.update(format=number))
+    message = refusal(artifact)
+    assert f"format {number!r} is unknown" in message
+    assert "export it again" in message
+
+
+def test_a_manifest_that_is_no_object_is_refused(artifact: Path) -> None:
+    (artifact / "manifest.json").write_text("[1]", "utf-8")
+    assert "format None is unknown" in refusal(artifact)
+
+
+def test_fields_are_checked_all_together(artifact: Path) -> None:
+    def edit(table: Table) -> None:
+        table["colour"] = "red"
+        table["marks"]["eos"] = "two"
+        del table["limits"]["source_length"]
+
+    change(artifact, edit)
+    message = refusal(artifact)
+    assert "colour: Extra inputs are not permitted" in message
+    assert "marks.eos: Input should be a valid integer" in message
+    assert "limits.source_length: Field required" in message
+
+
+def test_every_fault_of_files_and_content_is_in_one_error(artifact: Path) -> None:
+    (artifact / "tokenizer.json").unlink()
+    (artifact / "weights.bin").write_bytes((artifact / "weights.bin").read_bytes()[:-1] + b"\x07")
+
+    def edit(table: Table) -> None:
+        table["name"] = "Toy Model"
+        table["files"]["../../etc/passwd"] = "0" * 64
+        del table["files"]["encode.onnx"], table["graphs"]["score"]
+        table["directions"] = []
+        table["state"][0]["input"] = "elsewhere"
+        table["state"][1]["output"] = "nowhere"
+
+    change(artifact, edit)
+    message = refusal(artifact)
+    for fault in (
+        "tokenizer.json is missing",
+        "weights.bin has sha256 ",
+        "'../../etc/passwd' is not a plain file name",
+        "encode.onnx is not listed in files",
+        "needs the graph 'score'",
+        "name 'Toy Model' is not made of",
+        "no directions",
+        "state elsewhere is not an input of step",
+        "state nowhere is not an output of step",
+    ):
+        assert fault in message
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "/etc/passwd", "a/../weights.bin", "weights.bin/"])
+def test_only_plain_file_names_are_read(artifact: Path, name: str) -> None:
+    change(artifact, lambda table: table["files"].update({name: "0" * 64}))
+    assert f"{name!r} is not a plain file name" in refusal(artifact)
+
+
+def test_a_file_that_cannot_be_read_is_named(artifact: Path) -> None:
+    (artifact / "weights.bin").unlink()
+    (artifact / "weights.bin").symlink_to("/proc/self/mem")  # reading its first byte is an error, even for root
+    assert "weights.bin cannot be read" in refusal(artifact)
+
+
+def test_a_classifier_needs_two_labels_and_as_many_probabilities(toy_classifier: Path, tmp_path: Path) -> None:
+    artifact = shutil.copytree(toy_classifier, tmp_path / "toy")
+    change(artifact, lambda table: table.update(labels=["one"]))
+    message = refusal(artifact)
+    assert "fewer than two labels" in message
+    assert "classify writes 3 probabilities for 1 labels" in message
+
+
+def test_graphs_must_write_what_the_engine_reads(artifact: Path) -> None:
+    def edit(table: Table) -> None:
+        graphs = table["graphs"]
+        graphs["step"]["outputs"] = [t for t in graphs["step"]["outputs"] if t["name"] != "logits"]
+        graphs["encode"]["outputs"] = graphs["encode"]["outputs"][1:]
+
+    change(artifact, edit)
+    message = refusal(artifact)
+    assert "step does not write logits" in message
+    assert "state cross_key_0 is not an output of encode" in message
+
+
+def write_toy(source: Path, folder: Path) -> None:
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+
+
+def test_publishing_renames_a_complete_folder(toy_translator: Path, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "toy"
+    with publish(target) as folder:
+        write_toy(toy_translator, folder)
+        assert not target.exists()
+    assert read_artifact(target).manifest.name == "toy-translator"
+    assert os.listdir(target.parent) == ["toy"]
+
+
+def write_half(folder: Path) -> None:
+    (folder / "half.onnx").write_bytes(b"half")
+    raise RuntimeError("out of luck")
+
+
+def test_nothing_is_left_behind_when_publishing_fails(artifact: Path) -> None:
+    before = sha256(artifact / "manifest.json")
+    with pytest.raises(RuntimeError, match="out of luck"), publish(artifact) as folder:
+        write_half(folder)
+    assert os.listdir(artifact.parent) == ["toy"]
+    assert sha256(artifact / "manifest.json") == before
+
+
+def test_an_old_artifact_is_replaced(toy_classifier: Path, artifact: Path) -> None:
+    with publish(artifact) as folder:
+        write_toy(toy_classifier, folder)
+    assert read_artifact(artifact).manifest.task == "classify"
+    assert not (artifact / "step.onnx").exists()
+    assert os.listdir(artifact.parent) == ["toy"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_is_no_artifact_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "thesis"
+    if kind == "folder":
+        target.mkdir()
+        (target / "chapter1.txt").write_text("years of work", "utf-8")
+    else:
+        target.write_text("years of work", "utf-8")
+    with pytest.raises(ArtifactError, match="exists and is not an artifact"), publish(target):
+        pytest.fail("nothing may be written")
+    assert os.listdir(tmp_path) == ["thesis"]

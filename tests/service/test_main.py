@@ -1,0 +1,195 @@
+"""`python -m service`: it starts, or says everything that is wrong; told to stop, it finishes what it took."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.__main__ import main
+from service.artifact import ArtifactError, sha256
+from service.metrics import Metrics
+from service.models import load_models
+from service.settings import Settings
+from tests.service.conftest import eventually
+from tests.service.fakes import PATIENCE
+
+ROOT = Path(__file__).resolve().parents[2]
+Start = Callable[..., "Process"]
+
+
+@dataclass
+class Process:
+    """A service as a user starts it."""
+
+    process: "subprocess.Popen[str]"
+    url: str = ""
+    log: list[str] = field(default_factory=list)
+
+    def read_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+            if found := re.search(r"running on (http://\S+)", line):
+                self.url = found[1]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+def environment(models: Path, **settings: object) -> dict[str, str]:
+    given = {"models": models, "port": 0, "threads": 1} | settings
+    return os.environ | {f"ATTENDANT_{name.upper()}": str(value) for name, value in given.items()}
+
+
+@pytest.fixture
+def start(toy_models: Path) -> Iterator[Start]:
+    """Start services and wait until they are ready; they are stopped when the test ends."""
+    running: list[tuple[Process, threading.Thread]] = []
+
+    def start(**settings: object) -> Process:
+        command = [sys.executable, "-m", "service"]
+        options = {"env": environment(toy_models, **settings), "stderr": subprocess.PIPE, "text": True}
+        service = Process(subprocess.Popen(command, cwd=ROOT, **options))  # type: ignore[call-overload]
+        reader = threading.Thread(target=service.read_log)
+        reader.start()
+        running.append((service, reader))
+        eventually(lambda: bool(service.url) or service.process.poll() is not None)
+        assert service.url, "".join(service.log)
+        return service
+
+    yield start
+    for service, reader in running:
+        service.process.kill()
+        service.process.wait()
+        reader.join()
+        assert service.process.stderr is not None
+        service.process.stderr.close()
+
+
+def test_told_to_stop_it_answers_what_it_took_and_exits_with_zero(start: Start) -> None:
+    service = start(rows=1, max_texts=4000)
+    texts = ["one two three four five"] * 800
+    with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as pool:
+        assert client.get("/readyz").status_code == 200
+        answer = pool.submit(client.post, "/v1/translate", json={"text": texts, "target": "b"})
+        eventually(lambda: "rows_count" in (found := client.get("/metrics").text) and waiting(found) > 100)
+        assert service.stop() == 0
+        assert not answer.cancelled()
+        response = answer.result(PATIENCE)
+    assert response.status_code == 200
+    assert {one["text"] for one in response.json()["translations"]} == {"eins zwei drei vier fünf"}
+    assert len(response.json()["translations"]) == len(texts)
+    assert "Traceback" not in "".join(service.log)
+
+
+def waiting(metrics: str) -> float:
+    found = re.search(r'attendant_waiting_segments{model="toy-translator"} (\S+)', metrics)
+    return float(found[1]) if found else 0.0
+
+
+def test_a_taken_port_and_an_interrupt(start: Start, toy_models: Path) -> None:
+    service = start()
+    port = httpx.URL(service.url).port
+    second = subprocess.run(
+        [sys.executable, "-m", "service"], cwd=ROOT, env=environment(toy_models, port=port),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert second.returncode != 0
+    assert "address already in use" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert service.stop(signal.SIGINT) == 0
+    assert "Traceback" not in "".join(service.log)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the command with settings that it must refuse; what it writes."""
+
+    def run(**settings: object) -> str:
+        for name, value in settings.items():
+            monkeypatch.setenv(f"ATTENDANT_{name.upper()}", str(value))
+        assert main() == 1
+        written = capsys.readouterr()
+        assert written.out == ""
+        assert written.err.startswith("error: ")
+        return written.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("port", "http"), ("port", "65536"), ("rows", "0"), ("request_timeout_seconds", "inf"), ("threads", "-1")],
+)
+def test_a_setting_out_of_range_is_named(run: Callable[..., str], name: str, value: str) -> None:
+    assert f"ATTENDANT_{name.upper()} is '{value}'" in run(**{name: value})
+
+
+def test_all_wrong_settings_are_named(run: Callable[..., str]) -> None:
+    written = run(port="x", rows="y")
+    assert "ATTENDANT_PORT" in written
+    assert "ATTENDANT_ROWS" in written
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_artifacts(run: Callable[..., str], tmp_path: Path, exists: bool) -> None:
+    folder = tmp_path if exists else tmp_path / "nowhere"
+    assert f"{folder}: no artifact folder in it; set ATTENDANT_MODELS" in run(models=folder)
+
+
+def spoil(artifact: Path, file: str, content: bytes) -> Path:
+    """Replace a file, its hash in the manifest included."""
+    (artifact / file).write_bytes(content)
+    manifest = json.loads((artifact / "manifest.json").read_text("utf-8"))
+    manifest["files"][file] = sha256(artifact / file)
+    (artifact / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    return artifact
+
+
+def test_every_bad_artifact_is_reported(toy_models: Path, tmp_path: Path) -> None:
+    models = shutil.copytree(toy_models, tmp_path / "models")
+    translator, classifier = models / "toy-translator", models / "toy-classifier"
+    spoil(shutil.copytree(classifier, models / "no-graph"), "classify.onnx", b"not a graph")
+    spoil(shutil.copytree(translator, models / "no-tokenizer"), "tokenizer.json", b"[]")
+    (shutil.copytree(translator, models / "no-weights") / "weights.bin").unlink()
+    shutil.copytree(classifier, models / "twin")
+    (models / "notes").mkdir()
+    (models / ".hidden").mkdir()
+    (models / "readme.txt").write_text("hello", "utf-8")
+    with pytest.raises(ArtifactError) as caught:
+        load_models(Settings(models=models), Metrics())
+    for fault in (
+        "no-graph/classify.onnx: onnxruntime cannot load it",
+        "no-tokenizer/tokenizer.json: not a tokenizer file",
+        "no-weights: weights.bin is missing",
+        "notes: not an artifact",
+        "two artifacts are named 'toy-classifier'",
+    ):
+        assert fault in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 5
+
+
+def test_a_bad_models_folder_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    result = subprocess.run(
+        [sys.executable, "-m", "service"], cwd=ROOT, env=environment(tmp_path),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert [line.partition(": not")[0] for line in result.stderr.splitlines()] == [
+        f"error: {tmp_path}/one",
+        f"{tmp_path}/two",
+    ]
