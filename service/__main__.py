@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from service.app import create_app
 from service.artifact import ArtifactError
 from service.metrics import Metrics
-from service.models import load_models
+from service.registry import load_models
 from service.settings import Settings
 
 

@@ -12,7 +12,7 @@ from service.api.edge import Edge
 from service.api.health import health_router
 from service.api.native import native_router
 from service.metrics import Metrics
-from service.models import Registry
+from service.registry import Registry
 from service.settings import Settings
 
 VERSION = "0.1.0"

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from service.api.problems import responses
 from service.errors import NotReady
 from service.metrics import Metrics
-from service.models import Registry
+from service.registry import Registry
 
 
 class Health(BaseModel):

@@ -34,7 +34,8 @@ from service.errors import (
     TooLarge,
     UnknownModel,
 )
-from service.models import Answered, Departure, Registry, ServedModel
+from service.model import Answered, Departure, ServedModel
+from service.registry import Registry
 from service.settings import Settings
 
 FAULTS = (

@@ -15,7 +15,8 @@ from service.engine.classify import ClassifyEngine
 from service.engine.scheduler import Ticket
 from service.engine.translate import TranslateEngine, pad
 from service.metrics import Metrics
-from service.models import default_target_length, load_models
+from service.model import default_target_length
+from service.registry import load_models
 from service.settings import Settings
 from training import evaluate
 from training.evaluate import greedy

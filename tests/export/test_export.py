@@ -12,11 +12,14 @@ import pytest
 import torch
 
 from export import graphs, verify
-from export.onnx import WEIGHTS
+from export.onnx import WEIGHTS, write_graphs
 from export.publish import Options, export
 from export.verify import ParityError
 from service.artifact import ArtifactError, read_artifact
 from service.engine.session import Session
+from service.engine.translate import pad
+from training.config import ModelConfig
+from training.models import build_classifier
 from training.run import RunFolder
 
 OPTIONS = Options(version="1", sentences=8, tolerance=1e-4)
@@ -62,6 +65,25 @@ def test_score_graph_gives_probabilities_and_attention(toy_translator: Path) -> 
     assert attention.shape == (2, 2, 4, 3)
     np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
     assert (attention[1, :, :, 2] == 0).all()  # nobody looks at padding
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "max"])
+def test_pooling_is_the_models_and_blind_to_padding(pooling: str, tmp_path: Path) -> None:
+    """A text gets the same bits alone and beside one of any greater length."""
+    torch.manual_seed(1)
+    config = ModelConfig(width=64, heads=2, kv_heads=2, feed_forward=64, encoder_layers=1, pooling=pooling)
+    model = build_classifier(config, 50, labels=20).eval()
+    write_graphs(graphs.classifier_graphs(model), tmp_path)  # type: ignore[arg-type]
+    session = Session(tmp_path / "classify.onnx", threads=1)
+    generator = np.random.default_rng(1)
+    texts = [generator.integers(4, 50, size=length).tolist() for length in (1, 2, 5, 13, 30, 61)]
+    for i, text in enumerate(texts):
+        alone = session.run(pad([text], 0))["probability"][0]
+        with torch.inference_mode():
+            expected = model(torch.tensor([text]), torch.tensor([len(text)])).softmax(-1)[0]
+        np.testing.assert_allclose(alone, expected.numpy(), atol=1e-5)
+        for longer in texts[i:]:
+            np.testing.assert_array_equal(session.run(pad([text, longer], 0))["probability"][0], alone)
 
 
 def test_a_graph_that_differs_is_never_published(

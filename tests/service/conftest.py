@@ -18,7 +18,8 @@ from service.artifact import read_artifact
 from service.engine.scheduler import Bounds, Scheduler
 from service.engine.worker import Engine, Worker
 from service.metrics import Metrics
-from service.models import Registry, ServedModel, load_models
+from service.model import ServedModel
+from service.registry import Registry, load_models
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 from tests.service.fakes import PATIENCE

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from service.errors import ModelRequired, UnknownModel
-from service.models import Registry
+from service.registry import Registry
 from tests.service.conftest import CLASSIFY, TRANSLATE, Service, assert_problem, eventually
 
 

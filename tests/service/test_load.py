@@ -16,7 +16,7 @@ import pytest
 from service.app import create_app
 from service.engine.worker import EngineFailure
 from service.metrics import Metrics
-from service.models import Registry
+from service.registry import Registry
 from service.settings import Settings
 from tests.conftest import LEXICON
 from tests.service.conftest import Service, assert_problem, eventually, fake_model

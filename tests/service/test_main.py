@@ -19,7 +19,7 @@ import pytest
 from service.__main__ import main
 from service.artifact import ArtifactError, sha256
 from service.metrics import Metrics
-from service.models import load_models
+from service.registry import load_models
 from service.settings import Settings
 from tests.service.conftest import eventually
 from tests.service.fakes import PATIENCE

@@ -1,18 +1,13 @@
-"""Served models: text in, answers out, each through its own worker; and the choice among them."""
+"""A served model: text in, answers out, through its own worker."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from service.artifact import Artifact, ArtifactError, Direction, Manifest, read_artifact
-from service.engine.classify import ClassifyEngine
-from service.engine.scheduler import Answer, Bounds, Closed, QueueFull, Scheduler, Ticket
-from service.engine.session import available_cores
-from service.engine.translate import TranslateEngine
-from service.engine.worker import Engine, EngineFailure, Worker
+from service.artifact import Artifact, Direction, Manifest
+from service.engine.scheduler import Answer, Closed, QueueFull, Ticket
+from service.engine.worker import EngineFailure, Worker
 from service.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -20,12 +15,10 @@ from service.errors import (
     ModelRequired,
     NotReady,
     Overloaded,
-    ServiceError,
     TooLarge,
     UnknownModel,
 )
-from service.metrics import Metrics, ModelMetrics
-from service.settings import Settings
+from service.metrics import ModelMetrics
 from service.text.tokenizer import TextCodec
 
 # Resolves when the caller has left; asked while an answer is being computed.
@@ -91,7 +84,8 @@ class ServedModel:
             )
         if len(found) > 1:
             raise ModelRequired(
-                f"several languages translate to {target}: give source as one of " + _names(d.source for d in found)
+                f"several languages translate to {target}: give source as one of "
+                + ", ".join(sorted(d.source for d in found))
             )
         return found[0]
 
@@ -180,115 +174,3 @@ def _retrieve(future: "asyncio.Future[Any]") -> None:
     """Look at how a gathering ended, for a withdrawn one would complain in the log that nobody did."""
     if not future.cancelled():
         future.exception()
-
-
-class Registry:
-    """The models by name, and the choice among them."""
-
-    def __init__(self, models: list[ServedModel]) -> None:
-        self._models = {model.name: model for model in models}
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        return iter(self._models.values())
-
-    def named(self, name: str, task: str) -> ServedModel:
-        """The model of that name, if it does the task."""
-        model = self._models.get(name)
-        if model is None or model.manifest.task != task:
-            raise UnknownModel(f"no model {name[:80]!r} to {task}; there is {_names(self._of(task)) or 'none'}")
-        return model
-
-    def translator(self, name: str | None, source: str | None, target: str) -> tuple[ServedModel, Direction]:
-        """The model asked for, or the first by name that has the direction."""
-        if name is not None:
-            model = self.named(name, "translate")
-            return model, model.direction(source, target)
-        faults: list[ServiceError] = []
-        for candidate in self._of("translate"):
-            try:
-                return self._models[candidate], self._models[candidate].direction(source, target)
-            except (UnknownModel, ModelRequired) as fault:
-                faults.append(fault)
-        ambiguous = [fault for fault in faults if isinstance(fault, ModelRequired)]
-        if ambiguous or len(faults) == 1:
-            raise (ambiguous or faults)[0]
-        raise UnknownModel(f"no model translates {source or 'anything'} to {target}")
-
-    def classifier(self, name: str | None) -> ServedModel:
-        """The model asked for, or the only one."""
-        if name is not None:
-            return self.named(name, "classify")
-        names = self._of("classify")
-        if not names:
-            raise UnknownModel("there is no model to classify with")
-        if len(names) > 1:
-            raise ModelRequired(f"give model as one of {_names(names)}")
-        return self._models[names[0]]
-
-    def _of(self, task: str) -> list[str]:
-        return sorted(name for name, model in self._models.items() if model.manifest.task == task)
-
-    def drain(self, timeout: float) -> None:
-        """Stop taking requests and answer those admitted."""
-        for model in self:
-            model.worker.scheduler.close()
-        deadline = time.monotonic() + timeout
-        for model in self:
-            model.worker.drain(max(0.0, deadline - time.monotonic()))
-
-
-def _names(names) -> str:  # type: ignore[no-untyped-def]
-    return ", ".join(sorted(names))
-
-
-def load_models(settings: Settings, metrics: Metrics) -> Registry:
-    """Load every artifact in the models folder and start its worker.
-
-    Raises:
-        ArtifactError: with the faults of every artifact, so that one start shows all of them.
-    """
-    folders = sorted(p for p in settings.models.glob("*") if p.is_dir() and not p.name.startswith("."))
-    if not folders:
-        raise ArtifactError(
-            f"{settings.models}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts"
-        )
-    loaded: list[Loaded] = []
-    faults: list[str] = []
-    for folder in folders:
-        try:
-            loaded.append(_load(folder, settings))
-        except ArtifactError as error:
-            faults.append(str(error))
-    names = [one.artifact.manifest.name for one in loaded]
-    faults += [f"{settings.models}: two artifacts are named {n!r}" for n in sorted(set(names)) if names.count(n) > 1]
-    if faults:
-        raise ArtifactError("\n".join(faults))
-    return Registry([_serve(one, settings, metrics) for one in loaded])
-
-
-@dataclass
-class Loaded:
-    """An artifact that can be served, its worker not started yet."""
-
-    artifact: Artifact
-    codec: TextCodec
-    engine: Engine
-    pool_bytes: int = 0
-
-
-def _load(folder: Path, settings: Settings) -> Loaded:
-    artifact = read_artifact(folder)
-    codec, threads = TextCodec(artifact.tokenizer, artifact.manifest), settings.threads or available_cores()
-    if artifact.manifest.task == "classify":
-        return Loaded(artifact, codec, ClassifyEngine(artifact, threads))
-    engine = TranslateEngine(artifact, settings.rows, threads)
-    return Loaded(artifact, codec, engine, engine.pool.bytes)
-
-
-def _serve(loaded: Loaded, settings: Settings, metrics: Metrics) -> ServedModel:
-    name = loaded.artifact.manifest.name
-    scheduler = Scheduler(Bounds(settings.rows, settings.encode_tokens, settings.queue_segments, settings.queue_tokens))
-    observer = metrics.of_model(name, lambda: float(scheduler.waiting), loaded.pool_bytes)
-    worker = Worker(name, loaded.engine, scheduler, observer)
-    worker.start()
-    return ServedModel(loaded.artifact, loaded.codec, worker, observer)

@@ -1,0 +1,126 @@
+"""The models that are served: loaded from their artifacts, chosen by name or by direction."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.artifact import Artifact, ArtifactError, Direction, read_artifact
+from service.engine.classify import ClassifyEngine
+from service.engine.scheduler import Bounds, Scheduler
+from service.engine.session import available_cores
+from service.engine.translate import TranslateEngine
+from service.engine.worker import Engine, Worker
+from service.errors import ModelRequired, ServiceError, UnknownModel
+from service.metrics import Metrics
+from service.model import ServedModel
+from service.settings import Settings
+from service.text.tokenizer import TextCodec
+
+
+class Registry:
+    """The models by name, and the choice among them."""
+
+    def __init__(self, models: list[ServedModel]) -> None:
+        self._models = {model.name: model for model in models}
+
+    def __iter__(self) -> Iterator[ServedModel]:
+        return iter(self._models.values())
+
+    def named(self, name: str, task: str) -> ServedModel:
+        """The model of that name, if it does the task."""
+        model = self._models.get(name)
+        if model is None or model.manifest.task != task:
+            raise UnknownModel(f"no model {name[:80]!r} to {task}; there is {', '.join(self._of(task)) or 'none'}")
+        return model
+
+    def translator(self, name: str | None, source: str | None, target: str) -> tuple[ServedModel, Direction]:
+        """The model asked for, or the first by name that has the direction."""
+        if name is not None:
+            model = self.named(name, "translate")
+            return model, model.direction(source, target)
+        faults: list[ServiceError] = []
+        for candidate in self._of("translate"):
+            try:
+                return self._models[candidate], self._models[candidate].direction(source, target)
+            except (UnknownModel, ModelRequired) as fault:
+                faults.append(fault)
+        ambiguous = [fault for fault in faults if isinstance(fault, ModelRequired)]
+        if ambiguous or len(faults) == 1:
+            raise (ambiguous or faults)[0]
+        raise UnknownModel(f"no model translates {source or 'anything'} to {target}")
+
+    def classifier(self, name: str | None) -> ServedModel:
+        """The model asked for, or the only one."""
+        if name is not None:
+            return self.named(name, "classify")
+        names = self._of("classify")
+        if not names:
+            raise UnknownModel("there is no model to classify with")
+        if len(names) > 1:
+            raise ModelRequired(f"give model as one of {', '.join(names)}")
+        return self._models[names[0]]
+
+    def _of(self, task: str) -> list[str]:
+        return sorted(name for name, model in self._models.items() if model.manifest.task == task)
+
+    def drain(self, timeout: float) -> None:
+        """Stop taking requests and answer those admitted."""
+        for model in self:
+            model.worker.scheduler.close()
+        deadline = time.monotonic() + timeout
+        for model in self:
+            model.worker.drain(max(0.0, deadline - time.monotonic()))
+
+
+def load_models(settings: Settings, metrics: Metrics) -> Registry:
+    """Load every artifact in the models folder and start its worker.
+
+    Raises:
+        ArtifactError: with the faults of every artifact, so that one start shows all of them.
+    """
+    folders = sorted(p for p in settings.models.glob("*") if p.is_dir() and not p.name.startswith("."))
+    if not folders:
+        raise ArtifactError(
+            f"{settings.models}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts"
+        )
+    loaded: list[Loaded] = []
+    faults: list[str] = []
+    for folder in folders:
+        try:
+            loaded.append(_load(folder, settings))
+        except ArtifactError as error:
+            faults.append(str(error))
+    names = [one.artifact.manifest.name for one in loaded]
+    faults += [f"{settings.models}: two artifacts are named {n!r}" for n in sorted(set(names)) if names.count(n) > 1]
+    if faults:
+        raise ArtifactError("\n".join(faults))
+    return Registry([_serve(one, settings, metrics) for one in loaded])
+
+
+@dataclass
+class Loaded:
+    """An artifact that can be served, its worker not started yet."""
+
+    artifact: Artifact
+    codec: TextCodec
+    engine: Engine
+    pool_bytes: int = 0
+
+
+def _load(folder: Path, settings: Settings) -> Loaded:
+    artifact = read_artifact(folder)
+    codec, threads = TextCodec(artifact.tokenizer, artifact.manifest), settings.threads or available_cores()
+    if artifact.manifest.task == "classify":
+        return Loaded(artifact, codec, ClassifyEngine(artifact, threads))
+    engine = TranslateEngine(artifact, settings.rows, threads)
+    return Loaded(artifact, codec, engine, engine.pool.bytes)
+
+
+def _serve(loaded: Loaded, settings: Settings, metrics: Metrics) -> ServedModel:
+    name = loaded.artifact.manifest.name
+    scheduler = Scheduler(Bounds(settings.rows, settings.encode_tokens, settings.queue_segments, settings.queue_tokens))
+    observer = metrics.of_model(name, lambda: float(scheduler.waiting), loaded.pool_bytes)
+    worker = Worker(name, loaded.engine, scheduler, observer)
+    worker.start()
+    return ServedModel(loaded.artifact, loaded.codec, worker, observer)
