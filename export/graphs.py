@@ -187,8 +187,8 @@ class Classify(nn.Module):
 
         A sum or a product over the padded axis adds in an order that depends on the padding.
         """
-        if self.model.config.pooling != "mean":
-            return self.model.pool(encoded, source_length)
+        if self.model.config.pooling == "first":
+            return encoded[:, 0]
         last = (source_length - 1).long()[:, None, None].expand(-1, 1, encoded.size(2))  # (B, 1, D)
         total = encoded.cumsum(dim=1).gather(1, last)[:, 0]  # (B, D)
         return total / source_length[:, None]

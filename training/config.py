@@ -56,7 +56,7 @@ class ModelConfig:
     activation: str = "relu"  # relu | gelu
     positions: str = "sinusoidal"  # sinusoidal | learned
     tied_embeddings: bool = True
-    pooling: str = "mean"  # mean | first | max; classifiers only
+    pooling: str = "mean"  # mean | first; classifiers only
     max_source_length: int = 256  # tokens, language tag and end mark included
     max_target_length: int = 256
 
@@ -111,7 +111,7 @@ CHOICES = {
     "model.norm": ("pre", "post"),
     "model.activation": ("relu", "gelu"),
     "model.positions": ("sinusoidal", "learned"),
-    "model.pooling": ("mean", "first", "max"),
+    "model.pooling": ("mean", "first"),
     "training.schedule": ("cosine", "inverse_sqrt"),
 }
 LEAST = {

@@ -1,6 +1,5 @@
 """A text classifier: the Transformer's encoder, one pooled vector a text, one linear map to the labels."""
 
-import torch
 from torch import Tensor, nn
 
 from training.config import ModelConfig
@@ -25,11 +24,8 @@ class Classifier(nn.Module):
         return self.output(self.dropout(self.pool(encoded, lengths)))  # (B, labels)
 
     def pool(self, encoded: Tensor, lengths: Tensor) -> Tensor:
-        """Encoded text (B, S, D) -> (B, D): its first token, or the mean or the maximum over its real tokens."""
+        """Encoded text (B, S, D) -> (B, D): the mean of its real tokens, or its first token."""
         if self.config.pooling == "first":
             return encoded[:, 0]
-        if self.config.pooling == "max":
-            padding = ~padding_mask(lengths, encoded.size(1))[:, 0, 0, :, None]  # (B, S, 1)
-            return encoded.masked_fill(padding, torch.finfo(encoded.dtype).min).amax(dim=1)  # (B, D)
         mask = padding_mask(lengths, encoded.size(1))[:, 0].to(encoded.dtype)  # (B, 1, S)
         return (mask @ encoded)[:, 0] / lengths[:, None]  # (B, D)
