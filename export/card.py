@@ -30,7 +30,9 @@ cut. The recipe is in manifest.json, so the model can be trained again.
 def model_card(manifest: Manifest, size: int) -> str:
     """Markdown for an artifact of `size` bytes."""
     translate = manifest.task == "translate"
-    rows = [f"| {e.data} | {e.split} | {e.metric} | {e.value:.2f} | {e.signature} |" for e in manifest.evaluation]
+    rows = [
+        f"| {e.data} | {e.split} | {e.metric} | {e.value:.2f} | {_cell(e.signature)} |" for e in manifest.evaluation
+    ]
     table = ["| data | part | metric | value | signature |", "|---|---|---|---|---|", *rows]
     data = manifest.provenance.recipe["data"]
     assert isinstance(data, dict)
@@ -53,3 +55,8 @@ def model_card(manifest: Manifest, size: int) -> str:
         tolerance=manifest.parity.tolerance,
         data=", ".join(data["train"]),
     )
+
+
+def _cell(text: str) -> str:
+    """Text that may hold the character that divides a table's cells."""
+    return text.replace("|", "\\|")
