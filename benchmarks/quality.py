@@ -53,9 +53,12 @@ def classification(client: httpx.Client, rows: list[tuple[str, str]], arguments:
     index = arguments.columns.index("text")
     answers = post(client, "/v1/classify", model_field(arguments), [row[index] for row in rows], "results")
     expected = [row[1 - index] for row in rows]
-    predicted = [answer["labels"][0]["label"] if answer else "(refused)" for answer in answers]
-    labels = sorted({*expected, *predicted})
-    found, wanted = (np.array([labels.index(label) for label in side]) for side in (predicted, expected))
+    labels = sorted({*expected, *(answer["labels"][0]["label"] for answer in answers if answer)})
+    wanted = np.array([labels.index(label) for label in expected])
+    found = (wanted + 1) % len(labels)  # a refused text has some wrong label
+    for i, answer in enumerate(answers):
+        if answer:
+            found[i] = labels.index(answer["labels"][0]["label"])
     return classification_figures(found, wanted, len(labels)) | {"refused": sum(not answer for answer in answers)}
 
 
