@@ -11,6 +11,7 @@ from training.checkpoint import CheckpointError
 from training.config import RecipeError
 from training.corpus import CorpusError
 from training.run import RunFolder
+from training.tokenizer import TokenizerError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +33,7 @@ def main() -> int:
     options = Options(arguments.version, arguments.sentences, arguments.tolerance)
     try:
         manifest = export(RunFolder(arguments.run), arguments.artifact, arguments.data, options)
-    except (ArtifactError, CheckpointError, CorpusError, ParityError, RecipeError) as error:
+    except (ArtifactError, CheckpointError, CorpusError, ParityError, RecipeError, TokenizerError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     parity = manifest.parity

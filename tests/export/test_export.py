@@ -136,10 +136,11 @@ def test_command_line(toy_classification_run: RunFolder, tmp_path: Path) -> None
     assert read_artifact(tmp_path / "new").manifest.task == "classify"
 
 
-def test_command_line_reports_a_broken_run(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damaged", ["model.safetensors", "tokenizer.json"])
+def test_command_line_reports_a_broken_run(toy_classification_run: RunFolder, tmp_path: Path, damaged: str) -> None:
     broken = tmp_path / "run"
     shutil.copytree(toy_classification_run.path, broken)
-    (broken / "model.safetensors").write_bytes(b"not a checkpoint")
+    (broken / damaged).write_bytes(b"neither weights nor words")
     command = [sys.executable, "-m", "export", str(broken), str(tmp_path / "new")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
