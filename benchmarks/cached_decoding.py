@@ -15,7 +15,7 @@ from pathlib import Path
 from service.artifact import read_artifact
 from service.engine.scheduler import Ticket
 from service.engine.session import available_cores
-from service.engine.translate import TranslateEngine
+from service.engine.translate import TranslateEngine, TranslateGraphs
 
 POSITIONS = (10, 100)
 SOURCE_LENGTH = 30
@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
-    engine = TranslateEngine(read_artifact(arguments.artifact), arguments.rows, available_cores())
+    engine = TranslateEngine(TranslateGraphs.load(read_artifact(arguments.artifact), available_cores()), arguments.rows)
     for position in POSITIONS:
         measure(engine, arguments.rows, position)
     rounds = [[measure(engine, arguments.rows, position) for position in POSITIONS] for _ in range(arguments.rounds)]

@@ -1,6 +1,6 @@
 """Published figures, measured through HTTP on a running service.
 
-    python -m benchmarks.quality FILE.tsv.gz --columns en de --source de --target en [--model NAME]
+    python -m benchmarks.quality FILE.tsv.gz --columns en de --source de --target en [--model NAME] [--beam 4]
     python -m benchmarks.quality FILE.tsv.gz --columns label text [--model NAME]
 
 A text that the service refuses counts as an empty translation, or as a wrong label, and is reported.
@@ -39,7 +39,8 @@ def post(client: httpx.Client, path: str, body: dict[str, object], texts: list[s
 def translation(client: httpx.Client, rows: list[tuple[str, str]], arguments: argparse.Namespace) -> Figures:
     """BLEU, lower-cased BLEU and chrF."""
     index = arguments.columns.index(arguments.source)
-    body = {"source": arguments.source, "target": arguments.target} | model_field(arguments)
+    body = {"source": arguments.source, "target": arguments.target, "beam_size": arguments.beam}
+    body |= model_field(arguments)
     answers = post(client, "/v1/translate", body, [row[index] for row in rows], "translations")
     figures = translation_figures([answer.get("text", "") for answer in answers], [row[1 - index] for row in rows])
     return figures | {
@@ -76,6 +77,7 @@ def main() -> int:
     parser.add_argument("--source")
     parser.add_argument("--target")
     parser.add_argument("--model")
+    parser.add_argument("--beam", type=int, default=1, help="beam size (default: 1, greedy)")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     arguments = parser.parse_args()
     rows = read_corpus([arguments.file], arguments.columns, Path())

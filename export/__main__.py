@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from export.gate import BOUND, QualityError
 from export.publish import Options, export
 from export.verify import ParityError
 from service.artifact import ArtifactError
@@ -25,15 +26,31 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", default="1", help="version written to the manifest (default: 1)")
     top.add_argument("--sentences", type=int, default=500, help="real sentences to prove parity on (default: 500)")
     top.add_argument("--tolerance", type=float, default=1e-4, help="largest difference allowed (default: 1e-4)")
+    top.add_argument(
+        "--int8",
+        action="store_true",
+        help="quantise, calibrated on training rows; refused when it loses more than --bound on development rows",
+    )
+    top.add_argument(
+        "--bound", type=float, default=BOUND, help=f"BLEU or points of accuracy that int8 may lose (default: {BOUND})"
+    )
     return top
 
 
 def main() -> int:
     arguments = parser().parse_args()
-    options = Options(arguments.version, arguments.sentences, arguments.tolerance)
+    options = Options(arguments.version, arguments.sentences, arguments.tolerance, arguments.int8, arguments.bound)
     try:
         manifest = export(RunFolder(arguments.run), arguments.artifact, arguments.data, options)
-    except (ArtifactError, CheckpointError, CorpusError, ParityError, RecipeError, TokenizerError) as error:
+    except (
+        ArtifactError,
+        CheckpointError,
+        CorpusError,
+        ParityError,
+        QualityError,
+        RecipeError,
+        TokenizerError,
+    ) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     parity = manifest.parity
@@ -41,6 +58,9 @@ def main() -> int:
         f"{arguments.artifact}: {manifest.name} {manifest.version}; parity on {parity.sentences} sentences: cached "
         f"{parity.cached:.1e}, ONNX {parity.onnx:.1e} (allowed {parity.tolerance:.0e}), answers identical\n"
     )
+    for figure in manifest.evaluation:
+        if figure.precision == "int8":
+            sys.stdout.write(f"int8: {figure.data} {figure.split}: {figure.metric} {figure.value:.2f}\n")
     return 0
 
 

@@ -7,24 +7,27 @@ length per row, and a row's result does not depend on padding or on its neighbou
 Shapes: B rows, S source length, T target length, D width, H heads, K key-value heads, d = D/H, V vocabulary.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from training.models.attention import (
     CrossAttend,
+    CrossAttention,
     SelfAttend,
     apply_weights,
+    attend,
     attention_weights,
+    look_ahead_mask,
     merge_heads,
     padding_mask,
     split_heads,
+    unpack,
 )
 from training.models.classifier import Classifier
-from training.models.transformer import Encoder, State, Transformer
+from training.models.transformer import Encoder, Transformer
 
 FLOAT = 1  # TensorProto.FLOAT
 Axes = dict[int, Any]
@@ -42,40 +45,50 @@ class GraphSource:
 
 
 def group_query_attention(
-    query: Tensor, key: Tensor, value: Tensor, past: tuple[Tensor, Tensor] | None, lengths: Tensor, total: Tensor,
-    *, heads: int, kv_heads: int, causal: bool,
+    query: Tensor, new: tuple[Tensor, Tensor] | None, past: tuple[Tensor, Tensor] | None, lengths: Tensor,
+    total: Tensor, *, heads: int, kv_heads: int, causal: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """One operator: query (B, T, D), key and value (B, T, K*d), past (B, K, capacity, d) each -> output and present.
+    """One operator: query (B, T, D) with new keys and values (B, T', K*d) each, or all three packed in the query
+    (B, T, (H+2K)*d); past (B, K, capacity, d) each -> output (B, T, D) and present.
 
     `lengths` (B,) int32 is each row's total length minus one; `total` () int32 the longest row's.
     """
-    present = (query.size(0), kv_heads, key.size(1), query.size(2) // heads)
-    shapes = [query.shape, *([p.shape for p in past] if past else [present, present])]
-    inputs = (query, key, value, *(past or (None, None)), lengths, total)
-    attributes: dict[str, Any] = {
-        "num_heads": heads,
-        "kv_num_heads": kv_heads,
-        "scale": (query.size(2) // heads) ** -0.5,
-    }
+    width = query.size(2) // (heads if new else heads + 2 * kv_heads)
+    present = (query.size(0), kv_heads, query.size(1), width)
+    output = (query.size(0), query.size(1), heads * width)
+    shapes = [output, *([p.shape for p in past] if past else [present, present])]
+    inputs = (query, *(new or (None, None)), *(past or (None, None)), lengths, total)
+    attributes: dict[str, Any] = {"num_heads": heads, "kv_num_heads": kv_heads, "scale": width**-0.5}
     if not causal:
         attributes["causal"] = 0
-    output, present_key, present_value = torch.onnx.ops.symbolic_multi_out(
+    attended, present_key, present_value = torch.onnx.ops.symbolic_multi_out(
         "com.microsoft::GroupQueryAttention", inputs, attributes, dtypes=(FLOAT,) * 3, shapes=shapes, version=1
     )
-    return output, present_key, present_value
+    return attended, present_key, present_value
 
 
 def encoder_attention(encoder: Encoder, source: Tensor, source_length: Tensor) -> SelfAttend:
-    """Every token attends to its row's real tokens."""
+    """Every token of (B*S, D) attends to its row's real tokens."""
     total = torch.full((), source.size(1), dtype=torch.int32)
 
-    def attend_self(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        return group_query_attention(
-            query, key, value, None, source_length - 1, total,
+    def attend_self(packed: Tensor) -> Tensor:
+        attended = group_query_attention(
+            packed.view(*source.shape, -1), None, None, source_length - 1, total,
             heads=encoder.heads, kv_heads=encoder.kv_heads, causal=False,
         )[0]  # fmt: skip
+        return attended.flatten(0, 1)  # (B*S, D)
 
     return attend_self
+
+
+def encode_flat(encoder: Encoder, source: Tensor, source_length: Tensor) -> Tensor:
+    """source (B, S) -> encoded tokens (B*S, D): on matrices a linear map and its bias are one operator, Gemm."""
+    x = encoder.embedding(source).flatten(0, 1)  # (B*S, D)
+    attend_self = encoder_attention(encoder, source, source_length)
+    for layer in encoder.layers:
+        x = layer(x, attend_self)
+    encoded: Tensor = encoder.norm(x)
+    return encoded
 
 
 class Encode(nn.Module):
@@ -86,9 +99,15 @@ class Encode(nn.Module):
         self.model = model
 
     def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
-        encoder = self.model.encoder
-        encoded = encoder.encode(source, encoder_attention(encoder, source, source_length))  # (B, S, D)
-        return [tensor for layer in self.model.layers for tensor in layer.cross_attention.memory(encoded)]  # type: ignore[union-attr,operator]
+        encoded = encode_flat(self.model.encoder, source, source_length)
+        return [tensor for layer in self.model.layers for tensor in flat_memory(layer, encoded, source)]
+
+
+def flat_memory(layer: nn.Module, encoded: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-attention keys and values (B, K, S, d) of encoded tokens (B*S, D)."""
+    cross = cast(CrossAttention, layer.cross_attention)
+    key, value = cross.key_value(encoded).view(*source.shape, -1).chunk(2, dim=-1)  # (B, S, K*d)
+    return split_heads(key, cross.kv_heads), split_heads(value, cross.kv_heads)
 
 
 class Step(nn.Module):
@@ -101,25 +120,24 @@ class Step(nn.Module):
     def forward(self, token: Tensor, position: Tensor, source_length: Tensor, *caches: Tensor) -> list[Tensor]:
         model = self.model
         embedding = model.embedding
-        row = nn.functional.embedding(position, embedding.position)  # (B, D)
-        x = embedding.at(token[:, None], row[:, None])  # (B, 1, D)
+        x = embedding.at(token, nn.functional.embedding(position, embedding.position))  # (B, D)
         presents: list[Tensor] = []
         for layer, i in zip(model.layers, range(0, len(caches), 4), strict=True):
             attend_self = self._attend_target(caches[i : i + 2], position, presents)
             attend_cross = self._attend_source(caches[i + 2 : i + 4], source_length, presents)
             x = layer(x, attend_self, attend_cross)
-        return [model.output(model.norm(x[:, 0])), *presents]
+        return [model.output(model.norm(x)), *presents]
 
     def _attend_target(self, past: tuple[Tensor, ...], position: Tensor, presents: list[Tensor]) -> SelfAttend:
         total = (position.max() + 1).to(torch.int32)
 
-        def attend_self(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        def attend_self(packed: Tensor) -> Tensor:
             output, *present = group_query_attention(
-                query, key, value, (past[0], past[1]), position, total,
+                packed[:, None], None, (past[0], past[1]), position, total,
                 heads=self.model.heads, kv_heads=self.model.kv_heads, causal=True,
             )  # fmt: skip
             presents.extend(present)
-            return output
+            return output.squeeze(1)
 
         return attend_self
 
@@ -128,13 +146,13 @@ class Step(nn.Module):
 
         def attend_cross(query: Tensor) -> Tensor:
             # No new keys: the whole memory is "past", and present is the same buffer.
-            nothing = query[:, :0, : past[0].size(1) * past[0].size(3)]  # (B, 0, K*d)
+            nothing = query[:, None][:, :0, : past[0].size(1) * past[0].size(3)]  # (B, 0, K*d)
             output, *present = group_query_attention(
-                query, nothing, nothing, (past[0], past[1]), source_length - 1, total,
+                query[:, None], (nothing, nothing), (past[0], past[1]), source_length - 1, total,
                 heads=self.model.heads, kv_heads=self.model.kv_heads, causal=False,
             )  # fmt: skip
             presents.extend(present)
-            return output
+            return output.squeeze(1)
 
         return attend_cross
 
@@ -148,26 +166,38 @@ class Score(nn.Module):
 
     def forward(self, source: Tensor, source_length: Tensor, target: Tensor, label: Tensor) -> list[Tensor]:
         model = self.model
+        encoded = encode_flat(model.encoder, source, source_length)
         maps: list[Tensor] = []
-        state = model.encode(source, source_length)
-        features = model.decode(target, state, self._recording(maps))  # (B, T, D)
-        logits = model.output(features.flatten(0, 1))  # (B*T, V)
+        x = model.embedding(target).flatten(0, 1)  # (B*T, D)
+        for layer in model.layers:
+            memory = flat_memory(layer, encoded, source)
+            x = layer(x, self._attend_target(target), self._attend_source(target, source_length, memory, maps))
+        logits = model.output(model.norm(x))  # (B*T, V)
         chosen = logits.log_softmax(-1).gather(-1, label.flatten()[:, None])  # (B*T, 1)
         return [chosen.view(label.shape), torch.stack(maps, dim=1)]  # (B, T), (B, L, T, S)
 
-    def _recording(self, maps: list[Tensor]) -> Callable[[State, int], CrossAttend]:
-        def attend_source(state: State, layer: int) -> CrossAttend:
-            key, value = state[f"cross_key_{layer}"], state[f"cross_value_{layer}"]
-            mask = padding_mask(state["source_lengths"], key.size(2))
+    def _attend_target(self, target: Tensor) -> SelfAttend:
+        mask = look_ahead_mask(target.size(1), target.device)
 
-            def attend_cross(query: Tensor) -> Tensor:
-                weights = attention_weights(split_heads(query, self.model.heads), key, mask)  # (B, H, T, S)
-                maps.append(weights.mean(dim=1))  # (B, T, S)
-                return merge_heads(apply_weights(weights, value))
+        def attend_self(packed: Tensor) -> Tensor:
+            heads = unpack(packed.view(*target.shape, -1), self.model.heads, self.model.kv_heads)
+            return attend(*heads, mask).flatten(0, 1)  # (B*T, D)
 
-            return attend_cross
+        return attend_self
 
-        return attend_source
+    def _attend_source(
+        self, target: Tensor, source_length: Tensor, memory: tuple[Tensor, Tensor], maps: list[Tensor]
+    ) -> CrossAttend:
+        key, value = memory
+        mask = padding_mask(source_length, key.size(2))
+
+        def attend_cross(query: Tensor) -> Tensor:
+            heads = split_heads(query.view(*target.shape, -1), self.model.heads)
+            weights = attention_weights(heads, key, mask)  # (B, H, T, S)
+            maps.append(weights.mean(dim=1))  # (B, T, S)
+            return merge_heads(apply_weights(weights, value)).flatten(0, 1)  # (B*T, D)
+
+        return attend_cross
 
 
 class Classify(nn.Module):
@@ -178,8 +208,7 @@ class Classify(nn.Module):
         self.model = model
 
     def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
-        encoder = self.model.encoder
-        encoded = encoder.encode(source, encoder_attention(encoder, source, source_length))  # (B, S, D)
+        encoded = encode_flat(self.model.encoder, source, source_length).view(*source.shape, -1)  # (B, S, D)
         return [self.model.output(self._pool(encoded, source_length)).softmax(-1)]
 
     def _pool(self, encoded: Tensor, source_length: Tensor) -> Tensor:

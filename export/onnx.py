@@ -20,13 +20,13 @@ ALIGNMENT = 64
 DTYPES = {int(TensorProto.FLOAT): "float32", int(TensorProto.INT64): "int64", int(TensorProto.INT32): "int32"}
 
 
-def write_graphs(sources: dict[str, GraphSource], folder: Path) -> dict[str, Graph]:
-    """Export every graph into the folder and describe its inputs and outputs."""
+def write_graphs(models: dict[str, ModelProto], folder: Path) -> dict[str, Graph]:
+    """Write every graph into the folder, large weights into one file, and describe its inputs and outputs."""
     weights = SharedWeights()
     described = {}
-    for name, source in sources.items():
-        model = to_onnx(source)
-        share_transposed(model.graph)
+    for name, original in models.items():
+        model = ModelProto()
+        model.CopyFrom(original)
         weights.move(model.graph)
         onnx.save(model, folder / f"{name}.onnx")
         described[name] = Graph(
@@ -69,28 +69,6 @@ def _dynamic_shapes(source: GraphSource) -> tuple[object, ...]:
     named = source.module.forward.__code__.co_argcount - 1
     starred = source.module.forward.__code__.co_flags & 0x04  # the module takes *args
     return (*axes[:named], tuple(axes[named:])) if starred else tuple(axes)
-
-
-def share_transposed(graph: onnx.GraphProto) -> None:
-    """Let a product with a transposed copy of another weight use that weight: MatMul(x, W') -> Gemm(x, W, transB=1).
-
-    Only where x is a matrix. It halves what tied embeddings cost.
-    """
-    arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    originals = {_key(array): name for name, array in arrays.items() if array.ndim == 2}
-    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in graph.value_info}
-    for node in graph.node:
-        if node.op_type != "MatMul" or node.input[1] not in arrays or ranks.get(node.input[0]) != 2:
-            continue
-        twin = originals.get(_key(np.ascontiguousarray(arrays[node.input[1]].T)))
-        if twin is not None and twin != node.input[1]:
-            node.op_type = "Gemm"
-            node.input[1] = twin
-            node.attribute.append(onnx.helper.make_attribute("transB", 1))
-    used = {name for node in graph.node for name in node.input}
-    kept = [t for t in graph.initializer if t.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
 
 
 def _key(array: np.ndarray) -> tuple[object, ...]:

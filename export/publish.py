@@ -3,18 +3,24 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from onnx import ModelProto
 
 from export import verify
 from export.card import model_card
+from export.gate import BOUND, QualityError, attempts, calibrated, compare
 from export.graphs import classifier_graphs, translator_graphs
-from export.onnx import WEIGHTS, write_graphs
+from export.onnx import WEIGHTS, to_onnx, write_graphs
+from export.quantize import Scale, quantise
+from export.select import select_graph
 from service.artifact import (
     FORMAT,
     GRAPHS,
     Artifact,
+    ArtifactError,
     Direction,
     Evaluation,
     Graph,
@@ -41,9 +47,11 @@ from training.tokenizer import BOS, EOS, PAD, UNK
 class Options:
     """How to export."""
 
-    version: str
-    sentences: int  # to prove parity on
-    tolerance: float
+    version: str = "1"
+    sentences: int = 500  # to prove parity on
+    tolerance: float = 1e-4
+    int8: bool = False
+    bound: float = BOUND  # what int8 may lose on the development rows, in BLEU or points of accuracy
 
 
 def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest:
@@ -52,18 +60,22 @@ def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest
     Raises:
         ArtifactError, CheckpointError, CorpusError, RecipeError: something given cannot be used.
         ParityError: the graphs differ from the trained model; nothing is published.
+        QualityError: int8 loses more than the bound; nothing is published.
     """
     task, model = run.open(torch.device("cpu"))
     sources = proof_sources(task, data, options.sentences)
-    with publish(path) as folder:
-        is_translator = isinstance(model, Transformer)
-        graphs = translator_graphs(model) if isinstance(model, Transformer) else classifier_graphs(_classifier(model))
-        described = write_graphs(graphs, folder)
-        task.codec.save(folder / "tokenizer.json")
-        kinds = graphs["step"].kinds if is_translator else {}
-        manifest = describe(task, run, folder, described, kinds, options)
-        prove = verify.verify_translator if is_translator else verify.verify_classifier
-        parity = prove(model, Artifact(folder, manifest), sources, options.tolerance)  # type: ignore[arg-type]
+    graphs = translator_graphs(model) if isinstance(model, Transformer) else classifier_graphs(_classifier(model))
+    kinds = graphs["step"].kinds if "step" in graphs else {}
+    writer = Writer(task, run, kinds, options)
+    with publish(path) as folder, TemporaryDirectory() as scratch:
+        models = {name: to_onnx(source) for name, source in graphs.items()}
+        original = Path(scratch) if options.int8 else folder
+        manifest = writer.write(models, original)
+        prove = verify.verify_translator if isinstance(model, Transformer) else verify.verify_classifier
+        parity = prove(model, Artifact(original, manifest), sources, options.tolerance)  # type: ignore[arg-type]
+        if options.int8:
+            scales = calibrated(task, model, data)
+            manifest = _quantised(Artifact(original, manifest), folder, models, scales, writer, data)
         manifest = manifest.model_copy(update={"parity": parity})
         size = sum(file.stat().st_size for file in folder.iterdir())
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, size), "utf-8")
@@ -73,9 +85,53 @@ def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest
     return manifest
 
 
+def _quantised(
+    proven: Artifact,
+    folder: Path,
+    models: dict[str, ModelProto],
+    scales: dict[str, Scale],
+    writer: "Writer",
+    data: Path,
+) -> Manifest:
+    """The first attempt at int8 that passes the gate; the last one's refusal otherwise."""
+    refusal: QualityError | None = None
+    for chosen in attempts(scales):
+        manifest = writer.write({name: quantise(one, chosen) for name, one in models.items()}, folder)
+        manifest = manifest.model_copy(update={"precision": "int8"})
+        try:
+            measured = compare(proven, Artifact(folder, manifest), writer.task, data, writer.options.bound)
+        except QualityError as error:
+            refusal = error
+            continue
+        return manifest.model_copy(update={"evaluation": [*manifest.evaluation, *measured]})
+    assert refusal is not None
+    raise refusal
+
+
 def _classifier(model: torch.nn.Module) -> Classifier:
-    assert isinstance(model, Classifier)
+    if not isinstance(model, Classifier):
+        raise ArtifactError(
+            f"{type(model).__name__}: only Transformers can be exported so far; train with architecture = 'transformer'"
+        )
     return model
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes the files of an artifact, all but the model card and the manifest, which it returns."""
+
+    task: Task
+    run: RunFolder
+    kinds: dict[str, str]
+    options: Options
+
+    def write(self, models: dict[str, ModelProto], folder: Path) -> Manifest:
+        models = dict(models)
+        if "step" in models:
+            models["select"] = select_graph(int(models["step"].graph.output[0].type.tensor_type.shape.dim[1].dim_value))
+        described = write_graphs(models, folder)
+        self.task.codec.save(folder / "tokenizer.json")
+        return describe(self.task, self.run, folder, described, self.kinds, self.options)
 
 
 def proof_sources(task: Task, data: Path, count: int) -> list[list[int]]:

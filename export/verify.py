@@ -4,7 +4,7 @@ Compared on real sentences, at every decoding step: logits without a cache (teac
 the ONNX graphs; then the greedy ids of torch = those of the service's own worker, continuous batching included.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,11 @@ from torch import nn
 
 from service.artifact import Artifact, Parity
 from service.engine.classify import ClassifyEngine
-from service.engine.scheduler import Answer, Bounds, Scheduler, Ticket
+from service.engine.options import Options
+from service.engine.scheduler import Answer, Bounds, Queue, Ticket
 from service.engine.session import Session, available_cores
-from service.engine.translate import TranslateEngine, pad
-from service.engine.worker import Engine, Worker
+from service.engine.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.worker import Crew, Engine
 from training.evaluate import class_probabilities, default_target_length, greedy
 from training.models.transformer import Transformer
 from training.tokenizer import BOS, EOS, PAD
@@ -54,15 +55,15 @@ def verify_translator(model: Transformer, artifact: Artifact, sources: list[list
         ParityError: at the first difference above the tolerance, or when greedy ids differ.
     """
     differences = Differences(tolerance)
-    engine = TranslateEngine(artifact, ROWS, available_cores())
+    engine = TranslateEngine(TranslateGraphs.load(artifact, available_cores()), ROWS)
     score = Session(artifact.graph("score"), available_cores())
     for batch in _batches(sources):
         _compare_steps(model, engine, batch, differences)
         _compare_scores(model, score, batch, differences)
     expected = greedy(model, sources, torch.device("cpu"))
     limits = [default_target_length(len(ids), model.config.max_target_length) for ids in sources]
-    tickets = [Ticket(ids, limit) for ids, limit in zip(sources, limits, strict=True)]
-    found = [answer.ids for answer in serve(engine, tickets)]
+    tickets = [Ticket(ids, Options(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)]
+    found = [answer.ids for answer in serve([engine], tickets)]
     wrong = sum(a != b for a, b in zip(expected, found, strict=True))
     if wrong:
         raise ParityError(f"greedy ids of {wrong} of {len(sources)} sentences differ from the trained model's")
@@ -130,7 +131,8 @@ def verify_classifier(model: nn.Module, artifact: Artifact, sources: list[list[i
     """
     differences = Differences(tolerance)
     expected = class_probabilities(model, sources, torch.device("cpu"))
-    answers = serve(ClassifyEngine(artifact, available_cores()), [Ticket(ids) for ids in sources])
+    graph = Session(artifact.graph("classify"), available_cores())
+    answers = serve([ClassifyEngine(artifact, graph)], [Ticket(ids) for ids in sources])
     found = np.array([answer.probabilities for answer in answers])
     differences.note("probabilities", found, expected)
     if wrong := int((found.argmax(-1) != expected.argmax(-1)).sum()):
@@ -148,14 +150,15 @@ class _Silent:
     def failed(self) -> None: ...
 
 
-def serve(engine: Engine, tickets: list[Ticket], rows: int = ROWS) -> list[Answer]:
-    """Answer the tickets with the service's scheduler and worker, `rows` at a time, all submitted at once."""
-    engine.clear()
+def serve(engines: Sequence[Engine], tickets: list[Ticket], rows: int = ROWS) -> list[Answer]:
+    """Answer the tickets with the service's queue and workers, `rows` at a time, all submitted at once."""
+    for engine in engines:
+        engine.clear()
     tokens = sum(len(ticket.ids) for ticket in tickets)
     bounds = Bounds(rows=rows, queue_segments=len(tickets), queue_tokens=tokens)
-    worker = Worker("verify", engine, Scheduler(bounds), _Silent())
-    worker.start()
-    worker.scheduler.submit(tickets)
+    crew = Crew("verify", list(engines), Queue(bounds, len(engines)), _Silent())
+    crew.start()
+    crew.queue.submit(tickets)
     answers = [ticket.future.result() for ticket in tickets]
-    worker.drain(timeout=60)
+    crew.drain(timeout=60)
     return answers

@@ -8,6 +8,7 @@ Graphs by task, their tensors by name (B rows, S source length, T target length,
   translate  encode    source (B, S) int64, source_length (B,) int32 -> every `constant` and `replaced` state
              step      token (B,) int64, position (B,) int32 (target tokens before this step), source_length (B,) int32,
                        every state -> logits (B, V), every state's output
+             select    logits (B, V), count (1,) int64 -> token (B, C) int64, log_probability (B, C), best first
              score     source, source_length, target (B, T) int64, label (B, T) int64
                        -> log_probability (B, T), cross_attention (B, L, T, S)
   classify   classify  source, source_length -> probability (B, labels)
@@ -26,9 +27,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-GRAPHS = {"translate": ("encode", "step", "score"), "classify": ("classify",)}
+GRAPHS = {"translate": ("encode", "step", "select", "score"), "classify": ("classify",)}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -102,6 +103,7 @@ class Evaluation(_Part):
     metric: str
     value: float
     signature: str = ""
+    precision: str = "fp32"
 
 
 class Parity(_Part):
@@ -135,10 +137,15 @@ class Manifest(_Part):
     limits: Limits
     graphs: dict[str, Graph]
     state: list[State] = []
-    precision: Literal["fp32"]
+    precision: Literal["fp32", "int8"]
     evaluation: list[Evaluation] = []
     parity: Parity
     provenance: Provenance
+
+    @property
+    def vocabulary(self) -> int:
+        """Target tokens that the step graph chooses among."""
+        return int(_width(self.graphs["step"], "logits") or 0)
 
 
 @dataclass(frozen=True)

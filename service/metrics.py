@@ -38,11 +38,14 @@ class Metrics:
         """The exposition format."""
         return generate_latest(self.registry)
 
-    def of_model(self, name: str, waiting: Callable[[], float], pool_bytes: int) -> "ModelMetrics":
-        """The observer of one model's worker."""
-        self.waiting.labels(name).set_function(waiting)
-        self.pool.labels(name).set(pool_bytes)
+    def of_model(self, name: str) -> "ModelMetrics":
+        """The observer of one model's workers."""
         return ModelMetrics(self, name)
+
+    def watch(self, name: str, waiting: Callable[[], float], pool_bytes: Callable[[], float]) -> None:
+        """Read a model's gauges whenever they are asked for."""
+        self.waiting.labels(name).set_function(waiting)
+        self.pool.labels(name).set_function(pool_bytes)
 
 
 class ModelMetrics:

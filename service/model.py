@@ -1,17 +1,20 @@
-"""A served model: text in, answers out, through its own worker."""
+"""A served model: text in, answers out, through its own workers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.artifact import Artifact, Direction, Manifest
+from service.engine.options import Options
 from service.engine.scheduler import Answer, Closed, QueueFull, Ticket
-from service.engine.worker import EngineFailure, Worker
+from service.engine.search import NotANumber
+from service.engine.worker import Crew, EngineFailure
 from service.errors import (
     ClientGone,
     DeadlineExceeded,
     InternalError,
+    InvalidRequest,
     ModelRequired,
     NotReady,
     Overloaded,
@@ -28,6 +31,15 @@ Departure = Callable[[], Awaitable[None]]
 def default_target_length(source_tokens: int, limit: int) -> int:
     """How many target tokens an answer may take when nobody says otherwise."""
     return min(limit, 2 * source_tokens + 16)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request asks of its translations: a prefix and a length in the caller's terms, and the other options."""
+
+    options: Options = Options()
+    prefix: str = ""
+    max_length: int | None = None
 
 
 @dataclass
@@ -53,21 +65,22 @@ class Answered:
 
 
 class ServedModel:
-    """An artifact with its tokeniser and its worker."""
+    """An artifact with its tokeniser and its workers."""
 
-    def __init__(self, artifact: Artifact, codec: TextCodec, worker: Worker, observer: ModelMetrics) -> None:
+    def __init__(self, artifact: Artifact, codec: TextCodec, crew: Crew, observer: ModelMetrics) -> None:
         self.manifest: Manifest = artifact.manifest
-        self.codec, self.worker, self._observer = codec, worker, observer
+        self.codec, self.crew, self._observer = codec, crew, observer
 
     @property
     def name(self) -> str:
         return self.manifest.name
 
     async def warm_up(self) -> None:
-        """Answer one made-up ticket, so that the first caller finds everything allocated."""
-        ticket = Ticket([self.manifest.marks.eos])
-        self.worker.scheduler.submit([ticket])
-        await asyncio.wrap_future(ticket.future)
+        """Answer made-up tickets, so that the first caller finds everything allocated."""
+        tickets = [Ticket([self.manifest.marks.eos]) for _ in self.crew.workers]
+        self.crew.queue.submit(tickets)
+        for ticket in tickets:
+            await asyncio.wrap_future(ticket.future)
 
     def direction(self, source: str | None, target: str) -> Direction:
         """The direction to `target`, from `source` or from the only language that there is.
@@ -90,20 +103,32 @@ class ServedModel:
         return found[0]
 
     async def translate(
-        self, texts: list[str], direction: Direction, max_length: int | None, timeout: float, departure: Departure
+        self, texts: list[str], direction: Direction, wanted: Wanted, timeout: float, departure: Departure
     ) -> Answered:
-        """Translate texts, all together; see `_answer` for the errors."""
+        """Translate texts, all together; see `_answer` for more errors.
+
+        Raises:
+            InvalidRequest: the options are out of range or contradict each other.
+            TooLarge: a text, or what is asked for, is above the model's limits.
+        """
         sources = await self._encode(texts, direction.prefix, closed=True)
+        prefix = self.codec.target_ids(wanted.prefix) if wanted.prefix else []
         limit = self.manifest.limits.target_length
-        if max_length is not None and max_length > limit:
-            raise TooLarge(f"max_length is {max_length}; model {self.name!r} writes at most {limit} tokens")
-        lengths = [max_length or default_target_length(len(ids), limit) for ids in sources]
-        return await self._answer(sources, lengths, timeout, departure)
+        if wanted.max_length is not None and wanted.max_length > limit:
+            raise TooLarge(f"max_length is {wanted.max_length}; model {self.name!r} writes at most {limit} tokens")
+        tickets = []
+        for ids in sources:
+            length = wanted.max_length or min(limit, default_target_length(len(ids), limit) + len(prefix))
+            options = replace(wanted.options, max_length=length, prefix=tuple(prefix))
+            if faults := options.faults(self.manifest.vocabulary, limit, self.crew.queue.rows):
+                raise InvalidRequest("; ".join(faults))
+            tickets.append(Ticket(ids, options))
+        return await self._answer(tickets, timeout, departure)
 
     async def classify(self, texts: list[str], timeout: float, departure: Departure) -> Answered:
         """Classify texts, all together; see `_answer` for the errors."""
         sources = await self._encode(texts, [self.manifest.marks.bos], closed=False)
-        return await self._answer(sources, [1] * len(sources), timeout, departure)
+        return await self._answer([Ticket(ids) for ids in sources], timeout, departure)
 
     async def _encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
         sources = await asyncio.to_thread(self.codec.encode, texts, prefix, closed)
@@ -115,9 +140,7 @@ class ServedModel:
                 )
         return sources
 
-    async def _answer(
-        self, sources: list[list[int]], lengths: list[int], timeout: float, departure: Departure
-    ) -> Answered:
+    async def _answer(self, tickets: list[Ticket], timeout: float, departure: Departure) -> Answered:
         """Submit tickets and wait for all of them; whatever ends the wait early withdraws the rest.
 
         Raises:
@@ -125,10 +148,10 @@ class ServedModel:
             DeadlineExceeded, ClientGone: given up.
             InternalError: the engine failed on them.
         """
-        tickets = [Ticket(ids, length) for ids, length in zip(sources, lengths, strict=True)]
-        self._refuse_unqueueable(sources)
+        tokens = sum(len(ticket.ids) for ticket in tickets)
+        self._refuse_unqueueable(len(tickets), tokens)
         try:
-            self.worker.scheduler.submit(tickets)
+            self.crew.queue.submit(tickets)
         except QueueFull as full:
             raise Overloaded(f"model {self.name!r} has {full.waiting} texts waiting; try again later") from None
         except Closed:
@@ -136,16 +159,16 @@ class ServedModel:
         answers = await self._wait(tickets, timeout, departure)
         for answer in answers:
             self._observer.queue_seconds.observe(answer.queue_ms / 1000)
-        answered = Answered(answers, sum(map(len, sources)))
+        answered = Answered(answers, tokens)
         self._observer.target_tokens.inc(answered.target_tokens)
         return answered
 
-    def _refuse_unqueueable(self, sources: list[list[int]]) -> None:
+    def _refuse_unqueueable(self, count: int, tokens: int) -> None:
         """What an empty queue could not take is too large: to come back later would never help."""
-        bounds, tokens = self.worker.scheduler.bounds, sum(map(len, sources))
-        if len(sources) > bounds.queue_segments or tokens > bounds.queue_tokens:
+        bounds = self.crew.queue.bounds
+        if count > bounds.queue_segments or tokens > bounds.queue_tokens:
             raise TooLarge(
-                f"{len(sources)} texts of {tokens} tokens; model {self.name!r} queues at most {bounds.queue_segments} "
+                f"{count} texts of {tokens} tokens; model {self.name!r} queues at most {bounds.queue_segments} "
                 f"texts and {bounds.queue_tokens} tokens: send several requests"
             )
 
@@ -161,7 +184,7 @@ class ServedModel:
             if leaving.done():
                 raise ClientGone("the client closed the connection")
             raise DeadlineExceeded(f"no answer within {timeout:g} s")
-        except EngineFailure as failure:
+        except (EngineFailure, NotANumber) as failure:
             raise InternalError(str(failure)) from failure
         finally:
             leaving.cancel()

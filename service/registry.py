@@ -7,10 +7,10 @@ from pathlib import Path
 
 from service.artifact import Artifact, ArtifactError, Direction, read_artifact
 from service.engine.classify import ClassifyEngine
-from service.engine.scheduler import Bounds, Scheduler
-from service.engine.session import available_cores
-from service.engine.translate import TranslateEngine
-from service.engine.worker import Engine, Worker
+from service.engine.scheduler import Bounds, Queue
+from service.engine.session import Session, available_cores
+from service.engine.translate import TranslateEngine, TranslateGraphs
+from service.engine.worker import Crew, Engine
 from service.errors import ModelRequired, ServiceError, UnknownModel
 from service.metrics import Metrics
 from service.model import ServedModel
@@ -67,14 +67,14 @@ class Registry:
     def drain(self, timeout: float) -> None:
         """Stop taking requests and answer those admitted."""
         for model in self:
-            model.worker.scheduler.close()
+            model.crew.queue.close()
         deadline = time.monotonic() + timeout
         for model in self:
-            model.worker.drain(max(0.0, deadline - time.monotonic()))
+            model.crew.drain(max(0.0, deadline - time.monotonic()))
 
 
 def load_models(settings: Settings, metrics: Metrics) -> Registry:
-    """Load every artifact in the models folder and start its worker.
+    """Load every artifact in the models folder and start its workers.
 
     Raises:
         ArtifactError: with the faults of every artifact, so that one start shows all of them.
@@ -100,27 +100,35 @@ def load_models(settings: Settings, metrics: Metrics) -> Registry:
 
 @dataclass
 class Loaded:
-    """An artifact that can be served, its worker not started yet."""
+    """An artifact that can be served, its workers not started yet."""
 
     artifact: Artifact
     codec: TextCodec
-    engine: Engine
-    pool_bytes: int = 0
+    engines: list[Engine]
 
 
 def _load(folder: Path, settings: Settings) -> Loaded:
     artifact = read_artifact(folder)
-    codec, threads = TextCodec(artifact.tokenizer, artifact.manifest), settings.threads or available_cores()
+    codec = TextCodec(artifact.tokenizer, artifact.manifest)
+    workers, threads = settings.crew(available_cores())
     if artifact.manifest.task == "classify":
-        return Loaded(artifact, codec, ClassifyEngine(artifact, threads))
-    engine = TranslateEngine(artifact, settings.rows, threads)
-    return Loaded(artifact, codec, engine, engine.pool.bytes)
+        graph = Session(artifact.graph("classify"), threads)
+        return Loaded(artifact, codec, [ClassifyEngine(artifact, graph) for _ in range(workers)])
+    graphs, rows = TranslateGraphs.load(artifact, threads), max(1, settings.rows // workers)
+    return Loaded(artifact, codec, [TranslateEngine(graphs, rows) for _ in range(workers)])
 
 
 def _serve(loaded: Loaded, settings: Settings, metrics: Metrics) -> ServedModel:
     name = loaded.artifact.manifest.name
-    scheduler = Scheduler(Bounds(settings.rows, settings.encode_tokens, settings.queue_segments, settings.queue_tokens))
-    observer = metrics.of_model(name, lambda: float(scheduler.waiting), loaded.pool_bytes)
-    worker = Worker(name, loaded.engine, scheduler, observer)
-    worker.start()
-    return ServedModel(loaded.artifact, loaded.codec, worker, observer)
+    bounds = Bounds(
+        rows=settings.rows,
+        encode_tokens=settings.encode_tokens,
+        queue_segments=settings.queue_segments,
+        queue_tokens=settings.queue_tokens,
+    )
+    queue = Queue(bounds, len(loaded.engines))
+    observer = metrics.of_model(name)
+    crew = Crew(name, loaded.engines, queue, observer)
+    metrics.watch(name, lambda: float(queue.waiting), lambda: float(crew.pool_bytes))
+    crew.start()
+    return ServedModel(loaded.artifact, loaded.codec, crew, observer)

@@ -3,8 +3,9 @@
 import os
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +13,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test goes to the network
 
 # The service's tests collect this file too, so torch is imported only when a run is asked for.
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from export.graphs import GraphSource
     from training.run import RunFolder
 
 LEXICON = {
@@ -100,24 +104,69 @@ def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFold
     return RunFolder(folder / "run")
 
 
-def export_run(run: "RunFolder", artifact: Path) -> Path:
-    """The artifact of a toy run, written by the real export with its proof of parity."""
-    from export.publish import Options, export
+def traced_once() -> Callable[["GraphSource"], "ModelProto"]:
+    """The exporter's tracing, which takes seconds, once for each trained graph."""
+    from export.onnx import to_onnx
 
-    export(run, artifact, run.path.parent, Options(version="1", sentences=20, tolerance=1e-4))
-    return artifact
+    def trace(source: "GraphSource") -> "ModelProto":
+        weights = b"".join(parameter.detach().numpy().tobytes() for parameter in source.module.parameters())
+        key = type(source.module).__name__, weights
+        if key not in traced:
+            traced[key] = to_onnx(source)
+        return traced[key]
+
+    traced: dict[tuple[str, bytes], ModelProto] = {}
+    return trace
 
 
 @pytest.fixture(scope="session")
-def toy_translator(toy_translation_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory) -> Path:
+def export_run() -> Callable[..., Path]:
+    """Write the artifact of a run as the real export does, with its proof of parity, and with options if given."""
+    from export import publish
+
+    trace = traced_once()
+
+    def export(run: "RunFolder", artifact: Path, **options: Any) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(publish, "to_onnx", trace)
+            publish.export(run, artifact, run.path.parent, publish.Options(sentences=20, **options))
+        return artifact
+
+    return export
+
+
+@pytest.fixture(scope="session")
+def toy_translator(
+    toy_translation_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The artifact of the toy translation run; read it, never write to it."""
     return export_run(toy_translation_run, tmp_path_factory.mktemp("artifacts") / "toy-translator")
 
 
 @pytest.fixture(scope="session")
-def toy_classifier(toy_classification_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy_classifier(
+    toy_classification_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The artifact of the toy classification run; read it, never write to it."""
     return export_run(toy_classification_run, tmp_path_factory.mktemp("artifacts") / "toy-classifier")
+
+
+@pytest.fixture(scope="session")
+def toy_translator_int8(
+    toy_translation_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The toy translator in int8; so small a model may lose a lot."""
+    artifact = tmp_path_factory.mktemp("artifacts") / "toy-translator"
+    return export_run(toy_translation_run, artifact, int8=True, bound=100)
+
+
+@pytest.fixture(scope="session")
+def toy_classifier_int8(
+    toy_classification_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The toy classifier in int8."""
+    artifact = tmp_path_factory.mktemp("artifacts") / "toy-classifier"
+    return export_run(toy_classification_run, artifact, int8=True, bound=100)
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,8 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
 
     @router.get("/readyz", responses=responses(NotReady))
     async def readyz() -> Health:
-        """Every model's worker is alive and takes requests."""
-        out = [model.name for model in registry if not model.worker.alive or model.worker.scheduler.closed]
+        """Every model's workers are alive and take requests."""
+        out = [model.name for model in registry if not model.crew.alive or model.crew.queue.closed]
         if out:
             raise NotReady(f"not serving: {', '.join(out)}; restart the process")
         return Health(status="ready")

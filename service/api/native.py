@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Body, Request
 
 from service.api.problems import responses
 from service.api.schemas import (
+    Alternative,
     ClassifyBody,
     ClassifyReply,
     DirectionInfo,
@@ -17,12 +19,15 @@ from service.api.schemas import (
     ModelInfo,
     ModelsReply,
     Timings,
+    Token,
     TranslateBody,
     TranslateReply,
     Translation,
     Usage,
     bounded,
 )
+from service.artifact import Direction
+from service.engine.scheduler import Hypothesis
 from service.errors import (
     DeadlineExceeded,
     EmptyText,
@@ -54,7 +59,7 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["native"])
     translate_body, classify_body = bounded(TranslateBody, settings), bounded(ClassifyBody, settings)
 
-    @router.post("/translate", responses=responses(*FAULTS))
+    @router.post("/translate", responses=responses(*FAULTS), response_model_exclude_none=True)
     async def translate(
         request: Request,
         body: Annotated[translate_body, Body(examples=TRANSLATE_EXAMPLES)],  # type: ignore[valid-type]
@@ -65,12 +70,8 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
         options: TranslateBody = body
         model, direction = registry.translator(options.model, options.source, options.target)
         timeout = settings.request_timeout_seconds
-        answered = await model.translate(texts, direction, options.max_length, timeout, departure(request))
-        found = model.codec.decode([answer.ids for answer in answered.answers])
-        translations = [
-            Translation(text=text, source=direction.source, target=direction.target, finish_reason=answer.finish_reason)
-            for text, answer in zip(found, answered.answers, strict=True)
-        ]
+        answered = await model.translate(texts, direction, options.wanted(), timeout, departure(request))
+        translations = written(model, direction, answered, options.include)
         return TranslateReply(model=model.name, translations=translations, **_account(answered, started))
 
     @router.post("/classify", responses=responses(*FAULTS))
@@ -122,6 +123,32 @@ def checked_texts(text: str | list[str], settings: Settings) -> list[str]:
                 f"text {i} has {len(one)} characters; at most {settings.max_text_characters} are taken: split it"
             )
     return texts
+
+
+def written(model: ServedModel, direction: Direction, answered: Answered, include: Sequence[str]) -> list[Translation]:
+    """The answers with their texts, and what else was asked for."""
+    hypotheses = [hypothesis for answer in answered.answers for hypothesis in answer.hypotheses]
+    texts = iter(model.codec.decode([hypothesis.ids for hypothesis in hypotheses]))
+    translations = []
+    for answer in answered.answers:
+        told = [_told(model, hypothesis, next(texts), include) for hypothesis in answer.hypotheses]
+        others = [Alternative(**one) for one in told[1:]] or None
+        translations.append(
+            Translation(source=direction.source, target=direction.target, alternatives=others, **told[0])
+        )
+    return translations
+
+
+def _told(model: ServedModel, hypothesis: Hypothesis, text: str, include: Sequence[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {"text": text, "finish_reason": hypothesis.finish_reason}
+    if "score" in include:
+        told["score"] = hypothesis.score
+    if "tokens" in include:
+        told["tokens"] = [
+            Token(id=token, text=model.codec.piece(token), log_probability=gain)
+            for token, gain in zip(hypothesis.ids, hypothesis.log_probabilities, strict=False)  # the end mark has one
+        ]
+    return told
 
 
 def departure(request: Request) -> Departure:

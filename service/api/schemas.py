@@ -1,10 +1,12 @@
 """The native dialect's bodies."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
+from service.engine.options import MAX_BEAM, Options
+from service.model import Wanted
 from service.settings import Settings
 
 
@@ -30,6 +32,47 @@ class TranslateBody(Body):
             ge=1, description="Target tokens at most; by default twice the source's and 16, within the model's limit."
         ),
     ] = None
+
+    min_length: Annotated[int, Field(ge=0, description="Target tokens at least.")] = 0
+    beam_size: Annotated[
+        int, Field(ge=1, le=MAX_BEAM, description="Hypotheses searched side by side; 1 is greedy.")
+    ] = 1
+    n_best: Annotated[int, Field(ge=1, le=MAX_BEAM, description="Answers wanted, at most beam_size.")] = 1
+    length_penalty: Annotated[
+        float, Field(ge=0, le=10, description="Scores are divided by length to this power; above 1 favours long ones.")
+    ] = 1.0
+    early_stopping: Annotated[
+        bool, Field(description="End as soon as beam_size hypotheses have ended, even if a running one scores better.")
+    ] = False
+    temperature: Annotated[
+        float, Field(ge=0, le=10, description="Above 0: sample; lower is closer to the most probable.")
+    ] = 0.0
+    top_k: Annotated[int, Field(ge=0, description="Sample among so many tokens; 0 is all.")] = 0
+    top_p: Annotated[float, Field(gt=0, le=1, description="Sample among the most probable with this much mass.")] = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="Same seed, same sample.")] = 0
+    prefix: Annotated[str, Field(max_length=1000, description="What every translation starts with.")] = ""
+    no_repeat_ngram: Annotated[int, Field(ge=0, le=64, description="No n tokens in a row twice; 0 allows it.")] = 0
+    repetition_penalty: Annotated[
+        float, Field(ge=0.1, le=10, description="Above 1 makes tokens written before less probable.")
+    ] = 1.0
+    suppress: Annotated[
+        list[Annotated[int, Field(ge=0)]],
+        Field(max_length=1000, description="Ids of tokens never to write, as `tokens` tells them."),
+    ] = []
+    include: Annotated[
+        list[Literal["score", "tokens"]], Field(max_length=8, description="What to tell beside the text.")
+    ] = []
+
+    def wanted(self) -> Wanted:
+        """The options for the engine."""
+        options = Options(
+            min_length=self.min_length, beam_size=self.beam_size, n_best=self.n_best,
+            length_penalty=self.length_penalty, early_stopping=self.early_stopping, temperature=self.temperature,
+            top_k=self.top_k, top_p=self.top_p, seed=self.seed, no_repeat_ngram=self.no_repeat_ngram,
+            repetition_penalty=self.repetition_penalty, suppressed=tuple(self.suppress),
+            log_probabilities=bool(self.include),
+        )  # fmt: skip
+        return Wanted(options, self.prefix, self.max_length)
 
 
 class ClassifyBody(Body):
@@ -78,13 +121,33 @@ class Timings(BaseModel):
     total: float
 
 
-class Translation(BaseModel):
-    """One text's answer; `length` says that it was cut at its limit of tokens."""
+class Token(BaseModel):
+    """A token of an answer, as the vocabulary spells it."""
+
+    id: int
+    text: str
+    log_probability: float
+
+
+class Alternative(BaseModel):
+    """An answer; `length` says that it was cut at its limit of tokens.
+
+    `score` is the sum of the tokens' log-probabilities, the end mark's included, divided by their number to the power
+    of length_penalty.
+    """
 
     text: str
+    finish_reason: Annotated[str, Field(json_schema_extra={"enum": ["stop", "length"]})]
+    score: float | None = None
+    tokens: list[Token] | None = None
+
+
+class Translation(Alternative):
+    """One text's best answer, and the next best where n_best asks for them."""
+
     source: str
     target: str
-    finish_reason: Annotated[str, Field(json_schema_extra={"enum": ["stop", "length"]})]
+    alternatives: list[Alternative] | None = None
 
 
 class TranslateReply(BaseModel):

@@ -1,38 +1,36 @@
 """The classification engine: the same walk as translation with one step, in which every row finishes."""
 
-import numpy as np
-
 from service.artifact import Artifact
-from service.engine.scheduler import Answer, Running, Ticket
-from service.engine.session import Arrays, Session
+from service.engine.scheduler import Answer, Finished, Ticket
+from service.engine.session import Session
 from service.engine.translate import pad
 
 
 class ClassifyEngine:
-    """The groups that joined, and the graph that classifies them."""
+    """The groups that joined, and the graph that classifies them; the model's workers share the graph."""
 
-    def __init__(self, artifact: Artifact, threads: int) -> None:
-        self.marks = artifact.manifest.marks
-        self.graph = Session(artifact.graph("classify"), threads)
-        self.groups: list[Arrays] = []
+    pool_bytes = 0
+
+    def __init__(self, artifact: Artifact, graph: Session) -> None:
+        self.marks, self.graph = artifact.manifest.marks, graph
+        self.groups: list[list[Ticket]] = []
 
     def join(self, group: list[Ticket]) -> None:
-        """Pad a group; it is computed by the next step."""
-        self.groups.append(pad([ticket.ids for ticket in group], self.marks.pad))
+        """A group to be computed by the next step."""
+        self.groups.append(group)
 
-    def step(self) -> list[np.ndarray]:
+    def step(self) -> list[Finished]:
         """The label probabilities of every row."""
-        probabilities = [row for group in self.groups for row in self.graph.run(group)["probability"]]
+        finished: list[Finished] = []
+        for group in self.groups:
+            found = self.graph.run(pad([ticket.ids for ticket in group], self.marks.pad))["probability"]
+            finished += zip(group, map(Answer.of_classes, found.tolist()), strict=True)
         self.groups = []
-        return probabilities
+        return finished
 
-    def leave(self, rows: list[int]) -> None:
-        """Rows never outlive their step, so there is nothing to drop."""
+    def drop(self, tickets: list[Ticket]) -> None:
+        """Tickets never outlive their step, so there is nothing to drop."""
 
     def clear(self) -> None:
         """Forget the groups that joined."""
         self.groups = []
-
-    def advance(self, running: Running, probabilities: np.ndarray) -> Answer | None:
-        """Every row finishes in its first step."""
-        return Answer(probabilities=probabilities.tolist())

@@ -1,26 +1,50 @@
 """Who waits, who runs, who joins the next step and who leaves. No tensor is touched here.
 
-Admission is the only method called by other threads; everything else belongs to the worker.
+A model has one Queue and, for each of its workers, a Scheduler. Admission is the only thing that other threads do.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import Any
+
+from service.engine.options import Options
+
+
+@dataclass
+class Hypothesis:
+    """One translation: ids without marks, why they end, and its score and tokens' log-probabilities where asked for."""
+
+    ids: list[int]
+    finish_reason: str = "stop"  # stop | length
+    score: float | None = None
+    log_probabilities: list[float] = field(default_factory=list)
 
 
 @dataclass
 class Answer:
-    """What became of a ticket: target ids and why they end, or class probabilities; and the time it took."""
+    """What became of a ticket: hypotheses, best first, or class probabilities; and the time it took."""
 
-    ids: list[int] = field(default_factory=list)
-    finish_reason: str = "stop"  # stop | length
+    hypotheses: list[Hypothesis] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
     queue_ms: float = 0.0
     compute_ms: float = 0.0
+
+    @staticmethod
+    def of_classes(probabilities: list[float]) -> "Answer":
+        """A classification."""
+        return Answer(probabilities=probabilities)
+
+    @property
+    def ids(self) -> list[int]:
+        """Target ids of the best hypothesis; none for a classification."""
+        return self.hypotheses[0].ids if self.hypotheses else []
+
+    @property
+    def finish_reason(self) -> str:
+        return self.hypotheses[0].finish_reason if self.hypotheses else "stop"
 
 
 @dataclass(eq=False)
@@ -28,30 +52,33 @@ class Ticket:
     """A tokenised segment waiting for its answer. Cancelling the future withdraws it, waiting or running."""
 
     ids: list[int]  # source, marks included
-    max_length: int = 1  # target tokens; a classification has no use for it
+    options: Options = Options()
     future: "Future[Answer]" = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)
 
-
-@dataclass(eq=False)
-class Running:
-    """A ticket that occupies a row."""
-
-    ticket: Ticket
-    joined: float
-    ids: list[int] = field(default_factory=list)
+    @property
+    def rows(self) -> int:
+        """Rows that it takes while it runs."""
+        return self.options.rows
 
     @property
     def left(self) -> bool:
         """Whether nobody waits for the answer any more."""
-        return self.ticket.future.done()
+        return self.future.done()
+
+
+COMPANY = 8  # newcomers are few below this part of what runs
+
+
+# A ticket that leaves its rows, with its answer or with what went wrong for it alone.
+Finished = tuple[Ticket, Answer | Exception]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What happens before the next step: these rows are dropped in this order, then these groups join."""
+    """What happens before the next step: these tickets are dropped, then these groups join."""
 
-    leave: list[int]
+    leave: list[Ticket]
     join: list[list[Ticket]]
 
 
@@ -64,33 +91,35 @@ class QueueFull(Exception):
 
 
 class Closed(Exception):
-    """The scheduler takes no more tickets: it is draining, or its worker has died."""
+    """The queue takes no more tickets: it is draining, or a worker has died."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """The scheduler's limits."""
+    """The limits of a model's queue and batches."""
 
-    rows: int = 64  # running at once
-    encode_tokens: int = 4096  # padded tokens that may join before one step
+    rows: int = 128  # running at once, of all workers together
+    encode_tokens: int = 4096  # padded tokens that may join a worker's batch before one step
+    patience: int = 2  # steps that newcomers wait for company
     queue_segments: int = 2048
     queue_tokens: int = 131_072
 
 
-# What a row's output of a step means for it: the finished answer, or None to go on.
-Advance = Callable[[Running, Any], Answer | None]
+class Queue:
+    """The tickets of one model that wait, and how many rows its workers run."""
 
-
-class Scheduler:
-    """The queue and the list of running rows, of one model."""
-
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, workers: int = 1) -> None:
         self.bounds = bounds
-        self.running: list[Running] = []
+        self.workers = workers
         self._waiting: deque[Ticket] = deque()
-        self._waiting_tokens = 0
+        self._tokens = self._rows_waiting = self._rows_running = 0
         self._changed = threading.Condition()
         self._closed = False
+
+    @property
+    def rows(self) -> int:
+        """Rows that one worker may run; a ticket that needs more never fits."""
+        return max(1, self.bounds.rows // self.workers)
 
     @property
     def waiting(self) -> int:
@@ -118,94 +147,143 @@ class Scheduler:
                 if not self._fits(len(tickets), tokens):
                     raise QueueFull(len(self._waiting))
             self._waiting.extend(tickets)
-            self._waiting_tokens += tokens
-            self._changed.notify()
+            self._tokens += tokens
+            self._rows_waiting += sum(ticket.rows for ticket in tickets)
+            self._changed.notify_all()
 
     def _fits(self, segments: int, tokens: int) -> bool:
         full = len(self._waiting) + segments > self.bounds.queue_segments
-        return not full and self._waiting_tokens + tokens <= self.bounds.queue_tokens
+        return not full and self._tokens + tokens <= self.bounds.queue_tokens
 
     def _forget_withdrawn(self) -> None:
-        self._waiting = deque(ticket for ticket in self._waiting if not ticket.future.done())
-        self._waiting_tokens = sum(len(ticket.ids) for ticket in self._waiting)
+        self._waiting = deque(ticket for ticket in self._waiting if not ticket.left)
+        self._tokens = sum(len(ticket.ids) for ticket in self._waiting)
+        self._rows_waiting = sum(ticket.rows for ticket in self._waiting)
 
-    def pick(self) -> Plan | None:
-        """Wait until there is something to do and say what; None when closed and everything is done."""
+    def take(self, occupied: int, passed: int = 0) -> list[Ticket] | None:
+        """The next tickets for a worker that runs `occupied` rows; None when closed and nothing is left to do.
+
+        Waits while there is nothing to do at all. First come, first served, as many as fit the worker's rows, its fair
+        share of all the work, and the encode budget. None are taken while they are few beside what runs, unless the
+        worker has `passed` them by often enough: to encode one sentence takes half as long as to encode four.
+        """
         with self._changed:
-            while not self._waiting and not self.running:
+            while not self._waiting and not occupied:
                 if self._closed:
                     return None
                 self._changed.wait()
-            leave = self._drop([row for row, running in enumerate(self.running) if running.left])
-            return Plan(leave, self._newcomers(self.bounds.rows - len(self.running)))
+            if passed < self.bounds.patience and self._rows_waiting < occupied // COMPANY:
+                return []
+            chosen = self._choose(occupied)
+            self._rows_running += sum(ticket.rows for ticket in chosen)
+            return chosen
 
-    def _newcomers(self, places: int) -> list[list[Ticket]]:
-        """First come, first served, as many as fit rows and encode budget; then grouped by length."""
+    def _choose(self, occupied: int) -> list[Ticket]:
+        """From the head of the queue; a worker below its share may pass it by its last ticket's rows."""
+        share = -(-(self._rows_waiting + self._rows_running) // self.workers)
         chosen: list[Ticket] = []
         longest = 0
-        while self._waiting and len(chosen) < places:
+        while self._waiting and occupied < share:
             ticket = self._waiting[0]
-            if not ticket.future.done():
+            if not ticket.left:
                 longest = max(longest, len(ticket.ids))
+                if occupied + ticket.rows > self.rows:
+                    break
                 if chosen and longest * (len(chosen) + 1) > self.bounds.encode_tokens:
                     break
                 chosen.append(ticket)
+                occupied += ticket.rows
             self._waiting.popleft()
-            self._waiting_tokens -= len(ticket.ids)
-        return group_by_length(chosen)
+            self._tokens -= len(ticket.ids)
+            self._rows_waiting -= ticket.rows
+        return chosen
 
-    def seat(self, group: list[Ticket]) -> None:
-        """The group has joined: its tickets occupy the rows after the last one."""
-        now = time.monotonic()
-        self.running.extend(Running(ticket, now) for ticket in group)
-
-    def settle(self, outputs: Sequence[Any], advance: Advance) -> list[int]:
-        """Give every row its output of the step, answer the finished ones; their rows are dropped in the order given.
-
-        Raises:
-            ValueError: there is not one output for each row.
-        """
-        if len(outputs) != len(self.running):
-            raise ValueError(f"{len(outputs)} outputs for {len(self.running)} rows")
-        finished = []
-        for row, (running, output) in enumerate(zip(self.running, outputs, strict=True)):
-            answer = advance(running, output)
-            if answer is not None:
-                answer.queue_ms = 1000 * (running.joined - running.ticket.submitted)
-                answer.compute_ms = 1000 * (time.monotonic() - running.joined)
-                resolve(running.ticket, answer)
-                finished.append(row)
-        return self._drop(finished)
-
-    def _drop(self, rows: list[int]) -> list[int]:
-        """Remove rows, from the last to the first, each time moving the last row into the hole."""
-        for row in reversed(rows):
-            last = self.running.pop()
-            if row < len(self.running):
-                self.running[row] = last
-        return rows[::-1]
-
-    def fail_running(self, error: Exception) -> None:
-        """Every running ticket gets the error; the rows are free."""
-        for running in self.running:
-            fail(running.ticket, error)
-        self.running = []
+    def release(self, rows: int) -> None:
+        """Rows that a worker ran are free."""
+        with self._changed:
+            self._rows_running -= rows
 
     def close(self) -> None:
         """Take no more tickets; those admitted are still answered."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
 
-    def fail_all(self, error: Exception) -> None:
-        """Close, and fail every ticket, running or waiting."""
+    def fail(self, error: Exception) -> None:
+        """Close, and fail every ticket that waits."""
         self.close()
-        self.fail_running(error)
         with self._changed:
             for ticket in self._waiting:
                 fail(ticket, error)
             self._waiting.clear()
-            self._waiting_tokens = 0
+            self._tokens = self._rows_waiting = 0
+
+
+class Scheduler:
+    """The tickets that one worker runs: it takes them from the model's queue and settles what became of them."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self._joined: dict[Ticket, float] = {}  # when each ticket joined, in the order in which they did
+        self.rows = self._passed = 0
+
+    @property
+    def running(self) -> list[Ticket]:
+        """The tickets that run, in the order in which they joined."""
+        return list(self._joined)
+
+    def pick(self) -> Plan | None:
+        """Wait until there is something to do and say what; None when closed and everything is done."""
+        leave = [ticket for ticket in self._joined if ticket.left]
+        self._forget(leave)
+        newcomers = self.queue.take(self.rows, self._passed)
+        if newcomers is None:
+            return None
+        self._passed = self._passed + 1 if self.queue.waiting and not newcomers else 0
+        return Plan(leave, group_by_length(newcomers))
+
+    def seat(self, group: list[Ticket]) -> None:
+        """The group has joined."""
+        now = time.monotonic()
+        for ticket in group:
+            self._joined[ticket] = now
+            self.rows += ticket.rows
+
+    def refuse(self, group: list[Ticket], error: Exception) -> None:
+        """The group that was picked could not join: its tickets get the error."""
+        self.queue.release(sum(ticket.rows for ticket in group))
+        for ticket in group:
+            fail(ticket, error)
+
+    def settle(self, finished: Iterable[Finished]) -> None:
+        """Answer the tickets that left their rows in a step, or tell them what went wrong."""
+        now = time.monotonic()
+        left = []
+        for ticket, outcome in finished:
+            left.append(ticket)
+            if isinstance(outcome, Exception):
+                fail(ticket, outcome)
+                continue
+            joined = self._joined[ticket]
+            outcome.queue_ms = 1000 * (joined - ticket.submitted)
+            outcome.compute_ms = 1000 * (now - joined)
+            resolve(ticket, outcome)
+        self._forget(left)
+
+    def _forget(self, tickets: list[Ticket]) -> None:
+        if not tickets:
+            return
+        for ticket in tickets:
+            del self._joined[ticket]
+        rows = sum(ticket.rows for ticket in tickets)
+        self.rows -= rows
+        self.queue.release(rows)
+
+    def fail_running(self, error: Exception) -> None:
+        """Every running ticket gets the error; the rows are free."""
+        for ticket in self._joined:
+            fail(ticket, error)
+        self._forget(self.running)
 
 
 def group_by_length(tickets: list[Ticket]) -> list[list[Ticket]]:

@@ -1,10 +1,12 @@
 """The state pool: every array that belongs to a row of the running batch, rows first.
 
-Live rows are always a prefix of the pool, so that a step runs on a view of it and nothing is copied. A row that leaves
-gives its place to the last row.
+Live rows are always a prefix of the pool, so that a step runs on a view of it and nothing is copied. The pool grows and
+shrinks between two steps, in rows and in positions: attention is several times slower in a pool with much more room
+than its rows use.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -12,55 +14,130 @@ from service.artifact import State
 
 Arrays = dict[str, np.ndarray]
 
+ROWS = 8  # step of capacity in rows, doubled up to the limit
+POSITIONS = {"growing": 32, "constant": 16}  # steps of capacity in positions
+
+
+class Block:
+    """All states of one kind and shape, in one array (states, rows, ...): a row moves by one copy."""
+
+    def __init__(self, states: list[State], limit: int) -> None:
+        self.states = states
+        self.kind, self.dtype = states[0].kind, states[0].dtype
+        self.shape = states[0].shape[1:]
+        self.axis = next((i + 2 for i, axis in enumerate(self.shape) if isinstance(axis, str)), None)
+        self.limit = limit  # positions
+        self.array = self.allocate(0, 0)
+
+    def allocate(self, rows: int, room: int) -> np.ndarray:
+        fixed = [room if isinstance(axis, str) else axis for axis in self.shape]
+        return np.zeros((len(self.states), rows, *fixed), self.dtype)
+
+    @property
+    def room(self) -> int:
+        """Positions that a row has room for."""
+        return self.limit if self.axis is None else self.array.shape[self.axis]
+
+    def index(self, rows: object, stop: int, start: int = 0) -> tuple[Any, ...]:
+        """Positions start to stop of rows of every state; where there are no positions, everything of them."""
+        index: list[Any] = [slice(None)] * self.array.ndim
+        index[1] = rows
+        if self.axis is not None:
+            index[self.axis] = slice(start, stop)
+        return tuple(index)
+
 
 class StatePool:
-    """`rows` rows of every state, with room for `lengths[kind]` positions in growing and constant ones."""
+    """At most `rows` rows of every state, with at most `limits[kind]` positions each."""
 
-    def __init__(self, states: Iterable[State], rows: int, lengths: dict[str, int]) -> None:
+    def __init__(self, states: Iterable[State], rows: int, limits: dict[str, int]) -> None:
         self.states = list(states)
-        self.rows = rows
-        self.count = 0
-        self.arrays: Arrays = {s.input: np.zeros(self._shape(s, rows, lengths), s.dtype) for s in self.states}
+        self.rows, self.count = rows, 0
+        groups: dict[tuple[object, ...], list[State]] = {}
+        for state in self.states:
+            groups.setdefault((state.kind, state.dtype, *state.shape[1:]), []).append(state)
+        self.blocks = [Block(group, limits.get(group[0].kind, 0)) for group in groups.values()]
+        self.generation = 0  # counts the times that arrays have moved
 
-    @staticmethod
-    def _shape(state: State, rows: int, lengths: dict[str, int]) -> tuple[int, ...]:
-        fixed = [axis if isinstance(axis, int) else lengths[state.kind] for axis in state.shape[1:]]
-        return (rows, *fixed)
+    @property
+    def capacity(self) -> int:
+        """Rows that there is room for now."""
+        return self.blocks[0].array.shape[1] if self.blocks else self.rows
 
     @property
     def bytes(self) -> int:
         """Memory held by the pool."""
-        return sum(array.nbytes for array in self.arrays.values())
+        return sum(block.array.nbytes for block in self.blocks)
 
-    def append(self, initial: Arrays) -> None:
-        """Add rows, with the values that encode computed for their constant and replaced states.
+    def fit(self, rows: int, lengths: dict[str, int], used: dict[str, int]) -> None:
+        """Have room for `rows` rows of `lengths[kind]` positions and not much more; `used[kind]` positions are kept."""
+        capacity = self._row_capacity(rows)
+        for block in self.blocks:
+            room = self._room(block, lengths.get(block.kind, 0))
+            if block.array.shape[1] == capacity and block.room == room:
+                continue
+            fresh = block.allocate(capacity, room)
+            kept = min(used.get(block.kind, 0), room, block.room)
+            live = block.index(slice(self.count), kept)
+            fresh[live] = block.array[live]
+            block.array = fresh
+            self.generation += 1
 
-        A constant state may be shorter than its room, what lies behind it is never read.
+    def rest(self) -> None:
+        """Forget all rows, and have room for few."""
+        self.count = 0
+        self.fit(0, {block.kind: block.room for block in self.blocks}, {})
+
+    def _row_capacity(self, rows: int) -> int:
+        capacity = self.capacity
+        if capacity // 4 < rows <= capacity:
+            return capacity
+        wanted = ROWS
+        while wanted < rows:
+            wanted *= 2
+        return min(wanted, max(rows, self.rows))
+
+    def _room(self, block: Block, length: int) -> int:
+        if block.axis is None or length <= block.room <= 2 * length + POSITIONS[block.kind]:
+            return block.room
+        step = POSITIONS[block.kind]
+        return min(-(-length // step) * step, max(length, block.limit))
+
+    def append(self, initial: Arrays, copies: np.ndarray) -> None:
+        """Add rows: row i of the constant and replaced states that encode computed, `copies[i]` times.
+
+        Raises:
+            ValueError: they do not fit the pool's limit of rows.
         """
-        added = len(next(iter(initial.values())))
+        added = int(copies.sum())
         if self.count + added > self.rows:
             raise ValueError(f"{added} rows do not fit a pool of {self.rows} that holds {self.count}")
         rows = slice(self.count, self.count + added)
-        for name, values in initial.items():
-            target = self.arrays[name]
-            if values.shape[1:] == target.shape[1:]:
-                target[rows] = values
-            else:
-                target[rows, :, : values.shape[2]] = values
+        several = bool((copies > 1).any())
+        for block in self.blocks:
+            if block.kind == "growing":
+                continue
+            for i, state in enumerate(block.states):
+                values = np.repeat(initial[state.input], copies, axis=0) if several else initial[state.input]
+                length = 0 if block.axis is None else values.shape[block.axis - 1]
+                block.array[(i, *block.index(rows, length)[1:])] = values
         self.count += added
 
-    def remove(self, row: int) -> None:
-        """Drop a row; the last row moves into its place."""
-        last = self.count - 1
-        if row != last:
-            for array in self.arrays.values():
-                array[row] = array[last]
-        self.count = last
-
-    def clear(self) -> None:
-        """Drop all rows."""
-        self.count = 0
+    def move(self, to: np.ndarray, rows: np.ndarray, spans: dict[str, tuple[int, int]], kinds: tuple[str, ...]) -> None:
+        """Copy rows onto other rows, all at once: the positions `spans[kind]` of each, first to last and one."""
+        for block in self.blocks:
+            if block.kind in kinds:
+                start, stop = spans.get(block.kind, (0, 0))
+                block.array[block.index(to, stop, start)] = block.array[block.index(rows, stop, start)]
 
     def view(self, name: str) -> np.ndarray:
         """The live rows of a state, sharing the pool's memory."""
-        return self.arrays[name][: self.count]
+        return self.array(name)[: self.count]
+
+    def array(self, name: str) -> np.ndarray:
+        """All rows of a state."""
+        for block in self.blocks:
+            for i, state in enumerate(block.states):
+                if state.input == name:
+                    return block.array[i]  # type: ignore[no-any-return]
+        raise KeyError(name)

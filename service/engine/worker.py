@@ -1,28 +1,28 @@
-"""One thread a model: it owns queue, state and session. Its loop is pick, step, settle."""
+"""The threads of a model: each owns a batch, its state and its scheduler. Their loop is pick, step, settle."""
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
-from service.engine.scheduler import Answer, Plan, Running, Scheduler, Ticket, fail
+from service.engine.scheduler import Finished, Plan, Queue, Scheduler, Ticket
 
 log = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
-    """What computes. Rows are numbered in the order in which they joined, holes filled by the last row."""
+    """What computes. A ticket that joined is stepped until the step that finishes it; then its rows are free."""
 
     def join(self, group: list[Ticket]) -> None: ...
-    def step(self) -> Sequence[Any]: ...
-    def leave(self, rows: list[int]) -> None: ...
+    def step(self) -> list[Finished]: ...
+    def drop(self, tickets: list[Ticket]) -> None: ...
     def clear(self) -> None: ...
-    def advance(self, running: Running, output: Any) -> Answer | None: ...
+    @property
+    def pool_bytes(self) -> int: ...
 
 
 class Observer(Protocol):
-    """Who is told what the worker does."""
+    """Who is told what a worker does."""
 
     def encoded(self, tokens: int, padded: int, seconds: float) -> None: ...
     def stepped(self, rows: int, seconds: float) -> None: ...
@@ -31,14 +31,15 @@ class Observer(Protocol):
 
 
 class EngineFailure(Exception):
-    """A step failed inside the engine; the tickets of that step fail with it, the next ones are served."""
+    """The engine failed on a ticket; the others are served."""
 
 
 class Worker:
-    """Runs an engine in a thread until it is drained, or dies with its death seen."""
+    """Runs an engine in a thread until its queue is drained, or dies with its death seen."""
 
-    def __init__(self, name: str, engine: Engine, scheduler: Scheduler, observer: Observer) -> None:
-        self.engine, self.scheduler, self.observer = engine, scheduler, observer
+    def __init__(self, name: str, engine: Engine, queue: Queue, observer: Observer) -> None:
+        self.engine, self.observer = engine, observer
+        self.scheduler = Scheduler(queue)
         self._thread = threading.Thread(target=self._run, name=f"worker-{name}", daemon=True)
 
     def start(self) -> None:
@@ -49,9 +50,8 @@ class Worker:
         """Whether tickets are being served."""
         return self._thread.is_alive()
 
-    def drain(self, timeout: float) -> bool:
-        """Take no more tickets, answer those admitted; False when that took longer than `timeout` seconds."""
-        self.scheduler.close()
+    def join(self, timeout: float) -> bool:
+        """Wait until the queue is closed and drained; False when that took longer than `timeout` seconds."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -61,18 +61,20 @@ class Worker:
                 self._step(plan)
         except BaseException as error:
             log.exception("%s died", self._thread.name)
-            self.scheduler.fail_all(EngineFailure(f"the worker died: {type(error).__name__}"))
+            failure = EngineFailure(f"the worker died: {type(error).__name__}")
+            self.scheduler.fail_running(failure)
+            self.scheduler.queue.fail(failure)
 
     def _step(self, plan: Plan) -> None:
-        self.engine.leave(plan.leave)
+        self.engine.drop(plan.leave)
         for group in plan.join:
             self._join(group)
-        rows = len(self.scheduler.running)
+        rows = self.scheduler.rows
         if not rows:
             return
         started = time.perf_counter()
         try:
-            outputs = self.engine.step()
+            finished = self.engine.step()
         except Exception as error:
             log.exception("a step of %d rows failed", rows)
             self.observer.failed()
@@ -80,8 +82,7 @@ class Worker:
             self.scheduler.fail_running(EngineFailure(f"the step failed: {type(error).__name__}"))
             return
         self.observer.stepped(rows, time.perf_counter() - started)
-        finished = self.scheduler.settle(outputs, self.engine.advance)
-        self.engine.leave(finished)
+        self.scheduler.settle(finished)
         self.observer.answered(len(finished))
 
     def _join(self, group: list[Ticket]) -> None:
@@ -91,9 +92,36 @@ class Worker:
         except Exception as error:
             log.exception("encoding a group of %d failed", len(group))
             self.observer.failed()
-            for ticket in group:
-                fail(ticket, EngineFailure(f"encoding failed: {type(error).__name__}"))
+            self.scheduler.refuse(group, EngineFailure(f"encoding failed: {type(error).__name__}"))
             return
         self.scheduler.seat(group)
         lengths = [len(ticket.ids) for ticket in group]
         self.observer.encoded(sum(lengths), len(lengths) * max(lengths), time.perf_counter() - started)
+
+
+class Crew:
+    """The workers of one model, and their queue."""
+
+    def __init__(self, name: str, engines: list[Engine], queue: Queue, observer: Observer) -> None:
+        self.queue = queue
+        self.workers = [Worker(f"{name}-{i}", engine, queue, observer) for i, engine in enumerate(engines)]
+
+    def start(self) -> None:
+        for worker in self.workers:
+            worker.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether every worker serves."""
+        return all(worker.alive for worker in self.workers)
+
+    @property
+    def pool_bytes(self) -> int:
+        """Memory that the workers' state takes now."""
+        return sum(worker.engine.pool_bytes for worker in self.workers)
+
+    def drain(self, timeout: float) -> bool:
+        """Take no more tickets, answer those admitted; False when that took longer than `timeout` seconds."""
+        self.queue.close()
+        deadline = time.monotonic() + timeout
+        return all([worker.join(max(0.0, deadline - time.monotonic())) for worker in self.workers])

@@ -25,7 +25,7 @@ class TextCodec:
         except Exception as error:  # the library raises plain Exception for every kind of damage
             raise ArtifactError(f"{path}: not a tokenizer file: {error}") from None
         # A text that spells "<eos>" means those five characters, not the mark.
-        self._source.encode_special_tokens = True
+        self._source.encode_special_tokens = self._target.encode_special_tokens = True
         self._marks = manifest.marks
 
     def encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
@@ -37,3 +37,12 @@ class TextCodec:
     def decode(self, ids: list[list[int]]) -> list[str]:
         """Target ids as text, marks left out."""
         return self._target.decode_batch(ids, skip_special_tokens=True)
+
+    def target_ids(self, text: str) -> list[int]:
+        """Text as the decoder would write it, without marks."""
+        ids: list[int] = self._target.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def piece(self, token: int) -> str:
+        """A target token as the vocabulary spells it."""
+        return self._target.id_to_token(token) or ""

@@ -12,8 +12,10 @@ from export.verify import serve
 from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.classify import ClassifyEngine
+from service.engine.options import Options
 from service.engine.scheduler import Ticket
-from service.engine.translate import TranslateEngine, pad
+from service.engine.session import Session
+from service.engine.translate import TranslateEngine, TranslateGraphs, pad
 from service.metrics import Metrics
 from service.model import default_target_length
 from service.registry import load_models
@@ -27,6 +29,10 @@ CPU = torch.device("cpu")
 TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
 
 
+def engine_of(artifact: Path, rows: int) -> TranslateEngine:
+    return TranslateEngine(TranslateGraphs.load(read_artifact(artifact), threads=1), rows)
+
+
 def test_service_and_evaluation_agree_on_the_length_of_an_answer() -> None:
     lengths = [(tokens, limit) for tokens in (1, 7, 50, 200) for limit in (16, 128)]
     assert [default_target_length(*pair) for pair in lengths] == [
@@ -36,9 +42,9 @@ def test_service_and_evaluation_agree_on_the_length_of_an_answer() -> None:
 
 def test_logits_agree_at_every_step(toy_translation_run: RunFolder, toy_translator: Path) -> None:
     task, model = toy_translation_run.open(CPU)
-    engine = TranslateEngine(read_artifact(toy_translator), rows=16, threads=1)
+    engine = engine_of(toy_translator, rows=16)
     sources = task.source_ids(TEXTS, "b")  # type: ignore[call-arg]
-    target = np.random.default_rng(1).integers(4, 300, size=(len(sources), 30))  # any ids will do
+    target = np.random.default_rng(1).integers(4, 300, size=(len(sources), 39))  # any ids will do, up to the limit
     arrays = {name: torch.from_numpy(array) for name, array in pad(sources, PAD).items()}
     shifted = torch.from_numpy(np.concatenate([np.full((len(sources), 1), BOS), target], axis=1))
     engine.join([Ticket(ids) for ids in sources])
@@ -57,21 +63,21 @@ def test_rows_of_different_age_share_a_step(toy_translation_run: RunFolder, toy_
     """A newcomer beside a row in mid-sentence: each gets the logits it would get alone, bit for bit."""
     task, _ = toy_translation_run.open(CPU)
     old, new = task.source_ids(["four five one two", "dog red"], "b")  # type: ignore[call-arg]
-    engine = TranslateEngine(read_artifact(toy_translator), rows=4, threads=1)
+    engine, options = engine_of(toy_translator, rows=4), Options(max_length=40)
 
     def alone(ids: list[int], steps: int) -> np.ndarray:
         engine.clear()
-        engine.join([Ticket(ids)])
+        engine.join([Ticket(ids, options)])
         for _ in range(steps):
             engine.step()
         return engine.logits[0].copy()
 
     expected = alone(old, 4), alone(new, 1)
     engine.clear()
-    engine.join([Ticket(old)])
+    engine.join([Ticket(old, options)])
     for _ in range(3):
         engine.step()
-    engine.join([Ticket(new)])
+    engine.join([Ticket(new, options)])
     engine.step()
     np.testing.assert_array_equal(engine.logits[0], expected[0])
     np.testing.assert_array_equal(engine.logits[1], expected[1])
@@ -85,9 +91,9 @@ def test_ids_and_text_agree_from_torch_to_http(
     sources = task.source_ids(TEXTS, target)  # type: ignore[call-arg]
     expected = greedy(model, sources, CPU)
     limits = [default_target_length(len(ids), model.config.max_target_length) for ids in sources]  # type: ignore
-    tickets = [Ticket(ids, limit) for ids, limit in zip(sources, limits, strict=True)]
-    engine = TranslateEngine(read_artifact(toy_translator), rows=4, threads=1)
-    assert [answer.ids for answer in serve(engine, tickets, rows=4)] == expected
+    tickets = [Ticket(ids, Options(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)]
+    engine = engine_of(toy_translator, rows=4)
+    assert [answer.ids for answer in serve([engine], tickets, rows=4)] == expected
     assert all(ids[-1] == EOS for ids in sources)
     assert asyncio.run(over_http(toy_models, TEXTS, target)) == task.codec.text(expected)
 
@@ -108,6 +114,8 @@ async def over_http(models: Path, texts: list[str], target: str) -> list[str]:
 def test_probabilities_agree(toy_classification_run: RunFolder, toy_classifier: Path) -> None:
     task, model = toy_classification_run.open(CPU)
     sources = task.source_ids(["red", "blue cyan", "grey", "red blue yellow black grey cyan orange"])  # type: ignore
-    answers = serve(ClassifyEngine(read_artifact(toy_classifier), threads=1), [Ticket(ids) for ids in sources])
+    artifact = read_artifact(toy_classifier)
+    engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), threads=1))
+    answers = serve([engine], [Ticket(ids) for ids in sources])
     expected = evaluate.class_probabilities(model, sources, CPU)
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)

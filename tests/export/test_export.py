@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from export import graphs, verify
-from export.onnx import WEIGHTS, write_graphs
+from export.onnx import WEIGHTS, to_onnx, write_graphs
 from export.publish import Options, export
 from export.verify import ParityError
 from service.artifact import ArtifactError, read_artifact
@@ -22,13 +23,13 @@ from training.config import ModelConfig
 from training.models import build_classifier
 from training.run import RunFolder
 
-OPTIONS = Options(version="1", sentences=8, tolerance=1e-4)
+Export = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
 
 
 def test_artifact_is_complete(toy_translator: Path, toy_classifier: Path) -> None:
     translator, classifier = read_artifact(toy_translator).manifest, read_artifact(toy_classifier).manifest
-    assert set(translator.graphs) == {"encode", "step", "score"}
+    assert set(translator.graphs) == {"encode", "step", "select", "score"}
     assert [(d.source, d.target) for d in translator.directions] == [("a", "b"), ("b", "a")]
     assert {state.kind for state in translator.state} == {"growing", "constant"}
     assert translator.parity.sentences > 0
@@ -73,7 +74,8 @@ def test_pooling_is_the_models_and_blind_to_padding(pooling: str, tmp_path: Path
     torch.manual_seed(1)
     config = ModelConfig(width=64, heads=2, kv_heads=2, feed_forward=64, encoder_layers=1, pooling=pooling)
     model = build_classifier(config, 50, labels=20).eval()
-    write_graphs(graphs.classifier_graphs(model), tmp_path)  # type: ignore[arg-type]
+    models = {name: to_onnx(source) for name, source in graphs.classifier_graphs(model).items()}  # type: ignore
+    write_graphs(models, tmp_path)
     session = Session(tmp_path / "classify.onnx", threads=1)
     generator = np.random.default_rng(1)
     texts = [generator.integers(4, 50, size=length).tolist() for length in (1, 2, 5, 13, 30, 61)]
@@ -97,7 +99,7 @@ def test_a_graph_that_differs_is_never_published(
 
     monkeypatch.setattr(graphs, "group_query_attention", wrong)
     with pytest.raises(ParityError, match="differs from the trained model by"):
-        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, OPTIONS)
+        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, Options(sentences=8))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -107,17 +109,18 @@ def test_a_difference_that_is_not_a_number_is_refused() -> None:
 
 
 def test_different_ids_are_refused(
-    toy_translation_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_translation_run: RunFolder, export_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verify, "greedy", lambda model, sources, device: [[4]] * len(sources))
     with pytest.raises(ParityError, match="greedy ids of"):
-        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, OPTIONS)
+        export_run(toy_translation_run, tmp_path / "artifact")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_foreign_folder_is_left_alone(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+def test_a_foreign_folder_is_left_alone(toy_classification_run: RunFolder, export_run: Export, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(ArtifactError, match="is not an artifact"):
-        export(toy_classification_run, tmp_path / "photos", toy_classification_run.path.parent, OPTIONS)
+        export_run(toy_classification_run, tmp_path / "photos")
 
 
 def test_command_line(toy_classification_run: RunFolder, tmp_path: Path) -> None:
@@ -150,5 +153,5 @@ def test_command_line_reports_a_broken_run(toy_classification_run: RunFolder, tm
 
 def test_manifest_is_json_that_people_can_read(toy_translator: Path) -> None:
     table = json.loads((toy_translator / "manifest.json").read_text("utf-8"))
-    assert table["format"] == 1
+    assert table["format"] == 2
     assert {"data", "split", "metric", "value", "signature"} >= set(table["evaluation"][0])

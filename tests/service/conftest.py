@@ -15,8 +15,8 @@ import uvicorn
 
 from service.app import create_app
 from service.artifact import read_artifact
-from service.engine.scheduler import Bounds, Scheduler
-from service.engine.worker import Engine, Worker
+from service.engine.scheduler import Bounds, Queue
+from service.engine.worker import Crew, Engine
 from service.metrics import Metrics
 from service.model import ServedModel
 from service.registry import Registry, load_models
@@ -50,8 +50,14 @@ class Service:
     def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
         return self.client.post(path, json=body, **options)
 
-    def worker(self, name: str = "toy-translator") -> Worker:
-        return next(model.worker for model in self.registry if model.name == name)
+    def crew(self, name: str = "toy-translator") -> Crew:
+        return next(model.crew for model in self.registry if model.name == name)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits or runs at the translator."""
+        crew = self.crew()
+        return not crew.queue.waiting and not any(worker.scheduler.running for worker in crew.workers)
 
     def sample(self, series: str, **labels: str) -> float:
         """A metric's value now; 0 where nothing was counted yet."""
@@ -88,7 +94,7 @@ def serving(settings: Settings, registry: Registry, metrics: Metrics) -> Iterato
 @pytest.fixture(scope="session")
 def service(toy_models: Path) -> Iterator[Service]:
     """The toy models with the default settings."""
-    settings, metrics = Settings(models=toy_models, threads=1), Metrics()
+    settings, metrics = Settings(models=toy_models, workers=1, threads=1), Metrics()
     with serving(settings, load_models(settings, metrics), metrics) as running:
         yield running
 
@@ -96,12 +102,18 @@ def service(toy_models: Path) -> Iterator[Service]:
 def fake_model(artifact: Path, engine: Engine, settings: Settings, metrics: Metrics) -> ServedModel:
     """An artifact's texts and tables, with an engine that only pretends."""
     checked = read_artifact(artifact)
-    bounds = Bounds(settings.rows, settings.encode_tokens, settings.queue_segments, settings.queue_tokens)
-    scheduler = Scheduler(bounds)
-    observer = metrics.of_model(checked.manifest.name, lambda: float(scheduler.waiting), 0)
-    worker = Worker(checked.manifest.name, engine, scheduler, observer)
-    worker.start()
-    return ServedModel(checked, TextCodec(checked.tokenizer, checked.manifest), worker, observer)
+    name = checked.manifest.name
+    bounds = Bounds(
+        rows=settings.rows,
+        encode_tokens=settings.encode_tokens,
+        queue_segments=settings.queue_segments,
+        queue_tokens=settings.queue_tokens,
+    )
+    observer = metrics.of_model(name)
+    crew = Crew(name, [engine], Queue(bounds), observer)
+    metrics.watch(name, lambda: float(crew.queue.waiting), lambda: float(crew.pool_bytes))
+    crew.start()
+    return ServedModel(checked, TextCodec(checked.tokenizer, checked.manifest), crew, observer)
 
 
 @pytest.fixture

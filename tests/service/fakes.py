@@ -1,10 +1,9 @@
 """Engines with predictable answers, driven by hand or failing on demand."""
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from service.engine.scheduler import Answer, Running, Ticket
+from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
 
 PATIENCE = 20.0  # seconds a test waits for something that takes milliseconds
 
@@ -12,39 +11,42 @@ PATIENCE = 20.0  # seconds a test waits for something that takes milliseconds
 def nothing() -> None: ...
 
 
+def answer(ids: list[int]) -> Answer:
+    """An answer that serves a translation and a classification alike."""
+    return Answer([Hypothesis(list(ids))], probabilities=[1.0, 0.0, 0.0])
+
+
 class EchoEngine:
-    """Writes every ticket's source back, one token a step, from its own list of rows: a row out of place shows."""
+    """Writes every ticket's source back, one token a step."""
+
+    pool_bytes = 0
 
     def __init__(self, on_join: Callable[[], None] = nothing, on_step: Callable[[], None] = nothing) -> None:
         self.on_join, self.on_step = on_join, on_step
-        self.rows: list[Ticket] = []
-        self.written: list[int] = []
+        self.tickets: list[Ticket] = []
+        self.written: list[list[int]] = []
 
     def join(self, group: list[Ticket]) -> None:
         self.on_join()
-        self.rows += group
-        self.written += [0] * len(group)
+        self.tickets += group
+        self.written += [[] for _ in group]
 
-    def step(self) -> Sequence[Any]:
+    def step(self) -> list[Finished]:
         self.on_step()
-        tokens = [ticket.ids[count] for ticket, count in zip(self.rows, self.written, strict=True)]
-        self.written = [count + 1 for count in self.written]
-        return tokens
+        finished: list[Finished] = []
+        for ticket, ids in zip(self.tickets, self.written, strict=True):
+            ids.append(ticket.ids[len(ids)])
+            if len(ids) == len(ticket.ids):
+                finished.append((ticket, answer(ids)))
+        self.drop([ticket for ticket, _ in finished])
+        return finished
 
-    def leave(self, rows: list[int]) -> None:
-        for row in rows:
-            for column in (self.rows, self.written):
-                last: Any = column.pop()
-                if row < len(column):
-                    column[row] = last
+    def drop(self, tickets: list[Ticket]) -> None:
+        kept = [i for i, ticket in enumerate(self.tickets) if ticket not in tickets]
+        self.tickets, self.written = [self.tickets[i] for i in kept], [self.written[i] for i in kept]
 
     def clear(self) -> None:
-        self.rows, self.written = [], []
-
-    def advance(self, running: Running, token: int) -> Answer | None:
-        running.ids.append(token)
-        complete = len(running.ids) == len(running.ticket.ids)
-        return Answer(ids=running.ids, probabilities=[1.0, 0.0, 0.0]) if complete else None
+        self.tickets, self.written = [], []
 
 
 class Failing:

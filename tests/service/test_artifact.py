@@ -66,7 +66,7 @@ def test_a_manifest_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     assert "manifest.json cannot be read" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("number", [0, 2, "1", None, True])
+@pytest.mark.parametrize("number", [0, 1, 3, "2", None, True])
 def test_an_unknown_format_is_refused_with_a_remedy(artifact: Path, number: object) -> None:
     change(artifact, lambda table: table.update(format=number))
     message = refusal(artifact)

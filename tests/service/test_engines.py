@@ -6,79 +6,59 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
-from service.artifact import Artifact, Graph, State, Tensor, read_artifact
+from service.artifact import Artifact, read_artifact
 from service.engine.classify import ClassifyEngine
-from service.engine.scheduler import Answer, Bounds, Scheduler, Ticket
-from service.engine.translate import TranslateEngine
-from service.engine.worker import Engine, EngineFailure, Worker
+from service.engine.options import Options
+from service.engine.scheduler import Answer, Bounds, Queue, Ticket
+from service.engine.search import Beam
+from service.engine.session import Session
+from service.engine.translate import TranslateEngine, TranslateGraphs
+from service.engine.worker import Crew, Engine, EngineFailure
 from service.text.tokenizer import TextCodec
 from tests.service.fakes import PATIENCE, Failing, Record
-
-Tensors = dict[str, tuple[Any, list[int | str]]]
-SOURCE: Tensors = {"source": ("int64", ["B", "S"]), "source_length": ("int32", ["B"])}
-CELL: Tensors = {"cell": ("float32", ["B", 1])}
-ROW: Tensors = {"token": ("int64", ["B"]), "position": ("int32", ["B"]), "source_length": ("int32", ["B"])}
-ONNX = {"int64": TensorProto.INT64, "int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
+from tests.service.language import EOS, ROOM, answers, decode
+from tests.service.recurrent import Memory, countdown
 
 
 def serve(engine: Engine, tickets: list[Ticket], rows: int = 4) -> list[Ticket]:
     """The tickets, answered or failed."""
-    worker = Worker("test", engine, Scheduler(Bounds(rows=rows)), Record())
-    worker.start()
+    crew = Crew("test", [engine], Queue(Bounds(rows=rows)), Record())
+    crew.start()
     for ticket in tickets:
-        worker.scheduler.submit([ticket])
-    assert worker.drain(PATIENCE)
+        crew.queue.submit([ticket])
+    assert crew.drain(PATIENCE)
     return tickets
 
 
-def write_graph(file: Path, nodes: list[Any], inputs: Tensors, outputs: Tensors, **constants: np.ndarray) -> Graph:
-    def values(tensors: Tensors) -> list[Any]:
-        return [helper.make_tensor_value_info(name, ONNX[dtype], shape) for name, (dtype, shape) in tensors.items()]
-
-    def described(tensors: Tensors) -> list[Tensor]:
-        return [Tensor(name=name, dtype=dtype, shape=shape) for name, (dtype, shape) in tensors.items()]
-
-    fixed = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    graph = helper.make_graph(nodes, file.stem, values(inputs), values(outputs), fixed)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), file)
-    return Graph(file=file.name, inputs=described(inputs), outputs=described(outputs))
+def translator(artifact: Artifact, rows: int) -> TranslateEngine:
+    return TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)
 
 
-@pytest.fixture
-def countdown(toy_translator: Path, tmp_path: Path) -> Artifact:
-    """A recurrent model: its cell starts at the source's length, every step takes one away, at zero it ends."""
-    encode = write_graph(
-        tmp_path / "encode.onnx",
-        [
-            helper.make_node("Cast", ["source_length"], ["length"], to=TensorProto.FLOAT),
-            helper.make_node("Unsqueeze", ["length", "axis"], ["cell"]),
-        ],
-        SOURCE, CELL, axis=np.array([1]),
-    )  # fmt: skip
-    step = write_graph(
-        tmp_path / "step.onnx",
-        [
-            helper.make_node("Sub", ["cell", "one"], ["cell_out"]),
-            helper.make_node("Gemm", ["cell_out", "weight", "bias"], ["logits"]),
-        ],
-        ROW | CELL, {"logits": ("float32", ["B", 4]), "cell_out": ("float32", ["B", 1])},
-        one=np.ones((1, 1), np.float32), weight=np.array([[0, 0, 0, -1]], np.float32),
-        bias=np.array([0, 0.5, 0, 1], np.float32),
-    )  # fmt: skip
-    state = State(input="cell", output="cell_out", dtype="float32", shape=["B", 1], kind="replaced")
-    graphs = {"encode": encode, "step": step}
-    manifest = read_artifact(toy_translator).manifest
-    return Artifact(tmp_path, manifest.model_copy(update={"graphs": graphs, "state": [state]}))
-
-
-def test_a_recurrent_model_runs_through_the_same_scheduler(countdown: Artifact) -> None:
+def test_a_recurrent_model_runs_through_the_same_scheduler(toy_translator: Path, tmp_path: Path) -> None:
+    engine = translator(countdown(tmp_path, read_artifact(toy_translator).manifest), rows=3)
     lengths = [5, 1, 9, 3, 3, 12, 2, 7]
-    tickets = serve(TranslateEngine(countdown, 3, 1), [Ticket([4] * n, max_length=40) for n in lengths], rows=3)
+    tickets = serve(engine, [Ticket([4] * n, Options(max_length=40)) for n in lengths], rows=3)
     assert [ticket.future.result().ids for ticket in tickets] == [[1] * (n - 1) for n in lengths]
+
+
+def test_cells_follow_the_hypotheses_of_a_beam(toy_translator: Path, tmp_path: Path) -> None:
+    """Beams of several widths that come and go: each finds what a search without any state finds."""
+    memory, manifest = Memory(), read_artifact(toy_translator).manifest
+    sources = [[first, EOS] for first in range(4, 20)]
+    options = [Options(2 + i, beam_size=1 + i % 4, n_best=1 + i % 4, log_probabilities=True) for i in range(16)]
+    tickets = [Ticket(ids, one) for ids, one in zip(sources, options, strict=True)]
+    serve(translator(memory.artifact(tmp_path, manifest), rows=9), tickets, rows=9)
+    for ticket in tickets:
+
+        def model(written: list[int], source: list[int] = ticket.ids) -> np.ndarray:
+            return memory.logits(source, [manifest.marks.bos, *written])
+
+        [expected] = answers(decode(Beam(ticket.options.beam_size, EOS, ROOM), [model], [ticket.options]))
+        found = ticket.future.result()
+        assert [h.ids for h in found.hypotheses] == [h.ids for h in expected.hypotheses]
+        assert found.hypotheses[0].score == pytest.approx(expected.hypotheses[0].score, abs=1e-4)
 
 
 def fail_once(engine: Any) -> Any:
@@ -95,7 +75,10 @@ def fail_once(engine: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("artifact", "build"),
-    [("toy_translator", lambda a: TranslateEngine(a, 4, 1)), ("toy_classifier", lambda a: ClassifyEngine(a, 1))],
+    [
+        ("toy_translator", lambda a: translator(a, rows=4)),
+        ("toy_classifier", lambda a: ClassifyEngine(a, Session(a.graph("classify"), threads=1))),
+    ],
 )
 def test_nothing_of_a_failed_step_remains(
     artifact: str, build: Callable[[Artifact], Engine], request: pytest.FixtureRequest
@@ -103,7 +86,7 @@ def test_nothing_of_a_failed_step_remains(
     checked = read_artifact(request.getfixturevalue(artifact))
 
     def tickets() -> list[Ticket]:
-        return [Ticket([5, 20 + n, 30, 3], max_length=6) for n in range(9)]
+        return [Ticket([5, 20 + n, 30, 3], Options(max_length=6)) for n in range(9)]
 
     def outcome(answer: Answer) -> tuple[list[int], list[float]]:
         return answer.ids, answer.probabilities

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from service.app import create_app
+from service.engine.scheduler import Finished, Ticket
 from service.engine.worker import EngineFailure
 from service.metrics import Metrics
 from service.registry import Registry
@@ -85,8 +86,7 @@ def test_a_deadline_frees_rows_and_queue(pretend: Pretend, callers: ThreadPoolEx
     late = assert_problem(echo(service, ["red house", "dog"]), 504, "deadline_exceeded")
     assert "within 0.3 s" in late["detail"]
     engine.allow(1)
-    scheduler = service.worker().scheduler
-    eventually(lambda: not scheduler.running and not scheduler.waiting)
+    eventually(lambda: service.idle)
     engine.allow(1000)
     assert texts(callers.submit(echo, service, "bird")) == ["bird"]
 
@@ -99,12 +99,11 @@ def test_a_caller_who_leaves_frees_his_rows(pretend: Pretend, caplog: pytest.Log
     with socket.create_connection((url.host, url.port), timeout=PATIENCE) as connection:
         connection.sendall(head.encode() + b"\r\n\r\n" + body)
         engine.wait_for_step(WARM_UP + 1)
-        tickets = list(engine.rows)
+        tickets = list(engine.tickets)
         assert not any(ticket.future.done() for ticket in tickets)
     eventually(lambda: all(ticket.future.cancelled() for ticket in tickets))
     engine.allow(1)
-    scheduler = service.worker().scheduler
-    eventually(lambda: not scheduler.running and not scheduler.waiting)
+    eventually(lambda: service.idle)
     assert engine.entered == WARM_UP + 1  # nobody computed on for him
     eventually(lambda: service.sample("requests_total", route="/v1/translate", method="POST", status="499") == 1)
     gc.collect()
@@ -121,16 +120,17 @@ def test_a_failure_of_the_engine_is_an_internal_error_once(pretend: Pretend, kin
     assert service.sample("engine_failures_total", model="toy-translator") == 1
 
 
-class Forgetful(EchoEngine):
-    """Warms up, then loses its rows."""
+class Confused(EchoEngine):
+    """Warms up, then answers tickets that it was never given."""
 
-    def step(self) -> Any:
-        tokens = super().step()
-        return tokens if len(self.rows[0].ids) == 1 else []
+    def step(self) -> list[Finished]:
+        warm = len(self.tickets[0].ids) > 1
+        finished = super().step()
+        return [(Ticket([1]), outcome) for _, outcome in finished] if warm else finished
 
 
 def test_a_dead_worker_turns_readiness_red(pretend: Pretend) -> None:
-    service = pretend(Forgetful())
+    service = pretend(Confused())
     assert service.client.get("/readyz").status_code == 200
     assert_problem(echo(service, "red house"), 500, "internal")
     red = service.client.get("/readyz")

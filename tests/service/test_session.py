@@ -8,8 +8,9 @@ import pytest
 
 from service.artifact import ArtifactError, read_artifact
 from service.engine import session
+from service.engine.scheduler import Ticket
 from service.engine.session import Session, available_cores
-from service.engine.translate import TranslateEngine, pad
+from service.engine.translate import TranslateEngine, TranslateGraphs
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -51,13 +52,9 @@ def test_a_file_that_is_no_graph_is_a_fault_of_the_artifact(tmp_path: Path) -> N
 
 def test_a_step_writes_its_caches_where_they_lie(toy_translator: Path) -> None:
     """The same array bound as past and as present: nothing is copied, other rows and later positions stay."""
-    artifact = read_artifact(toy_translator)
-    engine = TranslateEngine(artifact, rows=3, threads=1)
-    source = pad([[5, 20, 3], [5, 30, 40, 3]], engine.marks.pad)
-    engine.pool.append(engine.encode.run(source))
-    engine.source_length[:2] = source["source_length"]
-    engine.token[:2] = engine.marks.bos
-    cache, memory = engine.pool.arrays["self_key_0"], engine.pool.arrays["cross_key_0"].copy()
+    engine = TranslateEngine(TranslateGraphs.load(read_artifact(toy_translator), threads=1), rows=3)
+    engine.join([Ticket([5, 20, 3]), Ticket([5, 30, 40, 3])])
+    cache, memory = engine.pool.array("self_key_0"), engine.pool.array("cross_key_0").copy()
     engine.forward()
     assert np.abs(cache[:2, :, 0]).min() > 0
     assert not cache[:2, :, 1:].any()
@@ -67,4 +64,4 @@ def test_a_step_writes_its_caches_where_they_lie(toy_translator: Path) -> None:
     engine.forward()
     assert np.abs(cache[:2, :, 1]).min() > 0
     np.testing.assert_array_equal(cache[:2, :, 0], first)
-    np.testing.assert_array_equal(engine.pool.arrays["cross_key_0"], memory)
+    np.testing.assert_array_equal(engine.pool.array("cross_key_0"), memory)

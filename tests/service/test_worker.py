@@ -7,27 +7,33 @@ from concurrent.futures import wait
 
 import pytest
 
-from service.engine.scheduler import Bounds, Closed, Scheduler, Ticket
-from service.engine.worker import Engine, EngineFailure, Worker
+from service.engine.scheduler import Bounds, Closed, Finished, Queue, Ticket
+from service.engine.worker import Crew, Engine, EngineFailure
 from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine, Record
 
-Start = Callable[..., Worker]
+Start = Callable[..., Crew]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start workers; they are drained when the test ends."""
-    workers = []
+    """Start the workers of a model; they are drained when the test ends."""
+    crews = []
 
-    def start(engine: Engine, **bounds: int) -> Worker:
-        worker = Worker("test", engine, Scheduler(Bounds(**bounds)), Record())
-        worker.start()
-        workers.append(worker)
-        return worker
+    def start(*engines: Engine, **bounds: int) -> Crew:
+        crew = Crew("test", list(engines), Queue(Bounds(**bounds), len(engines)), Record())
+        crew.start()
+        crews.append(crew)
+        return crew
 
     yield start
-    for worker in workers:
-        assert worker.drain(PATIENCE)
+    for crew in crews:
+        assert crew.drain(PATIENCE)
+
+
+def record(crew: Crew) -> Record:
+    observer = crew.workers[0].observer
+    assert isinstance(observer, Record)
+    return observer
 
 
 def ids(ticket: Ticket) -> list[int]:
@@ -41,22 +47,21 @@ def failure(ticket: Ticket) -> str:
 
 
 def test_a_failed_step_fails_its_rows_and_the_next_ticket_is_served(start: Start) -> None:
-    worker = start(EchoEngine(on_step=Failing(1)))
+    crew = start(EchoEngine(on_step=Failing(1)))
     both = [Ticket([1, 2]), Ticket([3])]
-    worker.scheduler.submit(both)
+    crew.queue.submit(both)
     assert [failure(ticket) for ticket in both] == ["the step failed: RuntimeError"] * 2
     later = Ticket([4, 5])
-    worker.scheduler.submit([later])
+    crew.queue.submit([later])
     assert ids(later) == [4, 5]
-    assert worker.alive
-    assert isinstance(worker.observer, Record)
-    assert worker.observer.failures == 1
+    assert crew.alive
+    assert record(crew).failures == 1
 
 
 def test_a_failed_step_spares_those_who_wait(start: Start) -> None:
-    worker = start(EchoEngine(on_step=Failing(1)), rows=1)
+    crew = start(EchoEngine(on_step=Failing(1)), rows=1)
     first, second = both = [Ticket([1]), Ticket([2])]
-    worker.scheduler.submit(both)
+    crew.queue.submit(both)
     assert failure(first) == "the step failed: RuntimeError"
     assert ids(second) == [2]
 
@@ -64,71 +69,69 @@ def test_a_failed_step_spares_those_who_wait(start: Start) -> None:
 def test_a_group_that_fails_to_join_fails_alone(start: Start) -> None:
     engine = HeldEngine()
     engine.on_join = Failing(3)
-    worker = start(engine)
+    crew = start(engine)
     running = Ticket([1, 2, 3])
-    worker.scheduler.submit([running])
+    crew.queue.submit([running])
     engine.wait_for_step(1)
     short, long = Ticket([4]), Ticket([5] * 50)  # two groups: joins number 2 and 3
-    worker.scheduler.submit([short, long])
+    crew.queue.submit([short, long])
     engine.allow(10)
     assert failure(long) == "encoding failed: RuntimeError"
     assert (ids(running), ids(short)) == ([1, 2, 3], [4])
 
 
 def test_what_the_observer_is_told(start: Start) -> None:
-    worker = start(EchoEngine())
-    worker.scheduler.submit([Ticket([1, 2, 3]), Ticket([4])])
-    assert worker.drain(PATIENCE)
-    assert isinstance(worker.observer, Record)
-    assert worker.observer.groups == [(4, 6)]
-    assert worker.observer.steps == [2, 1, 1]
-    assert worker.observer.answers == 2
+    crew = start(EchoEngine())
+    crew.queue.submit([Ticket([1, 2, 3]), Ticket([4])])
+    assert crew.drain(PATIENCE)
+    assert record(crew).groups == [(4, 6)]
+    assert record(crew).steps == [2, 1, 1]
+    assert record(crew).answers == 2
 
 
-class Forgetful(EchoEngine):
-    """Loses a row: the number of outputs does not match, and that is no fault of one step."""
+class Confused(EchoEngine):
+    """Answers a ticket that it was never given, and that is no fault of one step."""
 
-    def step(self) -> list[int]:
-        super().step()
-        return []
+    def step(self) -> list[Finished]:
+        return [(Ticket([1]), outcome) for _, outcome in super().step()]
 
 
 def test_a_dead_worker_fails_everybody_and_takes_nobody(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    worker = start(Forgetful(), rows=1)
+    crew = start(Confused(), rows=1)
     everybody = [Ticket([1]), Ticket([2]), Ticket([3])]
-    worker.scheduler.submit(everybody)
-    assert [failure(ticket) for ticket in everybody] == ["the worker died: ValueError"] * 3
-    assert worker.drain(PATIENCE)
-    assert not worker.alive
+    crew.queue.submit(everybody)
+    assert [failure(ticket) for ticket in everybody] == ["the worker died: KeyError"] * 3
+    assert crew.drain(PATIENCE)
+    assert not crew.alive
     with pytest.raises(Closed):
-        worker.scheduler.submit([Ticket([4])])
-    assert "worker-test died" in caplog.text
+        crew.queue.submit([Ticket([4])])
+    assert "worker-test-0 died" in caplog.text
 
 
 def test_a_cancelled_running_ticket_leaves_before_the_next_step(start: Start) -> None:
     engine = HeldEngine()
-    worker = start(engine)
+    crew = start(engine)
     gone, stays = Ticket([1] * 9), Ticket([2] * 9)
-    worker.scheduler.submit([gone, stays])
+    crew.queue.submit([gone, stays])
     engine.wait_for_step(1)
     gone.future.cancel()
     engine.allow(1)
     engine.wait_for_step(2)
-    assert engine.rows == [stays]
+    assert engine.tickets == [stays]
     engine.allow(8)
     assert ids(stays) == [2] * 9
 
 
 def test_draining_answers_everything_admitted(start: Start) -> None:
     engine = HeldEngine()
-    worker = start(engine, rows=2)
+    crew = start(engine, rows=2)
     admitted = [Ticket([n] * 3) for n in range(7)]
-    worker.scheduler.submit(admitted)
+    crew.queue.submit(admitted)
     engine.wait_for_step(1)
-    assert not worker.drain(timeout=0)  # held, so it cannot be done yet
-    assert worker.alive
+    assert not crew.drain(timeout=0)  # held, so it cannot be done yet
+    assert crew.alive
     engine.allow(100)
-    assert worker.drain(PATIENCE)
+    assert crew.drain(PATIENCE)
     assert [ids(ticket) for ticket in admitted] == [ticket.ids for ticket in admitted]
 
 
@@ -136,8 +139,8 @@ def test_every_answer_is_its_own(start: Start) -> None:
     """Many callers at once, texts of all lengths: an answer that went to another's ticket would show."""
     generator = random.Random(1)
     everybody = [Ticket([generator.randrange(10_000) for _ in range(generator.randint(1, 60))]) for _ in range(200)]
-    worker = start(EchoEngine(), rows=16, encode_tokens=200)
-    callers = [threading.Thread(target=submit_in_pairs, args=(worker, everybody[i::5])) for i in range(5)]
+    crew = start(EchoEngine(), rows=16, encode_tokens=200)
+    callers = [threading.Thread(target=submit_in_pairs, args=(crew, everybody[i::5])) for i in range(5)]
     for caller in callers:
         caller.start()
     for caller in callers:
@@ -146,6 +149,6 @@ def test_every_answer_is_its_own(start: Start) -> None:
     assert [ids(ticket) for ticket in everybody] == [ticket.ids for ticket in everybody]
 
 
-def submit_in_pairs(worker: Worker, tickets: list[Ticket]) -> None:
+def submit_in_pairs(crew: Crew, tickets: list[Ticket]) -> None:
     for i in range(0, len(tickets), 2):
-        worker.scheduler.submit(tickets[i : i + 2])
+        crew.queue.submit(tickets[i : i + 2])

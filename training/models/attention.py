@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 # How a layer's queries meet its keys and values is decided by the caller: over a whole masked sequence (training),
 # over a growing cache (step), or inside one fused ONNX operator (export). The layers themselves never change.
-SelfAttend = Callable[[Tensor, Tensor, Tensor], Tensor]  # query (B, T, D), key and value (B, T, K*d) -> (B, T, D)
+SelfAttend = Callable[[Tensor], Tensor]  # query, key and value side by side (B, T, (H+2K)*d) -> (B, T, D)
 CrossAttend = Callable[[Tensor], Tensor]  # query (B, T, D) -> (B, T, D)
 
 
@@ -19,6 +19,13 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     """Give each head its own rows: (B, T, heads*d) -> (B, heads, T, d)."""
     batch, length, width = x.shape
     return x.view(batch, length, heads, width // heads).transpose(1, 2)  # (B, heads, T, d)
+
+
+def unpack(packed: Tensor, heads: int, kv_heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A packed projection (B, T, (H+2K)*d) -> query (B, H, T, d), key and value (B, K, T, d)."""
+    split = split_heads(packed, heads + 2 * kv_heads)  # (B, H+2K, T, d)
+    query, key, value = split.split([heads, kv_heads, kv_heads], dim=1)
+    return query, key, value
 
 
 def merge_heads(x: Tensor) -> Tensor:
@@ -69,13 +76,11 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, heads: int, kv_heads: int) -> None:
         super().__init__()
-        self.widths = [width, kv_heads * width // heads, kv_heads * width // heads]
-        self.query_key_value = nn.Linear(width, sum(self.widths))
+        self.query_key_value = nn.Linear(width, width + 2 * kv_heads * width // heads)
         self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor, attend: SelfAttend) -> Tensor:
-        query, key, value = self.query_key_value(x).split(self.widths, dim=-1)
-        return self.output(attend(query, key, value))
+        return self.output(attend(self.query_key_value(x)))
 
 
 class CrossAttention(nn.Module):

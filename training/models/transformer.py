@@ -26,6 +26,7 @@ from training.models.attention import (
     look_ahead_mask,
     padding_mask,
     split_heads,
+    unpack,
 )
 from training.models.dropout import Dropout
 
@@ -148,11 +149,7 @@ class Encoder(nn.Module):
         return self.norm(x)
 
     def attend_masked(self, mask: Tensor) -> SelfAttend:
-        def attend_self(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            keys, values = split_heads(key, self.kv_heads), split_heads(value, self.kv_heads)
-            return attend(split_heads(query, self.heads), keys, values, mask)
-
-        return attend_self
+        return lambda packed: attend(*unpack(packed, self.heads, self.kv_heads), mask)
 
 
 class Transformer(nn.Module):
@@ -216,10 +213,11 @@ class Transformer(nn.Module):
         """Append this step's key and value to the cache in `state`, then attend over all of it."""
         names = f"self_key_{layer}", f"self_value_{layer}"
 
-        def attend_self(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        def attend_self(packed: Tensor) -> Tensor:
+            query, key, value = unpack(packed, self.heads, self.kv_heads)
             for name, new in zip(names, (key, value), strict=True):
-                state[name] = torch.cat([state[name], split_heads(new, self.kv_heads)], dim=2)  # (B, K, T+1, d)
-            return attend(split_heads(query, self.heads), state[names[0]], state[names[1]], None)
+                state[name] = torch.cat([state[name], new], dim=2)  # (B, K, T+1, d)
+            return attend(query, state[names[0]], state[names[1]], None)
 
         return attend_self
 

@@ -1,0 +1,137 @@
+"""The quality gate of int8: both precisions answer the same rows through the service's own engine, and are compared."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from export.quantize import Scale, calibrate
+from export.verify import serve
+from service.artifact import Artifact, Evaluation
+from service.engine.classify import ClassifyEngine
+from service.engine.options import Options
+from service.engine.scheduler import Ticket
+from service.engine.session import Session, available_cores
+from service.engine.translate import TranslateEngine, TranslateGraphs
+from training.corpus import FilterReport, Row, clean, read_corpus
+from training.evaluate import classification_figures, default_target_length, translation_figures
+from training.tasks import ClassifyTask, Task, TranslateTask
+from training.tokenizer import BOS
+
+BOUND = 0.3
+CALIBRATION_ROWS = 256
+DEVELOPMENT_ROWS = 2000
+ROWS = 64
+FALLBACKS = (0.0, 0.1, 0.25)  # shares of the linear maps that stay in fp32
+
+
+class QualityError(RuntimeError):
+    """int8 loses more than it may."""
+
+
+def calibrated(task: Task, model: nn.Module, data: Path) -> dict[str, Scale]:
+    """Activation scales, from training rows, for every linear map; the one that int8 hurts most is first."""
+    rows = _rows(task, task.recipe.data.train, data, CALIBRATION_ROWS)
+    return calibrate(model, _inputs(task, rows))
+
+
+def attempts(scales: dict[str, Scale]) -> Iterator[dict[str, Scale]]:
+    """All maps in int8; then, should the gate refuse, the most sensitive in fp32, and then more of them."""
+    names = list(scales)
+    for share in FALLBACKS:
+        yield {name: scales[name] for name in names[round(share * len(names)) :]}
+
+
+def _rows(task: Task, files: list[str], data: Path, count: int) -> list[Row]:
+    rows = clean(read_corpus(files, task.recipe.data.columns, data), FilterReport(), distinct=False)
+    order = np.random.default_rng(task.recipe.seed).permutation(len(rows))[:count]
+    return [rows[i] for i in order]
+
+
+def _inputs(task: Task, rows: list[Row]) -> Iterator[tuple[Tensor, ...]]:
+    """What `forward` reads for each row, alone and so without padding, in every direction."""
+    config = task.recipe.model
+    if isinstance(task, ClassifyTask):
+        for ids in task.source_ids([row[task.recipe.data.columns.index("text")] for row in rows]):
+            yield (
+                torch.tensor([ids[: config.max_source_length]]),
+                torch.tensor([min(len(ids), config.max_source_length)]),
+            )
+        return
+    for source, target in task.recipe.pairs:
+        texts, answers = task.oriented(rows, source)
+        for x, y in zip(task.source_ids(texts, target), task.codec.target_ids(answers), strict=True):
+            ids, given = x[: config.max_source_length], [BOS, *y][: config.max_target_length]
+            yield torch.tensor([ids]), torch.tensor([len(ids)]), torch.tensor([given])
+
+
+def compare(fp32: Artifact, int8: Artifact, task: Task, data: Path, bound: float) -> list[Evaluation]:
+    """The figures of both precisions on the development rows, and int8's on the test rows.
+
+    Raises:
+        QualityError: int8 is worse than fp32 by more than the bound on development rows, in any direction.
+    """
+    files = task.recipe.data.valid or task.recipe.data.train  # rows held out are in the training files
+    rows = _rows(task, files, data, DEVELOPMENT_ROWS)
+    name = " ".join(files)
+    before, after = _figures(fp32, task, rows), _figures(int8, task, rows)
+    measured = []
+    for part, (metric, value, signature) in before.items():
+        found = after[part][1]
+        if not value - found <= bound:
+            raise QualityError(
+                f"int8 loses {value - found:.2f} {metric} on {name} ({part}: {value:.2f} in fp32, {found:.2f} in "
+                f"int8); allowed is {bound:g}: publish fp32, or raise --bound"
+            )
+        for precision, figure in (("fp32", value), ("int8", found)):
+            measured.append(_evaluation(name, f"gate {part}", metric, figure, signature, precision))
+    if task.recipe.data.test:
+        name = " ".join(task.recipe.data.test)
+        tested = _figures(int8, task, read_corpus(task.recipe.data.test, task.recipe.data.columns, data))
+        measured += [_evaluation(name, f"test {part}", *figure, "int8") for part, figure in tested.items()]
+    return measured
+
+
+def _evaluation(data: str, split: str, metric: str, value: float, signature: str, precision: str) -> Evaluation:
+    return Evaluation(
+        data=data, split=split, metric=metric, value=value, signature=signature, precision=precision
+    )  # fmt: skip
+
+
+Measured = dict[str, tuple[str, float, str]]  # part -> metric, value, signature
+
+
+def _figures(artifact: Artifact, task: Task, rows: list[Row]) -> Measured:
+    """BLEU of each direction, or accuracy, as the service's own engine answers."""
+    return _accuracy(artifact, task, rows) if isinstance(task, ClassifyTask) else _bleu(artifact, task, rows)
+
+
+def _accuracy(artifact: Artifact, task: ClassifyTask, rows: list[Row]) -> Measured:
+    columns = task.recipe.data.columns
+    texts, labels = ([row[columns.index(name)] for row in rows] for name in ("text", "label"))
+    engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), available_cores()))
+    sources = [ids[: task.recipe.model.max_source_length] for ids in task.source_ids(texts)]
+    answers = serve([engine], [Ticket(ids) for ids in sources], ROWS)
+    predicted = np.array([np.argmax(answer.probabilities) for answer in answers])
+    expected = np.array([task.labels.index(label) for label in labels])
+    figures = classification_figures(predicted, expected, len(task.labels))
+    return {"labels": ("accuracy", float(figures["accuracy"]), "")}
+
+
+def _bleu(artifact: Artifact, task: TranslateTask, rows: list[Row]) -> Measured:
+    engine = TranslateEngine(TranslateGraphs.load(artifact, available_cores()), ROWS)
+    config = task.recipe.model
+    found: Measured = {}
+    for source, target in task.recipe.pairs:
+        texts, references = task.oriented(rows, source)
+        sources = [ids[: config.max_source_length] for ids in task.source_ids(texts, target)]
+        tickets = [
+            Ticket(ids, Options(max_length=default_target_length(len(ids), config.max_target_length)))
+            for ids in sources
+        ]
+        hypotheses = task.codec.text([answer.ids for answer in serve([engine], tickets, ROWS)])
+        figures = translation_figures(hypotheses, references)
+        found[f"{source}-{target}"] = ("bleu", float(figures["bleu"]), str(figures["signature"]))
+    return found

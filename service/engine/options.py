@@ -1,0 +1,84 @@
+"""What a caller may ask of a translation's search, and what is nonsense to ask."""
+
+from dataclasses import dataclass
+
+MAX_BEAM = 16
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one text is decoded. The defaults are greedy search; a temperature above 0 samples.
+
+    Lengths count target tokens; the end mark counts in scores, not in `max_length` and `min_length`.
+    """
+
+    max_length: int = 1
+    min_length: int = 0
+    beam_size: int = 1
+    n_best: int = 1
+    length_penalty: float = 1.0  # a score is the sum of log-probabilities divided by length ** length_penalty
+    early_stopping: bool = False  # a beam ends when as many hypotheses have ended as it is wide
+    temperature: float = 0.0
+    top_k: int = 0  # 0: all tokens
+    top_p: float = 1.0
+    seed: int = 0
+    prefix: tuple[int, ...] = ()  # target ids that the answer starts with; they add 0 to scores
+    no_repeat_ngram: int = 0
+    repetition_penalty: float = 1.0
+    suppressed: tuple[int, ...] = ()
+    log_probabilities: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Rows of the running batch that it takes."""
+        return self.beam_size
+
+    @property
+    def samples(self) -> bool:
+        return self.temperature > 0
+
+    @property
+    def edits(self) -> bool:
+        """Whether logits are changed before a token is chosen."""
+        return bool(
+            self.prefix or self.suppressed or self.min_length or self.no_repeat_ngram or self.repetition_penalty != 1.0
+        )
+
+    def faults(self, vocabulary: int, target_length: int, rows: int) -> list[str]:
+        """Everything wrong with them, each with the value, the limit and the remedy."""
+        widest = min(MAX_BEAM, rows, vocabulary // 2)
+        needed = 2 + (self.max_length if self.no_repeat_ngram else 0)  # so that there is always one to choose
+        checks = [
+            (not 1 <= self.max_length <= target_length, f"max_length is {self.max_length}: 1 to {target_length}"),
+            (
+                not 0 <= self.min_length <= self.max_length,
+                f"min_length is {self.min_length}: 0 to max_length, which is {self.max_length}",
+            ),
+            (not 1 <= self.beam_size <= widest, f"beam_size is {self.beam_size}: 1 to {widest}"),
+            (
+                not 1 <= self.n_best <= self.beam_size,
+                f"n_best is {self.n_best}: 1 to beam_size, which is {self.beam_size}; ask for a wider beam",
+            ),
+            (
+                self.samples and self.beam_size > 1,
+                f"temperature is {self.temperature:g} and beam_size {self.beam_size}: sample, or search with a beam",
+            ),
+            (
+                not self.samples and (self.top_k > 0 or self.top_p < 1),
+                "top_k and top_p choose among samples: give a temperature above 0 with them",
+            ),
+            (
+                len(self.prefix) >= self.max_length,
+                f"the prefix has {len(self.prefix)} tokens and max_length is {self.max_length}: the prefix must be "
+                "shorter",
+            ),
+            (
+                bool(self.suppressed) and vocabulary - len(set(self.suppressed)) < needed,
+                f"{len(set(self.suppressed))} of {vocabulary} tokens are suppressed: leave at least {needed}",
+            ),
+            (
+                not all(0 <= token < vocabulary for token in (*self.prefix, *self.suppressed)),
+                f"a token id is outside the vocabulary of {vocabulary}",
+            ),
+        ]
+        return [text for wrong, text in checks if wrong]

@@ -1,0 +1,86 @@
+"""The engine's beam search finds what the reference in training/search.py finds, hypothesis by hypothesis."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from export.verify import serve
+from service.artifact import read_artifact
+from service.engine.options import Options
+from service.engine.scheduler import Answer, Ticket
+from service.engine.search import Beam
+from service.engine.translate import TranslateEngine, TranslateGraphs
+from service.model import default_target_length
+from tests.service.language import EOS, ROOM, Model, answers, decode, random_model
+from training import search as reference
+from training.models.transformer import State
+from training.run import RunFolder
+from training.tokenizer import BOS
+from training.tokenizer import EOS as REFERENCE_EOS
+
+TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
+
+
+def told(answer: Answer) -> list[tuple[list[int], bool]]:
+    return [(hypothesis.ids, hypothesis.finish_reason == "stop") for hypothesis in answer.hypotheses]
+
+
+def scores(answer: Answer) -> list[float]:
+    return [hypothesis.score or 0.0 for hypothesis in answer.hypotheses]
+
+
+def referred(models: list[Model], limits: list[int], beam: reference.Beam) -> list[list[reference.Hypothesis]]:
+    """The reference's hypotheses, the ids read so far being all of a row's state."""
+
+    def step(token: Tensor, state: State) -> tuple[Tensor, State]:
+        history = torch.cat([state["history"], token[:, None]], dim=1)  # (B, T)
+        assert bool((history[:, 0] == BOS).all())
+        rows = zip(state["model"].tolist(), history[:, 1:].tolist(), strict=True)
+        logits = np.array([models[number](ids) for number, ids in rows])
+        return torch.from_numpy(logits), state | {"history": history}
+
+    count = len(models)
+    empty = torch.zeros((count, 0), dtype=torch.long)
+    state = {"source_lengths": torch.ones(count), "history": empty, "model": torch.arange(count)}
+    return reference.search_batch(step, state, limits, beam)
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0])
+@pytest.mark.parametrize("width", [1, 2, 4, 5])
+def test_beams_agree_on_random_models(width: int, penalty: float, early: bool) -> None:
+    assert EOS == REFERENCE_EOS
+    models = [random_model(seed, ending=seed % 4 - 1.0) for seed in range(16)]
+    limits = [1 + (5 * seed) % 13 for seed in range(16)]
+    options = [
+        Options(
+            limit, beam_size=width, n_best=1 + seed % width, length_penalty=penalty, early_stopping=early
+        )
+        for seed, limit in enumerate(limits)
+    ]  # fmt: skip
+    found = answers(decode(Beam(width, EOS, ROOM), models, options))
+    expected = referred(models, limits, reference.Beam(width, penalty, early_stopping=early))
+    for answer, one, best in zip(found, options, expected, strict=True):
+        assert told(answer) == [(h.ids, h.ended) for h in best[: one.n_best]]
+        assert scores(answer) == pytest.approx([h.score for h in best[: one.n_best]])
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_beams_of_the_artifact_are_those_of_the_trained_model(
+    toy_translation_run: RunFolder, toy_translator: Path, width: int
+) -> None:
+    task, model = toy_translation_run.open(torch.device("cpu"))
+    sources = [ids for target in "ab" for ids in task.source_ids(TEXTS, target)]  # type: ignore[call-arg]
+    expected = reference.beam_search(model, sources, torch.device("cpu"), reference.Beam(width))
+    limits = [default_target_length(len(ids), 40) for ids in sources]
+    tickets = [
+        Ticket(ids, Options(limit, beam_size=width, n_best=width, log_probabilities=True))
+        for ids, limit in zip(sources, limits, strict=True)
+    ]
+    engine = TranslateEngine(TranslateGraphs.load(read_artifact(toy_translator), threads=1), rows=9)
+    for answer, best in zip(serve([engine], tickets, rows=9), expected, strict=True):
+        assert told(answer) == [(h.ids, h.ended) for h in best]
+        assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)

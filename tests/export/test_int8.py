@@ -1,0 +1,182 @@
+"""int8: both precisions measured, smaller weights, and nothing published that loses more than it may."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export import __main__ as command
+from export import gate
+from export.gate import QualityError, attempts
+from export.onnx import WEIGHTS
+from export.quantize import ACTIVATION_LEVELS, WEIGHT_LEVELS, Scale, quantised_weight
+from service.artifact import Manifest, read_artifact
+from service.engine.session import Session
+from service.engine.translate import pad
+from training.run import RunFolder
+
+Export = Callable[..., Path]
+
+
+def operators(artifact: Path, graph: str) -> list[str]:
+    return [node.op_type for node in onnx.load(artifact / f"{graph}.onnx", load_external_data=False).graph.node]
+
+
+def figures(manifest: Manifest) -> dict[tuple[str, str], float]:
+    return {(e.split, e.precision): e.value for e in manifest.evaluation if e.split.startswith("gate")}
+
+
+def test_the_manifest_tells_both_precisions(toy_translator_int8: Path, toy_classifier_int8: Path) -> None:
+    translator, classifier = (read_artifact(path).manifest for path in (toy_translator_int8, toy_classifier_int8))
+    assert translator.precision == classifier.precision == "int8"
+    assert figures(translator).keys() == {
+        (f"gate {pair}", precision) for pair in ("a-b", "b-a") for precision in ("fp32", "int8")
+    }
+    assert figures(classifier).keys() == {("gate labels", "fp32"), ("gate labels", "int8")}
+    for manifest in (translator, classifier):
+        assert all(0 < value <= 100 for value in figures(manifest).values())
+    measured = [e for e in translator.evaluation if e.split.startswith("gate")]
+    assert {(e.data, e.metric) for e in measured} == {("valid.tsv", "bleu")}
+    assert all("tok:13a" in e.signature for e in measured)
+
+
+def test_the_parity_that_is_told_is_that_of_fp32(toy_translator: Path, toy_translator_int8: Path) -> None:
+    assert read_artifact(toy_translator_int8).manifest.parity == read_artifact(toy_translator).manifest.parity
+
+
+@pytest.mark.parametrize("name", ["translator", "classifier"])
+def test_weights_are_smaller(name: str, request: pytest.FixtureRequest) -> None:
+    fp32, int8 = (request.getfixturevalue(f"toy_{name}{suffix}") / WEIGHTS for suffix in ("", "_int8"))
+    assert int8.stat().st_size < fp32.stat().st_size
+
+
+def test_every_linear_map_is_quantised(toy_translator_int8: Path, toy_classifier_int8: Path) -> None:
+    for artifact, graphs in (
+        (toy_translator_int8, ["encode", "step", "score"]),
+        (toy_classifier_int8, ["classify"]),
+    ):
+        for graph in graphs:
+            found = operators(artifact, graph)
+            assert "Gemm" not in found
+            assert found.count("MatMulIntegerToFloat") > 2
+            assert "DynamicQuantizeLinear" not in found  # a scale made of the batch would tie rows together
+
+
+def test_int8_is_near_fp32(toy_classifier: Path, toy_classifier_int8: Path) -> None:
+    inputs = pad([[2, 20, 30, 40, 50], [2, 60]], 0)
+    exact, near = (
+        Session(read_artifact(path).graph("classify"), threads=1).run(inputs)["probability"]
+        for path in (toy_classifier, toy_classifier_int8)
+    )
+    assert 0 < np.abs(exact - near).max() < 0.1
+
+
+def sabotaged(scale: Scale) -> Scale:
+    """A range so narrow that next to nothing of an activation is left."""
+    return replace(scale, scale=scale.scale / 1000)
+
+
+@pytest.fixture
+def sabotage(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = gate.calibrate
+
+    def wrong(*arguments: Any) -> dict[str, Scale]:
+        return {name: sabotaged(scale) for name, scale in right(*arguments).items()}
+
+    monkeypatch.setattr(gate, "calibrate", wrong)
+
+
+@pytest.mark.usefixtures("sabotage")
+@pytest.mark.parametrize(("name", "metric"), [("translation", "bleu"), ("classification", "accuracy")])
+def test_a_sabotaged_calibration_is_refused(
+    name: str, metric: str, export_run: Export, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run = request.getfixturevalue(f"toy_{name}_run")
+    with pytest.raises(QualityError, match=rf"int8 loses [\d.]+ {metric} on .*allowed is 0\.3: publish fp32"):
+        export_run(run, tmp_path / "artifact", int8=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("sabotage")
+def test_a_refusal_leaves_the_old_artifact_as_it_was(
+    toy_classification_run: RunFolder, toy_classifier: Path, export_run: Export, tmp_path: Path
+) -> None:
+    export_run(toy_classification_run, tmp_path / "artifact")
+    with pytest.raises(QualityError):
+        export_run(toy_classification_run, tmp_path / "artifact", int8=True)
+    assert read_artifact(tmp_path / "artifact").manifest == read_artifact(toy_classifier).manifest
+
+
+@pytest.mark.usefixtures("sabotage")
+def test_the_command_line_says_why(
+    toy_classification_run: RunFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = toy_classification_run.path.parent
+    arguments = [str(toy_classification_run.path), str(tmp_path / "new"), "--data", str(data), "--int8"]
+    monkeypatch.setattr(sys, "argv", ["export", *arguments, "--sentences", "10"])
+    assert command.main() == 1
+    written = capsys.readouterr()
+    assert "error: int8 loses" in written.err
+    assert written.out == ""
+    monkeypatch.setattr(sys, "argv", ["export", *arguments, "--sentences", "10", "--bound", "100"])
+    assert command.main() == 0
+    assert "int8: train.tsv gate labels: accuracy" in capsys.readouterr().out
+
+
+def test_what_int8_hurts_most_stays_in_fp32_before_the_gate_gives_up(
+    toy_translation_run: RunFolder, export_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One map is ruined: the attempts in which it stays in fp32 pass."""
+    right, ruined = gate.calibrate, "model.output.weight"
+
+    def wrong(*arguments: Any) -> dict[str, Scale]:
+        scales = right(*arguments)
+        return {ruined: sabotaged(scales[ruined])} | {n: s for n, s in scales.items() if n != ruined}
+
+    monkeypatch.setattr(gate, "calibrate", wrong)
+    artifact = export_run(toy_translation_run, tmp_path / "artifact", int8=True, bound=20)
+    assert operators(artifact, "step").count("Gemm") >= 1
+    assert operators(artifact, "step").count("MatMulIntegerToFloat") > 2
+
+
+def test_attempts_leave_out_more_and_more() -> None:
+    scales = {f"map {i}": Scale(1.0, i) for i in range(40)}
+    tried = [list(one) for one in attempts(scales)]
+    assert tried[0] == list(scales)
+    assert [len(one) for one in tried] == [40, 36, 30]
+    assert all(one == list(scales)[-len(one) :] for one in tried)
+
+
+def test_a_scale_covers_its_values_and_cuts_what_is_rare() -> None:
+    values = np.random.default_rng(1).normal(size=20_000)
+    scale = Scale.of(values)
+    assert abs(scale.zero_point - ACTIVATION_LEVELS / 2) < 20
+    assert scale.error(values) <= Scale.of_range(float(values.min()), float(values.max())).error(values)
+    assert Scale.of(np.abs(values)).zero_point == 0  # a ReLU needs no zero point, and disappears into the scale
+    assert Scale.of(np.append(values, 7.0)).scale < Scale.of_range(float(values.min()), 7.0).scale
+
+
+@pytest.mark.parametrize("values", [[0.0], [-1.0, -1.0], [1e-30, -1e-30]])
+def test_a_scale_of_hardly_anything_is_still_a_scale(values: list[float]) -> None:
+    scale = Scale.of(np.array(values))
+    assert scale.scale > 0
+    assert 0 <= scale.zero_point <= ACTIVATION_LEVELS
+
+
+def test_weights_have_seven_bits_and_a_scale_for_each_column() -> None:
+    weight = torch.randn(64, 5, generator=torch.Generator().manual_seed(1)).numpy() * np.array([1, 10, 0.1, 100, 0])
+    quantised, scale = quantised_weight(weight.astype(np.float32))
+    assert quantised.dtype == np.int8
+    assert np.abs(quantised).max() <= WEIGHT_LEVELS
+    assert (scale > 0).all()
+    peak = np.abs(weight).max(axis=0)
+    np.testing.assert_array_less(np.abs(quantised * scale - weight).mean(axis=0), peak / WEIGHT_LEVELS + 1e-9)

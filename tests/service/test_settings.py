@@ -1,0 +1,57 @@
+"""How many workers and threads a machine gets, and what the workers of a loaded model share."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from service.engine.scheduler import Bounds
+from service.engine.translate import TranslateEngine
+from service.metrics import Metrics
+from service.registry import load_models
+from service.settings import MOST_WORKERS, Settings
+from tests.service.fakes import PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("settings", "cores", "crew"),
+    [
+        ({}, 1, (1, 1)),
+        ({}, 2, (2, 1)),
+        ({}, MOST_WORKERS, (MOST_WORKERS, 1)),
+        ({}, 2 * MOST_WORKERS, (MOST_WORKERS, 2)),
+        ({}, 2 * MOST_WORKERS + 1, (MOST_WORKERS, 2)),
+        ({"workers": 1}, 8, (1, 8)),
+        ({"workers": 3}, 2, (3, 1)),
+        ({"threads": 5}, 2, (2, 5)),
+        ({"workers": 2, "threads": 3}, 16, (2, 3)),
+        ({"rows": 1}, 4, (1, 4)),
+        ({"rows": 2, "workers": 4}, 4, (2, 2)),
+    ],
+)
+def test_workers_and_threads_share_the_cores(settings: dict[str, int], cores: int, crew: tuple[int, int]) -> None:
+    assert Settings(**settings).crew(cores) == crew  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["workers", "threads"])
+def test_fewer_than_none_are_refused(field: str) -> None:
+    with pytest.raises(ValidationError, match=field):
+        Settings(**{field: -1})  # type: ignore[arg-type]
+
+
+def test_a_loaded_model_is_served_as_the_settings_say(toy_models: Path) -> None:
+    settings = Settings(
+        models=toy_models, workers=3, rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600
+    )  # fmt: skip
+    registry = load_models(settings, Metrics())
+    for model in registry:
+        bounds = model.crew.queue.bounds
+        assert bounds == Bounds(rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600)
+        assert len(model.crew.workers) == 3
+        assert model.crew.queue.rows == 6
+    translator = registry.named("toy-translator", "translate")
+    engines = [worker.engine for worker in translator.crew.workers]
+    assert all(isinstance(engine, TranslateEngine) and engine.pool.rows == 6 for engine in engines)
+    assert len({id(engine.graphs) for engine in engines if isinstance(engine, TranslateEngine)}) == 1
+    registry.drain(PATIENCE)
+    assert not translator.crew.alive
