@@ -43,8 +43,9 @@ class TokenizerConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The shape of a Transformer."""
+    """The shape of a model. The keys of one family are refused in a recipe for another, see `OWN_KEYS`."""
 
+    architecture: str = "transformer"  # transformer | rnn | gru | lstm
     width: int = 256
     heads: int = 4
     kv_heads: int = 4
@@ -55,10 +56,17 @@ class ModelConfig:
     norm: str = "pre"  # pre | post
     activation: str = "relu"  # relu | gelu
     positions: str = "sinusoidal"  # sinusoidal | learned
+    bidirectional: bool = True  # the encoder reads in both directions, each with half the width
+    attention: str = "additive"  # additive | multiplicative | none
+    scheduled_sampling: float = 0.0  # share of the decoder's inputs that are its own words, when training ends
     tied_embeddings: bool = True
-    pooling: str = "mean"  # mean | first; classifiers only
+    pooling: str = "mean"  # mean | first (transformer) | last (recurrent); classifiers only
     max_source_length: int = 256  # tokens, language tag and end mark included
     max_target_length: int = 256
+
+    @property
+    def family(self) -> str:
+        return FAMILIES[self.architecture]
 
 
 @dataclass(frozen=True)
@@ -105,13 +113,21 @@ class Recipe:
         return len(self.data.directions) > 1
 
 
+FAMILIES = {"transformer": "transformer", "rnn": "recurrent", "gru": "recurrent", "lstm": "recurrent"}
+OWN_KEYS = {  # of [model], by family; the other keys are everybody's
+    "transformer": ("heads", "kv_heads", "feed_forward", "norm", "activation", "positions"),
+    "recurrent": ("bidirectional", "attention", "scheduled_sampling"),
+}
+TRANSLATORS_KEYS = ("attention", "scheduled_sampling")  # of a family's own keys
 CHOICES = {
     "task": ("translate", "classify"),
     "tokenizer.kind": ("word", "bpe", "unigram"),
+    "model.architecture": tuple(FAMILIES),
     "model.norm": ("pre", "post"),
     "model.activation": ("relu", "gelu"),
     "model.positions": ("sinusoidal", "learned"),
-    "model.pooling": ("mean", "first"),
+    "model.attention": ("additive", "multiplicative", "none"),
+    "model.pooling": ("mean", "first", "last"),
     "training.schedule": ("cosine", "inverse_sqrt"),
 }
 LEAST = {
@@ -142,7 +158,10 @@ def load_recipe(path: Path) -> Recipe:
 def parse_recipe(table: dict[str, object], where: str) -> Recipe:
     """Check a parsed recipe; see `load_recipe`."""
     faults: list[str] = []
-    recipe = _build(Recipe, {"name": Path(where).stem, **table}, "", faults)
+    table = {"name": Path(where).stem, **table}
+    if isinstance(table.get("model"), dict):
+        table["model"] = _model_table(table, faults)
+    recipe = _build(Recipe, table, "", faults)
     if not faults:
         faults += _impossible(recipe)
     if faults:
@@ -151,8 +170,54 @@ def parse_recipe(table: dict[str, object], where: str) -> Recipe:
 
 
 def recipe_table(recipe: Recipe) -> dict[str, object]:
-    """The recipe as plain tables, for JSON; `parse_recipe` reads it back."""
-    return dataclasses.asdict(recipe)
+    """The recipe as plain tables, for JSON, without the keys of other families; `parse_recipe` reads it back."""
+    table = dataclasses.asdict(recipe)
+    table["model"] = {
+        k: v for k, v in table["model"].items() if k not in _foreign_keys(recipe.model.family, recipe.task)
+    }
+    return table
+
+
+def differences(one: Recipe, other: Recipe) -> list[str]:
+    """The keys in which two recipes differ."""
+    first, second = dataclasses.asdict(one), dataclasses.asdict(other)
+    return [
+        f"{name}.{key}" if key else name
+        for name, value in first.items()
+        for key in (value if isinstance(value, dict) else [""])
+        if (value[key] != second[name][key] if key else value != second[name])
+    ]
+
+
+def _foreign_keys(family: str, task: object) -> set[str]:
+    """Keys of [model] that a model of this family and task has no use for."""
+    foreign = {key for other, keys in OWN_KEYS.items() if other != family for key in keys}
+    return foreign | (set(TRANSLATORS_KEYS) if task == "classify" else set())
+
+
+def _model_table(table: dict[str, typing.Any], faults: list[str]) -> dict[str, object]:
+    """The table [model] with its family's keys, whether they stand in it or in [model.FAMILY].
+
+    The tables of other families wait for a change of architecture; a key of theirs in [model] itself is a fault.
+    """
+    model = dict(table["model"])
+    sections = {family: model.pop(family, {}) for family in OWN_KEYS}
+    for family, section in sections.items():
+        if not isinstance(section, dict):
+            faults.append(f"model.{family} must be a table")
+            return model
+        known = OWN_KEYS[family]
+        faults += [f"unknown key model.{family}.{k} (known: {', '.join(known)})" for k in section if k not in known]
+    architecture = model.get("architecture", "transformer")
+    own = FAMILIES.get(architecture) if isinstance(architecture, str) else None
+    if own is None:
+        return model  # refused with what else is of a wrong type or no choice
+    faults += [f"model.{key} is given twice, in [model] and in [model.{own}]" for key in sections[own] if key in model]
+    model |= sections[own]
+    foreign = sorted(_foreign_keys(own, table.get("task")) & model.keys())
+    kind = "classifier" if table.get("task") == "classify" else "translator"
+    faults += [f"model.{key} means nothing to a {kind} of architecture {architecture}; leave it out" for key in foreign]
+    return model
 
 
 def _build(kind: type, table: object, prefix: str, faults: list[str]) -> typing.Any:
@@ -209,14 +274,7 @@ def _impossible(recipe: Recipe) -> list[str]:
 
 def _impossible_shapes(recipe: Recipe) -> list[str]:
     model, training = recipe.model, recipe.training
-    faults = []
-    if model.width % (8 * model.heads):
-        faults.append(
-            f"model.width {model.width} does not give each of {model.heads} heads a multiple of 8, as the exported "
-            "attention operator needs; change model.width or model.heads"
-        )
-    if model.heads % model.kv_heads:
-        faults.append(f"model.heads {model.heads} is not a multiple of model.kv_heads {model.kv_heads}")
+    faults = _impossible_transformer(model) if model.family == "transformer" else _impossible_recurrent(model)
     if not 0 <= model.dropout < 1:
         faults.append(f"model.dropout is {model.dropout}; it must be at least 0 and below 1")
     if not 0 <= training.label_smoothing < 1:
@@ -228,6 +286,31 @@ def _impossible_shapes(recipe: Recipe) -> list[str]:
         limit = model.max_source_length
     if recipe.data.max_length > limit:
         faults.append(f"data.max_length {recipe.data.max_length} is above the model's limit of {limit} tokens")
+    return faults
+
+
+def _impossible_transformer(model: ModelConfig) -> list[str]:
+    faults = []
+    if model.width % (8 * model.heads):
+        faults.append(
+            f"model.width {model.width} does not give each of {model.heads} heads a multiple of 8, as the exported "
+            "attention operator needs; change model.width or model.heads"
+        )
+    if model.heads % model.kv_heads:
+        faults.append(f"model.heads {model.heads} is not a multiple of model.kv_heads {model.kv_heads}")
+    if model.pooling == "last":
+        faults.append("model.pooling is 'last', for recurrent models; a transformer pools mean or first")
+    return faults
+
+
+def _impossible_recurrent(model: ModelConfig) -> list[str]:
+    faults = []
+    if model.bidirectional and model.width % 2:
+        faults.append(f"model.width {model.width} is odd; each direction of a bidirectional encoder has half of it")
+    if not 0 <= model.scheduled_sampling <= 1:
+        faults.append(f"model.scheduled_sampling is {model.scheduled_sampling}; it must be at least 0 and at most 1")
+    if model.pooling == "first":
+        faults.append(f"model.pooling is 'first', for transformers; a model of {model.architecture} pools mean or last")
     return faults
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import time
@@ -19,14 +20,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training import checkpoint
 from training.batches import Batch, Examples, count_updates, plan_epoch, updates_of_epoch
-from training.config import Recipe, RecipeError, TrainingConfig
+from training.config import Recipe, RecipeError, TrainingConfig, differences
 from training.corpus import CorpusError, FilterReport, Row, read_corpus
+from training.models import Scheduled
 from training.objective import Objective
 from training.progress import Journal
 from training.run import RunFolder
 from training.tasks import Task, create_task, headline, load_task
 
 SAVE_EVERY = 500  # updates between two writes of the `last` checkpoint inside an epoch
+PART_NORMS_EVERY = 50  # updates between two records of each part's gradient norm
 
 
 class TrainingError(RuntimeError):
@@ -123,8 +126,11 @@ class Trainer:
         last = self.run.checkpoint("last")
         if resume and not last.is_file():
             raise RecipeError(f"{self.run.path}: nothing to resume (no {last.name})")
-        if resume and self.run.recipe() != self.recipe:
-            raise RecipeError(f"{self.run.path} has another recipe; resume with that one, or choose another run")
+        if resume and (other := differences(self.run.recipe(), self.recipe)):
+            raise RecipeError(
+                f"{self.run.path} has another recipe, differing in {', '.join(other)}; resume with that one, or choose "
+                "another run"
+            )
         if not resume and (last.is_file() or self.run.weights.is_file()):
             raise RecipeError(f"{self.run.path} already holds a run; add --resume to go on, or choose another run")
 
@@ -205,6 +211,8 @@ class Trainer:
         rate = learning_rate(self.config, self.update, total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        if isinstance(self.model, Scheduled):
+            self.model.schedule(min(1.0, self.update / total))
         (predictions,) = self._sums(sum(batch.tokens for batch in batches))
         own_loss = 0.0
         for i, batch in enumerate(batches):
@@ -215,14 +223,15 @@ class Trainer:
                 # DistributedDataParallel averages over processes; the loss is a mean over all their predictions.
                 (loss * (self.place.world / predictions)).backward()
             own_loss += loss.item()
+        parts = part_norms(self.model) if self.update % PART_NORMS_EVERY == 0 else {}
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm).item()
         loss_sum, asked = self._sums(own_loss, self.asked)
         self._check_finite(loss_sum, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.update, self.stopping = self.update + 1, asked > 0
-        seconds = time.perf_counter() - started
-        self.journal.log_update(self.update, loss_sum / predictions, rate, norm, int(predictions), seconds)
+        figures = {"loss": loss_sum / predictions, "learning_rate": rate, "gradient_norm": norm}
+        self.journal.log_update(self.update, figures, parts, int(predictions), time.perf_counter() - started)
 
     def _sums(self, *values: float) -> list[float]:
         """Each of these numbers summed over all processes."""
@@ -300,6 +309,18 @@ class Trainer:
             report["test"] = self.task.evaluate(self.model, self.test, self.place.device)
         self.run.report.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
         return report
+
+
+def part_norms(model: nn.Module) -> dict[str, float]:
+    """The gradient's norm in each part of the model, a layer or what stands beside the layers, before clipping.
+
+    Where the norms of layers far from the loss are tiny beside those near to it, gradients vanish on their way.
+    """
+    grouped: dict[str, list[torch.Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            grouped.setdefault(re.sub(r"(\.\d+)\..*|\.[^.]*$", r"\1", name), []).append(parameter.grad)
+    return {part: nn.utils.get_total_norm(gradients).item() for part, gradients in grouped.items()}
 
 
 def count_parameters(model: nn.Module) -> int:

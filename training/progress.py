@@ -46,19 +46,22 @@ class Journal:
         title = f"epoch {epoch + 1}/{epochs}"
         self.bar = tqdm(total=updates, initial=done, desc=title, unit="update", mininterval=1)
 
-    def log_update(self, update: int, loss: float, rate: float, norm: float, tokens: int, seconds: float) -> None:
-        """`loss` is the mean over the update's predictions, label smoothing included."""
+    def log_update(
+        self, update: int, figures: dict[str, float], parts: dict[str, float], tokens: int, seconds: float
+    ) -> None:
+        """`figures` has the mean loss over the update's predictions, label smoothing included, the learning rate and
+        the gradient's norm before clipping; `parts` that norm in each part of the model, now and then."""
         self.elapsed += seconds
         if self.quiet or self.bar is None:
             return
-        record: dict[str, Any] = {
-            "update": update, "loss": loss, "learning_rate": rate, "gradient_norm": norm,
-            "tokens_per_second": tokens / seconds, "elapsed": self.elapsed,
-        }  # fmt: skip
-        self._write(record)
-        for name in ("loss", "learning_rate", "gradient_norm", "tokens_per_second"):
-            self.board.add_scalar(f"train/{name}", record[name], update)
-        self.bar.set_postfix_str(f"loss {loss:.3f}, {tokens / seconds:,.0f} tokens/s", refresh=False)
+        figures = figures | {"tokens_per_second": tokens / seconds}
+        record: dict[str, Any] = {"update": update, **figures, "elapsed": self.elapsed}
+        self._write(record | ({"gradient_norms": parts} if parts else {}))
+        for name, value in figures.items():
+            self.board.add_scalar(f"train/{name}", value, update)
+        for name, value in parts.items():
+            self.board.add_scalar(f"gradient_norm/{name}", value, update)
+        self.bar.set_postfix_str(f"loss {figures['loss']:.3f}, {tokens / seconds:,.0f} tokens/s", refresh=False)
         self.bar.update()
 
     def log_validation(
@@ -84,17 +87,20 @@ class Journal:
 
 
 def draw_curves(run: RunFolder, figure: str) -> None:
-    """Draw loss and validation figure over updates to curves.png."""
+    """Draw loss, validation figure and gradient norm over updates to curves.png."""
     from matplotlib.figure import Figure
 
     records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
     losses = [(r["update"], r["loss"]) for r in records if "loss" in r]
     figures = [(r["update"], r[figure]) for r in records if figure in r]
-    canvas = Figure(figsize=(9, 5), layout="constrained")
-    axis = canvas.subplots()
+    norms = [(r["update"], r["gradient_norm"]) for r in records if "loss" in r]
+    canvas = Figure(figsize=(9, 8), layout="constrained")
+    axis, below = canvas.subplots(2, sharex=True, height_ratios=[2, 1])
     axis.plot(*zip(*losses, strict=True), color="tab:blue", linewidth=0.6)
-    axis.set(xlabel="update", ylabel="training loss (label-smoothed)")
+    axis.set(ylabel="training loss (label-smoothed)")
     other = axis.twinx()
     other.plot(*zip(*figures, strict=True), color="tab:orange", marker="o")
     other.set_ylabel(f"validation {figure}")
+    below.plot(*zip(*norms, strict=True), color="tab:green", linewidth=0.6)
+    below.set(xlabel="update", ylabel="gradient norm before clipping", yscale="log")
     canvas.savefig(run.path / "curves.png", dpi=100)

@@ -13,7 +13,10 @@ from training.batches import Examples, Ragged
 from training.config import Recipe
 from training.corpus import CorpusError, FilterReport, Row, clean
 from training.models import build_classifier, build_translator
+from training.search import Beam, beam_search
 from training.tokenizer import BOS, Codec, load_codec, train_codec
+
+GREEDY = Beam(size=1)
 
 
 @dataclass(frozen=True)
@@ -75,19 +78,31 @@ class TranslateTask:
     def check(self, rows: list[Row]) -> None:
         """Any row can be evaluated."""
 
-    def translate(self, model: nn.Module, texts: list[str], target: str, device: torch.device) -> list[str]:
-        """Greedy translations; a text above the model's limit has an empty one, for the service would refuse it."""
+    def translate(
+        self, model: nn.Module, texts: list[str], target: str, device: torch.device, beam: Beam = GREEDY
+    ) -> list[str]:
+        """Translations; a text above the model's limit has an empty one, for the service would refuse it."""
         limit = self.recipe.model.max_source_length
         ids = self.source_ids(texts, target)
-        answers = iter(self.codec.text(evaluate.greedy(model, [x for x in ids if len(x) <= limit], device)))
+        answers = iter(self.codec.text(self.answers(model, [x for x in ids if len(x) <= limit], device, beam)))
         return [next(answers) if len(x) <= limit else "" for x in ids]
 
-    def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, evaluate.Figures]:
+    def answers(
+        self, model: nn.Module, sources: list[list[int]], device: torch.device, beam: Beam = GREEDY
+    ) -> list[list[int]]:
+        """The best target ids, without marks, for sources with marks."""
+        if beam.size == 1:
+            return evaluate.greedy(model, sources, device)
+        return [found[0].ids for found in beam_search(model, sources, device, beam)]
+
+    def evaluate(
+        self, model: nn.Module, rows: list[Row], device: torch.device, beam: Beam = GREEDY
+    ) -> dict[str, evaluate.Figures]:
         """The figures of each direction."""
         figures = {}
         for source, target in self.recipe.pairs:
             texts, references = self.oriented(rows, source)
-            hypotheses = self.translate(model, texts, target, device)
+            hypotheses = self.translate(model, texts, target, device, beam)
             figures[f"{source}-{target}"] = evaluate.translation_figures(hypotheses, references)
         return figures
 
@@ -104,6 +119,8 @@ class ClassifyTask:
     @staticmethod
     def create(recipe: Recipe, rows: list[Row]) -> "ClassifyTask":
         texts, labels = _text_and_label(recipe, rows)
+        if len(set(labels)) < 2:
+            raise CorpusError(f"every training row has the label {labels[0]}; a classifier needs at least two")
         return ClassifyTask(recipe, train_codec(recipe.tokenizer, texts, [], []), sorted(set(labels)))
 
     @staticmethod
@@ -145,7 +162,7 @@ class ClassifyTask:
             CorpusError: a label was never seen in training.
         """
         if unseen := sorted(set(_text_and_label(self.recipe, rows)[1]) - set(self.labels)):
-            raise CorpusError(f"labels never seen in training: {', '.join(unseen[:10])}")
+            raise CorpusError(f"{len(unseen)} labels never seen in training: {', '.join(unseen[:10])}")
 
     def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, evaluate.Figures]:
         """Accuracy and macro-F1; a text above the model's limit counts as wrong, for the service would refuse it."""

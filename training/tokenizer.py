@@ -17,6 +17,7 @@ from training.config import TokenizerConfig
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 MARKS = ["<pad>", "<unk>", "<bos>", "<eos>"]
+NEARLY = 0.9  # of the vocabulary asked for must come out; the unigram trainer may end a few pieces short
 
 
 class TokenizerError(ValueError):
@@ -141,3 +142,7 @@ def _check_size(config: TokenizerConfig, size: int, marks: list[str]) -> None:
         )
     if size < least:
         raise TokenizerError(f"no word occurs tokenizer.min_frequency {config.min_frequency} times; lower it")
+    if size < NEARLY * config.vocabulary:
+        raise TokenizerError(
+            f"tokenizer.vocabulary is {config.vocabulary}, but the corpus supports no more than {size}; lower it"
+        )

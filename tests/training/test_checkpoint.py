@@ -10,11 +10,10 @@ from training import checkpoint
 from training.checkpoint import CheckpointError
 from training.config import ModelConfig
 from training.models import build_translator
-from training.models.transformer import Transformer
 
 
-def small(width: int = 16, layers: int = 1) -> Transformer:
-    shape = ModelConfig(width, heads=2, kv_heads=2, feed_forward=16, encoder_layers=1, decoder_layers=layers)
+def small(width: int = 16, layers: int = 1) -> nn.Module:
+    shape = ModelConfig(width=width, heads=2, kv_heads=2, feed_forward=16, encoder_layers=1, decoder_layers=layers)
     return build_translator(shape, 20, 20, joint=True)
 
 
@@ -52,7 +51,7 @@ def test_the_optimiser_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [small(width=32), small(layers=2)], ids=["wider", "deeper"])
-def test_another_models_checkpoint_is_refused(tmp_path: Path, other: Transformer) -> None:
+def test_another_models_checkpoint_is_refused(tmp_path: Path, other: nn.Module) -> None:
     checkpoint.save_weights(small(), tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match=r"a.safetensors: not a checkpoint of this model; differing: \w+"):
         checkpoint.load_weights(other, tmp_path / "a.safetensors")

@@ -9,11 +9,14 @@ import pytest
 
 import training
 from tests.training.toys import REVERSE, changed
-from training.config import RecipeError, load_recipe, parse_recipe, recipe_table
+from training.config import FAMILIES, ModelConfig, RecipeError, differences, load_recipe, parse_recipe, recipe_table
 
 RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
 TO_CLASSIFY = {"task": "classify", "data.columns": ["label", "text"], "data.directions": None}
 CLASSIFY = changed(REVERSE, {**TO_CLASSIFY, "model.max_target_length": 4})
+RECURRENT = changed(
+    REVERSE, {"model": {"architecture": "gru", "width": 16, "max_source_length": 20, "max_target_length": 20}}
+)
 
 
 def refusal(changes: dict[str, Any], table: dict[str, Any] = REVERSE) -> str:
@@ -47,6 +50,14 @@ def test_shipped_recipes_are_good(path: Path) -> None:
         ({"data.valid": None, "data.hold_out": -5}, "data.hold_out is -5"),
         ({"seed": -1}, "seed is -1"),
         ({"model.width": 24}, "model.width 24 does not give each of 2 heads a multiple of 8"),
+        ({"model.architecture": "cnn"}, "model.architecture is 'cnn'; choose one of transformer, rnn, gru, lstm"),
+        ({"model.architecture": 3}, "model.architecture must be str, not 3"),
+        ({"model.architecture": "lstm"}, "model.heads means nothing to a translator of architecture lstm; leave"),
+        ({"model.attention": "none"}, "model.attention means nothing to a translator of architecture transformer"),
+        ({"model.recurrent": {"heads": 2}}, "unknown key model.recurrent.heads (known: bidirectional, attention"),
+        ({"model.transformer": {"heads": 2}}, "model.heads is given twice, in [model] and in [model.transformer]"),
+        ({"model.recurrent": 3}, "model.recurrent must be a table"),
+        ({"model.pooling": "last"}, "model.pooling is 'last', for recurrent models"),
         ({"model.kv_heads": 3}, "model.heads 2 is not a multiple of model.kv_heads 3"),
         ({"model.dropout": 1.0}, "model.dropout is 1.0"),
         ({"training.label_smoothing": -0.1}, "training.label_smoothing is -0.1"),
@@ -63,6 +74,43 @@ def test_shipped_recipes_are_good(path: Path) -> None:
 )  # fmt: skip
 def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
     assert words in refusal(changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model.width": 15}, "model.width 15 is odd; each direction of a bidirectional encoder has half of it"),
+        ({"model.attention": "dot"}, "model.attention is 'dot'; choose one of additive, multiplicative, none"),
+        ({"model.scheduled_sampling": 1.5}, "model.scheduled_sampling is 1.5; it must be at least 0 and at most 1"),
+        ({"model.pooling": "first"}, "model.pooling is 'first', for transformers; a model of gru pools mean or last"),
+        ({"model.heads": 2}, "model.heads means nothing to a translator of architecture gru; leave it out"),
+        ({"model.bidirectional": 1}, "model.bidirectional must be bool, not 1"),
+        ({**TO_CLASSIFY, "model.attention": "none"}, "model.attention means nothing to a classifier of arch"),
+    ],
+)  # fmt: skip
+def test_a_fault_of_a_recurrent_recipe_is_named(changes: dict[str, Any], words: str) -> None:
+    assert words in refusal(changes, RECURRENT)
+
+
+def test_one_word_changes_the_architecture() -> None:
+    sections = {"transformer": {"heads": 2, "kv_heads": 1}, "recurrent": {"attention": "multiplicative"}}
+    either = changed(REVERSE, {"model": {"width": 16, "max_source_length": 20, "max_target_length": 20, **sections}})
+    recipes = {a: parse_recipe(changed(either, {"model.architecture": a}), "toy.toml") for a in FAMILIES}
+    assert recipes["transformer"].model == ModelConfig(
+        width=16, heads=2, kv_heads=1, max_source_length=20, max_target_length=20
+    )
+    for name in ("rnn", "gru", "lstm"):
+        assert (recipes[name].model.architecture, recipes[name].model.attention) == (name, "multiplicative")
+        assert differences(recipes[name], recipes["transformer"]) == [
+            "model.architecture", "model.heads", "model.kv_heads", "model.attention",
+        ]  # fmt: skip
+    assert not differences(recipes["gru"], recipes["gru"])
+    for recipe in recipes.values():
+        table: Any = recipe_table(recipe)
+        assert ("heads" in table["model"]) == (recipe.model.family == "transformer")
+        assert parse_recipe(table, "elsewhere.json") == recipe
+    first = parse_recipe(changed(either, {"seed": 3}), "toy.toml")
+    assert differences(first, recipes["transformer"]) == ["seed"]
 
 
 @pytest.mark.parametrize("changes", [{"data.columns": ["de", "en"]}, {"data.directions": ["label-text"]}])

@@ -16,10 +16,16 @@ from tests.training.toys import CPU, REVERSE, changed, history, losses, reverse
 from training import checkpoint
 from training.config import Recipe, RecipeError, TrainingConfig, parse_recipe
 from training.corpus import CorpusError
-from training.loop import Trainer, TrainingError, fit, join_world, learning_rate
+from training.loop import Trainer, TrainingError, fit, join_world, learning_rate, part_norms
 from training.run import RunFolder
 
 UPDATES = 6  # of an epoch of the toy recipe
+TO_CLASSIFY = {
+    "task": "classify",
+    "data.columns": ["label", "text"],
+    "data.directions": None,
+    "tokenizer.vocabulary": 6,
+}
 
 
 class PowerCut(Exception):
@@ -149,8 +155,10 @@ def test_the_handlers_of_signals_are_given_back(reverse_run: RunFolder) -> None:
 def test_no_run_is_written_over(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="already holds a run; add --resume to go on, or choose another run"):
         fit(reverse(), reverse_data, reverse_run, resume=False)
-    with pytest.raises(RecipeError, match="has another recipe; resume with that one, or choose another run"):
-        fit(reverse(epochs=4), reverse_data, reverse_run, resume=True)
+    with pytest.raises(
+        RecipeError, match="has another recipe, differing in training.epochs, training.warmup; resume with"
+    ):
+        fit(reverse(epochs=4, warmup=5), reverse_data, reverse_run, resume=True)
     with pytest.raises(RecipeError, match=r"nothing to resume \(no last.safetensors\)"):
         fit(reverse(), reverse_data, RunFolder(tmp_path), resume=True)
     (tmp_path / "model.safetensors").write_bytes(reverse_run.weights.read_bytes())  # its checkpoints were cleared away
@@ -174,6 +182,36 @@ def test_a_loss_that_is_no_number_at_once(reverse_data: Path, tmp_path: Path) ->
     with pytest.raises(TrainingError, match=r"epoch 1, update 2 of it; no checkpoint was written yet; lower training"):
         fit(reverse(learning_rate=1e30, warmup=1), reverse_data, RunFolder(tmp_path), resume=False)
     assert not RunFolder(tmp_path).checkpoint("last").exists()
+
+
+def test_gradient_norms_are_recorded_whole_and_by_part(reverse_data: Path, tmp_path: Path) -> None:
+    seen: list[dict[str, float]] = []
+    run = RunFolder(tmp_path / "run")
+    with prepared(reverse(epochs=9), reverse_data, run) as trainer:
+        trainer.optimizer.register_step_pre_hook(lambda *_: seen.append(part_norms(trainer.model)))
+        trainer.train()
+    records = [record for record in history(run) if "loss" in record]
+    parted = [record for record in records if "gradient_norms" in record]
+    assert [record["update"] for record in parted] == [1, 51]
+    for record in parted:
+        parts = record["gradient_norms"]
+        assert parts.keys() == {"encoder.layers.0", "encoder.norm", "encoder.embedding.token", "layers.0", "norm"}
+        assert math.hypot(*parts.values()) == pytest.approx(record["gradient_norm"], rel=1e-5)
+        clipped = seen[record["update"] - 1]
+        scale = min(1.0, 1.0 / record["gradient_norm"])
+        assert clipped == pytest.approx({name: norm * scale for name, norm in parts.items()}, rel=1e-3)
+
+
+def test_a_model_hears_how_much_is_done(reverse_data: Path, tmp_path: Path) -> None:
+    model = {"architecture": "rnn", "scheduled_sampling": 0.5, "width": 8, "encoder_layers": 1, "decoder_layers": 1,
+             "max_source_length": 20, "max_target_length": 20}  # fmt: skip
+    shares: list[float] = []
+    recipe = parse_recipe(changed(REVERSE, {"model": model}), "toy.toml")
+    with prepared(recipe, reverse_data, RunFolder(tmp_path)) as trainer:
+        trainer.optimizer.register_step_pre_hook(lambda *_: shares.append(trainer.model.own_words))  # type: ignore[arg-type]
+        trainer.train()
+    total = 3 * UPDATES
+    assert shares == [0.5 * update / total for update in range(total)]
 
 
 def test_training_stops_when_patience_is_out(reverse_data: Path, tmp_path: Path) -> None:
@@ -218,7 +256,8 @@ def test_held_out_rows_are_not_trained_on(reverse_data: Path, tmp_path: Path) ->
 def test_what_training_leaves_out_is_counted(tmp_path: Path) -> None:
     lines = ["1 2\t2 1", "1 2\t2 1", " \t2", "1 " * 20 + "\t1", "1\t" + "1 " * 14, "3\t3"]
     (tmp_path / "train.tsv").write_text("\n".join(lines))
-    table = changed(REVERSE, {"data.valid": ["train.tsv"], "data.max_ratio": 1, "training.batch_tokens": 8})
+    table = changed(REVERSE, {"data.valid": ["train.tsv"], "data.max_ratio": 1, "training.batch_tokens": 8,
+                              "tokenizer.vocabulary": 7})  # fmt: skip
     with prepared(parse_recipe(table, "toy.toml"), tmp_path, RunFolder(tmp_path / "run")) as trainer:
         report = trainer.filters
     assert (report.kept, report.empty, report.duplicate, report.too_long, report.bad_ratio) == (2, 1, 1, 1, 1)
@@ -227,9 +266,19 @@ def test_what_training_leaves_out_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "changes", "error", "words"),
     [
-        (" \t1\n", {}, CorpusError, "nothing is left to train on: 0 kept; left out: 1 with an empty side"),
-        ("1 " * 17 + "\t1\n", {}, CorpusError, "nothing is left to train on"),
-        ("1 2\t2 1\n", {"training.accumulate": 2}, RecipeError, "the corpus fills 1 batches, too few for 2 x 1"),
+        (
+            " \t1\n",
+            {"tokenizer.vocabulary": 5},
+            CorpusError,
+            "nothing is left to train on: 0 kept; left out: 1 with an empty side",
+        ),
+        ("1 " * 17 + "\t1\n", {"tokenizer.vocabulary": 5}, CorpusError, "nothing is left to train on"),
+        (
+            "1 2\t2 1\n",
+            {"training.accumulate": 2, "tokenizer.vocabulary": 6},
+            RecipeError,
+            "the corpus fills 1 batches, too few for 2 x 1",
+        ),
     ],
 )
 def test_too_little_to_train_on(
@@ -244,11 +293,22 @@ def test_too_little_to_train_on(
 def test_a_label_never_trained_on_is_refused_before_training(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text("good\tfine\nbad\tpoor\n")
     (tmp_path / "valid.tsv").write_text("good\tfine\nugly\tpoor\n")
-    changes = {"task": "classify", "data.columns": ["label", "text"], "data.directions": None}
     run = RunFolder(tmp_path / "run")
-    with pytest.raises(CorpusError, match="labels never seen in training: ugly"):
-        fit(parse_recipe(changed(REVERSE, changes), "toy.toml"), tmp_path, run, resume=False)
+    with pytest.raises(CorpusError, match="1 labels never seen in training: ugly"):
+        fit(parse_recipe(changed(REVERSE, TO_CLASSIFY), "toy.toml"), tmp_path, run, resume=False)
     assert not run.metrics.exists()
+    table = changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"], "data.test": ["valid.tsv"]})
+    with pytest.raises(CorpusError, match="1 labels never seen in training: ugly"):  # in a test file just as well
+        fit(parse_recipe(table, "toy.toml"), tmp_path, run, resume=False)
+    assert not run.metrics.exists()
+
+
+def test_a_single_label_is_nothing_to_learn(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("good\tfine\ngood\tpoor\n")
+    with pytest.raises(CorpusError, match="every training row has the label good; a classifier needs at least two"):
+        fit(parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"]}), "toy.toml"), tmp_path,
+            RunFolder(tmp_path / "run"), resume=False)  # fmt: skip
+    assert not (tmp_path / "run").exists()
 
 
 def test_learning_rates_at_known_points() -> None:

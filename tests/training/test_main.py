@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_rows
+from tests.training.toys import REVERSE, changed
 from training.__main__ import main
+from training.config import parse_recipe
+from training.loop import fit
 from training.run import RunFolder
 
 RECIPE = """
 task = "classify"
 data = {train = ["train.tsv"], hold_out = 2, columns = ["label", "text"], max_length = 8}
-tokenizer = {kind = "word", vocabulary = 16, min_frequency = 1}
+tokenizer = {kind = "word", vocabulary = 6, min_frequency = 1}
 model = {width = 8, heads = 1, kv_heads = 1, feed_forward = 8, encoder_layers = 1, max_source_length = 8}
 training = {epochs = 1, batch_tokens = 16, warmup = 1}
 """
@@ -35,13 +38,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def test_fit_then_classify(command: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     write_rows(tmp_path / "train.tsv", [("good", "fine fine"), ("bad", "poor")] * 6)
     (tmp_path / "toy.toml").write_text(RECIPE)
-    fit = "fit", tmp_path / "toy.toml", "--data", tmp_path, "--run", tmp_path / "run"
-    status, output, errors = command(*fit)
+    fitting = "fit", tmp_path / "toy.toml", "--data", tmp_path, "--run", tmp_path / "run"
+    status, output, errors = command(*fitting)
     assert status == 0
     assert json.loads(output)["epochs"] == 1  # the report alone: progress goes to standard error
     assert "10 examples" in errors
-    assert command(*fit)[2].startswith("error: ")
-    assert json.loads(command(*fit, "--resume")[1]) == json.loads(output)
+    assert command(*fitting)[2].startswith("error: ")
+    assert json.loads(command(*fitting, "--resume")[1]) == json.loads(output)
     status, output, _ = command("classify", tmp_path / "run", "fine", "poor poor")
     assert status == 0
     texts, scores = zip(*(line.split("\t") for line in output.splitlines()), strict=True)
@@ -71,6 +74,58 @@ def test_translate_in_either_direction(
     assert command("translate", run, "rot Haus", "--target", "a") == (0, "red house\n", "")
 
 
+def test_a_beam_is_a_choice(command: Callable[..., tuple[int, str, str]], toy_translation_run: RunFolder) -> None:
+    run = toy_translation_run.path
+    assert command("translate", run, "red house", "--beam", 3, "--length-penalty", 0.5)[:2] == (0, "rot Haus\n")
+    status, output, _ = command("evaluate", run, "valid.tsv", "--data", run.parent, "--beam", 3)
+    assert status == 0
+    assert min(figures["bleu"] for figures in json.loads(output).values()) > 80
+
+
+@pytest.mark.parametrize(
+    "words", [("--beam", "0"), ("--beam", "2.5"), ("--length-penalty", "-1"), ("--length-penalty", "nan")]
+)
+def test_an_impossible_search_is_refused(command: Callable[..., tuple[int, str, str]], words: tuple[str, str]) -> None:
+    with pytest.raises(SystemExit):
+        command("translate", "run", "text", *words)
+
+
+def test_distil(command: Callable[..., tuple[int, str, str]], toy_translation_run: RunFolder, tmp_path: Path) -> None:
+    run, output = toy_translation_run.path, tmp_path / "distilled.tsv"
+    write_rows(tmp_path / "some.tsv", [("red dog", "-"), ("one", "-")])
+    words = "distil", run, output, "some.tsv", "--data", tmp_path
+    assert command(*words, "--beam", 2)[:2] == (0, f"{output}: 2 rows, a-b, from 2\n")
+    assert output.read_text("utf-8") == "red dog\trot Hund\none\teins\n"
+    assert command("distil", run, output, "--data", run.parent, "--direction", "b-a", "--beam", 1)[0] == 0
+    assert len(output.read_text("utf-8").splitlines()) > 300  # by default what the run itself was trained on
+
+
+def test_attention(
+    command: Callable[..., tuple[int, str, str]],
+    toy_translation_run: RunFolder,
+    toy_classification_run: RunFolder,
+    toy_recurrent_run: RunFolder,
+    tmp_path: Path,
+) -> None:
+    for run, count in ((toy_translation_run, 5 * 4), (toy_classification_run, 2 * 2), (toy_recurrent_run, 1)):
+        status, output, errors = command(
+            "attention", run.path, "--text", "red", "--output", tmp_path / run.path.parent.name
+        )
+        assert (status, errors) == (0, "")
+        assert len(output.splitlines()) == count
+        assert all(Path(file).is_file() for file in output.splitlines())
+
+
+def test_nothing_to_draw(command: Callable[..., tuple[int, str, str]], reverse_data: Path, tmp_path: Path) -> None:
+    model = {"architecture": "gru", "attention": "none", "width": 8, "encoder_layers": 1, "decoder_layers": 1}
+    recipe = parse_recipe(changed(REVERSE, {"model": model, "training.epochs": 1}), "toy.toml")
+    fit(recipe, reverse_data, RunFolder(tmp_path / "run"), resume=False)
+    status, output, errors = command("attention", tmp_path / "run", "--text", "1 2")
+    assert (status, output) == (1, "")
+    assert "is a gru without attention; nothing to draw" in errors
+    assert not (tmp_path / "run" / "attention").exists()
+
+
 def test_a_fault_is_one_line(
     command: Callable[..., tuple[int, str, str]],
     toy_translation_run: RunFolder,
@@ -97,6 +152,11 @@ def test_a_fault_is_one_line(
         (["classify", classifying, "red " * 60], "this model reads at most 48"),
         (["translate", classifying, "red"], "is a classify run; `translate` does not apply"),
         (["classify", translating, "red"], "is a translate run; `classify` does not apply"),
+        (["distil", classifying, tmp_path / "out.tsv"], "is a classify run; `distil` does not apply"),
+        (["distil", translating, tmp_path / "out.tsv", "--direction", "a-c"], "this run translates a-b, b-a"),
+        (["evaluate", classifying, "train.tsv", "--data", classifying.parent, "--beam", 4], "--beam does not apply"),
+        (["attention", translating, "--text", "one " * 60], "this model reads at most 48"),
+        (["attention", translating, "--text", "one", "--target", "c"], "--target c: this run translates a-b, b-a"),
         (["classify", broken["weights"], "red"], "model.safetensors: damaged"),
         (["classify", broken["recipe"], "red"], "recipe.json: damaged"),
         (["classify", broken["tokenizer"], "red"], "tokenizer.json: no such file"),

@@ -13,7 +13,7 @@ from training.config import ModelConfig
 from training.models import build_classifier, build_translator
 from training.models.attention import attend, look_ahead_mask, merge_heads, padding_mask, split_heads
 from training.models.dropout import Dropout
-from training.models.transformer import Transformer, sinusoidal_positions
+from training.models.transformer import sinusoidal_positions
 
 LENGTHS = torch.tensor([7, 4, 1])
 SHAPES: list[dict[str, Any]] = [
@@ -31,7 +31,7 @@ def configured(**changes: Any) -> ModelConfig:
     return ModelConfig(**{**REVERSE["model"], **shape, **changes})
 
 
-def translator(joint: bool = True, **changes: Any) -> Transformer:
+def translator(joint: bool = True, **changes: Any) -> Any:
     """A translator whose every parameter is random, biases and norms too, so that none may be left out unseen."""
     torch.manual_seed(0)
     model = build_translator(configured(**changes), 20, 20 if joint else 30, joint).eval()

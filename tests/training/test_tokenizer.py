@@ -11,7 +11,7 @@ TEXTS = [
     "the cat sat on the mat", "a <eos> in a text", "<2de> x<eos>y <pad> <bos> <unk>", "two  spaces   three",
     "ein Café 😀", "Größe", "0123456789", "a > b < c",
 ] * 5  # fmt: skip
-KINDS = {"word": 64, "bpe": 300, "unigram": 90}
+KINDS = {"word": 56, "bpe": 300, "unigram": 82}
 
 
 def build(kind: str, joint: bool = True, **changes: object) -> Codec:
@@ -75,7 +75,7 @@ def test_lower_case_is_a_choice() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_separate_vocabularies_share_a_file(kind: str, tmp_path: Path) -> None:
-    codec = build(kind, joint=False)
+    codec = build(kind, joint=False, vocabulary={"word": 33, "bpe": 300, "unigram": 52}[kind])
     codec.save(tmp_path / "tokenizer.json")
     loaded = load_codec(tmp_path / "tokenizer.json")
     assert not loaded.joint
@@ -88,6 +88,12 @@ def test_separate_vocabularies_share_a_file(kind: str, tmp_path: Path) -> None:
 def test_a_vocabulary_too_small_is_refused(kind: str, vocabulary: int) -> None:
     with pytest.raises(TokenizerError, match=f"tokenizer.vocabulary is {vocabulary}.*raise it"):
         build(kind, vocabulary=vocabulary)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_vocabulary_that_the_corpus_does_not_support_is_refused(kind: str) -> None:
+    with pytest.raises(TokenizerError, match=r"vocabulary is 900, but the corpus supports no more than \d+; lower it"):
+        build(kind, vocabulary=900)
 
 
 def test_words_too_rare_are_refused() -> None:

@@ -21,7 +21,7 @@ REVERSE: dict[str, Any] = {
         "train": ["train.tsv"], "valid": ["valid.tsv"], "columns": ["forth", "back"], "directions": ["forth-back"],
         "max_length": 16,
     },
-    "tokenizer": {"kind": "word", "vocabulary": 32, "min_frequency": 1},
+    "tokenizer": {"kind": "word", "vocabulary": 14, "min_frequency": 1},
     "model": {
         "width": 16, "heads": 2, "kv_heads": 1, "feed_forward": 16, "encoder_layers": 1, "decoder_layers": 1,
         "dropout": 0.1, "max_source_length": 20, "max_target_length": 20,

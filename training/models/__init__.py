@@ -1,17 +1,31 @@
-"""Model families. `build` is the one place that knows their names."""
+"""Model families. What builds them here is the one place that knows their names."""
 
-from torch import nn
+from typing import Protocol, runtime_checkable
 
 from training.config import ModelConfig
 from training.models.classifier import Classifier
+from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
 from training.models.transformer import Transformer
 
+Translator = Transformer | RecurrentTranslator
+TextClassifier = Classifier | RecurrentClassifier
 
-def build_translator(config: ModelConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> Transformer:
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A model that trains differently as training goes on."""
+
+    def schedule(self, done: float) -> None:
+        """Before each update: training is `done`, from 0 to 1."""
+
+
+def build_translator(config: ModelConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> Translator:
     """A translator with fresh weights; `joint` says that source and target share one vocabulary."""
-    return Transformer(config, source_vocabulary, target_vocabulary, joint)
+    family = RecurrentTranslator if config.family == "recurrent" else Transformer
+    return family(config, source_vocabulary, target_vocabulary, joint)
 
 
-def build_classifier(config: ModelConfig, vocabulary: int, labels: int) -> nn.Module:
+def build_classifier(config: ModelConfig, vocabulary: int, labels: int) -> TextClassifier:
     """A classifier with fresh weights."""
-    return Classifier(config, vocabulary, labels)
+    family = RecurrentClassifier if config.family == "recurrent" else Classifier
+    return family(config, vocabulary, labels)

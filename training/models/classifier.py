@@ -8,8 +8,14 @@ from training.models.dropout import Dropout
 from training.models.transformer import Embedding, Encoder, initialise
 
 
+def mean_of_tokens(encoded: Tensor, lengths: Tensor) -> Tensor:
+    """The mean of each text's real tokens: (B, S, D) with lengths (B,) -> (B, D)."""
+    mask = padding_mask(lengths, encoded.size(1))[:, 0].to(encoded.dtype)  # (B, 1, S)
+    return (mask @ encoded)[:, 0] / lengths[:, None]  # (B, D)
+
+
 class Classifier(nn.Module):
-    """Ids (B, S) with lengths (B,) -> logits (B, labels)."""
+    """Ids (B, S) with lengths (B,) -> logits (B, labels), from the mean of the tokens or the first."""
 
     def __init__(self, config: ModelConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
@@ -21,11 +27,5 @@ class Classifier(nn.Module):
 
     def forward(self, source: Tensor, lengths: Tensor) -> Tensor:
         encoded = self.encoder(source, lengths)  # (B, S, D)
-        return self.output(self.dropout(self.pool(encoded, lengths)))  # (B, labels)
-
-    def pool(self, encoded: Tensor, lengths: Tensor) -> Tensor:
-        """Encoded text (B, S, D) -> (B, D): the mean of its real tokens, or its first token."""
-        if self.config.pooling == "first":
-            return encoded[:, 0]
-        mask = padding_mask(lengths, encoded.size(1))[:, 0].to(encoded.dtype)  # (B, 1, S)
-        return (mask @ encoded)[:, 0] / lengths[:, None]  # (B, D)
+        pooled = encoded[:, 0] if self.config.pooling == "first" else mean_of_tokens(encoded, lengths)  # (B, D)
+        return self.output(self.dropout(pooled))  # (B, labels)
