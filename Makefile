@@ -1,7 +1,8 @@
 # Everything is run from here. `make help` lists the targets; the first use of a target makes the venv it needs.
 #   .venv      the runtime dependencies alone (no torch): what `make serve` uses
 #   .venv-dev  everything: training, export, tests, benchmarks, load tests
-# Each is brought up to date only when pyproject.toml or constraints.txt has changed.
+#   .venv-bench  rivals that need other versions of the same packages: transformers, optimum-onnx
+# Each is brought up to date only when pyproject.toml or constraints.txt, or the last one's own list, has changed.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -20,6 +21,7 @@ DEV := .venv-dev/bin/python
 RUFF_FILES := --extend-exclude '.venv*' .
 RUNTIME_READY := .venv/.ready
 DEV_READY := .venv-dev/.ready
+BENCH_READY := .venv-bench/.ready
 
 # onnxruntime reports its use to Microsoft unless told not to.
 export ORT_DISABLE_TELEMETRY := 1
@@ -59,8 +61,8 @@ format: $(DEV_READY)  ## Format the code and apply the safe lint fixes
 ##@ Measure
 
 .PHONY: bench
-bench: $(DEV_READY)  ## Run the benchmarks that need neither a corpus nor a running service, one table each
-	@for script in cached_decoding startup; do echo "== $$script"; $(DEV) -m "benchmarks.$$script"; done
+bench: $(DEV_READY) $(BENCH_READY)  ## Run the benchmarks that need neither a corpus nor a running service, one table each
+	@for script in cached_decoding startup offline; do echo "== $$script"; $(DEV) -m "benchmarks.$$script"; done
 
 .PHONY: loadtest
 loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000]
@@ -92,19 +94,22 @@ help:  ## Show this list
 # The venvs. A stamp is written last, so an interrupted install is taken up again.
 
 $(RUNTIME_READY): pyproject.toml constraints.txt
-	$(call install,.venv,.)
+	$(call install,.venv,-c constraints.txt .)
 
 $(DEV_READY): pyproject.toml constraints.txt
-	$(call install,.venv-dev,-e '.[dev]')
+	$(call install,.venv-dev,-c constraints.txt -e '.[dev]')
+
+$(BENCH_READY): benchmarks/peers/requirements.txt
+	$(call install,.venv-bench,-r benchmarks/peers/requirements.txt)
 
 # $(call install,VENV,WHAT)
 define install
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Attendant needs Python 3.11 or later, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1)." \
 			"Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@echo "Installing into $(1) (once; again only when pyproject.toml or constraints.txt changes)"
+	@echo "Installing into $(1) (once; again only when $^ changes)"
 	@$(1)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(1)
-	$(1)/bin/python -m pip install --disable-pip-version-check -c constraints.txt $(2)
+	$(1)/bin/python -m pip install --disable-pip-version-check $(2)
 	@touch $@
 endef
 

@@ -1,0 +1,107 @@
+"""Classification over HTTP: our service against transformers behind FastAPI, and against the bare session.
+
+    python -m benchmarks.classify_http --run runs/langid [--artifact models/langid] [--backend optimum] [--tune]
+        [--data data] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
+
+CLIENTS keep one request of one text each under way. The sides are measured in turn in every round, the others idle
+meanwhile; figures are medians of the rounds. The bare side calls `session.run` on the same texts, sorted by length and
+64 in a batch: once with ids that are ready, once with the tokenising counted in. The rival runs in .venv-bench.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders import Course, Flags, agreement, batching, division, machine, ours, rival, splitting, tune
+from benchmarks.direct import Direct
+from benchmarks.rivals.classifier import convert_run
+from benchmarks.rounds import Round, alternate, ratio, table
+from benchmarks.texts import LABELLED, fitting, sentences
+from benchmarks.traffic import CLIENTS, Traffic
+from service.artifact import read_artifact
+from service.engine.session import available_cores
+from service.text.tokenizer import TextCodec
+
+TEXTS = 4096
+FIGURES = {
+    "per_second": "texts/s", "with_text": "texts/s, tokenising too", "p50_ms": "p50, ms", "p95_ms": "p95, ms",
+    "p99_ms": "p99, ms", "server_cpu_ms": "server CPU, ms a text", "client_cpu_ms": "client CPU, ms a text",
+}  # fmt: skip
+TUNED: Flags = {"workers": 1, "threads": 2, "max-wait-ms": 2, "max-batch": 64, "sub-batch": 16}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("--artifact", type=Path, default=Path("models/langid"))
+    top.add_argument("--run", type=Path, required=True, help="run folder with the same weights, for the rival")
+    top.add_argument("--backend", choices=["torch", "optimum"], default="torch")
+    top.add_argument("--python", type=Path, default=Path(".venv-bench/bin/python"), help="that has transformers")
+    top.add_argument("--data", type=Path, default=Path("data"), help="corpora; without them sentences are generated")
+    top.add_argument("--clients", type=int, default=CLIENTS)
+    top.add_argument("--rounds", type=int, default=5)
+    top.add_argument("--seconds", type=float, default=8.0)
+    top.add_argument("--tune", action="store_true")
+    top.add_argument("--rival", type=json.loads, default=TUNED, help="the rival's flags, as JSON, without --tune")
+    top.add_argument("--json", type=Path, help="write every round's figures to this file")
+    return top
+
+
+def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> tuple[list[Round], Flags, float]:
+    """All rounds, the rival's flags, and how many answers agree."""
+    artifact = read_artifact(arguments.artifact)
+    found = sentences(arguments.data, LABELLED, ["label", "text"], "text", TEXTS)
+    texts = fitting(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)
+    bodies = [("/v1/classify", json.dumps({"text": text})) for text in texts]
+    course = Course(traffic, bodies, arguments.clients, arguments.seconds)
+    command = [
+        str(arguments.python), "-W", "ignore", "-m", "benchmarks.rivals.classify_server",
+        str(model), str(arguments.artifact), f"--backend={arguments.backend}",
+    ]  # fmt: skip
+    grid = [division(available_cores()), batching((0, 2, 5), (16, 32, 64)), splitting((0, 8, 16, 32))]
+    flags = tune(command, grid, course) if arguments.tune else arguments.rival
+    with ExitStack() as stack:
+        mine = stack.enter_context(ours([arguments.artifact]))
+        other = stack.enter_context(rival(command, flags))
+        direct = stack.enter_context(Direct(["classify", str(arguments.artifact)], texts))
+        alike = agreement(mine, other, bodies)
+        sides = {
+            "rival": lambda: course.figures(other),
+            "ours": lambda: course.figures(mine),
+            "session.run": lambda: direct.measure(course.warm_up, course.seconds),
+        }
+        return alternate(sides, arguments.rounds), flags, alike
+
+
+def report(arguments: argparse.Namespace, rounds: list[Round], flags: Flags, alike: float) -> dict[str, Any]:
+    """Print the table; the ratios and conditions for --json."""
+    for one in rounds:
+        one["ours"]["with_text"] = one["ours"]["per_second"]  # a service always tokenises
+    ratios = {
+        "texts/s, ours to the rival's": ratio(rounds, "ours", "rival", "per_second"),
+        "p95, ours to the rival's": ratio(rounds, "ours", "rival", "p95_ms"),
+        "texts/s, HTTP to bare session.run": ratio(rounds, "ours", "session.run", "per_second"),
+        "texts/s, HTTP to tokenising and session.run": ratio(rounds, "ours", "session.run", "with_text"),
+    }
+    sys.stdout.write(table(rounds, FIGURES))
+    sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in ratios.items()))
+    sys.stdout.write(f"rival: transformers ({arguments.backend}), {flags}; {alike:.0%} of its labels are ours\n")
+    return {"machine": machine(), "rival": flags, "alike": alike, "ratios": ratios, "rounds": rounds}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(words)
+    with tempfile.TemporaryDirectory() as folder, Traffic() as traffic:
+        convert_run(arguments.run, Path(folder))
+        found = report(arguments, *measure(arguments, Path(folder), traffic))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Translation over HTTP: our service against CTranslate2 behind FastAPI, and against our own engine without HTTP.
+
+    python -m benchmarks.translate_http --run runs/translate-en-de [--artifact models/translate-en-de] [--tune]
+        [--data data] [--source en] [--target de] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
+
+CLIENTS keep one request of one sentence each under way. The sides are measured in turn in every round, the others idle
+meanwhile; figures are medians of the rounds. With --tune the rival's knobs are tried first and the fastest kept, else
+--rival gives them. The offline side runs the same sentences, as many together as there are clients, and always has the
+next ones waiting.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contenders import Course, Flags, agreement, batching, division, machine, ours, rival, splitting, tune
+from benchmarks.direct import Direct
+from benchmarks.peers.ctranslate2 import convert_run
+from benchmarks.rounds import Round, alternate, ratio, table
+from benchmarks.texts import PARALLEL, fitting, sentences
+from benchmarks.traffic import CLIENTS, Traffic
+from service.artifact import read_artifact
+from service.engine.session import available_cores
+from service.text.tokenizer import TextCodec
+
+TEXTS = 4000
+FIGURES = {
+    "per_second": "sentences/s", "p50_ms": "p50, ms", "p95_ms": "p95, ms", "p99_ms": "p99, ms",
+    "server_cpu_ms": "server CPU, ms a sentence", "client_cpu_ms": "client CPU, ms a sentence",
+}  # fmt: skip
+TUNED: Flags = {"compute-type": "int8", "workers": 1, "threads": 2, "max-wait-ms": 2, "max-batch": 64, "sub-batch": 32}
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("--artifact", type=Path, default=Path("models/translate-en-de"))
+    top.add_argument("--run", type=Path, help="run folder with the same weights, to convert for CTranslate2")
+    top.add_argument("--ct2", type=Path, help="or a CTranslate2 folder that is converted already")
+    top.add_argument("--data", type=Path, default=Path("data"), help="corpora; without them sentences are generated")
+    top.add_argument("--source", default="en")
+    top.add_argument("--target", default="de")
+    top.add_argument("--clients", type=int, default=CLIENTS)
+    top.add_argument("--rounds", type=int, default=5)
+    top.add_argument("--seconds", type=float, default=8.0)
+    top.add_argument("--tune", action="store_true")
+    top.add_argument("--rival", type=json.loads, default=TUNED, help="the rival's flags, as JSON, without --tune")
+    top.add_argument("--json", type=Path, help="write every round's figures to this file")
+    return top
+
+
+def requests(arguments: argparse.Namespace) -> tuple[list[str], list[tuple[str, str]]]:
+    """The sentences, and the request of each."""
+    artifact = read_artifact(arguments.artifact)
+    columns = ["en", arguments.target if arguments.source == "en" else arguments.source]
+    found = sentences(arguments.data, PARALLEL, columns, arguments.source, TEXTS)
+    texts = fitting(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)
+    fields = {"source": arguments.source, "target": arguments.target}
+    return texts, [("/v1/translate", json.dumps({"text": text, **fields})) for text in texts]
+
+
+def grid(cores: int) -> list[list[Flags]]:
+    """What is tried: compute type and division of the cores, then the batcher, then batches split by length."""
+    kinds: list[Flags] = [{"compute-type": kind, **part} for kind in ("int8", "float32") for part in division(cores)]
+    return [kinds, batching((0, 2, 5, 10), (16, 32, 64)), splitting((0, 16, 32))]
+
+
+def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> tuple[list[Round], Flags, float]:
+    """All rounds, the rival's flags, and how many answers agree."""
+    texts, bodies = requests(arguments)
+    course = Course(traffic, bodies, arguments.clients, arguments.seconds)
+    command = [sys.executable, "-m", "benchmarks.rivals.translate_server", str(model), str(arguments.artifact)]
+    flags = tune(command, grid(available_cores()), course) if arguments.tune else arguments.rival
+    options = ["translate", str(arguments.artifact), "--source", arguments.source, "--target", arguments.target]
+    with ExitStack() as stack:
+        mine = stack.enter_context(ours([arguments.artifact]))
+        other = stack.enter_context(rival(command, flags))
+        direct = stack.enter_context(Direct([*options, "--rows", str(arguments.clients)], texts))
+        alike = agreement(mine, other, bodies)
+        sides = {
+            "rival": lambda: course.figures(other),
+            "ours": lambda: course.figures(mine),
+            "ours offline": lambda: direct.measure(course.warm_up, course.seconds),
+        }
+        return alternate(sides, arguments.rounds), flags, alike
+
+
+def report(rounds: list[Round], flags: Flags, alike: float) -> dict[str, Any]:
+    """Print the table; the ratios and conditions for --json."""
+    ratios = {
+        "sentences/s, ours to the rival's": ratio(rounds, "ours", "rival", "per_second"),
+        "p95, ours to the rival's": ratio(rounds, "ours", "rival", "p95_ms"),
+        "sentences/s, HTTP to offline": ratio(rounds, "ours", "ours offline", "per_second"),
+    }
+    sys.stdout.write(table(rounds, FIGURES))
+    sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in ratios.items()))
+    sys.stdout.write(f"rival: CTranslate2, {flags}; {alike:.0%} of its answers are ours\n")
+    return {"machine": machine(), "rival": flags, "alike": alike, "ratios": ratios, "rounds": rounds}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    arguments = parser().parse_args(words)
+    if not (arguments.run or arguments.ct2):
+        sys.stderr.write("error: give --run or --ct2: the rival needs the weights\n")
+        return 2
+    with tempfile.TemporaryDirectory() as folder, Traffic() as traffic:
+        model = arguments.ct2 or Path(folder)
+        if not arguments.ct2:
+            convert_run(arguments.run, model)
+        found = report(*measure(arguments, model, traffic))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
