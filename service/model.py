@@ -1,9 +1,10 @@
 """A served model: text in, answers out, through its own workers."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any
 
 from service.artifact import Artifact, Direction, Manifest
 from service.engine.options import Options
@@ -26,6 +27,7 @@ from service.text.tokenizer import TextCodec
 
 # Resolves when the caller has left; asked while an answer is being computed.
 Departure = Callable[[], Awaitable[None]]
+SHORT = 2000  # characters
 
 
 def default_target_length(source_tokens: int, limit: int) -> int:
@@ -131,7 +133,10 @@ class ServedModel:
         return await self._answer([Ticket(ids) for ids in sources], timeout, departure)
 
     async def _encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
-        sources = await asyncio.to_thread(self.codec.encode, texts, prefix, closed)
+        # A short request is tokenised sooner than it could be handed to another thread.
+        short = sum(map(len, texts)) <= SHORT
+        arguments = (texts, prefix, closed)
+        sources = self.codec.encode(*arguments) if short else await asyncio.to_thread(self.codec.encode, *arguments)
         limit = self.manifest.limits.source_length
         for i, ids in enumerate(sources):
             if len(ids) > limit:
@@ -173,27 +178,40 @@ class ServedModel:
             )
 
     async def _wait(self, tickets: list[Ticket], timeout: float, departure: Departure) -> list[Answer]:
-        gathered = asyncio.gather(*(asyncio.wrap_future(ticket.future) for ticket in tickets))
-        gathered.add_done_callback(_retrieve)
+        loop = asyncio.get_running_loop()
+        awake = loop.create_future()
         leaving = asyncio.ensure_future(departure())
+        leaving.add_done_callback(lambda _: _wake(awake))
+        timer = loop.call_later(timeout, _wake, awake)
+        settled = itertools.count(1)
+
+        def count(future: "Future[Answer]") -> None:
+            """In a worker's thread; the loop is woken once, by the last answer or the first failure."""
+            last = next(settled) == len(tickets)
+            if (last or future.cancelled() or future.exception() is not None) and not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, awake)
+
+        for ticket in tickets:
+            ticket.future.add_done_callback(count)
         try:
-            either: set[asyncio.Future[Any]] = {gathered, leaving}
-            await asyncio.wait(either, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            if gathered.done():
-                return gathered.result()
+            await awake
+            failures = [t.future.exception() for t in tickets if t.left and not t.future.cancelled()]
+            if failure := next(filter(None, failures), None):
+                raise failure
+            if all(ticket.left for ticket in tickets):
+                return [ticket.future.result() for ticket in tickets]
             if leaving.done():
                 raise ClientGone("the client closed the connection")
             raise DeadlineExceeded(f"no answer within {timeout:g} s")
         except (EngineFailure, NotANumber) as failure:
             raise InternalError(str(failure)) from failure
         finally:
+            timer.cancel()
             leaving.cancel()
-            gathered.cancel()
             for ticket in tickets:
                 ticket.future.cancel()
 
 
-def _retrieve(future: "asyncio.Future[Any]") -> None:
-    """Look at how a gathering ended, for a withdrawn one would complain in the log that nobody did."""
-    if not future.cancelled():
-        future.exception()
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Request, Response
+from pydantic import BaseModel
 
 from service.api.problems import responses
 from service.api.schemas import (
@@ -59,11 +60,11 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["native"])
     translate_body, classify_body = bounded(TranslateBody, settings), bounded(ClassifyBody, settings)
 
-    @router.post("/translate", responses=responses(*FAULTS), response_model_exclude_none=True)
+    @router.post("/translate", responses=responses(*FAULTS), response_model=TranslateReply)
     async def translate(
         request: Request,
         body: Annotated[translate_body, Body(examples=TRANSLATE_EXAMPLES)],  # type: ignore[valid-type]
-    ) -> TranslateReply:
+    ) -> Response:
         """Translate one text or a list of texts."""
         started = time.monotonic()
         texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
@@ -72,13 +73,14 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
         timeout = settings.request_timeout_seconds
         answered = await model.translate(texts, direction, options.wanted(), timeout, departure(request))
         translations = written(model, direction, answered, options.include)
-        return TranslateReply(model=model.name, translations=translations, **_account(answered, started))
+        reply = TranslateReply(model=model.name, translations=translations, **_account(answered, started))
+        return written_once(reply)
 
-    @router.post("/classify", responses=responses(*FAULTS))
+    @router.post("/classify", responses=responses(*FAULTS), response_model=ClassifyReply)
     async def classify(
         request: Request,
         body: Annotated[classify_body, Body(examples=CLASSIFY_EXAMPLES)],  # type: ignore[valid-type]
-    ) -> ClassifyReply:
+    ) -> Response:
         """Classify one text or a list of texts."""
         started = time.monotonic()
         texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
@@ -86,7 +88,7 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
         model = registry.classifier(options.model)
         answered = await model.classify(texts, settings.request_timeout_seconds, departure(request))
         results = [best_labels(model, answer.probabilities, options.top_k) for answer in answered.answers]
-        return ClassifyReply(model=model.name, results=results, **_account(answered, started))
+        return written_once(ClassifyReply(model=model.name, results=results, **_account(answered, started)))
 
     @router.get("/models")
     async def models() -> ModelsReply:
@@ -94,6 +96,11 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
         return ModelsReply(models=[_describe(model) for model in registry])
 
     return router
+
+
+def written_once(reply: BaseModel) -> Response:
+    """A reply as JSON; what FastAPI returns from a model is validated again and written in three passes."""
+    return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
 
 
 def checked_texts(text: str | list[str], settings: Settings) -> list[str]:

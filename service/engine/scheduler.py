@@ -67,9 +67,6 @@ class Ticket:
         return self.future.done()
 
 
-COMPANY = 8  # newcomers are few below this part of what runs
-
-
 # A ticket that leaves its rows, with its answer or with what went wrong for it alone.
 Finished = tuple[Ticket, Answer | Exception]
 
@@ -100,7 +97,6 @@ class Bounds:
 
     rows: int = 128  # running at once, of all workers together
     encode_tokens: int = 4096  # padded tokens that may join a worker's batch before one step
-    patience: int = 2  # steps that newcomers wait for company
     queue_segments: int = 2048
     queue_tokens: int = 131_072
 
@@ -160,20 +156,17 @@ class Queue:
         self._tokens = sum(len(ticket.ids) for ticket in self._waiting)
         self._rows_waiting = sum(ticket.rows for ticket in self._waiting)
 
-    def take(self, occupied: int, passed: int = 0) -> list[Ticket] | None:
+    def take(self, occupied: int) -> list[Ticket] | None:
         """The next tickets for a worker that runs `occupied` rows; None when closed and nothing is left to do.
 
         Waits while there is nothing to do at all. First come, first served, as many as fit the worker's rows, its fair
-        share of all the work, and the encode budget. None are taken while they are few beside what runs, unless the
-        worker has `passed` them by often enough: to encode one sentence takes half as long as to encode four.
+        share of all the work, and the encode budget.
         """
         with self._changed:
             while not self._waiting and not occupied:
                 if self._closed:
                     return None
                 self._changed.wait()
-            if passed < self.bounds.patience and self._rows_waiting < occupied // COMPANY:
-                return []
             chosen = self._choose(occupied)
             self._rows_running += sum(ticket.rows for ticket in chosen)
             return chosen
@@ -225,7 +218,7 @@ class Scheduler:
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self._joined: dict[Ticket, float] = {}  # when each ticket joined, in the order in which they did
-        self.rows = self._passed = 0
+        self.rows = 0
 
     @property
     def running(self) -> list[Ticket]:
@@ -236,11 +229,8 @@ class Scheduler:
         """Wait until there is something to do and say what; None when closed and everything is done."""
         leave = [ticket for ticket in self._joined if ticket.left]
         self._forget(leave)
-        newcomers = self.queue.take(self.rows, self._passed)
-        if newcomers is None:
-            return None
-        self._passed = self._passed + 1 if self.queue.waiting and not newcomers else 0
-        return Plan(leave, group_by_length(newcomers))
+        newcomers = self.queue.take(self.rows)
+        return None if newcomers is None else Plan(leave, group_by_length(newcomers))
 
     def seat(self, group: list[Ticket]) -> None:
         """The group has joined."""

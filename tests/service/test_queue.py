@@ -94,20 +94,6 @@ def test_a_beam_wider_than_what_is_free_waits_and_nobody_passes_it() -> None:
     assert seat(scheduler) == late[:1]
 
 
-def test_a_few_newcomers_wait_for_company_but_not_for_long() -> None:
-    queue = queue_of(*[ticket() for _ in range(32)], patience=2)
-    scheduler = Scheduler(queue)
-    seat(scheduler)
-    for crowd, joining in [(1, [0, 0, 1]), (3, [0, 0, 3]), (4, [4]), (9, [9])]:
-        queue.submit([ticket() for _ in range(crowd)])
-        assert [len(seat(scheduler)) for _ in joining] == joining
-        finish(scheduler, *scheduler.running[:crowd])
-    queue.submit([ticket()])
-    assert len(seat(scheduler)) == 0
-    finish(scheduler, *scheduler.running[7:])
-    assert len(seat(scheduler)) == 1  # beside so few, one is company enough
-
-
 def test_only_the_withdrawn_are_waiting() -> None:
     """Nothing joins, nothing is counted, and the worker may ask again."""
     gone = [ticket(rows=2), ticket()]

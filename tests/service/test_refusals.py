@@ -240,5 +240,10 @@ def test_an_unknown_method_is_counted_under_one_name(service: Service) -> None:
         return service.sample("requests_total", route="unmatched", method="other", status="404")
 
     before = counted()
-    assert_problem(service.client.request("BREW", "/coffee"), 404, "not_found")
+    assert_problem(service.client.request("PROPFIND", "/coffee"), 404, "not_found")
     eventually(lambda: counted() == before + 1)
+
+
+def test_a_method_that_nobody_knows_leaves_the_service_standing(service: Service) -> None:
+    assert service.client.request("BREW", "/coffee").status_code in (400, 404)  # some servers' parsers refuse it
+    assert service.client.get("/readyz").status_code == 200

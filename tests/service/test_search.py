@@ -135,12 +135,12 @@ def test_one_hypothesis_there_is_one_answer() -> None:
 
 
 def poisoned(value: float, after: int) -> Model:
-    """A healthy model until it has written so many tokens; then a value at one token, or -inf at all of them."""
+    """A healthy model but for one step, after so many tokens: a value at one token, or -inf at all of them."""
     healthy = random_model(1, ending=-99.0)
 
     def logits(written: list[int]) -> np.ndarray:
         line = healthy(written)
-        if len(written) >= after:
+        if len(written) == after:
             line[slice(None) if value == -np.inf else 5] = value
         return line
 
