@@ -1,0 +1,131 @@
+"""What a translation must not touch: addresses, placeholders, code, control tags, and numbers that must not get lost.
+
+A small model never saw a placeholder, and copies none: of artificial marks such as `{0}`, `XQZ` or `[1]` the shipped
+models bring back not one in a hundred. What they do copy are the years that news and dates are full of: 80 to 96 % of
+those in STAND_INS. So a protected span goes to the model as a year that the text does not have, and is put back where
+that year comes out, provided that it comes out exactly once. What did not is translated in parts, around its spans.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+from service.text.alignment import Span
+
+STAND_INS = ("2013", "2003", "2018", "2012", "2019", "2016", "2014", "1990")
+# Up to twelve, languages prefer words to digits: "12 eggs" may well become "a dozen".
+SPELLED_OUT = 12
+
+# Every repetition is bounded or cannot fail, so the search takes time in proportion to the text, whatever the text.
+_PROTECTED = re.compile(
+    r"""
+    `{1,3}[^`\n]{1,500}`{1,3}                                                   # `code`
+  | (?<![A-Za-z0-9])(?:(?i:https?|ftp|file)://|(?i:www)\.)[^URL_END]+                 # https://example.org/path
+  | (?<![\w.+-])[\w.+-]{1,64}+@(?:[\w-]{1,63}+\.){1,5}[A-Za-z]{2,24}(?![\w@])   # name@example.org
+  | (?<![\w.@-])(?:[a-z0-9-]{1,63}+\.){1,5}(?:com|org|net|edu|gov|info|io|dev|app|eu|de|fr|es|it|nl|pl|ch|at|uk|us)
+    (?![\w@-])(?!\.\w)(?:/[^URL_END]*)?                                               # example.org/path
+  | \{\{[^{}\n]{0,200}\}\} | \$?\{[^{}\n]{0,200}\}                              # {{name}} {name} ${name}
+  | %\([\w.]{1,60}\)[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?[a-zA-Z]                    # %(name)s
+  | (?<![\d%])%(?:\d{1,2}\$)?[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?
+    (?:ll|l|h|z)?[sdifuxXoeEgGcpr@](?![A-Za-z])                                 # %s %1$s %.2f
+  | <[/|!]?[A-Za-z0-9][\w|:.-]{0,60}(?:\s[^<>\n]{0,300}=[^<>\n]{0,300})?\s?[/|]?>   # <b> </s> <2de> <|end|> <a href="">
+  | &(?:[A-Za-z][A-Za-z0-9]{1,10}|\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});         # &nbsp;
+  | [\ufffc\ufffd]                                                              # stands for an object
+    """.replace("URL_END", r'\s\u200b\ufeff<>"`{}|\\^\u3001\u3002\uff0c\uff01\uff1f'),
+    re.VERBOSE,
+)
+# 5, 3rd, 10am: with a word's letters or without, it may be written as a word.
+_SMALL = re.compile(r"\d{1,2}[a-z]{0,3}")
+_NUMBER = re.compile(r"\w+(?:(?<=\d)[.,:/'’\u00a0\u202f](?=\d)\w+)*+")
+
+
+def protected(text: str) -> list[Span]:
+    """Spans that must come through a translation unchanged, in order and apart from each other."""
+    spans: list[Span] = []
+    for found in _PROTECTED.finditer(text):
+        start, end = found.span()
+        if text[start].isalnum():
+            end = _without_punctuation(text, start, end)
+        if spans and spans[-1][1] == start:
+            start = spans.pop()[0]
+        spans.append((start, end))
+    return spans
+
+
+def _without_punctuation(text: str, start: int, end: int) -> int:
+    """Where an address ends whose last characters may belong to the sentence around it."""
+    unopened = text.count(")", start, end) - text.count("(", start, end)
+    while text[end - 1] in ".,;:!?'\"*_])»”’…":
+        if text[end - 1] == ")":
+            if unopened <= 0:
+                break
+            unopened -= 1
+        end -= 1
+    return end
+
+
+def numbers(text: str) -> list[Span]:
+    """Spans of the numbers that no language spells out, each with the letters that it hangs together with."""
+    return [(start, end) for start, end in _every_number(text) if _telling(text[start:end])]
+
+
+def lost_numbers(source: str, target: str) -> bool:
+    """Whether a number of the source is missing in the target; 1,000 and 1.000 and 1000 are the same."""
+    left = Counter(map(_digits, (target[start:end] for start, end in _every_number(target))))
+    groups = Counter(_groups(target))
+    for start, end in numbers(source):
+        number = source[start:end]
+        if left[_digits(number)]:
+            left[_digits(number)] -= 1
+        elif any(groups[group] == 0 for group in _groups(number)):
+            return True
+    return False
+
+
+def _every_number(text: str) -> list[Span]:
+    return [found.span() for found in _NUMBER.finditer(text) if any(map(str.isdecimal, found[0]))]
+
+
+def _telling(number: str) -> bool:
+    return _SMALL.fullmatch(number) is None or int(_digits(number)) > SPELLED_OUT
+
+
+def _digits(number: str) -> str:
+    return "".join(str(unicodedata.decimal(c)) for c in number if c.isdecimal())
+
+
+def _groups(text: str) -> list[str]:
+    return [_digits(group).lstrip("0") for group in re.findall(r"\d+", text)]
+
+
+def stand_ins(text: str, spans: Sequence[Span]) -> list[str] | None:
+    """What the model reads in place of each span; None if there is nothing that it would bring back."""
+    free = [year for year in STAND_INS if year not in text]
+    if len(spans) > len(free) or any(attached(text, span) for span in spans):
+        return None
+    return free[: len(spans)]
+
+
+def attached(text: str, span: Span) -> bool:
+    """Whether the span touches a letter or a digit: with a stand-in, the model would read one word."""
+    start, end = span
+    return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
+
+
+def find_stand_ins(text: str, expected: list[str]) -> list[Span] | None:
+    """Where each stand-in is in a translation; None unless every one is there exactly once, as a word of its own."""
+    places = []
+    for year in expected:
+        if text.count(year) != 1:
+            return None
+        start = text.index(year)
+        end = start + len(year)
+        if attached(text, (start, end)) or re.match(r"[.,]\d", text[end : end + 2]) or _joined(text, start):
+            return None
+        places.append((start, end))
+    return places
+
+
+def _joined(text: str, start: int) -> bool:
+    return re.fullmatch(r"\d[.,]", text[max(0, start - 2) : start]) is not None
