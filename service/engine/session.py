@@ -46,6 +46,8 @@ class Session:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
+        # A pattern is kept for every combination of shapes ever seen, and a batch has another one all the time.
+        options.enable_mem_pattern = False
         # Idle workers sleep: models share the cores with each other and with the HTTP thread.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
