@@ -1,8 +1,7 @@
 """The state pool: every array that belongs to a row of the running batch, rows first.
 
 Live rows are always a prefix of the pool, so that a step runs on a view of it and nothing is copied. The pool grows and
-shrinks between two steps, in rows and in positions: attention is several times slower in a pool with much more room
-than its rows use.
+shrinks between two steps, in rows and in positions, so that it holds the memory that its rows need and little more.
 """
 
 from collections.abc import Iterable
