@@ -11,6 +11,7 @@ from service.api import problems
 from service.api.edge import Edge
 from service.api.health import health_router
 from service.api.native import native_router
+from service.api.score import score_router
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
@@ -38,6 +39,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
     )  # fmt: skip
     problems.install(app)
     app.include_router(native_router(registry, Translator(registry, settings), settings))
+    app.include_router(score_router(registry, settings))
     app.include_router(health_router(registry, metrics))
 
     @app.get("/", include_in_schema=False)

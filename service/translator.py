@@ -9,11 +9,11 @@ from service.detector import LEAST, UNSURE, Detector, chosen
 from service.errors import UnknownModel
 from service.job import AUTO, Detection, Job, Translated
 from service.journey import Journey
-from service.model import SHORT
 from service.passage import Leg, Passage
 from service.registry import Registry
 from service.settings import Settings
 from service.text.document import plan_text, untouched
+from service.text.tokenizer import SHORT
 
 SOURCE_UNSURE = "source_unsure"
 Route = Sequence[Leg]

@@ -28,7 +28,7 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
     @router.get("/readyz", responses=responses(NotReady))
     async def readyz() -> Health:
         """Every model's workers are alive and take requests."""
-        out = [model.name for model in registry if not model.crew.alive or model.crew.queue.closed]
+        out = [model.name for model in registry if not model.serves]
         if out:
             raise NotReady(f"not serving: {', '.join(out)}; restart the process")
         return Health(status="ready")
