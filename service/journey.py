@@ -7,8 +7,9 @@ from service.desk import Visit
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Hypothesis, Ticket
 from service.errors import InvalidRequest, NotReady, Overloaded
+from service.linking import Linking
 from service.model import Wanted
-from service.passage import Leg, Rendering, Segment
+from service.segment import Leg, Rendering, Segment
 from service.text.alignment import Translation
 from service.text.document import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
 from service.text.guards import EMPTY, LENGTH, faults
@@ -49,13 +50,14 @@ class Journey:
     def __init__(self, visit: Visit, wanted: Wanted) -> None:
         self.visit, self.wanted = visit, wanted
         self._open: dict[Ticket, Errand] = {}
+        self._linking = Linking(visit)
         self.source_tokens = self.target_tokens = 0
         self.queue_ms = self.compute_ms = 0.0
 
     @property
     def ended(self) -> bool:
         """Whether all segments are done."""
-        return not self._open
+        return not self._open and self._linking.ended
 
     def start(self, segments: Iterable[Segment]) -> None:
         """Hand segments in, all at once to each model; see `Desk.submit` and `ServedModel.ticket` for the errors."""
@@ -64,6 +66,8 @@ class Journey:
     async def proceed(self) -> None:
         """Wait for some answers and follow them up at once; see `Visit.settled` for the errors."""
         for ticket, answer in await self.visit.settled():
+            if self._linking.settle(ticket, answer):
+                continue
             errand = self._open.pop(ticket)
             self.source_tokens += len(ticket.ids)
             self.target_tokens += len(answer.ids)
@@ -131,13 +135,16 @@ class Journey:
         segment = errand.segment
         segment.warnings.update(attempt.faults)
         if not errand.last:
+            segment.between.append(attempt.texts[0])
             return [Errand(segment, attempt.texts[0], errand.stage + 1)]
         for text, hypothesis in zip(attempt.texts, attempt.hypotheses, strict=True):
             restored = segment.unit.restored(Translation(text))
             if restored is not None:
-                segment.renderings.append(Rendering(restored, hypothesis))
+                segment.renderings.append(Rendering(restored, text, hypothesis))
             elif not segment.renderings:
                 return self._mended(segment)
+        if segment.linked:
+            self._linking.start(segment)
         return []
 
     def _mended(self, segment: Segment) -> list[Errand]:

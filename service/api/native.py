@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from service.api.problems import responses
 from service.api.schemas import (
+    Aligned,
     Alternative,
     ClassifyBody,
     ClassifyReply,
@@ -144,12 +145,13 @@ def _translation(draft: Draft) -> Translation:
 
 
 def _told(reading: Reading) -> dict[str, Any]:
-    tokens = reading.tokens
+    tokens, links = reading.tokens, reading.alignment
     return {
         "text": reading.text,
         "finish_reason": reading.finish_reason,
         "score": reading.score,
         "tokens": None if tokens is None else [Token(**vars(token)) for token in tokens],
+        "alignment": None if links is None else [Aligned(**link._asdict()) for link in links],
     }
 
 
