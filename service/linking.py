@@ -21,25 +21,26 @@ class Linking:
         self._open: dict[Ticket, _Chain] = {}
 
     def start(self, segment: Segment) -> None:
-        """Ask for the links of a segment's best translation; without them it has a warning."""
+        """Ask for the links of a segment's best translation, and have it done with them or with a warning."""
         texts = [segment.unit.text, *segment.between, segment.renderings[0].said]
         if texts[0] == texts[-1]:  # nothing was translated, and everything is where it was
             segment.renderings[0] = segment.renderings[0]._replace(aligned=True)
-            return
+            segment.done = True
+            return None
         given: list[Given] = []
         try:
             for leg, *pair in zip(segment.route, texts, texts[1:], strict=False):
                 [one] = leg.model.scorer.given([Pair(*pair)], leg.direction)
                 if leg.model.scorer.fault(one) is not None:
-                    segment.warnings.add(NOT_ALIGNED)
-                    return
+                    return _without(segment)
                 given.append(one)
             chain = _Chain(segment, given)
             for leg, one in zip(segment.route, given, strict=True):
                 self.visit.submit(leg.model.scorer.desk, [one.ticket])
                 self._open[one.ticket] = chain
         except (UnknownModel, Overloaded, NotReady):
-            segment.warnings.add(NOT_ALIGNED)
+            return _without(segment)
+        return None
 
     @property
     def ended(self) -> bool:
@@ -74,6 +75,12 @@ class _Chain:
         restored = self._segment.unit.restored(Translation(best.said, links))
         assert restored is not None  # it was restored without links before
         self._segment.renderings[0] = best._replace(translation=restored, aligned=True)
+        self._segment.done = True
+
+
+def _without(segment: Segment) -> None:
+    segment.warnings.add(NOT_ALIGNED)
+    segment.done = True
 
 
 def anchored(links: tuple[Link, ...], source: str, target: str) -> tuple[Link, ...]:

@@ -69,6 +69,8 @@ class TranslateBody(Body):
         Field(description="`html`: tags, attributes and entities stay, and tags within a line follow their words."),
     ] = "text"
 
+    stream: Annotated[bool, Field(description="Answer Server-Sent Events, bit by bit.")] = False
+
     @model_validator(mode="after")
     def _aligned_text(self) -> Self:
         if self.format == "html" and "alignment" in self.include:
@@ -225,6 +227,27 @@ class TranslateReply(BaseModel):
 
     model: str
     translations: list[Translation]
+    usage: Usage
+    timings_ms: Timings
+
+
+class DeltaEvent(BaseModel):
+    """What comes next of the translation of the text with this index."""
+
+    index: int
+    delta: str
+
+
+class TranslationEvent(Translation):
+    """The whole translation of the text with this index."""
+
+    index: int
+
+
+class DoneEvent(BaseModel):
+    """The end of a stream."""
+
+    model: str
     usage: Usage
     timings_ms: Timings
 
