@@ -3,6 +3,9 @@
 ServiceError
 ├── InvalidRequest 422          malformed or contradictory input
 │   └── EmptyText 422
+├── Unauthorised 401            no API key, or one that is not known
+├── SlowBody 408                the request did not arrive in time
+├── RateLimited 429             one caller asks too often or too much at once: Retry-After
 ├── UnknownModel 404            no such model, or none for these languages
 ├── ModelRequired 400           several models could answer
 ├── TooLarge 413                body, number of texts, or length of one
@@ -22,6 +25,11 @@ class ServiceError(Exception):
     title = "Internal error"
     retry_after: int | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer's header says of the fault, whatever shape its body has."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
 
 class InvalidRequest(ServiceError):
     """The request cannot be understood."""
@@ -33,6 +41,32 @@ class EmptyText(InvalidRequest):
     """Nothing to translate or classify."""
 
     code, title = "empty_text", "Empty text"
+
+
+class Unauthorised(ServiceError):
+    """The caller has no API key that is known."""
+
+    status, code, title = 401, "unauthorised", "Unauthorised"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class SlowBody(ServiceError):
+    """The body took too long to arrive."""
+
+    status, code, title = 408, "slow_body", "Request timeout"
+
+
+class RateLimited(ServiceError):
+    """The caller asks more than one caller may."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class UnknownModel(ServiceError):

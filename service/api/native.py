@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
 
+from service.api.door import REFUSALS
 from service.api.problems import responses
 from service.api.schemas import (
     Alternative,
@@ -45,7 +46,8 @@ from service.registry import Registry
 from service.settings import Settings
 
 FAULTS = (
-    ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady, DeadlineExceeded,
+    *REFUSALS, ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady,
+    DeadlineExceeded,
 )  # fmt: skip
 SURROGATE = re.compile("[\ud800-\udfff]")
 TRANSLATE_EXAMPLES = [
@@ -90,7 +92,7 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
         results = [best_labels(model, answer.probabilities, options.top_k) for answer in answered.answers]
         return written_once(ClassifyReply(model=model.name, results=results, **_account(answered, started)))
 
-    @router.get("/models")
+    @router.get("/models", responses=responses(*REFUSALS))
     async def models() -> ModelsReply:
         """What is being served."""
         return ModelsReply(models=[_describe(model) for model in registry])

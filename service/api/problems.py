@@ -25,16 +25,15 @@ def problem(fault: ServiceError, request_id: str, errors: Sequence[dict[str, str
         "code": fault.code,
         "request_id": request_id,
     }
-    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     extra = {"errors": list(errors)} if errors else {}
-    return JSONResponse(body | extra, fault.status, headers, media_type=MEDIA_TYPE)
+    return JSONResponse(body | extra, fault.status, fault.headers, media_type=MEDIA_TYPE)
 
 
 def responses(*faults: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI description of the problems that a route can answer."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     found: dict[int | str, dict[str, Any]] = {}
-    for fault in faults:
+    for fault in dict.fromkeys(faults):
         earlier = found.get(fault.status, {}).get("description")
         description = f"{earlier}; {fault.title}" if earlier else fault.title
         found[fault.status] = {"description": description, "content": content}
