@@ -11,10 +11,12 @@ from service.api import problems
 from service.api.edge import Edge
 from service.api.health import health_router
 from service.api.native import native_router
+from service.api.wording import Wordings
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
 
+WORDINGS = Wordings(problems.PROBLEM, {})
 VERSION = "0.1.0"
 DESCRIPTION = (
     "Translation and classification by continuous batching. An answer never depends on who else was in the batch."
@@ -35,7 +37,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
         title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
         redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
     )  # fmt: skip
-    problems.install(app)
+    problems.install(app, WORDINGS)
     app.include_router(native_router(registry, settings))
     app.include_router(health_router(registry, metrics))
 
@@ -43,5 +45,5 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, metrics=metrics)
+    app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, metrics=metrics, wordings=WORDINGS)
     return app
