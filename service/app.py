@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from service.api import problems
+from service.api import infinity, problems, tei
 from service.api.edge import Edge
 from service.api.health import health_router
 from service.api.native import native_router
@@ -16,7 +16,8 @@ from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
 
-WORDINGS = Wordings(problems.PROBLEM, {})
+DIALECTS = (tei, infinity)
+WORDINGS = Wordings(problems.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
 VERSION = "0.1.0"
 DESCRIPTION = (
     "Translation and classification by continuous batching. An answer never depends on who else was in the batch."
@@ -39,6 +40,8 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
     )  # fmt: skip
     problems.install(app, WORDINGS)
     app.include_router(native_router(registry, settings))
+    app.include_router(tei.tei_router(registry, settings))
+    app.include_router(infinity.infinity_router(registry, settings))
     app.include_router(health_router(registry, metrics))
 
     @app.get("/", include_in_schema=False)

@@ -88,3 +88,20 @@ class Wordings:
     def answer(self, scope: Scope, fault: ServiceError, errors: Errors = ()) -> JSONResponse:
         """The answer to a fault, in the words of the request's path."""
         return self.of(scope["path"]).response(fault, scope.get("request_id", ""), errors)
+
+
+def inlined(model: type[BaseModel]) -> dict[str, Any]:
+    """A body's JSON schema without references, for a route that reads its body itself."""
+    schema = model.model_json_schema(ref_template="{model}")
+    parts = schema.pop("$defs", {})
+
+    def inline(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inline(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        rest = {key: inline(value) for key, value in node.items() if key != "$ref"}
+        return inline(parts[node["$ref"]]) | rest if "$ref" in node else rest
+
+    found: dict[str, Any] = inline(schema)
+    return found
