@@ -15,6 +15,7 @@ from service.api.wording import Wordings
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
+from service.translator import Translator
 
 DIALECTS = (tei, infinity)
 WORDINGS = Wordings(problems.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
@@ -26,6 +27,8 @@ DESCRIPTION = (
 
 def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> FastAPI:
     """The application over models that are loaded; it warms them up before it answers, and drains them at the end."""
+
+    translator = Translator(registry, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -39,7 +42,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
         redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
     )  # fmt: skip
     problems.install(app, WORDINGS)
-    app.include_router(native_router(registry, settings))
+    app.include_router(native_router(registry, translator, settings))
     app.include_router(tei.tei_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
     app.include_router(health_router(registry, metrics))
