@@ -1,15 +1,16 @@
 """Who may come in: keys where some are configured, everybody by address where none are, and the limits of each."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs
 
-from fastapi import FastAPI
-from starlette.types import Scope
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.types import Receive, Scope
 
+from service.api.fields import read_fields
 from service.api.limits import Limits
-from service.errors import Unauthorised
+from service.errors import InvalidRequest, Unauthorised
 from service.keys import Keys
 
 # What operators, probes and browsers ask before they have a key. It tells nothing of anybody's text, so it needs no key
@@ -20,8 +21,13 @@ OPEN = frozenset({
 })  # fmt: skip
 # LibreTranslate's clients send api_key among the fields of the form, the JSON or the query.
 KEY_AMONG_FIELDS = frozenset({"/translate", "/detect", "/languages"})
-MOST_FIELDS = 1000  # of a form
 SCHEMES = frozenset({b"bearer", b"deepl-auth-key"})
+
+
+class _Fields(BaseModel):
+    """What is of interest here; the other fields are read later."""
+
+    api_key: str | None = None
 
 
 class Access:
@@ -30,8 +36,8 @@ class Access:
     def __init__(self, keys: Keys, limits: Limits) -> None:
         self.keys, self.limits = keys, limits
 
-    def enter(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> str | None:
-        """The caller, who has to be seen out with `leave`; None on a path that is open.
+    async def enter(self, scope: Scope, headers: Mapping[bytes, bytes], body: Receive) -> str | None:
+        """The caller, who has to be seen out with `leave`; None on a path that is open. `body` hands out the body.
 
         Where there are keys, `scope["key"]` becomes the name of the caller's.
 
@@ -41,7 +47,7 @@ class Access:
         """
         if scope["path"] in OPEN:
             return None
-        caller = self._holder(scope, headers, body) if self.keys.digests else _address(scope)
+        caller = self._holder(scope, await key_of(scope, headers, body)) if self.keys.digests else _address(scope)
         self.limits.enter(caller)
         return caller
 
@@ -50,10 +56,7 @@ class Access:
         if caller is not None:
             self.limits.leave(caller)
 
-    def _holder(self, scope: Scope, headers: Mapping[bytes, bytes], body: bytes) -> str:
-        key = _key_in_headers(headers)
-        if key is None and scope["path"] in KEY_AMONG_FIELDS:
-            key = _key_among_fields(scope["query_string"], headers.get(b"content-type", b""), body)
+    def _holder(self, scope: Scope, key: bytes | None) -> str:
         if key is None:
             raise Unauthorised("no API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
         name = self.keys.holder(key)
@@ -86,29 +89,15 @@ def _address(scope: Scope) -> str:
     return f"address {client[0]}" if client else "the local caller"
 
 
-def _key_in_headers(headers: Mapping[bytes, bytes]) -> bytes | None:
+async def key_of(scope: Scope, headers: Mapping[bytes, bytes], body: Receive) -> bytes | None:
+    """The key that a request carries; `body` hands out the whole body."""
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
     if scheme.lower() in SCHEMES:
         return key.strip()
-    return headers.get(b"x-api-key")
-
-
-def _key_among_fields(query: bytes, content_type: bytes, body: bytes) -> bytes | None:
-    """LibreTranslate's api_key; a body that cannot be read has none, its fault is told to those who may come in."""
-    if content_type.partition(b";")[0].strip().lower() == b"application/json":
-        try:
-            fields = json.loads(body)
-        except (ValueError, RecursionError):
-            return None
-        found = fields.get("api_key") if isinstance(fields, dict) else None
-    else:
-        found = _in_form(body)
-    found = found or _in_form(query)
-    return found.encode("utf-8", "replace") if isinstance(found, str) else None
-
-
-def _in_form(form: bytes) -> str | None:
+    if b"x-api-key" in headers or scope["path"] not in KEY_AMONG_FIELDS:
+        return headers.get(b"x-api-key")
     try:
-        return parse_qs(form.decode("latin-1"), max_num_fields=MOST_FIELDS).get("api_key", [None])[0]
-    except ValueError:  # more fields than that
-        return None
+        fields = await read_fields(Request(scope, body), _Fields)
+    except (InvalidRequest, RequestValidationError):
+        return None  # what is wrong with the body is told to those who may come in
+    return None if fields.api_key is None else fields.api_key.encode()

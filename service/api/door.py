@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.access import Access
-from service.api.problems import problem
+from service.api.wording import Wordings
 from service.errors import ClientGone, RateLimited, ServiceError, SlowBody, TooLarge, Unauthorised
+from service.settings import Settings
 
 HEARD_OUT = 16  # times the limit
 REFUSALS = (Unauthorised, SlowBody, TooLarge, RateLimited)  # what it answers on any path that is closed
@@ -16,9 +17,9 @@ REFUSALS = (Unauthorised, SlowBody, TooLarge, RateLimited)  # what it answers on
 class Door:
     """Wraps the application. A body is read before its caller is known: one dialect keeps its key there."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, body_timeout_seconds: float, access: Access) -> None:
-        self.app, self.access = app, access
-        self.max_body_bytes, self.body_timeout_seconds = max_body_bytes, body_timeout_seconds
+    def __init__(self, app: ASGIApp, settings: Settings, access: Access, wordings: Wordings) -> None:
+        self.app, self.access, self.wordings = app, access, wordings
+        self.max_body_bytes, self.body_timeout_seconds = settings.max_body_bytes, settings.body_timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -27,7 +28,7 @@ class Door:
         headers = dict(scope["headers"])
         try:
             body = await self._read(headers, receive)
-            caller = self.access.enter(scope, headers, body)
+            caller = await self.access.enter(scope, headers, _Replay(body, receive))
         except ClientGone:
             return
         except (TooLarge, SlowBody) as fault:
@@ -43,7 +44,7 @@ class Door:
     async def _refuse(
         self, fault: ServiceError, headers: Mapping[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        response = problem(fault, scope["request_id"])
+        response = self.wordings.answer(scope, fault)
         response.headers.update(headers)
         await response(scope, receive, send)
 

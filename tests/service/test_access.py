@@ -1,5 +1,6 @@
 """Who may come in, asked over HTTP: keys in every place that a client puts them, limits, open paths, origins."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Message
 
 from service.api.access import OPEN, Access
 from service.api.limits import Limits
@@ -95,10 +97,10 @@ def test_the_document_says_where_a_key_is_needed(closed: Service, service: Servi
     [
         {"json": {"q": "dog", "api_key": ALICE}},
         {"data": {"q": "dog", "api_key": ALICE}},
+        {"files": {"q": (None, "dog"), "api_key": (None, ALICE)}},
         {"params": {"q": "dog", "api_key": ALICE}},
-        {"json": {"q": "dog"}, "params": {"api_key": ALICE}},
     ],
-    ids=["json", "form", "query", "both"],
+    ids=["json", "form", "parts", "query"],
 )
 def test_the_key_among_libretranslates_fields(closed: Service, request_: dict[str, Any]) -> None:
     assert closed.client.post("/translate", **request_).status_code != 401
@@ -115,11 +117,26 @@ def test_the_key_among_libretranslates_fields(closed: Service, request_: dict[st
         {"content": b'{"api_key"', "headers": {"Content-Type": "application/json"}},
         {"content": b'{"api_key": "\\ud800"}', "headers": {"Content-Type": "application/json"}},
         {"content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
-        {"content": b"\xff&api_key=%ff"},
-        {"content": b"&".join([b"a=b"] * 1001) + b"&api_key=x"},
+        {"content": b"\xff&api_key=%ff", "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+        {"content": b"--x", "headers": {"Content-Type": "multipart/form-data; boundary=x"}},
+        {"data": {"api_key": ["a", "b"]}},
+        {"content": b"api_key=" + ALICE.encode()},
         {},
     ],
-    ids=["none", "wrong", "a number", "a list", "cut", "surrogate", "deep", "bytes", "many", "empty"],
+    ids=[
+        "none",
+        "wrong",
+        "a number",
+        "a list",
+        "cut",
+        "surrogate",
+        "deep",
+        "bytes",
+        "parts",
+        "two",
+        "untyped",
+        "empty",
+    ],
 )
 def test_fields_without_a_key_that_is_known(closed: Service, request_: dict[str, Any]) -> None:
     assert_problem(closed.client.post("/translate", **request_), 401, "unauthorised")
@@ -233,4 +250,8 @@ def test_without_an_address_callers_are_one() -> None:
     """As behind a Unix socket."""
     access = Access(Keys(), Limits(per_minute=1))
     scope = {"path": "/v1/models", "client": None}
-    assert access.enter(scope, {}, b"") == "the local caller"
+    assert asyncio.run(access.enter(scope, {}, nothing)) == "the local caller"
+
+
+async def nothing() -> Message:
+    return {"type": "http.request"}

@@ -18,8 +18,10 @@ from service.api.door import Door
 from service.api.edge import Edge
 from service.api.limits import Limits
 from service.api.native import departure
+from service.app import WORDINGS
 from service.keys import Keys
 from service.metrics import Metrics
+from service.settings import Settings
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
 from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
 
@@ -143,6 +145,12 @@ def test_a_request_id_that_is_no_ascii_is_replaced(service: Service) -> None:
     assert b"\xe9" not in found
 
 
+def layers(app: Any) -> Edge:
+    """What lies around the application, around this one."""
+    door = Door(app, Settings(max_body_bytes=100_000), Access(Keys(), Limits()), WORDINGS)
+    return Edge(door, Metrics(), WORDINGS)
+
+
 def ask(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
     """A request straight to an Edge, without a server; the messages of its answer."""
     sent: list[Message] = []
@@ -158,8 +166,7 @@ def ask(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
         sent.append(message)
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    door = Door(app, max_body_bytes=100_000, body_timeout_seconds=PATIENCE, access=Access(Keys(), Limits()))
-    asyncio.run(Edge(door, Metrics())(scope, receive, send))
+    asyncio.run(layers(app)(scope, receive, send))
     return sent
 
 
@@ -214,7 +221,7 @@ def test_other_protocols_pass_through() -> None:
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(Edge(Door(app, 1, 1.0, Access(Keys(), Limits())), Metrics())({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(layers(app)({"type": "websocket"}, None, None))  # type: ignore[arg-type]
     assert seen == ["websocket"]
 
 
