@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import RedirectResponse
 
-from service.api import inference_v2, infinity, problems, tei
+from service.api import deepl, inference_v2, infinity, libretranslate, problems, tei
 from service.api.access import Access, document_keys
 from service.api.door import Door
 from service.api.edge import Edge
@@ -22,7 +22,7 @@ from service.registry import Registry
 from service.settings import Settings
 from service.translator import Translator
 
-DIALECTS = (tei, infinity, inference_v2)
+DIALECTS = (libretranslate, deepl, tei, infinity, inference_v2)
 WORDINGS = Wordings(problems.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
 VERSION = "0.1.0"
 DESCRIPTION = (
@@ -51,6 +51,8 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
     )  # fmt: skip
     problems.install(app, WORDINGS)
     app.include_router(native_router(registry, translator, settings))
+    app.include_router(libretranslate.libretranslate_router(translator, settings))
+    app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
     app.include_router(inference_v2.inference_router(registry, translator, settings))

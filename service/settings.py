@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         """`cors_origins`, one by one."""
         return words(self.cors_origins)
 
+    @property
+    def closed(self) -> bool:
+        """Whether a key is needed."""
+        return self.keys is not None or self.key_file is not None
+
     def crew(self, cores: int) -> tuple[int, int]:
         """Workers of each model, and threads of each worker, on so many cores."""
         workers = min(self.workers or min(cores, MOST_WORKERS), self.rows)

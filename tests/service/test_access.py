@@ -21,6 +21,7 @@ from tests.service.test_limits import Clock
 Pretend = Callable[..., Service]
 (ALICE, ALICES), (BOB, BOBS) = make_key("alice"), make_key("bob")
 KEYS = f"{ALICES} {BOBS}"
+FIELDS = {"q": "dog", "target": "b", "api_key": ALICE}
 PAGE = "https://page.example"
 
 
@@ -95,15 +96,15 @@ def test_the_document_says_where_a_key_is_needed(closed: Service, service: Servi
 @pytest.mark.parametrize(
     "request_",
     [
-        {"json": {"q": "dog", "api_key": ALICE}},
-        {"data": {"q": "dog", "api_key": ALICE}},
-        {"files": {"q": (None, "dog"), "api_key": (None, ALICE)}},
-        {"params": {"q": "dog", "api_key": ALICE}},
+        {"json": FIELDS},
+        {"data": FIELDS},
+        {"files": {"q": (None, "dog"), "target": (None, "b"), "api_key": (None, ALICE)}},
+        {"params": FIELDS},
     ],
     ids=["json", "form", "parts", "query"],
 )
 def test_the_key_among_libretranslates_fields(closed: Service, request_: dict[str, Any]) -> None:
-    assert closed.client.post("/translate", **request_).status_code != 401
+    assert closed.client.post("/translate", **request_).status_code == 200
     assert_problem(closed.client.post("/v1/translate", **request_), 401, "unauthorised")
 
 
@@ -139,7 +140,14 @@ def test_the_key_among_libretranslates_fields(closed: Service, request_: dict[st
     ],
 )
 def test_fields_without_a_key_that_is_known(closed: Service, request_: dict[str, Any]) -> None:
-    assert_problem(closed.client.post("/translate", **request_), 401, "unauthorised")
+    response = closed.client.post("/translate", **request_)
+    assert (response.status_code, response.json().keys()) == (403, {"error"})  # as LibreTranslate says it
+
+
+def test_libretranslates_settings_say_whether_a_key_is_needed(closed: Service, service: Service) -> None:
+    for running, needed in ((closed, True), (service, False)):
+        told = running.client.get("/frontend/settings").json()
+        assert (told["apiKeys"], told["keyRequired"]) == (needed, needed)
 
 
 def test_without_keys_everybody_is_served_whatever_key_they_send(service: Service) -> None:
