@@ -14,6 +14,7 @@ from service.api.native import native_router
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
+from service.translator import Translator
 
 VERSION = "0.1.0"
 DESCRIPTION = (
@@ -36,7 +37,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
         redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
     )  # fmt: skip
     problems.install(app)
-    app.include_router(native_router(registry, settings))
+    app.include_router(native_router(registry, Translator(registry, settings), settings))
     app.include_router(health_router(registry, metrics))
 
     @app.get("/", include_in_schema=False)
