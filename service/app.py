@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from service.api import infinity, problems, tei
+from service.api import deepl, inference_v2, infinity, libretranslate, problems, tei
 from service.api.edge import Edge
 from service.api.health import health_router
 from service.api.native import native_router
@@ -17,7 +17,7 @@ from service.registry import Registry
 from service.settings import Settings
 from service.translator import Translator
 
-DIALECTS = (tei, infinity)
+DIALECTS = (libretranslate, deepl, tei, infinity, inference_v2)
 WORDINGS = Wordings(problems.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
 VERSION = "0.1.0"
 DESCRIPTION = (
@@ -43,8 +43,11 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
     )  # fmt: skip
     problems.install(app, WORDINGS)
     app.include_router(native_router(registry, translator, settings))
+    app.include_router(libretranslate.libretranslate_router(translator, settings))
+    app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
+    app.include_router(inference_v2.inference_router(registry, translator, settings))
     app.include_router(health_router(registry, metrics))
 
     @app.get("/", include_in_schema=False)

@@ -42,6 +42,11 @@ class Translator:
             compute_ms=journey.compute_ms,
         )
 
+    def languages(self) -> list[tuple[str, str]]:
+        """Every (source, target) that is translated."""
+        directions = [direction for model in self.registry for direction in model.manifest.directions]
+        return sorted({(direction.source, direction.target) for direction in directions})
+
     async def _passages(self, job: Job) -> list[Passage]:
         leg = Leg(*self.registry.translator(job.model, None if job.source == AUTO else job.source, job.target))
         # A short request is cut sooner than it could be handed to another thread.

@@ -70,3 +70,11 @@ async def _parts(request: Request, size: int) -> dict[str, list[str]]:
 def _single(fields: dict[str, list[str]]) -> dict[str, Any]:
     """A field that is given once is a string, one that is repeated is a list."""
     return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+
+
+def form_content(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI description of such a body."""
+    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+    return {
+        "requestBody": {"required": True, "content": {kind: {"schema": schema, "example": example} for kind in kinds}}
+    }

@@ -105,12 +105,12 @@ def written_once(reply: BaseModel) -> Response:
     return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def checked_texts(text: str | list[str], settings: Settings) -> list[str]:
-    """The texts of a request as a list.
+def checked_texts(text: str | list[str], settings: Settings, blank: bool = False) -> list[str]:
+    """The texts of a request as a list, in which there may be blank ones where that is allowed.
 
     Raises:
         InvalidRequest: the list is empty, or a text is not Unicode.
-        EmptyText: a text has nothing but white space.
+        EmptyText: a text has nothing but white space, where that is not allowed.
         TooLarge: too many texts, or one of them too long.
     """
     texts = [text] if isinstance(text, str) else text
@@ -125,7 +125,7 @@ def checked_texts(text: str | list[str], settings: Settings) -> list[str]:
             raise InvalidRequest(
                 f"text {i} has half of a surrogate pair in it, which is no character; send valid Unicode"
             )
-        if not one.strip():
+        if not (blank or one.strip()):
             raise EmptyText(f"text {i} is empty; leave it out")
         if len(one) > settings.max_text_characters:
             raise TooLarge(

@@ -100,12 +100,12 @@ def bounded(body: type[Body], settings: Settings) -> type[Any]:
     schema = {"anyOf": [one, many], "examples": ["Guten Morgen."]}
     description = "One text, or a list of them answered in order."
     text = Annotated[
-        str | list[str], BeforeValidator(_first_wrong_text), Field(description=description, json_schema_extra=schema)
+        str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
     ]
     return create_model(body.__name__, __base__=body, __doc__=body.__doc__, text=text)
 
 
-def _first_wrong_text(value: Any) -> Any:
+def first_wrong_text(value: Any) -> Any:
     """One wrong text is told, not a megabyte of them: they would take seconds in which nobody else is served."""
     for i, text in enumerate(value if isinstance(value, list) else ()):
         if not isinstance(text, str):
