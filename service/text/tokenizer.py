@@ -11,6 +11,8 @@ from tokenizers import Tokenizer
 
 from service.artifact import ArtifactError, Manifest
 
+SHORT = 2000  # characters: tokenised sooner than they could be handed to another thread
+
 
 class Located(NamedTuple):
     """A text's tokens, and the characters from a to b that each stands for."""
