@@ -7,14 +7,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
 
-from service.api import problems
+from service.api import infinity, problems, tei
 from service.api.edge import Edge
 from service.api.health import health_router
 from service.api.native import native_router
+from service.api.wording import Wordings
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
+from service.translator import Translator
 
+DIALECTS = (tei, infinity)
+WORDINGS = Wordings(problems.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
 VERSION = "0.1.0"
 DESCRIPTION = (
     "Translation and classification by continuous batching. An answer never depends on who else was in the batch."
@@ -23,6 +27,8 @@ DESCRIPTION = (
 
 def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> FastAPI:
     """The application over models that are loaded; it warms them up before it answers, and drains them at the end."""
+
+    translator = Translator(registry, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -35,13 +41,15 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
         title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
         redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
     )  # fmt: skip
-    problems.install(app)
-    app.include_router(native_router(registry, settings))
+    problems.install(app, WORDINGS)
+    app.include_router(native_router(registry, translator, settings))
+    app.include_router(tei.tei_router(registry, settings))
+    app.include_router(infinity.infinity_router(registry, settings))
     app.include_router(health_router(registry, metrics))
 
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, metrics=metrics)
+    app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, metrics=metrics, wordings=WORDINGS)
     return app

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.problems import problem
+from service.api.wording import Wordings
 from service.errors import ClientGone, InternalError, TooLarge
 from service.metrics import Metrics
 
@@ -22,8 +22,8 @@ REQUEST_ID = re.compile(rb"[\w.:-]{1,100}")
 class Edge:
     """Wraps the application; logs carry ids, sizes and times, never text."""
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, metrics: Metrics) -> None:
-        self.app, self.max_body_bytes, self.metrics = app, max_body_bytes, metrics
+    def __init__(self, app: ASGIApp, max_body_bytes: int, metrics: Metrics, wordings: Wordings) -> None:
+        self.app, self.max_body_bytes, self.metrics, self.wordings = app, max_body_bytes, metrics, wordings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,7 +46,7 @@ class Edge:
             log.exception("request %s failed", scope["request_id"])
             if status == NO_ANSWER:
                 fault = InternalError(f"{type(error).__name__}; the log has the details under the request id")
-                await problem(fault, scope["request_id"])(scope, receive, send_with_id)
+                await self.wordings.answer(scope, fault)(scope, receive, send_with_id)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
@@ -54,7 +54,7 @@ class Edge:
         try:
             body = await self._read(scope, receive)
         except TooLarge as fault:
-            response = problem(fault, scope["request_id"])
+            response = self.wordings.answer(scope, fault)
             response.headers["Connection"] = "close"
             await response(scope, receive, send)
         except ClientGone:

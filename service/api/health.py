@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from service.api.problems import responses
 from service.errors import NotReady
 from service.metrics import Metrics
+from service.model import ServedModel
 from service.registry import Registry
 
 
@@ -28,9 +29,7 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
     @router.get("/readyz", responses=responses(NotReady))
     async def readyz() -> Health:
         """Every model's workers are alive and take requests."""
-        out = [model.name for model in registry if not model.crew.alive or model.crew.queue.closed]
-        if out:
-            raise NotReady(f"not serving: {', '.join(out)}; restart the process")
+        ready(registry)
         return Health(status="ready")
 
     @router.get("/metrics", response_class=Response)
@@ -39,3 +38,14 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def serving(model: ServedModel) -> bool:
+    """Whether all of a model's workers are alive and take requests."""
+    return model.crew.alive and not model.crew.queue.closed
+
+
+def ready(registry: Registry) -> None:
+    """Raises NotReady unless every model is being served."""
+    if out := [model.name for model in registry if not serving(model)]:
+        raise NotReady(f"not serving: {', '.join(out)}; restart the process")

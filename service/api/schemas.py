@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from service.engine.options import MAX_BEAM, Options
+from service.job import Job
 from service.model import Wanted
 from service.settings import Settings
 
@@ -73,6 +74,12 @@ class TranslateBody(Body):
             log_probabilities=bool(self.include),
         )  # fmt: skip
         return Wanted(options, self.prefix, self.max_length)
+
+    def job(self, texts: list[str]) -> Job:
+        """What to ask of the translator, for texts that were checked."""
+        return Job(
+            texts, self.target, self.source, self.model, wanted=self.wanted(), include=frozenset(self.include)
+        )  # fmt: skip
 
 
 class ClassifyBody(Body):
@@ -148,6 +155,9 @@ class Translation(Alternative):
     source: str
     target: str
     alternatives: list[Alternative] | None = None
+    warnings: Annotated[
+        list[str] | None, Field(examples=[["split_long_sentence"]], description="What the caller should look at.")
+    ] = None
 
 
 class TranslateReply(BaseModel):

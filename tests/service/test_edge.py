@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.api.edge import Edge
 from service.api.native import departure
+from service.app import WORDINGS
 from service.metrics import Metrics
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
 
@@ -120,7 +121,7 @@ def ask(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
         sent.append(message)
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    asyncio.run(Edge(app, 100_000, Metrics())(scope, receive, send))
+    asyncio.run(Edge(app, 100_000, Metrics(), WORDINGS)(scope, receive, send))
     return sent
 
 
@@ -175,7 +176,7 @@ def test_other_protocols_pass_through() -> None:
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(Edge(app, 1, Metrics())({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(Edge(app, 1, Metrics(), WORDINGS)({"type": "websocket"}, None, None))  # type: ignore[arg-type]
     assert seen == ["websocket"]
 
 
