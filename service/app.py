@@ -15,6 +15,7 @@ from service.api.edge import Edge
 from service.api.health import health_router
 from service.api.limits import Limits
 from service.api.native import native_router
+from service.api.score import score_router
 from service.api.wording import Wordings
 from service.keys import read_keys
 from service.metrics import Metrics
@@ -51,6 +52,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
     )  # fmt: skip
     problems.install(app, WORDINGS)
     app.include_router(native_router(registry, translator, settings))
+    app.include_router(score_router(registry, settings))
     app.include_router(libretranslate.libretranslate_router(translator, settings))
     app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))

@@ -32,7 +32,7 @@ class Desk:
             TooLarge: not even an empty queue could take them, so to come back later would never help.
             Overloaded, NotReady: not now.
         """
-        bounds, tokens = self.queue.bounds, sum(len(ticket.ids) for ticket in tickets)
+        bounds, tokens = self.queue.bounds, sum(ticket.tokens for ticket in tickets)
         if len(tickets) > bounds.queue_segments or tokens > bounds.queue_tokens:
             raise TooLarge(
                 f"{len(tickets)} segments of {tokens} tokens; model {self.name!r} queues at most "

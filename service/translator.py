@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from service.desk import Departure, Visit
 from service.job import AUTO, Job, Translated
 from service.journey import Journey
-from service.model import SHORT
 from service.passage import Leg, Passage
 from service.registry import Registry
 from service.settings import Settings
 from service.text.document import plan_text
+from service.text.tokenizer import SHORT
 
 
 class Translator:

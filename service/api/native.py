@@ -74,8 +74,8 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         done = await translator.translate(options.job(texts), settings.request_timeout_seconds, departure(request))
         translations = [_translation(draft) for draft in done.drafts]
         usage = Usage(source_tokens=done.source_tokens, target_tokens=done.target_tokens)
-        timings = _timings(done.queue_ms, done.compute_ms, started)
-        reply = TranslateReply(model=done.model, translations=translations, usage=usage, timings_ms=timings)
+        timing = timings(done.queue_ms, done.compute_ms, started)
+        reply = TranslateReply(model=done.model, translations=translations, usage=usage, timings_ms=timing)
         return written_once(reply)
 
     @router.post("/classify", responses=responses(*FAULTS), response_model=ClassifyReply)
@@ -91,8 +91,8 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         answered = await model.classify(texts, settings.request_timeout_seconds, departure(request))
         results = [best_labels(model, answer.probabilities, options.top_k) for answer in answered.answers]
         usage = Usage(source_tokens=answered.source_tokens, target_tokens=0)
-        timings = _timings(answered.queue_ms, answered.compute_ms, started)
-        return written_once(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timings))
+        timing = timings(answered.queue_ms, answered.compute_ms, started)
+        return written_once(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timing))
 
     @router.get("/models", responses=responses(*REFUSALS))
     async def models() -> ModelsReply:
@@ -107,7 +107,7 @@ def written_once(reply: BaseModel) -> Response:
     return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def checked_texts(text: str | list[str], settings: Settings, blank: bool = False) -> list[str]:
+def checked_texts(text: str | list[str], settings: Settings, name: str = "text", blank: bool = False) -> list[str]:
     """The texts of a request as a list, in which there may be blank ones where that is allowed.
 
     Raises:
@@ -117,7 +117,7 @@ def checked_texts(text: str | list[str], settings: Settings, blank: bool = False
     """
     texts = [text] if isinstance(text, str) else text
     if not texts:
-        raise InvalidRequest("text is an empty list; give at least one text")
+        raise InvalidRequest(f"{name} is an empty list; give at least one text")
     if len(texts) > settings.max_texts:
         raise TooLarge(
             f"{len(texts)} texts in one request; at most {settings.max_texts} are taken: send several requests"
@@ -125,13 +125,13 @@ def checked_texts(text: str | list[str], settings: Settings, blank: bool = False
     for i, one in enumerate(texts):
         if SURROGATE.search(one):
             raise InvalidRequest(
-                f"text {i} has half of a surrogate pair in it, which is no character; send valid Unicode"
+                f"{name} {i} has half of a surrogate pair in it, which is no character; send valid Unicode"
             )
         if not (blank or one.strip()):
-            raise EmptyText(f"text {i} is empty; leave it out")
+            raise EmptyText(f"{name} {i} is empty; leave it out")
         if len(one) > settings.max_text_characters:
             raise TooLarge(
-                f"text {i} has {len(one)} characters; at most {settings.max_text_characters} are taken: split it"
+                f"{name} {i} has {len(one)} characters; at most {settings.max_text_characters} are taken: split it"
             )
     return texts
 
@@ -170,7 +170,7 @@ def best_labels(model: ServedModel, probabilities: list[float], count: int) -> L
     return Labels(labels=[Label(label=model.manifest.labels[i], score=probabilities[i]) for i in order])
 
 
-def _timings(queue_ms: float, compute_ms: float, started: float) -> Timings:
+def timings(queue_ms: float, compute_ms: float, started: float) -> Timings:
     total = 1000 * (time.monotonic() - started)
     return Timings(queue=round(queue_ms, 3), compute=round(compute_ms, 3), total=round(total, 3))
 

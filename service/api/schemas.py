@@ -90,19 +90,44 @@ class ClassifyBody(Body):
     top_k: Annotated[int, Field(ge=1, le=1000, description="How many labels, the most probable first.")] = 1
 
 
+class ScoreBody(Body):
+    """Texts and translations of them to score."""
+
+    text: Any
+    translation: Any
+    target: Annotated[
+        str, Field(min_length=1, max_length=35, description="Language of the translations.", examples=["en"])
+    ]
+    source: Annotated[
+        str | None,
+        Field(min_length=1, max_length=35, description="Language of the texts; may be left out where only one fits."),
+    ] = None
+    model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
+    include: Annotated[
+        list[Literal["tokens", "alignment"]], Field(max_length=8, description="What to tell beside the score.")
+    ] = []
+
+
 def bounded(body: type[Body], settings: Settings) -> type[Any]:
     """The body with the settings' limits written into its schema.
 
     The limits on texts are enforced by the route, which answers 413 in place of 422 and can name the text.
     """
-    one = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    many = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_texts}
-    schema = {"anyOf": [one, many], "examples": ["Guten Morgen."]}
-    description = "One text, or a list of them answered in order."
-    text = Annotated[
+    fields = {"text": texts_field(settings, "One text, or a list of them answered in order.", "Guten Morgen.")}
+    if "translation" in body.model_fields:
+        description = "The text's translation, or as many as there are texts, in their order."
+        fields["translation"] = texts_field(settings, description, "Good morning.")
+    return create_model(body.__name__, __base__=body, __doc__=body.__doc__, **fields)
+
+
+def texts_field(settings: Settings, description: str, example: str) -> Any:
+    """The type of a field that holds a text or a list of them, with the settings' limits in its schema."""
+    one: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
+    many: dict[str, Any] = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_texts}
+    schema: dict[str, Any] = {"anyOf": [one, many], "examples": [example]}
+    return Annotated[
         str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
     ]
-    return create_model(body.__name__, __base__=body, __doc__=body.__doc__, text=text)
 
 
 def first_wrong_text(value: Any) -> Any:
@@ -180,6 +205,39 @@ class Labels(BaseModel):
     """One text's labels, the most probable first."""
 
     labels: list[Label]
+
+
+class Aligned(BaseModel):
+    """A word of a translation and the word of the text that it comes from, as characters from start up to end."""
+
+    source_start: int
+    source_end: int
+    target_start: int
+    target_end: int
+
+
+class PairScore(BaseModel):
+    """How probable a translation is.
+
+    `log_probability` is the sum of the tokens' log-probabilities, the end mark's included, `score` that sum divided by
+    their number. `tokens` ends with the end mark.
+    """
+
+    score: float
+    log_probability: float
+    source: str
+    target: str
+    tokens: list[Token] | None = None
+    alignment: list[Aligned] | None = None
+
+
+class ScoreReply(BaseModel):
+    """As many scores as texts, in order."""
+
+    model: str
+    scores: list[PairScore]
+    usage: Usage
+    timings_ms: Timings
 
 
 class ClassifyReply(BaseModel):
