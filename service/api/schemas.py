@@ -95,14 +95,29 @@ def bounded(body: type[Body], settings: Settings) -> type[Any]:
 
     The limits on texts are enforced by the route, which answers 413 in place of 422 and can name the text.
     """
-    one = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    many = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_texts}
-    schema = {"anyOf": [one, many], "examples": ["Guten Morgen."]}
+    schema = texts_schema(settings) | {"examples": ["Guten Morgen."]}
     description = "One text, or a list of them answered in order."
     text = Annotated[
         str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
     ]
     return create_model(body.__name__, __base__=body, __doc__=body.__doc__, text=text)
+
+
+def text_schema(settings: Settings) -> dict[str, Any]:
+    """The JSON schema of a text that is not blank."""
+    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters, "pattern": r"\S"}
+
+
+def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The JSON schema of as many as one request may have."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_texts}
+
+
+def texts_schema(settings: Settings, blank: bool = False) -> dict[str, Any]:
+    """The JSON schema of a text, or a list of them in which there may be blank ones where that is allowed."""
+    one = text_schema(settings)
+    item = {"type": "string", "maxLength": settings.max_text_characters} if blank else one
+    return {"anyOf": [one, list_schema(item, settings)]}
 
 
 def first_wrong_text(value: Any) -> Any:
