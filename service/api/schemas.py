@@ -24,7 +24,7 @@ class TranslateBody(Body):
     target: Annotated[str, Field(min_length=1, max_length=35, description="Target language.", examples=["en"])]
     source: Annotated[
         str | None,
-        Field(min_length=1, max_length=35, description="Source language; may be left out where only one fits."),
+        Field(min_length=1, max_length=35, description="Source language; left out or `auto`: found out."),
     ] = None
     model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
     max_length: Annotated[
@@ -151,6 +151,13 @@ class Token(BaseModel):
     log_probability: float
 
 
+class Detected(BaseModel):
+    """The language that a text was found to be in, and how probable that is."""
+
+    language: str
+    confidence: float
+
+
 class Alternative(BaseModel):
     """An answer; `length` says that it was cut at its limit of tokens.
 
@@ -169,6 +176,7 @@ class Translation(Alternative):
 
     source: str
     target: str
+    detected: Annotated[Detected | None, Field(description="Where no source was given and langid decided.")] = None
     alternatives: list[Alternative] | None = None
     warnings: Annotated[
         list[str] | None, Field(examples=[["split_long_sentence"]], description="What the caller should look at.")
