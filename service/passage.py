@@ -1,30 +1,40 @@
 """A text of a request while it is translated: segments on their way, and what stays as it is between them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from service.artifact import Direction
-from service.engine.scheduler import Answer, Hypothesis
-from service.job import Draft, Piece, Reading
+from service.engine.scheduler import Hypothesis
+from service.job import Detection, Draft, Piece, Reading
 from service.model import ServedModel
 from service.text.alignment import Translation
-from service.text.document import SPLIT_AT_PROTECTED, Plan, joined, unchanged
+from service.text.document import Plan, joined, unchanged
 from service.text.units import Unit
 
-NOT_TRANSLATED = "not_translated"
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Leg:
-    """A model, and the direction in which it is used."""
+    """A model, and the direction in which a request uses it; a text is tokenised once."""
 
     model: ServedModel
     direction: Direction
+    _known: dict[str, list[int]] = field(default_factory=dict)
+
+    def sources(self, texts: list[str]) -> list[list[int]]:
+        """Texts as the encoder reads them."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self.model.sources(new, self.direction), strict=True))
+        return [self._known[text] for text in texts]
+
+    def lengths(self, texts: list[str]) -> list[int]:
+        """Their tokens."""
+        return [len(ids) for ids in self.sources(texts)]
 
 
 class Rendering(NamedTuple):
-    """A segment's translation, put in order, and the hypothesis that it was made of."""
+    """A segment's translation with everything put back, and the hypothesis that it was made of."""
 
     translation: Translation
     hypothesis: Hypothesis
@@ -32,40 +42,27 @@ class Rendering(NamedTuple):
 
 @dataclass(eq=False)
 class Segment:
-    """A unit on its way through a model. It ends with renderings, best first, or in parts that take its place."""
+    """A unit to translate. It ends with renderings, best first, or in parts that take its place."""
 
     unit: Unit
-    leg: Leg
+    route: Sequence[Leg]
     prefix: str = ""
     renderings: list[Rendering] = field(default_factory=list)
     parts: "list[str | Segment] | None" = None
     warnings: set[str] = field(default_factory=set)
 
-    def settle(self, answer: Answer) -> "list[Segment]":
-        """Take an answer; returns the segments to translate in its place, if it lost what it must keep."""
-        texts = self.leg.model.codec.decode([hypothesis.ids for hypothesis in answer.hypotheses])
-        for text, hypothesis in zip(texts, answer.hypotheses, strict=True):
-            restored = self.unit.restored(Translation(text))
-            if restored is not None:
-                self.renderings.append(Rendering(restored, hypothesis))
-            elif not self.renderings:
-                return self._divide()
-        return []
-
-    def _divide(self) -> "list[Segment]":
-        smaller = self.unit.smaller()
-        if len(smaller) > 1:
-            self.warnings.add(SPLIT_AT_PROTECTED)
-        parts = [piece if isinstance(piece, str) else Segment(piece, self.leg) for piece in smaller]
+    def divide(self, pieces: Sequence[str | Unit]) -> "list[Segment]":
+        """Let these pieces take its place; returns the segments among them."""
+        parts = [piece if isinstance(piece, str) else Segment(piece, self.route) for piece in pieces]
         segments = [part for part in parts if isinstance(part, Segment)]
         if segments:
             segments[0].prefix = self.prefix
         self.parts = list(parts)
         return segments
 
-    def give_up(self) -> None:
-        """Keep what it says in the source's language: nothing else is sure to be complete."""
-        self.warnings.add(NOT_TRANSLATED)
+    def leave(self, warning: str) -> None:
+        """Let it say what it says in the source's language."""
+        self.warnings.add(warning)
         self.renderings = [Rendering(unchanged(self.unit.source), Hypothesis([]))]
 
     def leaves(self) -> "Iterator[str | Segment]":
@@ -79,15 +76,24 @@ class Segment:
             else:
                 yield from part.leaves()
 
+    def all_warnings(self) -> set[str]:
+        """Its own and its parts'."""
+        inner = [part.all_warnings() for part in self.parts or () if isinstance(part, Segment)]
+        return self.warnings.union(*inner)
+
 
 class Passage:
-    """One text of a request."""
+    """One text of a request, cut up for a route."""
 
-    def __init__(self, plan: Plan, leg: Leg, prefix: str) -> None:
-        self.leg = leg
-        self._warnings = set(plan.warnings)
-        self._row = [piece if isinstance(piece, str) else Segment(piece, leg) for piece in plan.pieces]
+    def __init__(self, plan: Plan, route: Sequence[Leg], languages: tuple[str, str]) -> None:
+        self.route, self.languages = route, languages
+        self.detected: Detection | None = None
+        self.warnings = set(plan.warnings)
+        self._row = [piece if isinstance(piece, str) else Segment(piece, route) for piece in plan.pieces]
         self.segments = [piece for piece in self._row if isinstance(piece, Segment)]
+
+    def begin_with(self, prefix: str) -> None:
+        """Have the first segment's translation start with it."""
         if self.segments:
             self.segments[0].prefix = prefix
 
@@ -104,12 +110,14 @@ class Passage:
         segments = [leaf for leaf in leaves if isinstance(leaf, Segment)]
         choices = best_choices([[one.hypothesis.score or 0.0 for one in leaf.renderings] for leaf in segments])
         best, *others = [self._reading(leaves, choice, include) for choice in choices]
+        warnings = self.warnings.union(*(segment.all_warnings() for segment in self.segments))
         return Draft(
             **vars(best),
-            source=self.leg.direction.source,
-            target=self.leg.direction.target,
+            source=self.languages[0],
+            target=self.languages[1],
+            detected=self.detected,
             alternatives=others,
-            warnings=sorted(self._all_warnings()),
+            warnings=sorted(warnings),
         )
 
     def _reading(self, leaves: list[str | Segment], choice: tuple[int, ...], include: frozenset[str]) -> Reading:
@@ -132,26 +140,17 @@ class Passage:
         )
 
     def _tokens(self, hypothesis: Hypothesis) -> list[Piece]:
-        spell = self.leg.model.codec.piece
+        spell = self.route[-1].model.codec.piece
         gains = hypothesis.log_probabilities
         # The end mark has a log-probability too, and no token.
         return [Piece(token, spell(token), gain) for token, gain in zip(hypothesis.ids, gains, strict=False)]
-
-    def _all_warnings(self) -> set[str]:
-        found = set(self._warnings)
-        waiting = list(self.segments)
-        while waiting:
-            segment = waiting.pop()
-            found |= segment.warnings
-            waiting += [part for part in segment.parts or () if isinstance(part, Segment)]
-        return found
 
 
 def best_choices(scores: list[list[float]]) -> list[tuple[int, ...]]:
     """Which rendering to take of each segment, for the text's best, second best, ... translation.
 
     `scores` are the segments' renderings', best first; there are as many choices as the segment with most has
-    renderings. The best has the best of each; each choice has the greatest sum among those not chosen before.
+    renderings. The best has the best of each; every other has the greatest sum that is left.
     """
     count = max(map(len, scores), default=1)
     rows: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]

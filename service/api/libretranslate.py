@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.api.fields import form_content, read_fields
 from service.api.native import FAULTS, checked_texts, departure
-from service.api.schemas import first_wrong_text
+from service.api.schemas import first_wrong_text, texts_schema
 from service.api.wording import Errors, Wording, printable
 from service.engine.options import MAX_BEAM, Options
 from service.errors import ServiceError
@@ -130,7 +130,10 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
     errors = WORDING.responses(*FAULTS)
 
     @router.post(
-        "/translate", responses=errors, response_model=LibreTranslateReply, openapi_extra=_translate_request(settings)
+        "/translate",
+        responses=errors,
+        response_model=LibreTranslateReply,
+        openapi_extra=_translate_request(translator, settings),
     )
     async def translate(request: Request) -> JSONResponse:
         """Translate one text or a list of texts."""
@@ -199,19 +202,11 @@ def _detected(detection: Detection) -> dict[str, Any]:
     return {"confidence": round(100 * detection.confidence, 2), "language": detection.language}
 
 
-def _text_schema(settings: Settings) -> dict[str, Any]:
-    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-
-
-def _translate_request(settings: Settings) -> dict[str, Any]:
+def _translate_request(translator: Translator, settings: Settings) -> dict[str, Any]:
     schema = LibreTranslateBody.model_json_schema()
-    text = _text_schema(settings)
-    many = {"type": "array", "items": text, "minItems": 1, "maxItems": settings.max_texts}
-    schema["properties"]["q"] = schema["properties"]["q"] | {"anyOf": [text, many]}
+    pairs = translator.languages()
+    properties = schema["properties"]
+    properties["q"] |= texts_schema(settings, blank=True)
+    properties["source"]["enum"] = [AUTO, *sorted({source for source, _ in pairs})]
+    properties["target"]["enum"] = sorted({target for _, target in pairs})
     return form_content(schema, TRANSLATE_EXAMPLE)
-
-
-def _detect_request(settings: Settings) -> dict[str, Any]:
-    schema = DetectBody.model_json_schema()
-    schema["properties"]["q"] |= _text_schema(settings)
-    return form_content(schema, {"q": "Guten Morgen."})

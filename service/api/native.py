@@ -14,6 +14,7 @@ from service.api.schemas import (
     Alternative,
     ClassifyBody,
     ClassifyReply,
+    Detected,
     DirectionInfo,
     Label,
     Labels,
@@ -139,8 +140,8 @@ def checked_texts(text: str | list[str], settings: Settings, name: str = "text",
 def _translation(draft: Draft) -> Translation:
     others = [Alternative(**_told(reading)) for reading in draft.alternatives]
     return Translation(
-        source=draft.source, target=draft.target, alternatives=others or None, warnings=draft.warnings or None,
-        **_told(draft),
+        source=draft.source, target=draft.target, detected=Detected(**vars(draft.detected)) if draft.detected else None,
+        alternatives=others or None, warnings=draft.warnings or None, **_told(draft),
     )  # fmt: skip
 
 

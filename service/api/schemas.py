@@ -24,7 +24,7 @@ class TranslateBody(Body):
     target: Annotated[str, Field(min_length=1, max_length=35, description="Target language.", examples=["en"])]
     source: Annotated[
         str | None,
-        Field(min_length=1, max_length=35, description="Source language; may be left out where only one fits."),
+        Field(min_length=1, max_length=35, description="Source language; left out or `auto`: found out."),
     ] = None
     model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
     max_length: Annotated[
@@ -122,12 +122,27 @@ def bounded(body: type[Body], settings: Settings) -> type[Any]:
 
 def texts_field(settings: Settings, description: str, example: str) -> Any:
     """The type of a field that holds a text or a list of them, with the settings' limits in its schema."""
-    one: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    many: dict[str, Any] = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_texts}
-    schema: dict[str, Any] = {"anyOf": [one, many], "examples": [example]}
+    schema = texts_schema(settings) | {"examples": [example]}
     return Annotated[
         str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
     ]
+
+
+def text_schema(settings: Settings) -> dict[str, Any]:
+    """The JSON schema of a text that is not blank."""
+    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters, "pattern": r"\S"}
+
+
+def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The JSON schema of as many as one request may have."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_texts}
+
+
+def texts_schema(settings: Settings, blank: bool = False) -> dict[str, Any]:
+    """The JSON schema of a text, or a list of them in which there may be blank ones where that is allowed."""
+    one = text_schema(settings)
+    item = {"type": "string", "maxLength": settings.max_text_characters} if blank else one
+    return {"anyOf": [one, list_schema(item, settings)]}
 
 
 def first_wrong_text(value: Any) -> Any:
@@ -161,6 +176,13 @@ class Token(BaseModel):
     log_probability: float
 
 
+class Detected(BaseModel):
+    """The language that a text was found to be in, and how probable that is."""
+
+    language: str
+    confidence: float
+
+
 class Alternative(BaseModel):
     """An answer; `length` says that it was cut at its limit of tokens.
 
@@ -179,6 +201,7 @@ class Translation(Alternative):
 
     source: str
     target: str
+    detected: Annotated[Detected | None, Field(description="Where no source was given and langid decided.")] = None
     alternatives: list[Alternative] | None = None
     warnings: Annotated[
         list[str] | None, Field(examples=[["split_long_sentence"]], description="What the caller should look at.")
