@@ -88,6 +88,17 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """The shares of a translator's training text that are changed anew every epoch, see training/augment.py."""
+
+    joined: float = 0.0  # of the pairs, in groups of several sentences
+    lowercase: float = 0.0  # of the sources, like those below; one text has one change
+    uppercase: float = 0.0
+    unpunctuated: float = 0.0  # and lower-cased
+    misspelt: float = 0.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run, besides the machine."""
 
@@ -97,6 +108,7 @@ class Recipe:
     tokenizer: TokenizerConfig
     model: ModelConfig
     training: TrainingConfig
+    augment: AugmentConfig = AugmentConfig()
     seed: int = 1
     licence: str = "not stated"  # of the weights, as the data allows
     description: str = ""
@@ -269,7 +281,9 @@ def _impossible(recipe: Recipe) -> list[str]:
     ]
     if not 0 <= recipe.seed < 2**32:
         faults.append(f"seed is {recipe.seed}; it must be at least 0 and below 2**32")
-    return faults + ([] if faults else _impossible_shapes(recipe) + _impossible_data(recipe))
+    return faults + (
+        [] if faults else _impossible_shapes(recipe) + _impossible_data(recipe) + _impossible_shares(recipe)
+    )
 
 
 def _impossible_shapes(recipe: Recipe) -> list[str]:
@@ -333,3 +347,17 @@ def _impossible_data(recipe: Recipe) -> list[str]:
         for direction in data.directions
         if direction not in allowed
     ]
+
+
+def _impossible_shares(recipe: Recipe) -> list[str]:
+    shares = dataclasses.asdict(recipe.augment)
+    faults = [
+        f"augment.{key} is {share}; it must be at least 0 and at most 1"
+        for key, share in shares.items()
+        if not 0 <= share <= 1
+    ]
+    if sum(shares.values()) - recipe.augment.joined > 1:
+        faults.append("the augment shares besides joined add up to more than 1")
+    if recipe.task == "classify" and any(shares.values()):
+        faults.append("augment is for translators; leave it out")
+    return faults
