@@ -1,8 +1,8 @@
 """The native dialect's bodies."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.engine.options import MAX_BEAM, Options
@@ -61,8 +61,21 @@ class TranslateBody(Body):
         Field(max_length=1000, description="Ids of tokens never to write, as `tokens` tells them."),
     ] = []
     include: Annotated[
-        list[Literal["score", "tokens"]], Field(max_length=8, description="What to tell beside the text.")
+        list[Literal["score", "tokens", "alignment"]],
+        Field(max_length=8, description="What to tell beside the text."),
     ] = []
+    format: Annotated[
+        Literal["text", "html"],
+        Field(description="`html`: tags, attributes and entities stay, and tags within a line follow their words."),
+    ] = "text"
+
+    stream: Annotated[bool, Field(description="Answer Server-Sent Events, bit by bit.")] = False
+
+    @model_validator(mode="after")
+    def _aligned_text(self) -> Self:
+        if self.format == "html" and "alignment" in self.include:
+            raise PydanticCustomError("alignment", "alignment is told of format text; leave out one of the two")
+        return self
 
     def wanted(self) -> Wanted:
         """The options for the engine."""
@@ -71,15 +84,21 @@ class TranslateBody(Body):
             length_penalty=self.length_penalty, early_stopping=self.early_stopping, temperature=self.temperature,
             top_k=self.top_k, top_p=self.top_p, seed=self.seed, no_repeat_ngram=self.no_repeat_ngram,
             repetition_penalty=self.repetition_penalty, suppressed=tuple(self.suppress),
-            log_probabilities=bool(self.include),
+            log_probabilities=bool({"score", "tokens"}.intersection(self.include)),
         )  # fmt: skip
         return Wanted(options, self.prefix, self.max_length)
 
     def job(self, texts: list[str]) -> Job:
         """What to ask of the translator, for texts that were checked."""
         return Job(
-            texts, self.target, self.source, self.model, wanted=self.wanted(), include=frozenset(self.include)
-        )  # fmt: skip
+            texts,
+            self.target,
+            self.source,
+            self.model,
+            wanted=self.wanted(),
+            format=self.format,
+            include=frozenset(self.include),
+        )
 
 
 class ClassifyBody(Body):
@@ -176,6 +195,15 @@ class Token(BaseModel):
     log_probability: float
 
 
+class Aligned(BaseModel):
+    """A word of a translation and the word of the text that it comes from, as characters from start up to end."""
+
+    source_start: int
+    source_end: int
+    target_start: int
+    target_end: int
+
+
 class Detected(BaseModel):
     """The language that a text was found to be in, and how probable that is."""
 
@@ -194,6 +222,7 @@ class Alternative(BaseModel):
     finish_reason: Annotated[str, Field(json_schema_extra={"enum": ["stop", "length"]})]
     score: float | None = None
     tokens: list[Token] | None = None
+    alignment: list[Aligned] | None = None
 
 
 class Translation(Alternative):
@@ -217,6 +246,27 @@ class TranslateReply(BaseModel):
     timings_ms: Timings
 
 
+class DeltaEvent(BaseModel):
+    """What comes next of the translation of the text with this index."""
+
+    index: int
+    delta: str
+
+
+class TranslationEvent(Translation):
+    """The whole translation of the text with this index."""
+
+    index: int
+
+
+class DoneEvent(BaseModel):
+    """The end of a stream."""
+
+    model: str
+    usage: Usage
+    timings_ms: Timings
+
+
 class Label(BaseModel):
     """A label and its probability."""
 
@@ -228,15 +278,6 @@ class Labels(BaseModel):
     """One text's labels, the most probable first."""
 
     labels: list[Label]
-
-
-class Aligned(BaseModel):
-    """A word of a translation and the word of the text that it comes from, as characters from start up to end."""
-
-    source_start: int
-    source_end: int
-    target_start: int
-    target_end: int
 
 
 class PairScore(BaseModel):
