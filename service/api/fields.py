@@ -87,7 +87,21 @@ def _single(fields: dict[str, list[str]]) -> dict[str, Any]:
 
 def form_content(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI description of such a body."""
-    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
-    return {
-        "requestBody": {"required": True, "content": {kind: {"schema": schema, "example": example} for kind in kinds}}
-    }
+    form = schema | {"properties": {name: _in_a_form(field) for name, field in schema["properties"].items()}}
+    kinds = {"application/json": schema, "application/x-www-form-urlencoded": form, "multipart/form-data": form}
+    content = {kind: {"schema": one, "example": example} for kind, one in kinds.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _in_a_form(field: dict[str, Any]) -> dict[str, Any]:
+    """A form has no null, and writes true and false in its own way."""
+    if field.get("type") == "boolean":
+        return {
+            **field,
+            "type": "string",
+            "enum": ["0", "1", "false", "true"],
+            "default": str(field["default"]).lower(),
+        }
+    choices = [one for one in field.get("anyOf", ()) if one != {"type": "null"}]
+    rest = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
+    return rest | (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})
