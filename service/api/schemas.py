@@ -16,6 +16,14 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, body: Any) -> Any:
+        """To JSON 3.0 is the integer 3."""
+        if not isinstance(body, dict):
+            return body
+        return {name: int(one) if type(one) is float and one.is_integer() else one for name, one in body.items()}
+
 
 class TranslateBody(Body):
     """Texts to translate."""
@@ -50,7 +58,7 @@ class TranslateBody(Body):
     ] = 0.0
     top_k: Annotated[int, Field(ge=0, description="Sample among so many tokens; 0 is all.")] = 0
     top_p: Annotated[float, Field(gt=0, le=1, description="Sample among the most probable with this much mass.")] = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="Same seed, same sample.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**53, description="Same seed, same sample.")] = 0
     prefix: Annotated[str, Field(max_length=1000, description="What every translation starts with.")] = ""
     no_repeat_ngram: Annotated[int, Field(ge=0, le=64, description="No n tokens in a row twice; 0 allows it.")] = 0
     repetition_penalty: Annotated[
