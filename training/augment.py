@@ -1,8 +1,8 @@
-"""Parallel text as people really type it: shouted, lower-cased, unpunctuated, misspelt, several sentences at once.
+"""Text as people really type it: shouted, lower-cased, unpunctuated, misspelt, several sentences at once, single words.
 
 A corpus of short, neat sentences teaches a translator nothing else, and what it never saw it answers with noise. Only
 the source is roughened; its target stays as it is, so the model learns to answer neatly. What happens to which text
-depends on nothing but the generator, which the loop seeds by run, epoch and direction.
+depends on nothing but the generator, which is seeded by run, epoch and direction.
 """
 
 import numpy as np
@@ -19,6 +19,18 @@ def augment(
     if config.joined:
         sources, targets = _join(sources, targets, config.joined, generator)
     return _roughen(sources, config, generator), targets
+
+
+def cut(texts: list[str], share: float, generator: np.random.Generator) -> list[str]:
+    """That share of the texts cut to one or two neighbouring words, lower-cased and bare, for a classifier."""
+    chosen = generator.random(len(texts)) < share
+    return [_few_words(text, generator) if short else text for text, short in zip(texts, chosen, strict=True)]
+
+
+def _few_words(text: str, generator: np.random.Generator) -> str:
+    words = text.split()
+    first, count = int(generator.integers(len(words))), int(generator.integers(1, 2, endpoint=True))
+    return _unpunctuated(" ".join(words[first : first + count]))
 
 
 def _join(

@@ -89,8 +89,9 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """The shares of a translator's training text that are changed anew every epoch, see training/augment.py."""
+    """The shares of the training text that are changed anew every epoch, see training/augment.py."""
 
+    cut: float = 0.0  # of a classifier's texts, to one or two words; the other keys are a translator's
     joined: float = 0.0  # of the pairs, in groups of several sentences
     lowercase: float = 0.0  # of the sources, like those below; one text has one change
     uppercase: float = 0.0
@@ -130,6 +131,7 @@ OWN_KEYS = {  # of [model], by family; the other keys are everybody's
     "transformer": ("heads", "kv_heads", "feed_forward", "norm", "activation", "positions"),
     "recurrent": ("bidirectional", "attention", "scheduled_sampling"),
 }
+ROUGH = ("lowercase", "uppercase", "unpunctuated", "misspelt")  # keys of [augment] of which a text has one
 TRANSLATORS_KEYS = ("attention", "scheduled_sampling")  # of a family's own keys
 CHOICES = {
     "task": ("translate", "classify"),
@@ -356,8 +358,12 @@ def _impossible_shares(recipe: Recipe) -> list[str]:
         for key, share in shares.items()
         if not 0 <= share <= 1
     ]
-    if sum(shares.values()) - recipe.augment.joined > 1:
-        faults.append("the augment shares besides joined add up to more than 1")
-    if recipe.task == "classify" and any(shares.values()):
-        faults.append("augment is for translators; leave it out")
+    own = {"cut"} if recipe.task == "classify" else shares.keys() - {"cut"}
+    faults += [
+        f"augment.{key} means nothing to a recipe that is to {recipe.task}; leave it out"
+        for key, share in shares.items()
+        if share and key not in own
+    ]
+    if sum(shares[key] for key in ROUGH) > 1:
+        faults.append(f"the shares of augment.{', '.join(ROUGH)} add up to more than 1; one text has one change")
     return faults
