@@ -8,6 +8,7 @@ depends on nothing but the generator, which is seeded by run, epoch and directio
 import numpy as np
 
 from training.config import AugmentConfig
+from training.corpus import bare
 
 MOST_JOINED = 5  # sentences in a row
 
@@ -21,16 +22,17 @@ def augment(
     return _roughen(sources, config, generator), targets
 
 
-def cut(texts: list[str], share: float, generator: np.random.Generator) -> list[str]:
-    """That share of the texts cut to one or two neighbouring words, lower-cased and bare, for a classifier."""
-    chosen = generator.random(len(texts)) < share
-    return [_few_words(text, generator) if short else text for text, short in zip(texts, chosen, strict=True)]
+def augment_texts(texts: list[str], config: AugmentConfig, generator: np.random.Generator) -> list[str]:
+    """A classifier's texts of one epoch: some cut to one or two neighbouring words, some given a mark at the end."""
+    short, ended = generator.random((2, len(texts))) < [[config.cut], [config.ended]]
+    texts = [_few_words(text, generator) if chosen else text for text, chosen in zip(texts, short, strict=True)]
+    return [text + ".?!"[generator.integers(3)] if chosen else text for text, chosen in zip(texts, ended, strict=True)]
 
 
 def _few_words(text: str, generator: np.random.Generator) -> str:
     words = text.split()
     first, count = int(generator.integers(len(words))), int(generator.integers(1, 2, endpoint=True))
-    return _unpunctuated(" ".join(words[first : first + count]))
+    return bare(" ".join(words[first : first + count]))
 
 
 def _join(
@@ -59,17 +61,11 @@ def _roughen(texts: list[str], config: AugmentConfig, generator: np.random.Gener
             case 1:
                 text = text.upper()
             case 2:
-                text = _unpunctuated(text)
+                text = bare(text)
             case 3:
                 text = _misspelt(text, generator)
         rough.append(text)
     return rough
-
-
-def _unpunctuated(text: str) -> str:
-    """Lower-cased letters, digits and spaces alone; a text of nothing else stays as it is."""
-    bare = "".join(c for c in text.lower() if c.isalnum() or c.isspace() or c == "'")
-    return bare if bare.strip() else text
 
 
 def _misspelt(text: str, generator: np.random.Generator) -> str:
