@@ -54,7 +54,8 @@ def impossible(recipe: "Recipe") -> list[str]:
 
 def _impossible_shapes(recipe: "Recipe") -> list[str]:
     model, training = recipe.model, recipe.training
-    faults = _impossible_transformer(model) if model.family == "transformer" else _impossible_recurrent(model)
+    transformer = model.family == "transformer"
+    faults = _impossible_transformer(model) if transformer else _impossible_recurrent(model, recipe.task)
     if not 0 <= model.dropout < 1:
         faults.append(f"model.dropout is {model.dropout}; it must be at least 0 and below 1")
     if not 0 <= training.label_smoothing < 1:
@@ -83,10 +84,15 @@ def _impossible_transformer(model: "ModelConfig") -> list[str]:
     return faults
 
 
-def _impossible_recurrent(model: "ModelConfig") -> list[str]:
+def _impossible_recurrent(model: "ModelConfig", task: str) -> list[str]:
     faults = []
     if model.bidirectional and model.width % 2:
         faults.append(f"model.width {model.width} is odd; each direction of a bidirectional encoder has half of it")
+    if task == "translate" and model.attention != "none" and model.width % 8:
+        faults.append(
+            f"model.width {model.width} is not a multiple of 8, as the exported attention operator needs; change "
+            "it, or set model.attention to 'none'"
+        )
     if not 0 <= model.scheduled_sampling <= 1:
         faults.append(f"model.scheduled_sampling is {model.scheduled_sampling}; it must be at least 0 and at most 1")
     if model.pooling == "first":

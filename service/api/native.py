@@ -2,18 +2,19 @@
 
 import re
 import time
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
 
+from service.api.door import REFUSALS
 from service.api.problems import responses
 from service.api.schemas import (
     Alternative,
     ClassifyBody,
     ClassifyReply,
+    Detected,
     DirectionInfo,
     Label,
     Labels,
@@ -27,8 +28,7 @@ from service.api.schemas import (
     Usage,
     bounded,
 )
-from service.artifact import Direction
-from service.engine.scheduler import Hypothesis
+from service.desk import Departure
 from service.errors import (
     DeadlineExceeded,
     EmptyText,
@@ -40,12 +40,15 @@ from service.errors import (
     TooLarge,
     UnknownModel,
 )
-from service.model import Answered, Departure, ServedModel
+from service.job import Draft, Reading
+from service.model import ServedModel
 from service.registry import Registry
 from service.settings import Settings
+from service.translator import Translator
 
 FAULTS = (
-    ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady, DeadlineExceeded,
+    *REFUSALS, ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady,
+    DeadlineExceeded,
 )  # fmt: skip
 SURROGATE = re.compile("[\ud800-\udfff]")
 TRANSLATE_EXAMPLES = [
@@ -55,7 +58,7 @@ TRANSLATE_EXAMPLES = [
 CLASSIFY_EXAMPLES = [{"text": "Bonjour le monde"}, {"text": ["Hello there", "Hallo Welt"], "top_k": 3}]
 
 
-def native_router(registry: Registry, settings: Settings) -> APIRouter:
+def native_router(registry: Registry, translator: Translator, settings: Settings) -> APIRouter:
     """The routes, with the settings' limits in their schemas."""
     router = APIRouter(prefix="/v1", tags=["native"])
     translate_body, classify_body = bounded(TranslateBody, settings), bounded(ClassifyBody, settings)
@@ -69,11 +72,11 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
         started = time.monotonic()
         texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
         options: TranslateBody = body
-        model, direction = registry.translator(options.model, options.source, options.target)
-        timeout = settings.request_timeout_seconds
-        answered = await model.translate(texts, direction, options.wanted(), timeout, departure(request))
-        translations = written(model, direction, answered, options.include)
-        reply = TranslateReply(model=model.name, translations=translations, **_account(answered, started))
+        done = await translator.translate(options.job(texts), settings.request_timeout_seconds, departure(request))
+        translations = [_translation(draft) for draft in done.drafts]
+        usage = Usage(source_tokens=done.source_tokens, target_tokens=done.target_tokens)
+        timing = timings(done.queue_ms, done.compute_ms, started)
+        reply = TranslateReply(model=done.model, translations=translations, usage=usage, timings_ms=timing)
         return written_once(reply)
 
     @router.post("/classify", responses=responses(*FAULTS), response_model=ClassifyReply)
@@ -88,9 +91,11 @@ def native_router(registry: Registry, settings: Settings) -> APIRouter:
         model = registry.classifier(options.model)
         answered = await model.classify(texts, settings.request_timeout_seconds, departure(request))
         results = [best_labels(model, answer.probabilities, options.top_k) for answer in answered.answers]
-        return written_once(ClassifyReply(model=model.name, results=results, **_account(answered, started)))
+        usage = Usage(source_tokens=answered.source_tokens, target_tokens=0)
+        timing = timings(answered.queue_ms, answered.compute_ms, started)
+        return written_once(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timing))
 
-    @router.get("/models")
+    @router.get("/models", responses=responses(*REFUSALS))
     async def models() -> ModelsReply:
         """What is being served."""
         return ModelsReply(models=[_describe(model) for model in registry])
@@ -103,17 +108,17 @@ def written_once(reply: BaseModel) -> Response:
     return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def checked_texts(text: str | list[str], settings: Settings) -> list[str]:
-    """The texts of a request as a list.
+def checked_texts(text: str | list[str], settings: Settings, name: str = "text", blank: bool = False) -> list[str]:
+    """The texts of a request as a list, in which there may be blank ones where that is allowed.
 
     Raises:
         InvalidRequest: the list is empty, or a text is not Unicode.
-        EmptyText: a text has nothing but white space.
+        EmptyText: a text has nothing but white space, where that is not allowed.
         TooLarge: too many texts, or one of them too long.
     """
     texts = [text] if isinstance(text, str) else text
     if not texts:
-        raise InvalidRequest("text is an empty list; give at least one text")
+        raise InvalidRequest(f"{name} is an empty list; give at least one text")
     if len(texts) > settings.max_texts:
         raise TooLarge(
             f"{len(texts)} texts in one request; at most {settings.max_texts} are taken: send several requests"
@@ -121,41 +126,33 @@ def checked_texts(text: str | list[str], settings: Settings) -> list[str]:
     for i, one in enumerate(texts):
         if SURROGATE.search(one):
             raise InvalidRequest(
-                f"text {i} has half of a surrogate pair in it, which is no character; send valid Unicode"
+                f"{name} {i} has half of a surrogate pair in it, which is no character; send valid Unicode"
             )
-        if not one.strip():
-            raise EmptyText(f"text {i} is empty; leave it out")
+        if not (blank or one.strip()):
+            raise EmptyText(f"{name} {i} is empty; leave it out")
         if len(one) > settings.max_text_characters:
             raise TooLarge(
-                f"text {i} has {len(one)} characters; at most {settings.max_text_characters} are taken: split it"
+                f"{name} {i} has {len(one)} characters; at most {settings.max_text_characters} are taken: split it"
             )
     return texts
 
 
-def written(model: ServedModel, direction: Direction, answered: Answered, include: Sequence[str]) -> list[Translation]:
-    """The answers with their texts, and what else was asked for."""
-    hypotheses = [hypothesis for answer in answered.answers for hypothesis in answer.hypotheses]
-    texts = iter(model.codec.decode([hypothesis.ids for hypothesis in hypotheses]))
-    translations = []
-    for answer in answered.answers:
-        told = [_told(model, hypothesis, next(texts), include) for hypothesis in answer.hypotheses]
-        others = [Alternative(**one) for one in told[1:]] or None
-        translations.append(
-            Translation(source=direction.source, target=direction.target, alternatives=others, **told[0])
-        )
-    return translations
+def _translation(draft: Draft) -> Translation:
+    others = [Alternative(**_told(reading)) for reading in draft.alternatives]
+    return Translation(
+        source=draft.source, target=draft.target, detected=Detected(**vars(draft.detected)) if draft.detected else None,
+        alternatives=others or None, warnings=draft.warnings or None, **_told(draft),
+    )  # fmt: skip
 
 
-def _told(model: ServedModel, hypothesis: Hypothesis, text: str, include: Sequence[str]) -> dict[str, Any]:
-    told: dict[str, Any] = {"text": text, "finish_reason": hypothesis.finish_reason}
-    if "score" in include:
-        told["score"] = hypothesis.score
-    if "tokens" in include:
-        told["tokens"] = [
-            Token(id=token, text=model.codec.piece(token), log_probability=gain)
-            for token, gain in zip(hypothesis.ids, hypothesis.log_probabilities, strict=False)  # the end mark has one
-        ]
-    return told
+def _told(reading: Reading) -> dict[str, Any]:
+    tokens = reading.tokens
+    return {
+        "text": reading.text,
+        "finish_reason": reading.finish_reason,
+        "score": reading.score,
+        "tokens": None if tokens is None else [Token(**vars(token)) for token in tokens],
+    }
 
 
 def departure(request: Request) -> Departure:
@@ -174,14 +171,9 @@ def best_labels(model: ServedModel, probabilities: list[float], count: int) -> L
     return Labels(labels=[Label(label=model.manifest.labels[i], score=probabilities[i]) for i in order])
 
 
-def _account(answered: Answered, started: float) -> dict[str, Any]:
+def timings(queue_ms: float, compute_ms: float, started: float) -> Timings:
     total = 1000 * (time.monotonic() - started)
-    return {
-        "usage": Usage(source_tokens=answered.source_tokens, target_tokens=answered.target_tokens),
-        "timings_ms": Timings(
-            queue=round(answered.queue_ms, 3), compute=round(answered.compute_ms, 3), total=round(total, 3)
-        ),
-    }
+    return Timings(queue=round(queue_ms, 3), compute=round(compute_ms, 3), total=round(total, 3))
 
 
 def _describe(model: ServedModel) -> ModelInfo:

@@ -60,7 +60,10 @@ class Unit:
         return lowered(self._reading.text, self.languages[0], self.opening) if self.shouted else self._reading.text
 
     def restored(self, translation: Translation) -> Translation | None:
-        """The translation with everything put back; None if the model lost, doubled or changed something."""
+        """The translation with everything put back; None if the model lost, doubled or changed something.
+
+        What to translate then is `smaller`.
+        """
         if translation.text == self.text:
             return Translation(self.source, (Link(0, len(self.source), 0, len(self.source)),))
         places = find_stand_ins(translation.text, self._stand_ins)

@@ -87,6 +87,7 @@ def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
     ("changes", "words"),
     [
         ({"model.width": 15}, "model.width 15 is odd; each direction of a bidirectional encoder has half of it"),
+        ({"model.width": 20}, "model.width 20 is not a multiple of 8, as the exported attention operator needs"),
         ({"model.attention": "dot"}, "model.attention is 'dot'; choose one of additive, multiplicative, none"),
         ({"model.scheduled_sampling": 1.5}, "model.scheduled_sampling is 1.5; it must be at least 0 and at most 1"),
         ({"model.pooling": "first"}, "model.pooling is 'first', for transformers; a model of gru pools mean or last"),

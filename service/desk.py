@@ -1,0 +1,143 @@
+"""Where a model's tickets are handed in, and the wait for what becomes of them.
+
+A visit is one request's: it may hand in tickets at several desks, more of them while others still run, and it ends
+with its deadline or its caller's departure. Whatever ends it withdraws what is still open.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+
+from service.engine.scheduler import Answer, Closed, Queue, QueueFull, Ticket
+from service.engine.search import NotANumber
+from service.engine.worker import EngineFailure
+from service.errors import ClientGone, DeadlineExceeded, InternalError, NotReady, Overloaded, TooLarge
+from service.metrics import ModelMetrics
+
+# Resolves when the caller has left; asked while an answer is being computed.
+Departure = Callable[[], Awaitable[None]]
+
+
+class Desk:
+    """Hands tickets to a model's queue, or says why not."""
+
+    def __init__(self, name: str, queue: Queue, observer: ModelMetrics) -> None:
+        self.name, self.queue, self._observer = name, queue, observer
+
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Admit all of them together.
+
+        Raises:
+            TooLarge: not even an empty queue could take them, so to come back later would never help.
+            Overloaded, NotReady: not now.
+        """
+        bounds, tokens = self.queue.bounds, sum(ticket.tokens for ticket in tickets)
+        if len(tickets) > bounds.queue_segments or tokens > bounds.queue_tokens:
+            raise TooLarge(
+                f"{len(tickets)} segments of {tokens} tokens; model {self.name!r} queues at most "
+                f"{bounds.queue_segments} segments and {bounds.queue_tokens} tokens: send several requests"
+            )
+        try:
+            self.queue.submit(tickets)
+        except QueueFull as full:
+            raise Overloaded(f"model {self.name!r} has {full.waiting} segments waiting; try again later") from None
+        except Closed:
+            raise NotReady(f"model {self.name!r} takes no more requests") from None
+
+    def settled(self, answer: Answer) -> None:
+        """Count an answer that somebody got."""
+        self._observer.queue_seconds.observe(answer.queue_ms / 1000)
+        self._observer.target_tokens.inc(len(answer.ids))
+
+
+class Visit:
+    """One request's wait for its tickets; use it as a context, in the event loop's thread."""
+
+    def __init__(self, timeout: float, departure: Departure) -> None:
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[Ticket, Desk] = {}
+        self._news: deque[Ticket] = deque()  # appended to by workers' threads
+        self._rung = False
+        self._late = False
+        self._awake: asyncio.Future[None] | None = None
+        self._timer = self._loop.call_later(timeout, self._expire)
+        self._leaving = asyncio.ensure_future(departure())
+        self._leaving.add_done_callback(lambda _: self._wake())
+
+    def __enter__(self) -> "Visit":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._timer.cancel()
+        self._leaving.cancel()
+        opened, self._open = self._open, {}
+        for ticket in opened:
+            ticket.future.cancel()
+
+    @property
+    def waiting(self) -> int:
+        """Tickets handed in whose answer has not been taken."""
+        return len(self._open)
+
+    def submit(self, desk: Desk, tickets: Sequence[Ticket]) -> None:
+        """Hand tickets in at a desk; see `Desk.submit` for the errors."""
+        desk.submit(tickets)
+        for ticket in tickets:
+            self._open[ticket] = desk
+            ticket.future.add_done_callback(lambda _, ticket=ticket: self._tell(ticket))  # type: ignore[misc]
+
+    async def settled(self) -> list[tuple[Ticket, Answer]]:
+        """Wait for the next answers, at least one; none only if nothing is open.
+
+        Raises:
+            DeadlineExceeded, ClientGone: given up.
+            InternalError: the engine failed on a ticket.
+        """
+        while self._open and not self._news:
+            if self._leaving.done():
+                raise ClientGone("the client closed the connection")
+            if self._late:
+                raise DeadlineExceeded(f"no answer within {self._timeout:g} s")
+            self._awake = self._loop.create_future()
+            await self._awake
+        return [self._taken(self._news.popleft()) for _ in range(len(self._news))]
+
+    async def answers(self, desk: Desk, tickets: Sequence[Ticket]) -> list[Answer]:
+        """Hand in tickets and wait for all of them; see `submit` and `settled` for the errors."""
+        self.submit(desk, tickets)
+        found: dict[Ticket, Answer] = {}
+        while self._open:
+            found.update(await self.settled())
+        return [found[ticket] for ticket in tickets]
+
+    def _taken(self, ticket: Ticket) -> tuple[Ticket, Answer]:
+        desk = self._open.pop(ticket)
+        try:
+            answer = ticket.future.result()
+        except (EngineFailure, NotANumber) as failure:
+            raise InternalError(str(failure)) from failure
+        desk.settled(answer)
+        return ticket, answer
+
+    def _tell(self, ticket: Ticket) -> None:
+        """In a worker's thread, once a settled ticket; those of one step wake the loop once."""
+        if ticket.future.cancelled():
+            return
+        self._news.append(ticket)
+        if not self._rung and not self._loop.is_closed():
+            self._rung = True
+            self._loop.call_soon_threadsafe(self._ring)
+
+    def _ring(self) -> None:
+        self._rung = False
+        self._wake()
+
+    def _expire(self) -> None:
+        self._late = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._awake is not None and not self._awake.done():
+            self._awake.set_result(None)

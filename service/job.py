@@ -1,0 +1,75 @@
+"""What a dialect asks of the translator, and what it gets, in the caller's terms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from service.model import Wanted
+
+Format = Literal["text", "html", "xml"]
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Texts to translate to one language, all with the same options."""
+
+    texts: list[str]
+    target: str
+    source: str | None = None  # None or "auto": to be found out
+    model: str | None = None
+    wanted: Wanted = Wanted()
+    format: Format = "text"
+    glossary: Mapping[str, str] = field(default_factory=dict)  # source term -> target term
+    include: frozenset[str] = frozenset()  # of "score", "tokens", "alignment"
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A language that a text may be in, and how probable that is."""
+
+    language: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A token of an answer, as the vocabulary spells it."""
+
+    id: int
+    text: str
+    log_probability: float
+
+
+@dataclass
+class Reading:
+    """One translation of a text."""
+
+    text: str
+    finish_reason: str = "stop"  # "length" if one of its sentences was cut at the limit of tokens
+    score: float | None = None  # the sum of its sentences' scores, where they have any
+    tokens: list[Piece] | None = None
+    alignment: list[tuple[int, int, int, int]] | None = None  # characters a to b of the source became c to d
+
+
+@dataclass
+class Draft(Reading):
+    """The best translation of a text, the next best ones, and what is to be said about it."""
+
+    source: str = ""
+    target: str = ""
+    detected: Detection | None = None
+    alternatives: list[Reading] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Translated:
+    """A job's drafts, as many as its texts and in order, and what they took."""
+
+    model: str
+    drafts: list[Draft]
+    source_tokens: int
+    target_tokens: int
+    queue_ms: float  # the longest wait of a sentence
+    compute_ms: float  # the longest computation of a sentence
