@@ -1,13 +1,14 @@
-"""Parallel text as people really type it: shouted, lower-cased, unpunctuated, misspelt, several sentences at once.
+"""Text as people really type it: shouted, lower-cased, unpunctuated, misspelt, several sentences at once, single words.
 
 A corpus of short, neat sentences teaches a translator nothing else, and what it never saw it answers with noise. Only
 the source is roughened; its target stays as it is, so the model learns to answer neatly. What happens to which text
-depends on nothing but the generator, which the loop seeds by run, epoch and direction.
+depends on nothing but the generator, which is seeded by run, epoch and direction.
 """
 
 import numpy as np
 
 from training.config import AugmentConfig
+from training.corpus import bare
 
 MOST_JOINED = 5  # sentences in a row
 
@@ -19,6 +20,19 @@ def augment(
     if config.joined:
         sources, targets = _join(sources, targets, config.joined, generator)
     return _roughen(sources, config, generator), targets
+
+
+def augment_texts(texts: list[str], config: AugmentConfig, generator: np.random.Generator) -> list[str]:
+    """A classifier's texts of one epoch: some cut to one or two neighbouring words, some given a mark at the end."""
+    short, ended = generator.random((2, len(texts))) < [[config.cut], [config.ended]]
+    texts = [_few_words(text, generator) if chosen else text for text, chosen in zip(texts, short, strict=True)]
+    return [text + ".?!"[generator.integers(3)] if chosen else text for text, chosen in zip(texts, ended, strict=True)]
+
+
+def _few_words(text: str, generator: np.random.Generator) -> str:
+    words = text.split()
+    first, count = int(generator.integers(len(words))), int(generator.integers(1, 2, endpoint=True))
+    return bare(" ".join(words[first : first + count]))
 
 
 def _join(
@@ -47,17 +61,11 @@ def _roughen(texts: list[str], config: AugmentConfig, generator: np.random.Gener
             case 1:
                 text = text.upper()
             case 2:
-                text = _unpunctuated(text)
+                text = bare(text)
             case 3:
                 text = _misspelt(text, generator)
         rough.append(text)
     return rough
-
-
-def _unpunctuated(text: str) -> str:
-    """Lower-cased letters, digits and spaces alone; a text of nothing else stays as it is."""
-    bare = "".join(c for c in text.lower() if c.isalnum() or c.isspace() or c == "'")
-    return bare if bare.strip() else text
 
 
 def _misspelt(text: str, generator: np.random.Generator) -> str:

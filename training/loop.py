@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training import checkpoint
 from training.batches import Batch, Examples, count_updates, plan_epoch, updates_of_epoch
 from training.config import AugmentConfig, Recipe, RecipeError, TrainingConfig, differences
-from training.corpus import CorpusError, FilterReport, Row, read_corpus
+from training.corpus import CorpusError, FilterReport, Row, draw_negatives, read_corpus
 from training.models import Scheduled
 from training.objective import Objective
 from training.progress import Journal
@@ -109,6 +109,8 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         rows = read_corpus(recipe.data.train, recipe.data.columns, data)
         rows, self.valid = self._split(rows, data)
+        if recipe.data.negatives.files:
+            rows = rows + draw_negatives(recipe.data.negatives, recipe.data.columns, recipe.seed, data)
         self.test = read_corpus(recipe.data.test, recipe.data.columns, data) if recipe.data.test else []
         self.task = self._task(rows, resume)
         self.rows = rows

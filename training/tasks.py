@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from training import evaluate
-from training.augment import augment
+from training.augment import augment, augment_texts
 from training.batches import Examples, Ragged
 from training.config import Recipe
 from training.corpus import CorpusError, FilterReport, Row, clean
@@ -147,8 +147,9 @@ class ClassifyTask:
         return [[BOS, *e.ids] for e in self.codec.source.encode_batch(texts, add_special_tokens=False)]
 
     def examples(self, rows: list[Row], report: FilterReport, epoch: int = 0) -> Examples:
-        """Tokenised training texts, the same in every epoch."""
+        """Tokenised training texts, as the recipe's augmentation has them in this epoch."""
         texts, labels = _text_and_label(self.recipe, clean(rows, report, distinct=False))
+        texts = augment_texts(texts, self.recipe.augment, np.random.default_rng([self.recipe.seed, epoch]))
         index = {label: i for i, label in enumerate(self.labels)}
         kept = [(x, index[y]) for x, y in zip(self.source_ids(texts), labels, strict=True) if self._fits(x, report)]
         return Examples(Ragged([x for x, _ in kept]), np.array([y for _, y in kept], dtype=np.int64))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from training.augment import MOST_JOINED, augment
+from training.augment import MOST_JOINED, augment, augment_texts
 from training.config import AugmentConfig
 
 SOURCES = [f"Ich sah Haus {i}, nicht wahr?" for i in range(400)]
@@ -64,6 +64,22 @@ def test_joined_pairs_are_still_translations_and_nothing_is_lost() -> None:
     numbers = [[[w.strip(",") for w in text.split() if w[0].isdigit()] for text in side] for side in (sources, targets)]
     assert numbers[0] == numbers[1]
     assert sorted(int(n) for group in numbers[0] for n in group) == list(range(400))
+
+
+def test_a_cut_text_is_one_or_two_of_its_words_bare() -> None:
+    texts = augment_texts(SOURCES, AugmentConfig(cut=0.5), np.random.default_rng(7))
+    short = [(text, source) for text, source in zip(texts, SOURCES, strict=True) if text != source]
+    assert len(short) == pytest.approx(200, abs=40)
+    for text, source in short:
+        assert text in source.lower().replace(",", "").replace("?", "")
+        assert len(text.split()) in (1, 2)
+    assert augment_texts(["中文", "?!"], AugmentConfig(cut=1.0), np.random.default_rng(7)) == ["中文", "?!"]
+
+
+def test_an_ended_text_has_a_mark_more() -> None:
+    texts = augment_texts(["book a table"] * 90, AugmentConfig(ended=0.5), np.random.default_rng(7))
+    assert set(texts) == {"book a table", "book a table.", "book a table?", "book a table!"}
+    assert texts.count("book a table") == pytest.approx(45, abs=18)
 
 
 def test_the_generator_decides() -> None:
