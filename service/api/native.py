@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
 
+from service.api.door import REFUSALS
 from service.api.events import Event, event_stream
 from service.api.problems import responses
 from service.api.schemas import (
@@ -52,7 +53,8 @@ from service.settings import Settings
 from service.translator import Translator
 
 FAULTS = (
-    ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady, DeadlineExceeded,
+    *REFUSALS, ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady,
+    DeadlineExceeded,
 )  # fmt: skip
 SURROGATE = re.compile("[\ud800-\udfff]")
 TRANSLATE_EXAMPLES = [
@@ -113,7 +115,7 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         timing = timings(answered.queue_ms, answered.compute_ms, started)
         return written_once(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timing))
 
-    @router.get("/models")
+    @router.get("/models", responses=responses(*REFUSALS))
     async def models() -> ModelsReply:
         """What is being served."""
         return ModelsReply(models=[_describe(model) for model in registry])
@@ -126,12 +128,12 @@ def written_once(reply: BaseModel) -> Response:
     return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def checked_texts(text: str | list[str], settings: Settings, name: str = "text") -> list[str]:
-    """The texts of a request as a list.
+def checked_texts(text: str | list[str], settings: Settings, name: str = "text", blank: bool = False) -> list[str]:
+    """The texts of a request as a list, in which there may be blank ones where that is allowed.
 
     Raises:
         InvalidRequest: the list is empty, or a text is not Unicode.
-        EmptyText: a text has nothing but white space.
+        EmptyText: a text has nothing but white space, where that is not allowed.
         TooLarge: too many texts, or one of them too long.
     """
     texts = [text] if isinstance(text, str) else text
@@ -146,7 +148,7 @@ def checked_texts(text: str | list[str], settings: Settings, name: str = "text")
             raise InvalidRequest(
                 f"{name} {i} has half of a surrogate pair in it, which is no character; send valid Unicode"
             )
-        if not one.strip():
+        if not (blank or one.strip()):
             raise EmptyText(f"{name} {i} is empty; leave it out")
         if len(one) > settings.max_text_characters:
             raise TooLarge(
