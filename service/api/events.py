@@ -7,7 +7,7 @@ from typing import NamedTuple
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.problems import problem
+from service.api.problems import PROBLEM
 from service.errors import ClientGone, InternalError, ServiceError
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class EventStream(Response):
             yield self._error(InternalError(f"{type(error).__name__}; the log has the details under the request id"))
 
     def _error(self, fault: ServiceError) -> Event:
-        return Event("error", bytes(problem(fault, self._request_id).body).decode())
+        return Event("error", bytes(PROBLEM.response(fault, self._request_id).body).decode())
 
 
 async def event_stream(events: AsyncIterator[Event], request_id: str) -> EventStream:
