@@ -66,6 +66,22 @@ class Draft(Reading):
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Delta:
+    """What comes next of a text's translation; put together, a text's deltas are the translation."""
+
+    index: int  # of the text
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A text is translated."""
+
+    index: int
+    draft: Draft
+
+
 @dataclass
 class Translated:
     """A job's drafts, as many as its texts and in order, and what they took."""

@@ -2,7 +2,7 @@
 
 from service.desk import Visit
 from service.engine.scheduler import Answer, Ticket
-from service.errors import NotReady, Overloaded, UnknownModel
+from service.errors import NotReady, Overloaded, TooLarge
 from service.scorer import Given, Pair
 from service.segment import Segment
 from service.text.alignment import Link, Translation, composed
@@ -17,32 +17,42 @@ class Linking:
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
         self._open: dict[Ticket, _Chain] = {}
+        self._waiting: dict[Segment, int] = {}  # translations whose links are to come
 
     def start(self, segment: Segment) -> None:
-        """Ask for the links of a segment's translations; without them it has a warning."""
+        """Ask for the links of a segment's translations; it is done when it has them, or a warning in their place."""
+        self._waiting[segment] = len(segment.renderings)
         for k in range(len(segment.renderings)):
-            self._ask(segment, k)
+            if not self._ask(segment, k):
+                self._end(segment)
 
-    def _ask(self, segment: Segment, k: int) -> None:
+    def _ask(self, segment: Segment, k: int) -> bool:
+        """Whether links are to come."""
         rendering = segment.renderings[k]
         texts = [segment.unit.text, *segment.between, rendering.said]
         if texts[0] == texts[-1]:  # nothing was translated, and everything is where it was
             segment.renderings[k] = rendering._replace(aligned=True)
-            return
+            return False
         given: list[Given] = []
+        for leg, *pair in zip(segment.route, texts, texts[1:], strict=False):
+            given += leg.model.scorer.given([Pair(*pair)], leg.direction)
+        chain = _Chain(segment, k, given)
         try:
-            for leg, *pair in zip(segment.route, texts, texts[1:], strict=False):
-                [one] = leg.model.scorer.given([Pair(*pair)], leg.direction)
-                if leg.model.scorer.fault(one) is not None:
-                    segment.warnings.add(NOT_ALIGNED)
-                    return
-                given.append(one)
-            chain = _Chain(segment, k, given)
             for leg, one in zip(segment.route, given, strict=True):
+                if fault := leg.model.scorer.fault(one):
+                    raise TooLarge(fault)
                 self.visit.submit(leg.model.scorer.desk, [one.ticket])
                 self._open[one.ticket] = chain
-        except (UnknownModel, Overloaded, NotReady):
+        except (TooLarge, Overloaded, NotReady):
             segment.warnings.add(NOT_ALIGNED)
+            return False
+        return True
+
+    def _end(self, segment: Segment) -> None:
+        self._waiting[segment] -= 1
+        if not self._waiting[segment]:
+            del self._waiting[segment]
+            segment.done = True
 
     @property
     def ended(self) -> bool:
@@ -52,8 +62,8 @@ class Linking:
     def settle(self, ticket: Ticket, answer: Answer) -> bool:
         """Take an answer, if it is one of these."""
         chain = self._open.pop(ticket, None)
-        if chain is not None:
-            chain.settle(ticket, answer)
+        if chain is not None and chain.settle(ticket, answer):
+            self._end(chain.segment)
         return chain is not None
 
 
@@ -61,19 +71,21 @@ class _Chain:
     """A rendering of a segment, and the texts on the way to it two by two."""
 
     def __init__(self, segment: Segment, k: int, given: list[Given]) -> None:
-        self._segment, self._k, self._given = segment, k, given
+        self.segment, self._k, self._given = segment, k, given
         self._links: dict[Ticket, tuple[Link, ...]] = {}
 
-    def settle(self, ticket: Ticket, answer: Answer) -> None:
+    def settle(self, ticket: Ticket, answer: Answer) -> bool:
+        """Take an answer; whether it was the last one, so that the rendering has its links."""
         [given] = [one for one in self._given if one.ticket is ticket]
         self._links[ticket] = given.links(answer)
         if len(self._links) < len(self._given):
-            return
+            return False
         links = self._links[self._given[0].ticket]
         for one in self._given[1:]:
             links = composed(links, self._links[one.ticket])
-        rendering = self._segment.renderings[self._k]
+        rendering = self.segment.renderings[self._k]
         links = anchored(links, self._given[0].pair.text, rendering.said)
-        restored = self._segment.unit.restored(Translation(rendering.said, links))
+        restored = self.segment.unit.restored(Translation(rendering.said, links))
         assert restored is not None  # it was restored without links before
-        self._segment.renderings[self._k] = rendering._replace(translation=restored, aligned=True)
+        self.segment.renderings[self._k] = rendering._replace(translation=restored, aligned=True)
+        return True

@@ -45,6 +45,19 @@ class Passage:
                     if isinstance(leaf, Segment):
                         leaf.linked = True
 
+    def told(self) -> Iterator[str | None]:
+        """The best translation, part by part in order; None again and again while the next part is not there."""
+        if self._document is None:
+            yield from _told(self._rows[0])
+            return
+        for k, row in enumerate(self._rows):
+            while not _done(row):
+                yield None
+            leaves = list(_leaves(row))
+            best = [leaf if isinstance(leaf, str) else leaf.renderings[0] for leaf in leaves]
+            yield self._document.written(k, self._joined(leaves, best))
+        yield self._document.end
+
     def draft(self, include: frozenset[str]) -> Draft:
         """The text's translation, once all its segments are done."""
         rows = [list(_leaves(row)) for row in self._rows]
@@ -104,6 +117,26 @@ def _leaves(row: Sequence[Leaf]) -> Iterator[Leaf]:
             yield leaf
         else:
             yield from _leaves(leaf.parts)
+
+
+def _done(row: Sequence[Leaf]) -> bool:
+    return all(isinstance(leaf, str) or (leaf.done and _done(leaf.parts or ())) for leaf in row)
+
+
+def _told(row: Sequence[Leaf]) -> Iterator[str | None]:
+    for leaf in row:
+        if isinstance(leaf, str):
+            yield leaf
+            continue
+        said = ""
+        while not leaf.done:
+            more = leaf.spoken[len(said) :]
+            said += more
+            yield more or None
+        if leaf.parts is None:
+            yield leaf.renderings[0].translation.text[len(said) :]
+        else:
+            yield from _told(leaf.parts)
 
 
 def best_choices(scores: list[list[float]]) -> list[tuple[int, ...]]:

@@ -38,6 +38,12 @@ class Registry:
             raise UnknownModel(f"no model {name[:80]!r} to {task}; there is {', '.join(self._of(task)) or 'none'}")
         return model
 
+    def any(self, name: str) -> ServedModel:
+        """The model of that name, whatever its task."""
+        if name not in self._models:
+            raise UnknownModel(f"no model {name[:80]!r}; there is {', '.join(sorted(self._models))}")
+        return self._models[name]
+
     def translator(self, name: str | None, source: str | None, target: str) -> tuple[ServedModel, Direction]:
         """The model asked for, or the first by name that has the direction."""
         if name is not None:

@@ -9,7 +9,7 @@ from service.engine.scheduler import Hypothesis
 from service.model import ServedModel
 from service.text.alignment import Translation
 from service.text.document import unchanged
-from service.text.units import Unit
+from service.text.units import ADDED, Unit
 
 
 @dataclass(eq=False)
@@ -52,6 +52,8 @@ class Segment:
     between: list[str] = field(default_factory=list)  # what it says in the languages between
     renderings: list[Rendering] = field(default_factory=list)
     parts: "list[str | Segment] | None" = None
+    done: bool = False
+    heard: list[int] = field(default_factory=list)  # tokens told while they are being written
     warnings: set[str] = field(default_factory=set)
 
     def divide(self, pieces: Sequence[str | Unit]) -> "list[Segment]":
@@ -62,13 +64,20 @@ class Segment:
         segments = [part for part in parts if isinstance(part, Segment)]
         if segments:
             segments[0].prefix = self.prefix
-        self.parts = list(parts)
+        self.parts, self.done = list(parts), True
         return segments
 
     def leave(self, warning: str) -> None:
         """Let it say what it says in the source's language."""
         self.warnings.add(warning)
+        self.done = True
         self.renderings = [Rendering(unchanged(self.unit.source), self.unit.source, Hypothesis([]), aligned=True)]
+
+    @property
+    def spoken(self) -> str:
+        """What of a plain unit's translation is certain while it is being written."""
+        text = self.route[-1].model.codec.decode([self.heard])[0] if self.heard else ""
+        return text.rstrip("\ufffd").rstrip(ADDED)  # half a character, and a point that may go again
 
     def all_warnings(self) -> set[str]:
         """Its own and its parts'."""

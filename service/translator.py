@@ -1,14 +1,14 @@
 """Translation as every dialect asks for it: whole texts in, whole texts out."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from service.desk import Departure, Visit
 from service.detector import LEAST, UNSURE, Detector, chosen
 from service.errors import UnknownModel
-from service.job import AUTO, Detection, Job, Translated
+from service.job import AUTO, Delta, Detection, Draft, Finished, Job, Translated
 from service.journey import Journey
 from service.passage import Cut, Passage
 from service.registry import Registry
@@ -68,17 +68,32 @@ class Translator:
         with Visit(timeout, departure) as visit:
             passages = await self._passages(job, visit)
             journey = Journey(visit, job.wanted)
-            journey.start(segment for passage in passages for segment in passage.segments)
+            journey.start([segment for passage in passages for segment in passage.segments])
             while not journey.ended:
                 await journey.proceed()
-        return Translated(
-            model=_names(passages),
-            drafts=[passage.draft(job.include) for passage in passages],
-            source_tokens=journey.source_tokens,
-            target_tokens=journey.target_tokens,
-            queue_ms=journey.queue_ms,
-            compute_ms=journey.compute_ms,
-        )
+        return _translated(passages, journey, [passage.draft(job.include) for passage in passages])
+
+    async def stream(
+        self, job: Job, timeout: float, departure: Departure
+    ) -> AsyncIterator[Delta | Finished | Translated]:
+        """The same, told bit by bit: sentences in order, each as soon as it is done; and the whole at the end.
+
+        Of a single sentence that is searched greedily, or sampled, and has nothing in it to be protected, every token
+        is told as it comes. It is not tried again if it looks wrong: what is told is told.
+        """
+        with Visit(timeout, departure) as visit:
+            passages = await self._passages(job, visit)
+            journey = Journey(visit, job.wanted)
+            segments = [segment for passage in passages for segment in passage.segments]
+            head = len(segments[0].route[0].model.crew.workers) if segments else None
+            journey.start(segments, head, listening=len(segments) == 1 and job.format == "text")
+            drafts = []
+            for index, passage in enumerate(passages):
+                async for delta in _deltas(index, passage, journey):
+                    yield delta
+                drafts.append(passage.draft(job.include))
+                yield Finished(index, drafts[-1])
+        yield _translated(passages, journey, drafts)
 
     async def _passages(self, job: Job, visit: Visit) -> list[Passage]:
         documents = await _aside(job, lambda: [_document(text, job) for text in job.texts])
@@ -141,6 +156,31 @@ def _passage(text: str, document: Document | None, origin: Origin, route: Route,
     passage.detected = origin.detected
     passage.warnings |= origin.warnings
     return passage
+
+
+async def _deltas(index: int, passage: Passage, journey: Journey) -> AsyncIterator[Delta]:
+    """A passage's translation as it comes; what is kept between two sentences comes with the second."""
+    held = ""
+    for part in passage.told():
+        held += part or ""
+        if any(map(str.isalnum, held)):
+            yield Delta(index, held)
+            held = ""
+        if part is None:
+            await journey.proceed()
+    if held:
+        yield Delta(index, held)
+
+
+def _translated(passages: list[Passage], journey: Journey, drafts: list[Draft]) -> Translated:
+    return Translated(
+        model=_names(passages),
+        drafts=drafts,
+        source_tokens=journey.source_tokens,
+        target_tokens=journey.target_tokens,
+        queue_ms=journey.queue_ms,
+        compute_ms=journey.compute_ms,
+    )
 
 
 def _names(passages: list[Passage]) -> str:

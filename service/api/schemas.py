@@ -16,6 +16,14 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, body: Any) -> Any:
+        """To JSON 3.0 is the integer 3."""
+        if not isinstance(body, dict):
+            return body
+        return {name: int(one) if type(one) is float and one.is_integer() else one for name, one in body.items()}
+
 
 class TranslateBody(Body):
     """Texts to translate."""
@@ -50,7 +58,7 @@ class TranslateBody(Body):
     ] = 0.0
     top_k: Annotated[int, Field(ge=0, description="Sample among so many tokens; 0 is all.")] = 0
     top_p: Annotated[float, Field(gt=0, le=1, description="Sample among the most probable with this much mass.")] = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="Same seed, same sample.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**53, description="Same seed, same sample.")] = 0
     prefix: Annotated[str, Field(max_length=1000, description="What every translation starts with.")] = ""
     no_repeat_ngram: Annotated[int, Field(ge=0, le=64, description="No n tokens in a row twice; 0 allows it.")] = 0
     repetition_penalty: Annotated[
@@ -68,6 +76,8 @@ class TranslateBody(Body):
         Literal["text", "html"],
         Field(description="`html`: tags, attributes and entities stay, and tags within a line follow their words."),
     ] = "text"
+
+    stream: Annotated[bool, Field(description="Answer Server-Sent Events, bit by bit.")] = False
 
     @model_validator(mode="after")
     def _aligned_text(self) -> Self:
@@ -139,15 +149,30 @@ def bounded(body: type[Body], settings: Settings) -> type[Any]:
 
 def texts_field(settings: Settings, description: str, example: str) -> Any:
     """The type of a field that holds a text or a list of them, with the settings' limits in its schema."""
-    one: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    many: dict[str, Any] = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_texts}
-    schema: dict[str, Any] = {"anyOf": [one, many], "examples": [example]}
+    schema = texts_schema(settings) | {"examples": [example]}
     return Annotated[
-        str | list[str], BeforeValidator(_first_wrong_text), Field(description=description, json_schema_extra=schema)
+        str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
     ]
 
 
-def _first_wrong_text(value: Any) -> Any:
+def text_schema(settings: Settings) -> dict[str, Any]:
+    """The JSON schema of a text that is not blank."""
+    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters, "pattern": r"\S"}
+
+
+def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The JSON schema of as many as one request may have."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_texts}
+
+
+def texts_schema(settings: Settings, blank: bool = False) -> dict[str, Any]:
+    """The JSON schema of a text, or a list of them in which there may be blank ones where that is allowed."""
+    one = text_schema(settings)
+    item = {"type": "string", "maxLength": settings.max_text_characters} if blank else one
+    return {"anyOf": [one, list_schema(item, settings)]}
+
+
+def first_wrong_text(value: Any) -> Any:
     """One wrong text is told, not a megabyte of them: they would take seconds in which nobody else is served."""
     for i, text in enumerate(value if isinstance(value, list) else ()):
         if not isinstance(text, str):
@@ -225,6 +250,27 @@ class TranslateReply(BaseModel):
 
     model: str
     translations: list[Translation]
+    usage: Usage
+    timings_ms: Timings
+
+
+class DeltaEvent(BaseModel):
+    """What comes next of the translation of the text with this index."""
+
+    index: int
+    delta: str
+
+
+class TranslationEvent(Translation):
+    """The whole translation of the text with this index."""
+
+    index: int
+
+
+class DoneEvent(BaseModel):
+    """The end of a stream."""
+
+    model: str
     usage: Usage
     timings_ms: Timings
 
