@@ -2,7 +2,7 @@
 
 from service.desk import Visit
 from service.engine.scheduler import Answer, Ticket
-from service.errors import NotReady, Overloaded, TooLarge
+from service.errors import NotReady, Overloaded, UnknownModel
 from service.scorer import Given, Pair
 from service.segment import Segment
 from service.text.alignment import Link, Translation, composed
@@ -17,42 +17,45 @@ class Linking:
     def __init__(self, visit: Visit) -> None:
         self.visit = visit
         self._open: dict[Ticket, _Chain] = {}
-        self._waiting: dict[Segment, int] = {}  # translations whose links are to come
+        self._asked: dict[Segment, int] = {}  # translations that wait for their links
 
     def start(self, segment: Segment) -> None:
-        """Ask for the links of a segment's translations; it is done when it has them, or a warning in their place."""
-        self._waiting[segment] = len(segment.renderings)
+        """Ask for the links of a segment's translations, and have it done with them; without them it has a warning."""
+        self._asked[segment] = len(segment.renderings)
         for k in range(len(segment.renderings)):
             if not self._ask(segment, k):
-                self._end(segment)
+                self._have(segment)
+
+    def _have(self, segment: Segment) -> None:
+        """One more translation has all the links that it will get."""
+        self._asked[segment] -= 1
+        if not self._asked[segment]:
+            del self._asked[segment]
+            segment.done = True
 
     def _ask(self, segment: Segment, k: int) -> bool:
-        """Whether links are to come."""
+        """Hand in what tells the links of the k-th translation; whether there is anything to wait for."""
         rendering = segment.renderings[k]
         texts = [segment.unit.text, *segment.between, rendering.said]
         if texts[0] == texts[-1]:  # nothing was translated, and everything is where it was
             segment.renderings[k] = rendering._replace(aligned=True)
             return False
         given: list[Given] = []
-        for leg, *pair in zip(segment.route, texts, texts[1:], strict=False):
-            given += leg.model.scorer.given([Pair(*pair)], leg.direction)
-        chain = _Chain(segment, k, given)
         try:
+            for leg, *pair in zip(segment.route, texts, texts[1:], strict=False):
+                [one] = leg.model.scorer.given([Pair(*pair)], leg.direction)
+                if leg.model.scorer.fault(one) is not None:
+                    segment.warnings.add(NOT_ALIGNED)
+                    return False
+                given.append(one)
+            chain = _Chain(segment, k, given)
             for leg, one in zip(segment.route, given, strict=True):
-                if fault := leg.model.scorer.fault(one):
-                    raise TooLarge(fault)
                 self.visit.submit(leg.model.scorer.desk, [one.ticket])
                 self._open[one.ticket] = chain
-        except (TooLarge, Overloaded, NotReady):
+        except (UnknownModel, Overloaded, NotReady):
             segment.warnings.add(NOT_ALIGNED)
             return False
         return True
-
-    def _end(self, segment: Segment) -> None:
-        self._waiting[segment] -= 1
-        if not self._waiting[segment]:
-            del self._waiting[segment]
-            segment.done = True
 
     @property
     def ended(self) -> bool:
@@ -63,7 +66,7 @@ class Linking:
         """Take an answer, if it is one of these."""
         chain = self._open.pop(ticket, None)
         if chain is not None and chain.settle(ticket, answer):
-            self._end(chain.segment)
+            self._have(chain.segment)
         return chain is not None
 
 
@@ -75,7 +78,7 @@ class _Chain:
         self._links: dict[Ticket, tuple[Link, ...]] = {}
 
     def settle(self, ticket: Ticket, answer: Answer) -> bool:
-        """Take an answer; whether it was the last one, so that the rendering has its links."""
+        """Take the links of two texts; whether they were the last."""
         [given] = [one for one in self._given if one.ticket is ticket]
         self._links[ticket] = given.links(answer)
         if len(self._links) < len(self._given):
