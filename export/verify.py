@@ -154,7 +154,7 @@ def serve(engines: Sequence[Engine], tickets: list[Ticket], rows: int = ROWS) ->
     """Answer the tickets with the service's queue and workers, `rows` at a time, all submitted at once."""
     for engine in engines:
         engine.clear()
-    tokens = sum(len(ticket.ids) for ticket in tickets)
+    tokens = sum(ticket.tokens for ticket in tickets)
     bounds = Bounds(rows=rows, queue_segments=len(tickets), queue_tokens=tokens)
     crew = Crew("verify", list(engines), Queue(bounds, len(engines)), _Silent())
     crew.start()

@@ -11,6 +11,7 @@ from service.api import deepl, inference_v2, infinity, libretranslate, problems,
 from service.api.edge import Edge
 from service.api.health import health_router
 from service.api.native import native_router
+from service.api.score import score_router
 from service.api.wording import Wordings
 from service.metrics import Metrics
 from service.registry import Registry
@@ -43,6 +44,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
     )  # fmt: skip
     problems.install(app, WORDINGS)
     app.include_router(native_router(registry, translator, settings))
+    app.include_router(score_router(registry, settings))
     app.include_router(libretranslate.libretranslate_router(translator, settings))
     app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))

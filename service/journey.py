@@ -7,8 +7,9 @@ from service.desk import Visit
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Hypothesis, Ticket
 from service.errors import InvalidRequest, NotReady, Overloaded
+from service.linking import Linking
 from service.model import Wanted
-from service.passage import Leg, Rendering, Segment
+from service.segment import Leg, Rendering, Segment
 from service.text.alignment import Translation
 from service.text.document import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
 from service.text.guards import EMPTY, LENGTH, faults
@@ -33,6 +34,7 @@ class Errand:
     text: str
     stage: int = 0  # of the segment's route
     earlier: Attempt | None = None
+    listening: bool = False
 
     @property
     def leg(self) -> Leg:
@@ -43,38 +45,61 @@ class Errand:
         return self.stage == len(self.segment.route) - 1
 
 
+Groups = dict[Leg, dict[Ticket, Errand]]
+
+
 class Journey:
     """What is on its way in a visit."""
 
     def __init__(self, visit: Visit, wanted: Wanted) -> None:
         self.visit, self.wanted = visit, wanted
         self._open: dict[Ticket, Errand] = {}
+        self._later: Groups = {}
+        self._linking = Linking(visit)
         self.source_tokens = self.target_tokens = 0
         self.queue_ms = self.compute_ms = 0.0
 
     @property
     def ended(self) -> bool:
         """Whether all segments are done."""
-        return not self._open
+        return not self._open and not self._later and self._linking.ended
 
-    def start(self, segments: Iterable[Segment]) -> None:
-        """Hand segments in, all at once to each model; see `Desk.submit` and `ServedModel.ticket` for the errors."""
-        self._send([Errand(segment, segment.unit.text) for segment in segments])
+    def start(self, segments: Sequence[Segment], head: int | None = None, listening: bool = False) -> None:
+        """Hand segments in, all at once to each model; see `Desk.submit` and `ServedModel.ticket` for the errors.
+
+        With a `head`, so many of them are done before the rest joins: who reads along need not wait for a crowd.
+        With `listening`, the tokens of plain ones are `heard` as they are written.
+        """
+        errands = [Errand(segment, segment.unit.text, listening=listening) for segment in segments]
+        first, rest = self._tickets(errands[:head]), self._tickets(errands[head:] if head else [])
+        for leg, group in rest.items():
+            leg.model.desk.check([*first.get(leg, {}), *group])
+        self._submit(first)
+        self._later = rest
 
     async def proceed(self) -> None:
-        """Wait for some answers and follow them up at once; see `Visit.settled` for the errors."""
-        for ticket, answer in await self.visit.settled():
-            errand = self._open.pop(ticket)
-            self.source_tokens += len(ticket.ids)
-            self.target_tokens += len(answer.ids)
-            self.queue_ms = max(self.queue_ms, answer.queue_ms)
-            self.compute_ms = max(self.compute_ms, answer.compute_ms)
-            self._follow(self._settle(errand, answer))
+        """Wait for some news and follow them up at once; see `Visit.news` for the errors, and `start`."""
+        for ticket, news in await self.visit.news():
+            if isinstance(news, int):
+                self._open[ticket].segment.heard.append(news)
+            elif not self._linking.settle(ticket, news):
+                errand = self._open.pop(ticket)
+                self._count(ticket, news)
+                self._follow(self._settle(errand, news))
+        if self._later and not self._open:
+            rest, self._later = self._later, {}
+            self._submit(rest)
+
+    def _count(self, ticket: Ticket, answer: Answer) -> None:
+        self.source_tokens += len(ticket.ids)
+        self.target_tokens += len(answer.ids)
+        self.queue_ms = max(self.queue_ms, answer.queue_ms)
+        self.compute_ms = max(self.compute_ms, answer.compute_ms)
 
     def _follow(self, errands: list[Errand]) -> None:
         """Let them join the running batch; what the queue has no room for ends with what there is."""
         try:
-            self._send(errands)
+            self._submit(self._tickets(errands))
         except (Overloaded, NotReady, InvalidRequest):
             for errand in errands:
                 if errand.earlier is not None:
@@ -82,18 +107,23 @@ class Journey:
                 else:
                     errand.segment.leave(NOT_TRANSLATED)
 
-    def _send(self, errands: list[Errand]) -> None:
-        tickets: dict[Leg, dict[Ticket, Errand]] = {}
+    def _tickets(self, errands: list[Errand]) -> Groups:
+        groups: Groups = {}
         while errands:
             longer = []
             for errand, ids in _read(errands):
                 if len(ids) > errand.leg.model.manifest.limits.source_length:
                     longer += self._halved(errand)
-                else:
-                    ticket = errand.leg.model.ticket(ids, self._wanted(errand))
-                    tickets.setdefault(errand.leg, {})[ticket] = errand
+                    continue
+                ticket = errand.leg.model.ticket(ids, self._wanted(errand))
+                if errand.listening and errand.last and errand.segment.unit.plain:
+                    self.visit.listen(ticket)
+                groups.setdefault(errand.leg, {})[ticket] = errand
             errands = longer
-        for leg, group in tickets.items():
+        return groups
+
+    def _submit(self, groups: Groups) -> None:
+        for leg, group in groups.items():
             self.visit.submit(leg.model.desk, list(group))
             self._open |= group
 
@@ -114,7 +144,7 @@ class Journey:
         """What is to be done with an answer."""
         texts = errand.leg.model.codec.decode([hypothesis.ids for hypothesis in answer.hypotheses])
         attempt = Attempt(texts, answer.hypotheses, self._faults(errand, texts[0], answer.hypotheses[0]))
-        if attempt.faults and errand.earlier is None:
+        if attempt.faults and errand.earlier is None and not errand.segment.heard:
             return [replace(errand, earlier=attempt)]
         if errand.earlier is not None and len(errand.earlier.faults) <= len(attempt.faults):
             attempt = errand.earlier
@@ -131,13 +161,18 @@ class Journey:
         segment = errand.segment
         segment.warnings.update(attempt.faults)
         if not errand.last:
+            segment.between.append(attempt.texts[0])
             return [Errand(segment, attempt.texts[0], errand.stage + 1)]
         for text, hypothesis in zip(attempt.texts, attempt.hypotheses, strict=True):
             restored = segment.unit.restored(Translation(text))
             if restored is not None:
-                segment.renderings.append(Rendering(restored, hypothesis))
+                segment.renderings.append(Rendering(restored, text, hypothesis))
             elif not segment.renderings:
                 return self._mended(segment)
+        if segment.linked:
+            self._linking.start(segment)
+        else:
+            segment.done = True
         return []
 
     def _mended(self, segment: Segment) -> list[Errand]:

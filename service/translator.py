@@ -1,22 +1,26 @@
 """Translation as every dialect asks for it: whole texts in, whole texts out."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from service.desk import Departure, Visit
 from service.detector import LEAST, UNSURE, Detector, chosen
 from service.errors import UnknownModel
-from service.job import AUTO, Detection, Job, Translated
+from service.job import AUTO, Delta, Detection, Draft, Finished, Job, Translated
 from service.journey import Journey
-from service.model import SHORT
-from service.passage import Leg, Passage
+from service.passage import Cut, Passage
 from service.registry import Registry
+from service.segment import Leg
 from service.settings import Settings
 from service.text.document import plan_text, untouched
+from service.text.markup import Document, parse
+from service.text.tokenizer import SHORT
 
 SOURCE_UNSURE = "source_unsure"
 Route = Sequence[Leg]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,37 +68,55 @@ class Translator:
         with Visit(timeout, departure) as visit:
             passages = await self._passages(job, visit)
             journey = Journey(visit, job.wanted)
-            journey.start(segment for passage in passages for segment in passage.segments)
+            journey.start([segment for passage in passages for segment in passage.segments])
             while not journey.ended:
                 await journey.proceed()
-        return Translated(
-            model=_names(passages),
-            drafts=[passage.draft(job.include) for passage in passages],
-            source_tokens=journey.source_tokens,
-            target_tokens=journey.target_tokens,
-            queue_ms=journey.queue_ms,
-            compute_ms=journey.compute_ms,
-        )
+        return _translated(passages, journey, [passage.draft(job.include) for passage in passages])
+
+    async def stream(
+        self, job: Job, timeout: float, departure: Departure
+    ) -> AsyncIterator[Delta | Finished | Translated]:
+        """The same, told bit by bit: sentences in order, each as soon as it is done; and the whole at the end.
+
+        Of a single sentence that is searched greedily, or sampled, and has nothing in it to be protected, every token
+        is told as it comes. It is not tried again if it looks wrong: what is told is told.
+        """
+        with Visit(timeout, departure) as visit:
+            passages = await self._passages(job, visit)
+            journey = Journey(visit, job.wanted)
+            segments = [segment for passage in passages for segment in passage.segments]
+            head = len(segments[0].route[0].model.crew.workers) if segments else None
+            journey.start(segments, head, listening=len(segments) == 1 and job.format == "text")
+            drafts = []
+            for index, passage in enumerate(passages):
+                async for delta in _deltas(index, passage, journey):
+                    yield delta
+                drafts.append(passage.draft(job.include))
+                yield Finished(index, drafts[-1])
+        yield _translated(passages, journey, drafts)
 
     async def _passages(self, job: Job, visit: Visit) -> list[Passage]:
-        origins = await self._origins(job, visit)
+        documents = await _aside(job, lambda: [_document(text, job) for text in job.texts])
+        origins = await self._origins(job, documents, visit)
         routes = {language: self._route(job, language) for language in {origin.language for origin in origins}}
+        rows = list(zip(job.texts, documents, origins, strict=True))
+        return await _aside(
+            job,
+            lambda: [_passage(text, document, origin, routes[origin.language], job) for text, document, origin in rows],
+        )
 
-        def cut() -> list[Passage]:
-            pairs = zip(job.texts, origins, strict=True)
-            return [_passage(text, origin, routes[origin.language], job) for text, origin in pairs]
-
-        # A short request is cut sooner than it could be handed to another thread.
-        return cut() if sum(map(len, job.texts)) <= SHORT else await asyncio.to_thread(cut)
-
-    async def _origins(self, job: Job, visit: Visit) -> list[Origin]:
+    async def _origins(self, job: Job, documents: list[Document | None], visit: Visit) -> list[Origin]:
         """What language each text is in: as given, or found out, or None where only one can be meant."""
         if job.source not in (None, AUTO):
             return [Origin(job.source)] * len(job.texts)
         sources = {source for source, target in self.registry.pairs(job.model) if target == job.target}
         if self._detector is None or not sources.intersection(self._detector.languages):
             return [Origin(None)] * len(job.texts)
-        ranked = await self._detector.detect(job.texts, visit)
+        read = [
+            text if document is None else " ".join(document.blocks)
+            for text, document in zip(job.texts, documents, strict=True)
+        ]
+        ranked = await self._detector.detect(read, visit)
         return [_origin(one, sources, job.target) for one in ranked]
 
     def _route(self, job: Job, source: str | None) -> Route:
@@ -106,23 +128,59 @@ class Translator:
         return [Leg(model, direction) for model, direction in self.registry.route(job.model, source, job.target)]
 
 
+async def _aside(job: Job, work: Callable[[], T]) -> T:
+    """Do it in another thread, unless the job is so short that it is done sooner than it could be handed over."""
+    return work() if sum(map(len, job.texts)) <= SHORT else await asyncio.to_thread(work)
+
+
 def _origin(ranked: list[Detection], sources: set[str], target: str) -> Origin:
     found = chosen(ranked, sources, target)
     return Origin(found.language, found, {SOURCE_UNSURE} if found.confidence < UNSURE else set())
 
 
-def _passage(text: str, origin: Origin, route: Route, job: Job) -> Passage:
+def _document(text: str, job: Job) -> Document | None:
+    return None if job.format == "text" else parse(text, job.format, job.splitting, job.ignored)
+
+
+def _passage(text: str, document: Document | None, origin: Origin, route: Route, job: Job) -> Passage:
     """A text cut into segments that the models can read."""
-    if not route:
-        passage = Passage(untouched(text), route, (job.target, job.target))
+    if route:
+        source, target = route[0].direction.source, route[-1].direction.target
+        limit = route[0].model.manifest.limits.source_length
+        texts = [text] if document is None else document.blocks
+        plans = [plan_text(one, source, target, route[0].lengths, limit) for one in texts]
+        passage = Passage(Cut(plans, document), route, (source, target))
+        passage.want(job.wanted.prefix, job.include)
     else:
-        first = route[0]
-        source, limit = first.direction.source, first.model.manifest.limits.source_length
-        passage = Passage(plan_text(text, source, job.target, first.lengths, limit), route, (source, job.target))
-        passage.begin_with(job.wanted.prefix)
+        passage = Passage(Cut([untouched(text)]), route, (job.target, job.target))
     passage.detected = origin.detected
     passage.warnings |= origin.warnings
     return passage
+
+
+async def _deltas(index: int, passage: Passage, journey: Journey) -> AsyncIterator[Delta]:
+    """A passage's translation as it comes; what is kept between two sentences comes with the second."""
+    held = ""
+    for part in passage.told():
+        held += part or ""
+        if any(map(str.isalnum, held)):
+            yield Delta(index, held)
+            held = ""
+        if part is None:
+            await journey.proceed()
+    if held:
+        yield Delta(index, held)
+
+
+def _translated(passages: list[Passage], journey: Journey, drafts: list[Draft]) -> Translated:
+    return Translated(
+        model=_names(passages),
+        drafts=drafts,
+        source_tokens=journey.source_tokens,
+        target_tokens=journey.target_tokens,
+        queue_ms=journey.queue_ms,
+        compute_ms=journey.compute_ms,
+    )
 
 
 def _names(passages: list[Passage]) -> str:

@@ -29,7 +29,18 @@ EXAMPLE = {"text": ["Guten Morgen.", "Wo ist der Bahnhof?"], "source_lang": "DE"
 UNLIMITED = 1_000_000_000_000  # how the original writes that there is no limit
 # The original's clients refuse to translate to these without saying which kind.
 VARIANTS = {"EN": ["EN-GB", "EN-US"], "PT": ["PT-BR", "PT-PT"]}
-REFUSED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions", "ignore_tags")
+REFUSED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions")
+
+
+def _divided(tags: Any) -> Any:
+    """Names may come as a list or with commas between them."""
+    rows = [tags] if isinstance(tags, str) else tags
+    if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
+        return tags
+    return [name.strip() for row in rows for name in row.split(",") if name.strip()]
+
+
+Tags = Annotated[list[str], BeforeValidator(_divided), Field(max_length=1000, description="Names of elements.")]
 
 
 class DeepLError(BaseModel):
@@ -57,17 +68,22 @@ class DeepLBody(BaseModel):
     tag_handling: Literal["html", "xml"] | None = None
     show_billed_characters: bool = False
     formality: Literal["default", "prefer_more", "prefer_less"] | None = None
+    splitting_tags: Tags = []
+    ignore_tags: Tags = []
     glossary_id: Any = None
     glossary_ids: Any = None
     style_id: Any = None
     translation_memory_id: Any = None
     custom_instructions: Any = None
-    ignore_tags: Any = None
 
     def refuse(self) -> None:
         """Raise InvalidRequest for what cannot be done."""
         if given := [name for name in REFUSED if getattr(self, name)]:
             raise InvalidRequest(f"{', '.join(given)}: not supported here; leave it out")
+
+    def names(self, tags: list[str]) -> frozenset[str]:
+        """Names of elements as the markup has them; HTML has no capitals."""
+        return frozenset(name.lower() if self.tag_handling == "html" else name for name in tags)
 
 
 class DeepLTranslation(BaseModel):
@@ -115,8 +131,8 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         """Translate texts.
 
         Refused, because no model here could: glossary_id, glossary_ids, style_id, translation_memory_id,
-        custom_instructions, ignore_tags, and a formality of more or less. Hints that make no difference: context,
-        split_sentences, preserve_formatting, model_type, outline_detection, splitting_tags, non_splitting_tags.
+        custom_instructions, and a formality of more or less. Hints that make no difference: context,
+        split_sentences, preserve_formatting, model_type, outline_detection, non_splitting_tags.
         """
         body = await read_fields(request, DeepLBody)
         body.refuse()
@@ -127,6 +143,8 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
             source=body.source_lang
             and served(body.source_lang, (source for source, _ in translator.languages()), "source_lang"),
             format=body.tag_handling or "text",
+            splitting=body.names(body.splitting_tags),
+            ignored=body.names(body.ignore_tags),
         )
         done = await translator.translate(job, settings.request_timeout_seconds, departure(request))
         usage.character_count += sum(map(len, texts))

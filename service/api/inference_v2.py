@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
-from service.api.health import ready, serving
+from service.api.health import ready
 from service.api.native import FAULTS, best_labels, checked_texts, departure
 from service.api.schemas import list_schema, text_schema
 from service.api.tensors import JSON_LENGTH, InferBody, Output, read_body, read_texts, write
@@ -141,7 +141,7 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
     @router.get("/models/{model}/ready", responses=WORDING.responses(UnknownModel, NotReady))
     async def model_ready(model: ModelName) -> ModelReady:
         """A model's workers are alive and take requests."""
-        if not serving(registry.any(model)):
+        if not registry.any(model).serves:
             raise NotReady(f"model {model!r} takes no requests; restart the process")
         return ModelReady(name=model)
 

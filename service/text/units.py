@@ -16,7 +16,8 @@ _END = ".!?…。！？"
 # Where a sentence that is too long may be cut: behind a clause, or else at a space.
 _CLAUSE = re.compile(r"[.!?…;:,\u2013\u2014]+[\"'”»’)\]]*\s+|[，、；：。！？]")
 # Models end everything with a point: headings, list items, parts of sentences.
-_ADDED_POINT = re.compile(r"[^.。][.。]$")
+ADDED = ".。"
+_ADDED_POINT = re.compile(rf"[^{ADDED}][{ADDED}]$")
 _SPACE = re.compile(r"\s+")
 # White space is one space to a model, and what cannot be seen is nothing; joiners shape letters and stay.
 _UNREADABLE = re.compile(r"(?:\s|[\x00-\x1f\x7f-\x9f])+|[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
@@ -58,6 +59,11 @@ class Unit:
     def text(self) -> str:
         """What the model reads."""
         return lowered(self._reading.text, self.languages[0], self.opening) if self.shouted else self._reading.text
+
+    @property
+    def plain(self) -> bool:
+        """Whether the model reads it as it is, so that nothing in its translation changes but a point at the end."""
+        return not self.shouted and not numbers(self.source) and self.text == self.source
 
     def restored(self, translation: Translation) -> Translation | None:
         """The translation with everything put back; None if the model lost, doubled or changed something.

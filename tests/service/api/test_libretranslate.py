@@ -117,6 +117,14 @@ def test_alternatives(babel: Service) -> None:
     assert [len(others) for others in many["alternatives"]] == [2, 2]
 
 
+def test_html(babel: Service) -> None:
+    page = "<ul><li>red house<li>one <a href='/red'>dog</a></ul>"
+    found = babel.post("/translate", ASK | {"q": [page, "red < dog"], "format": "html"}).json()["translatedText"]
+    assert found[0].startswith("<ul><li>rot Haus<li>")
+    assert "<a href='/red'>Hund</a>" in found[0]
+    assert found[0].endswith("</ul>")
+
+
 def test_what_the_web_page_asks(babel: Service) -> None:
     assert babel.client.get("/health").json() == {"status": "ok"}
     found = babel.client.get("/frontend/settings").json()
