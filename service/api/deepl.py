@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from service.api.fields import form_content, read_fields
 from service.api.native import FAULTS, checked_texts, departure
@@ -37,10 +37,11 @@ def _divided(tags: Any) -> Any:
     rows = [tags] if isinstance(tags, str) else tags
     if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
         return tags
-    return [name.strip() for row in rows for name in row.split(",") if name.strip()]
+    return [name.strip() for row in rows for name in row.split(",")]
 
 
-Tags = Annotated[list[str], BeforeValidator(_divided), Field(max_length=1000, description="Names of elements.")]
+TAGS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 1000}]}
+Tags = Annotated[list[str], BeforeValidator(_divided), Field(max_length=1000), WithJsonSchema(TAGS_SCHEMA)]
 
 
 class DeepLError(BaseModel):
@@ -125,7 +126,7 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         "/translate",
         responses=WORDING.responses(*FAULTS),
         response_model=DeepLReply,
-        openapi_extra=_request(settings),
+        openapi_extra=_request(translator, settings),
     )
     async def translate(request: Request) -> JSONResponse:
         """Translate texts.
@@ -161,12 +162,10 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
     ) -> list[DeepLLanguage]:
         """The languages; the official client asks for its type in a form."""
         wish = await read_fields(request, LanguagesQuery)
-        pairs = translator.languages()
+        sources, targets = _listed(translator)
         if wish.type == "source":
-            return [_language(code) for code in sorted({source.upper() for source, _ in pairs})]
-        targets = sorted({target.upper() for _, target in pairs})
-        kinds = [kind for code in targets for kind in VARIANTS.get(code, [code])]
-        return [_language(kind, supports_formality=False) for kind in kinds]
+            return [_language(code) for code in sources]
+        return [_language(code, supports_formality=False) for code in targets]
 
     @router.get("/usage")
     async def used() -> DeepLUsage:
@@ -197,6 +196,15 @@ def served(code: str, languages: Iterable[str], field: str) -> str:
     return found
 
 
+def _listed(translator: Translator) -> tuple[list[str], list[str]]:
+    """The source and the target languages, in the original's spelling."""
+    pairs = translator.languages()
+    targets = sorted({target.upper() for _, target in pairs})
+    return sorted({source.upper() for source, _ in pairs}), [
+        kind for code in targets for kind in VARIANTS.get(code, [code])
+    ]
+
+
 def _translation(draft: Draft, billed: int | None) -> dict[str, Any]:
     told: dict[str, Any] = {"detected_source_language": draft.source.upper(), "text": draft.text}
     if billed is not None:
@@ -210,9 +218,13 @@ def _language(code: str, supports_formality: Literal[False] | None = None) -> De
     return DeepLLanguage(language=code, name=name_of(code), supports_formality=supports_formality)
 
 
-def _request(settings: Settings) -> dict[str, Any]:
+def _request(translator: Translator, settings: Settings) -> dict[str, Any]:
     schema = DeepLBody.model_json_schema()
-    schema["properties"]["text"] |= texts_schema(settings, blank=True)
+    properties = schema["properties"]
+    sources, targets = _listed(translator)
+    properties["text"] |= texts_schema(settings, blank=True)
+    properties["source_lang"]["anyOf"][0]["enum"] = sources
+    properties["target_lang"]["enum"] = targets
     for name in REFUSED:
-        del schema["properties"][name]
+        del properties[name]
     return form_content(schema, EXAMPLE)

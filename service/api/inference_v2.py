@@ -109,13 +109,12 @@ class InferReply(BaseModel):
     outputs: list[OutputTensor]
 
 
-ModelName = Annotated[str, Path(description="A name from GET /v1/models.", examples=["langid"])]
-
-
 def inference_router(registry: Registry, translator: Translator, settings: Settings) -> APIRouter:
     """The routes over all models."""
     router = APIRouter(prefix="/v2", tags=["open-inference-protocol"])
     desk = Desk(registry, translator, settings)
+    names: dict[str, Any] = {"enum": [model.name for model in registry]}
+    name = Annotated[str, Path(description="A name from GET /v1/models.", json_schema_extra=names)]
 
     @router.get("")
     async def server(request: Request) -> Server:
@@ -134,12 +133,12 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
         return Ready()
 
     @router.get("/models/{model}", responses=WORDING.responses(UnknownModel))
-    async def metadata(model: ModelName) -> InferenceModel:
+    async def metadata(model: name) -> InferenceModel:
         """A model's inputs and outputs."""
         return _describe(registry.any(model))
 
     @router.get("/models/{model}/ready", responses=WORDING.responses(UnknownModel, NotReady))
-    async def model_ready(model: ModelName) -> ModelReady:
+    async def model_ready(model: name) -> ModelReady:
         """A model's workers are alive and take requests."""
         if not registry.any(model).serves:
             raise NotReady(f"model {model!r} takes no requests; restart the process")
@@ -148,7 +147,7 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
     @router.post(
         "/models/{model}/infer", responses=_answers(), response_model=InferReply, openapi_extra=_request(settings)
     )
-    async def infer(request: Request, model: ModelName) -> Response:
+    async def infer(request: Request, model: name) -> Response:
         """Translate or classify a tensor of texts.
 
         With the binary tensor data extension the body is the JSON part, whose length the header
