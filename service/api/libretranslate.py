@@ -109,8 +109,8 @@ class FrontendSettings(BaseModel):
 
     charLimit: int  # noqa: N815
     frontendTimeout: int = 500  # noqa: N815
-    apiKeys: bool = False  # noqa: N815
-    keyRequired: bool = False  # noqa: N815
+    apiKeys: bool  # noqa: N815
+    keyRequired: bool  # noqa: N815
     suggestions: bool = False
     filesTranslation: bool = False  # noqa: N815
     supportedFilesFormat: list[str] = []  # noqa: N815
@@ -168,7 +168,12 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         targets = sorted({target for targets in targets_of(translator).values() for target in targets}) or [""]
         target = NamedLanguage(code=targets[0], name=name_of(targets[0]))
         chosen = FrontendLanguages(source=NamedLanguage(code=AUTO, name="Auto Detect"), target=target)
-        return FrontendSettings(charLimit=settings.max_text_characters, language=chosen)
+        return FrontendSettings(
+            charLimit=settings.max_text_characters,
+            apiKeys=settings.closed,
+            keyRequired=settings.closed,
+            language=chosen,
+        )
 
     @router.get("/health")
     async def health() -> Health:

@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
 
+from service.api.door import REFUSALS
 from service.api.events import Event, event_stream
 from service.api.problems import responses
 from service.api.schemas import (
@@ -52,7 +53,8 @@ from service.settings import Settings
 from service.translator import Translator
 
 FAULTS = (
-    ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady, DeadlineExceeded,
+    *REFUSALS, ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady,
+    DeadlineExceeded,
 )  # fmt: skip
 SURROGATE = re.compile("[\ud800-\udfff]")
 TRANSLATE_EXAMPLES = [
@@ -119,7 +121,7 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         timing = timings(answered.queue_ms, answered.compute_ms, started)
         return written_once(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timing))
 
-    @router.get("/models")
+    @router.get("/models", responses=responses(*REFUSALS))
     async def models() -> ModelsReply:
         """What is being served."""
         return ModelsReply(models=[_describe(model) for model in registry])

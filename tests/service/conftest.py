@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
+from service.api.access import Access
 from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.scheduler import Bounds, Queue
@@ -74,10 +75,12 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(settings: Settings, registry: Registry, metrics: Metrics) -> Iterator[Service]:
+def serving(
+    settings: Settings, registry: Registry, metrics: Metrics, access: Access | None = None
+) -> Iterator[Service]:
     """The application behind uvicorn, in a thread."""
     service = Service(settings, registry, metrics)
-    app = create_app(settings, registry, metrics)
+    app = create_app(settings, registry, metrics, access)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, ws="none", lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -132,10 +135,10 @@ def pretend(toy_translator: Path) -> Iterator[Callable[..., Service]]:
     """Start services whose translator is a fake engine; they stop when the test ends."""
     stack = []
 
-    def start(engine: Engine, scoring: Engine | None = None, **changes: Any) -> Service:
+    def start(engine: Engine, scoring: Engine | None = None, access: Access | None = None, **changes: Any) -> Service:
         settings, metrics = Settings(**changes), Metrics()
         registry = Registry([fake_model(toy_translator, engine, settings, metrics, scoring)])
-        context = serving(settings, registry, metrics)
+        context = serving(settings, registry, metrics, access)
         stack.append(context)
         return context.__enter__()
 
