@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
+from service.api.door import REFUSALS
 from service.api.fields import form_content, read_fields
 from service.api.native import FAULTS, checked_texts, departure
 from service.api.schemas import first_wrong_text, texts_schema
@@ -155,7 +156,7 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         ]
         return JSONResponse({"translations": translations})
 
-    @router.get("/languages", responses=WORDING.responses(InvalidRequest), response_model_exclude_none=True)
+    @router.get("/languages", responses=WORDING.responses(*REFUSALS, InvalidRequest), response_model_exclude_none=True)
     async def languages(
         request: Request,
         type: Annotated[Literal["source", "target"] | None, Query(description="By default source.")] = None,
@@ -167,7 +168,7 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
             return [_language(code) for code in sources]
         return [_language(code, supports_formality=False) for code in targets]
 
-    @router.get("/usage")
+    @router.get("/usage", responses=WORDING.responses(*REFUSALS))
     async def used() -> DeepLUsage:
         """How much was translated."""
         return usage

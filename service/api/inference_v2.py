@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
+from service.api.door import REFUSALS
 from service.api.health import ready
 from service.api.native import FAULTS, best_labels, checked_texts, departure
 from service.api.schemas import list_schema, text_schema
@@ -116,7 +117,7 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
     names: dict[str, Any] = {"enum": [model.name for model in registry]}
     name = Annotated[str, Path(description="A name from GET /v1/models.", json_schema_extra=names)]
 
-    @router.get("")
+    @router.get("", responses=WORDING.responses(*REFUSALS))
     async def server(request: Request) -> Server:
         """What answers, and which extensions of the protocol it knows."""
         return Server(name="attendant", version=request.app.version, extensions=["binary_tensor_data"])
@@ -132,12 +133,12 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
         ready(registry)
         return Ready()
 
-    @router.get("/models/{model}", responses=WORDING.responses(UnknownModel))
+    @router.get("/models/{model}", responses=WORDING.responses(*REFUSALS, UnknownModel))
     async def metadata(model: name) -> InferenceModel:
         """A model's inputs and outputs."""
         return _describe(registry.any(model))
 
-    @router.get("/models/{model}/ready", responses=WORDING.responses(UnknownModel, NotReady))
+    @router.get("/models/{model}/ready", responses=WORDING.responses(*REFUSALS, UnknownModel, NotReady))
     async def model_ready(model: name) -> ModelReady:
         """A model's workers are alive and take requests."""
         if not registry.any(model).serves:
