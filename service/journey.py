@@ -1,48 +1,23 @@
 """A request's segments on their way through the models: handed in together, followed up as their answers come."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from service.desk import Visit
-from service.engine.options import Options
 from service.engine.scheduler import Answer, Hypothesis, Ticket
+from service.errand import Attempt, Errand, between, safer
 from service.errors import InvalidRequest, NotReady, Overloaded
 from service.linking import Linking
 from service.model import Wanted
 from service.segment import Leg, Rendering, Segment
 from service.text.alignment import Translation
 from service.text.document import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
+from service.text.glossary import Glossary, Term, missing
 from service.text.guards import EMPTY, LENGTH, faults
+from service.text.units import Unit
 
 NOT_TRANSLATED = "not_translated"
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What a model made of a text, best first, and what looks wrong with the best."""
-
-    texts: list[str]
-    hypotheses: list[Hypothesis]
-    faults: list[str]
-
-
-@dataclass(frozen=True, eq=False)
-class Errand:
-    """A text for a model, on behalf of a segment; `earlier` is the attempt that it is to do better than."""
-
-    segment: Segment
-    text: str
-    stage: int = 0  # of the segment's route
-    earlier: Attempt | None = None
-    listening: bool = False
-
-    @property
-    def leg(self) -> Leg:
-        return self.segment.route[self.stage]
-
-    @property
-    def last(self) -> bool:
-        return self.stage == len(self.segment.route) - 1
+GLOSSARY_MISSED = "glossary_missed"
 
 
 Groups = dict[Leg, dict[Ticket, Errand]]
@@ -51,8 +26,10 @@ Groups = dict[Leg, dict[Ticket, Errand]]
 class Journey:
     """What is on its way in a visit."""
 
-    def __init__(self, visit: Visit, wanted: Wanted) -> None:
+    def __init__(self, visit: Visit, wanted: Wanted, glossary: Mapping[str, str]) -> None:
         self.visit, self.wanted = visit, wanted
+        self._terms = glossary
+        self._glossaries: dict[str, Glossary] = {}  # by source language
         self._open: dict[Ticket, Errand] = {}
         self._later: Groups = {}
         self._linking = Linking(visit)
@@ -102,7 +79,9 @@ class Journey:
             self._submit(self._tickets(errands))
         except (Overloaded, NotReady, InvalidRequest):
             for errand in errands:
-                if errand.earlier is not None:
+                if errand.binding is not None:
+                    self._finish(errand.segment)
+                elif errand.earlier is not None:
                     self._follow(self._accept(errand, errand.earlier))
                 else:
                     errand.segment.leave(NOT_TRANSLATED)
@@ -144,7 +123,7 @@ class Journey:
         """What is to be done with an answer."""
         texts = errand.leg.model.codec.decode([hypothesis.ids for hypothesis in answer.hypotheses])
         attempt = Attempt(texts, answer.hypotheses, self._faults(errand, texts[0], answer.hypotheses[0]))
-        if attempt.faults and errand.earlier is None and not errand.segment.heard:
+        if attempt.faults and errand.earlier is None and errand.binding is None and not errand.segment.heard:
             return [replace(errand, earlier=attempt)]
         if errand.earlier is not None and len(errand.earlier.faults) <= len(attempt.faults):
             attempt = errand.earlier
@@ -159,27 +138,66 @@ class Journey:
     def _accept(self, errand: Errand, attempt: Attempt) -> list[Errand]:
         """Go on with an attempt, good or not."""
         segment = errand.segment
-        segment.warnings.update(attempt.faults)
+        if errand.binding is None:
+            segment.warnings.update(attempt.faults)
+        elif attempt.faults:
+            return self._finish(segment)
         if not errand.last:
-            segment.between.append(attempt.texts[0])
-            return [Errand(segment, attempt.texts[0], errand.stage + 1)]
-        for text, hypothesis in zip(attempt.texts, attempt.hypotheses, strict=True):
-            restored = segment.unit.restored(Translation(text))
-            if restored is not None:
-                segment.renderings.append(Rendering(restored, text, hypothesis))
-            elif not segment.renderings:
-                return self._mended(segment)
-        if segment.linked:
-            self._linking.start(segment)
-        else:
-            segment.done = True
-        return []
+            on_the_way = (*errand.between, attempt.texts[0])
+            return [replace(errand, text=attempt.texts[0], stage=errand.stage + 1, earlier=None, between=on_the_way)]
+        unit = errand.binding or segment.unit
+        renderings = _renderings(unit, attempt)
+        if renderings:
+            segment.unit, segment.renderings, segment.between = unit, renderings, list(errand.between)
+        elif errand.binding is None:
+            return self._mended(segment)
+        return self._finish(segment) if errand.binding is not None else self._bound(segment)
 
     def _mended(self, segment: Segment) -> list[Errand]:
         smaller = segment.unit.smaller()
         if len(smaller) > 1:
             segment.warnings.add(SPLIT_AT_PROTECTED)
         return [Errand(part, part.unit.text) for part in segment.divide(smaller)]
+
+    def _bound(self, segment: Segment) -> list[Errand]:
+        """Another try that holds what the glossary wants and the translation has not."""
+        lost = self._lost(segment)
+        binding = segment.unit.binding(lost) if lost else None
+        first = segment.route[0]
+        if binding is None or first.lengths([binding.text])[0] > first.model.manifest.limits.source_length:
+            return self._finish(segment)
+        return [Errand(segment, binding.text, binding=binding)]
+
+    def _lost(self, segment: Segment) -> list[Term]:
+        if not self._terms:
+            return []
+        unit, language = segment.unit, segment.unit.languages[0]
+        if language not in self._glossaries:
+            self._glossaries[language] = Glossary(self._terms, language)
+        written = {span for span, _ in unit.written}
+        kept = [span for span in unit.spans if span not in written]
+        return missing(self._glossaries[language].found(unit.source, kept), segment.renderings[0].translation.text)
+
+    def _finish(self, segment: Segment) -> list[Errand]:
+        """It stays as it is, but for its links."""
+        segment.warnings.update(f"{GLOSSARY_MISSED}: {term.source}" for term in self._lost(segment))
+        if segment.linked:
+            self._linking.start(segment)
+        else:
+            segment.done = True
+        return []
+
+
+def _renderings(unit: Unit, attempt: Attempt) -> list[Rendering]:
+    """What an attempt said with everything put back, none if the best lost something; worse ones that did are out."""
+    found = []
+    for text, hypothesis in zip(attempt.texts, attempt.hypotheses, strict=True):
+        restored = unit.restored(Translation(text))
+        if restored is not None:
+            found.append(Rendering(restored, text, hypothesis))
+        elif not found:
+            return []
+    return found
 
 
 def _read(errands: Sequence[Errand]) -> Iterable[tuple[Errand, list[int]]]:
@@ -190,27 +208,3 @@ def _read(errands: Sequence[Errand]) -> Iterable[tuple[Errand, list[int]]]:
     for leg, group in texts.items():
         leg.sources(group)
     return [(errand, errand.leg.sources([errand.text])[0]) for errand in errands]
-
-
-def safer(options: Options) -> Options:
-    """The options of a second try: they leave loops."""
-    return replace(
-        options,
-        no_repeat_ngram=options.no_repeat_ngram or 3,
-        repetition_penalty=max(options.repetition_penalty, 1.2),
-        min_length=max(options.min_length, 1),
-    )
-
-
-def between(wanted: Wanted) -> Wanted:
-    """What is wanted of a translation that another one is made of: the search, but nothing that the caller reads."""
-    asked = wanted.options
-    return Wanted(
-        Options(
-            beam_size=asked.beam_size,
-            length_penalty=asked.length_penalty,
-            early_stopping=asked.early_stopping,
-            no_repeat_ngram=asked.no_repeat_ngram,
-            repetition_penalty=asked.repetition_penalty,
-        )
-    )

@@ -67,7 +67,7 @@ class Translator:
         """
         with Visit(timeout, departure) as visit:
             passages = await self._passages(job, visit)
-            journey = Journey(visit, job.wanted)
+            journey = Journey(visit, job.wanted, job.glossary)
             journey.start([segment for passage in passages for segment in passage.segments])
             while not journey.ended:
                 await journey.proceed()
@@ -83,10 +83,11 @@ class Translator:
         """
         with Visit(timeout, departure) as visit:
             passages = await self._passages(job, visit)
-            journey = Journey(visit, job.wanted)
+            journey = Journey(visit, job.wanted, job.glossary)
             segments = [segment for passage in passages for segment in passage.segments]
             head = len(segments[0].route[0].model.crew.workers) if segments else None
-            journey.start(segments, head, listening=len(segments) == 1 and job.format == "text")
+            alone = len(segments) == 1 and job.format == "text" and not job.glossary
+            journey.start(segments, head, listening=alone)
             drafts = []
             for index, passage in enumerate(passages):
                 async for delta in _deltas(index, passage, journey):

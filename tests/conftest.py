@@ -140,6 +140,40 @@ def export_run() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def untrained_run(
+    toy_translation_run: "RunFolder", toy_classification_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., "RunFolder"]:
+    """Runs with the words of a toy run and random weights: of a task and a table [model], made once each."""
+    import torch
+
+    from training.checkpoint import save_weights
+    from training.config import parse_recipe, recipe_table
+    from training.run import RunFolder
+    from training.tasks import load_task
+
+    trained = {"translate": toy_translation_run, "classify": toy_classification_run}
+
+    def make(task: str, model: dict[str, Any]) -> RunFolder:
+        name = f"toy-{task}-{model['architecture']}"
+        run = RunFolder(trained[task].path.parent / name)
+        if run.path.exists():
+            return run
+        shutil.copytree(trained[task].path, run.path, ignore=lambda *_: ["checkpoints", "tensorboard"])
+        recipe = parse_recipe({**recipe_table(trained[task].recipe()), "name": name, "model": model}, name)
+        run.save_recipe(recipe)
+        run.report.write_text("{}")
+        torch.manual_seed(0)
+        built = load_task(recipe, run.path).build()
+        with torch.no_grad():
+            for parameter in built.parameters():  # biases too, so that none may be left out unseen
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        save_weights(built, run.weights)
+        return run
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def toy_translator(
     toy_translation_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

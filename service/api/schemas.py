@@ -25,6 +25,9 @@ class Body(BaseModel):
         return {name: int(one) if type(one) is float and one.is_integer() else one for name, one in body.items()}
 
 
+Term = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+
+
 class TranslateBody(Body):
     """Texts to translate."""
 
@@ -77,6 +80,14 @@ class TranslateBody(Body):
         Field(description="`html`: tags, attributes and entities stay, and tags within a line follow their words."),
     ] = "text"
 
+    glossary: Annotated[
+        dict[Term, Term],
+        Field(
+            max_length=200,
+            description="Terms of the source and what they are to become, where the model can be brought to it.",
+            examples=[{"dog": "Köter"}],
+        ),
+    ] = {}
     stream: Annotated[bool, Field(description="Answer Server-Sent Events, bit by bit.")] = False
 
     @model_validator(mode="after")
@@ -105,6 +116,7 @@ class TranslateBody(Body):
             self.model,
             wanted=self.wanted(),
             format=self.format,
+            glossary=self.glossary,
             include=frozenset(self.include),
         )
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from service.artifact import Direction
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
@@ -15,7 +17,7 @@ from service.metrics import Metrics
 from service.model import ServedModel
 from service.registry import Registry
 from service.settings import Settings
-from service.text.tokenizer import TextCodec
+from service.text.tokenizer import Located, TextCodec
 from service.translator import Translator
 from tests.service.conftest import fake_model
 from tests.service.fakes import PATIENCE
@@ -57,6 +59,24 @@ class Speaker:
         self.tickets = []
 
 
+class Mirror(Speaker):
+    """Scores translations whose words are in the opposite order: it looks at the first to write the last."""
+
+    def answer(self, ticket: Ticket) -> Answer:
+        written = ticket.translation or []
+        texts = self.codec.decode([ticket.ids[self.tag : -1], written])
+        source, target = ([text[:end].count(" ") for _, end in side.spans] for text, side in self._located(*texts))
+        looks = np.full((len(written) + 1, len(ticket.ids)), 1e-3)
+        for row, word in enumerate(target):
+            looks[row, self.tag : -1] += [float(word == source[-1] - other) for other in source]
+        hypothesis = Hypothesis(list(written), score=-1.0, log_probabilities=[-1.0] * len(looks))
+        return Answer([hypothesis], attention=looks / looks.sum(axis=1, keepdims=True))
+
+    def _located(self, source: str, target: str) -> list[tuple[str, Located]]:
+        [sides] = self.codec.located([source], [target])
+        return list(zip((source, target), sides, strict=True))
+
+
 class Labeller(Speaker):
     """Says how probable each label is."""
 
@@ -72,8 +92,9 @@ def speaking(artifact: Path, name: str, pair: tuple[str, str], say: Say) -> tupl
     """A model of one direction, with the artifact's tokeniser and limits."""
     settings = Settings()
     speaker = Speaker(say, None)  # type: ignore[arg-type]
-    model = fake_model(artifact, speaker, settings, Metrics())
-    speaker.codec = model.codec
+    mirror = Mirror(say, None)  # type: ignore[arg-type]
+    model = fake_model(artifact, speaker, settings, Metrics(), mirror)
+    speaker.codec = mirror.codec = model.codec
     directions = [Direction(source=pair[0], target=pair[1], prefix=[4])]
     model.manifest = model.manifest.model_copy(update={"name": name, "directions": directions})
     return model, speaker
