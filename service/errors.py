@@ -3,6 +3,9 @@
 ServiceError
 ├── InvalidRequest 422          malformed or contradictory input
 │   └── EmptyText 422
+├── Unauthorised 401            no API key, or one that is not known
+├── SlowBody 408                the request did not arrive in time
+├── RateLimited 429             one caller asks too often or too much at once: Retry-After
 ├── UnknownModel 404            no such model, or none for these languages
 ├── ModelRequired 400           several models could answer
 ├── TooLarge 413                body, number of texts, or length of one
@@ -23,6 +26,11 @@ class ServiceError(Exception):
     retry_after: int | None = None
     example = "ValueError; the log has the details under the request id"  # what such a fault may say
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer's header says of the fault, whatever shape its body has."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
 
 class InvalidRequest(ServiceError):
     """The request cannot be understood."""
@@ -36,6 +44,35 @@ class EmptyText(InvalidRequest):
 
     code, title = "empty_text", "Empty text"
     example = "text 1 is empty; leave it out"
+
+
+class Unauthorised(ServiceError):
+    """The caller has no API key that is known."""
+
+    status, code, title = 401, "unauthorised", "Unauthorised"
+    example = "no API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class SlowBody(ServiceError):
+    """The body took too long to arrive."""
+
+    status, code, title = 408, "slow_body", "Request timeout"
+    example = "1200 bytes of the body came within 30 s, and not all; send it faster, or in smaller requests"
+
+
+class RateLimited(ServiceError):
+    """The caller asks more than one caller may."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
+    example = "key alice asks more than 60 times a minute; try again in 1 s"
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
 
 
 class UnknownModel(ServiceError):

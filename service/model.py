@@ -10,9 +10,8 @@ from service.engine.scheduler import Answer, Ticket
 from service.engine.worker import Crew
 from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
 from service.metrics import ModelMetrics
-from service.text.tokenizer import TextCodec
-
-SHORT = 2000  # characters
+from service.scorer import Scorer
+from service.text.tokenizer import SHORT, TextCodec
 
 
 def default_target_length(source_tokens: int, limit: int) -> int:
@@ -50,8 +49,11 @@ class Answered:
 class ServedModel:
     """An artifact with its tokeniser, its workers, and the desk before them."""
 
-    def __init__(self, artifact: Artifact, codec: TextCodec, crew: Crew, observer: ModelMetrics) -> None:
+    def __init__(
+        self, artifact: Artifact, codec: TextCodec, crew: Crew, observer: ModelMetrics, scorer: Scorer | None = None
+    ) -> None:
         self.manifest: Manifest = artifact.manifest
+        self._scorer = scorer
         self.codec, self.crew = codec, crew
         self.desk = Desk(self.name, crew.queue, observer)
 
@@ -59,10 +61,34 @@ class ServedModel:
     def name(self) -> str:
         return self.manifest.name
 
+    @property
+    def scorer(self) -> Scorer:
+        """What scores given translations.
+
+        Raises:
+            UnknownModel: the model does not translate.
+        """
+        if self._scorer is None:
+            raise UnknownModel(f"model {self.name!r} does not translate, so it has nothing to score")
+        return self._scorer
+
+    @property
+    def crews(self) -> list[Crew]:
+        """All the model's workers."""
+        return [self.crew] if self._scorer is None else [self.crew, self._scorer.crew]
+
+    @property
+    def serves(self) -> bool:
+        """Whether every worker is alive and takes requests."""
+        return all(crew.alive and not crew.queue.closed for crew in self.crews)
+
     async def warm_up(self) -> None:
         """Answer made-up tickets, so that the first caller finds everything allocated."""
-        tickets = [Ticket([self.manifest.marks.eos]) for _ in self.crew.workers]
-        self.crew.queue.submit(tickets)
+        tickets = []
+        for crew in self.crews:
+            made_up = [Ticket([self.manifest.marks.eos], translation=[]) for _ in crew.workers]
+            crew.queue.submit(made_up)
+            tickets += made_up
         for ticket in tickets:
             await asyncio.wrap_future(ticket.future)
 

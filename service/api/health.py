@@ -7,7 +7,6 @@ from pydantic import BaseModel
 from service.api.problems import responses
 from service.errors import NotReady
 from service.metrics import Metrics
-from service.model import ServedModel
 from service.registry import Registry
 
 
@@ -40,12 +39,7 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
     return router
 
 
-def serving(model: ServedModel) -> bool:
-    """Whether all of a model's workers are alive and take requests."""
-    return model.crew.alive and not model.crew.queue.closed
-
-
 def ready(registry: Registry) -> None:
     """Raises NotReady unless every model is being served."""
-    if out := [model.name for model in registry if not serving(model)]:
+    if out := [model.name for model in registry if not model.serves]:
         raise NotReady(f"not serving: {', '.join(out)}; restart the process")

@@ -37,9 +37,10 @@ class Wording:
 
     def response(self, fault: ServiceError, request_id: str, errors: Errors = ()) -> JSONResponse:
         """The answer to a fault."""
-        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
         status = self.status(fault)
-        return JSONResponse(self.body(fault, status, request_id, errors), status, headers, media_type=self.media_type)
+        return JSONResponse(
+            self.body(fault, status, request_id, errors), status, fault.headers, media_type=self.media_type
+        )
 
     def responses(self, *faults: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
         """The OpenAPI description of the errors that a route can answer, with an example of each."""

@@ -11,6 +11,8 @@ from tokenizers import Tokenizer
 
 from service.artifact import ArtifactError, Manifest
 
+SHORT = 2000  # characters: tokenised sooner than they could be handed to another thread
+
 
 class Located(NamedTuple):
     """A text's tokens, and the characters from a to b that each stands for."""
@@ -53,7 +55,8 @@ class TextCodec:
 
     def decode(self, ids: list[list[int]]) -> list[str]:
         """Target ids as text, marks left out."""
-        return self._target.decode_batch(ids, skip_special_tokens=True)
+        # The library's decode_batch calls other threads, which costs more than a hundred sentences.
+        return [self._target.decode(one, skip_special_tokens=True) for one in ids]
 
     def target_ids(self, text: str) -> list[int]:
         """Text as the decoder would write it, without marks."""

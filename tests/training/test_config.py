@@ -70,6 +70,13 @@ def test_shipped_recipes_are_good(path: Path) -> None:
         ({"data.directions": ["forth-back", "forth-back"]}, "data.directions repeats itself"),
         ({"data.hold_out": 5}, "either data.valid files or data.hold_out rows"),
         ({"data.valid": None}, "either data.valid files or data.hold_out rows"),
+        ({"augment": {"reversed": 0.1}}, "unknown key augment.reversed (known: cut, ended, joined"),
+        ({"data.negatives": {"rows": 5}}, "data.negatives needs both files and rows"),
+        ({"data.negatives": {"files": ["a.tsv"], "rows": 5}}, "data.negatives are for classifiers; leave them out"),
+        ({"data.negatives": {"columns": ["en", "de"]}}, 'must name two columns, one of them "text", not en, de'),
+        ({"augment": {"cut": 0.5}}, "augment.cut means nothing to a recipe that is to translate"),
+        ({"augment": {"joined": 1.5}}, "augment.joined is 1.5; it must be at least 0 and at most 1"),
+        ({"augment": {"lowercase": 0.6, "misspelt": 0.6}}, "add up to more than 1; one text has one change"),
     ],
 )  # fmt: skip
 def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
