@@ -1,4 +1,4 @@
-"""Do identical words align with themselves? Links by cross-attention on parallel sentences, one line a way to link.
+"""Do identical words align with themselves, by cross-attention alone? One line a way to link parallel sentences.
 
     python -m benchmarks.alignment models/translate-en-de data/multi30k/test2016.en-de.tsv.gz --columns en de
 

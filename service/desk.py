@@ -7,6 +7,8 @@ with its deadline or its caller's departure. Whatever ends it withdraws what is 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 
 from service.engine.scheduler import Answer, Closed, Queue, QueueFull, Ticket
@@ -25,6 +27,10 @@ class Desk:
     def __init__(self, name: str, queue: Queue, observer: ModelMetrics) -> None:
         self.name, self.queue, self._observer = name, queue, observer
 
+    def check(self, tickets: Sequence[Ticket]) -> None:
+        """Whether all of them would be admitted together now; see `submit` for the errors."""
+        self._try(self.queue.check, tickets)
+
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Admit all of them together.
 
@@ -32,6 +38,9 @@ class Desk:
             TooLarge: not even an empty queue could take them, so to come back later would never help.
             Overloaded, NotReady: not now.
         """
+        self._try(self.queue.submit, tickets)
+
+    def _try(self, step: Callable[[Sequence[Ticket]], None], tickets: Sequence[Ticket]) -> None:
         bounds, tokens = self.queue.bounds, sum(ticket.tokens for ticket in tickets)
         if len(tickets) > bounds.queue_segments or tokens > bounds.queue_tokens:
             raise TooLarge(
@@ -39,7 +48,7 @@ class Desk:
                 f"{bounds.queue_segments} segments and {bounds.queue_tokens} tokens: send several requests"
             )
         try:
-            self.queue.submit(tickets)
+            step(tickets)
         except QueueFull as full:
             raise Overloaded(f"model {self.name!r} has {full.waiting} segments waiting; try again later") from None
         except Closed:
@@ -58,7 +67,7 @@ class Visit:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._open: dict[Ticket, Desk] = {}
-        self._news: deque[Ticket] = deque()  # appended to by workers' threads
+        self._news: deque[tuple[Ticket, int | None]] = deque()  # appended to by workers' threads
         self._rung = False
         self._late = False
         self._awake: asyncio.Future[None] | None = None
@@ -86,10 +95,14 @@ class Visit:
         desk.submit(tickets)
         for ticket in tickets:
             self._open[ticket] = desk
-            ticket.future.add_done_callback(lambda _, ticket=ticket: self._tell(ticket))  # type: ignore[misc]
+            ticket.future.add_done_callback(partial(self._settled, ticket))
 
-    async def settled(self) -> list[tuple[Ticket, Answer]]:
-        """Wait for the next answers, at least one; none only if nothing is open.
+    def listen(self, ticket: Ticket) -> None:
+        """Have the ticket's tokens among the news, before it is handed in."""
+        ticket.on_token = lambda token: self._tell(ticket, token)
+
+    async def news(self) -> list[tuple[Ticket, Answer | int]]:
+        """Wait for the next answers, and tokens of tickets listened to; nothing comes only if nothing is open.
 
         Raises:
             DeadlineExceeded, ClientGone: given up.
@@ -102,30 +115,33 @@ class Visit:
                 raise DeadlineExceeded(f"no answer within {self._timeout:g} s")
             self._awake = self._loop.create_future()
             await self._awake
-        return [self._taken(self._news.popleft()) for _ in range(len(self._news))]
+        found = [self._news.popleft() for _ in range(len(self._news))]
+        return [(ticket, self._taken(ticket) if token is None else token) for ticket, token in found]
 
     async def answers(self, desk: Desk, tickets: Sequence[Ticket]) -> list[Answer]:
-        """Hand in tickets and wait for all of them; see `submit` and `settled` for the errors."""
+        """Hand in tickets and wait for all of them; see `submit` and `news` for the errors."""
         self.submit(desk, tickets)
         found: dict[Ticket, Answer] = {}
         while self._open:
-            found.update(await self.settled())
+            found |= {ticket: answer for ticket, answer in await self.news() if isinstance(answer, Answer)}
         return [found[ticket] for ticket in tickets]
 
-    def _taken(self, ticket: Ticket) -> tuple[Ticket, Answer]:
+    def _taken(self, ticket: Ticket) -> Answer:
         desk = self._open.pop(ticket)
         try:
             answer = ticket.future.result()
         except (EngineFailure, NotANumber) as failure:
             raise InternalError(str(failure)) from failure
         desk.settled(answer)
-        return ticket, answer
+        return answer
 
-    def _tell(self, ticket: Ticket) -> None:
-        """In a worker's thread, once a settled ticket; those of one step wake the loop once."""
-        if ticket.future.cancelled():
-            return
-        self._news.append(ticket)
+    def _settled(self, ticket: Ticket, future: "Future[Answer]") -> None:
+        if not future.cancelled():
+            self._tell(ticket, None)
+
+    def _tell(self, ticket: Ticket, token: int | None) -> None:
+        """In a worker's thread; all that one step tells wakes the loop once."""
+        self._news.append((ticket, token))
         if not self._rung and not self._loop.is_closed():
             self._rung = True
             self._loop.call_soon_threadsafe(self._ring)

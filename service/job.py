@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from service.model import Wanted
+from service.text.alignment import Link
 
 Format = Literal["text", "html", "xml"]
 AUTO = "auto"
@@ -20,6 +21,8 @@ class Job:
     model: str | None = None
     wanted: Wanted = Wanted()
     format: Format = "text"
+    splitting: frozenset[str] = frozenset()  # elements that end a block, besides those that do by nature
+    ignored: frozenset[str] = frozenset()  # elements whose contents stay
     glossary: Mapping[str, str] = field(default_factory=dict)  # source term -> target term
     include: frozenset[str] = frozenset()  # of "score", "tokens", "alignment"
 
@@ -49,7 +52,7 @@ class Reading:
     finish_reason: str = "stop"  # "length" if one of its sentences was cut at the limit of tokens
     score: float | None = None  # the sum of its sentences' scores, where they have any
     tokens: list[Piece] | None = None
-    alignment: list[tuple[int, int, int, int]] | None = None  # characters a to b of the source became c to d
+    alignment: list[Link] | None = None  # of words; what is not translated is linked as a whole
 
 
 @dataclass
@@ -61,6 +64,22 @@ class Draft(Reading):
     detected: Detection | None = None
     alternatives: list[Reading] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What comes next of a text's translation; put together, a text's deltas are the translation."""
+
+    index: int  # of the text
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A text is translated."""
+
+    index: int
+    draft: Draft
 
 
 @dataclass

@@ -19,6 +19,8 @@ from service.scorer import Scorer
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 
+PIVOT = "en"
+
 
 class Registry:
     """The models by name, and the choice among them."""
@@ -58,6 +60,27 @@ class Registry:
             raise (ambiguous or faults)[0]
         raise UnknownModel(f"no model translates {source or 'anything'} to {target}")
 
+    def route(self, name: str | None, source: str, target: str) -> list[tuple[ServedModel, Direction]]:
+        """The model that has the direction, or two that have it by way of English.
+
+        Raises:
+            UnknownModel: there is neither.
+        """
+        try:
+            return [self.translator(name, source, target)]
+        except UnknownModel:
+            if (source, target) in self.pairs(name):
+                return [self.translator(name, source, PIVOT), self.translator(name, PIVOT, target)]
+            raise
+
+    def pairs(self, name: str | None = None) -> list[tuple[str, str]]:
+        """Source and target of all directions, those by way of English too: of all models, or of one."""
+        models = [model for model in self if name in (None, model.name)]
+        direct = {(d.source, d.target) for model in models for d in model.manifest.directions}
+        into = {source for source, target in direct if target == PIVOT}
+        out_of = {target for source, target in direct if source == PIVOT}
+        return sorted(direct | {(source, target) for source in into for target in out_of if source != target})
+
     def classifier(self, name: str | None) -> ServedModel:
         """The model asked for, or the only one."""
         if name is not None:
@@ -71,6 +94,10 @@ class Registry:
 
     def _of(self, task: str) -> list[str]:
         return sorted(name for name, model in self._models.items() if model.manifest.task == task)
+
+    def detector(self, name: str) -> ServedModel | None:
+        """The classifier of that name, if it is served."""
+        return self._models[name] if name in self._of("classify") else None
 
     def drain(self, timeout: float) -> None:
         """Stop taking requests and answer those admitted."""

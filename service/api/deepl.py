@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from service.api.fields import form_content, read_fields
 from service.api.native import FAULTS, checked_texts, departure
-from service.api.schemas import first_wrong_text
+from service.api.schemas import first_wrong_text, texts_schema
 from service.api.wording import Errors, Wording, printable
 from service.errors import InvalidRequest, ServiceError, UnknownModel
 from service.job import Draft, Job
@@ -30,7 +30,6 @@ UNLIMITED = 1_000_000_000_000  # how the original writes that there is no limit
 # The original's clients refuse to translate to these without saying which kind.
 VARIANTS = {"EN": ["EN-GB", "EN-US"], "PT": ["PT-BR", "PT-PT"]}
 REFUSED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions", "ignore_tags")
-Refused = Annotated[Any, Field(json_schema_extra={"type": "null"})]
 
 
 class DeepLError(BaseModel):
@@ -58,12 +57,12 @@ class DeepLBody(BaseModel):
     tag_handling: Literal["html", "xml"] | None = None
     show_billed_characters: bool = False
     formality: Literal["default", "prefer_more", "prefer_less"] | None = None
-    glossary_id: Refused = None
-    glossary_ids: Refused = None
-    style_id: Refused = None
-    translation_memory_id: Refused = None
-    custom_instructions: Refused = None
-    ignore_tags: Refused = None
+    glossary_id: Any = None
+    glossary_ids: Any = None
+    style_id: Any = None
+    translation_memory_id: Any = None
+    custom_instructions: Any = None
+    ignore_tags: Any = None
 
     def refuse(self) -> None:
         """Raise InvalidRequest for what cannot be done."""
@@ -113,7 +112,12 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         openapi_extra=_request(settings),
     )
     async def translate(request: Request) -> JSONResponse:
-        """Translate texts."""
+        """Translate texts.
+
+        Refused, because no model here could: glossary_id, glossary_ids, style_id, translation_memory_id,
+        custom_instructions, ignore_tags, and a formality of more or less. Hints that make no difference: context,
+        split_sentences, preserve_formatting, model_type, outline_detection, splitting_tags, non_splitting_tags.
+        """
         body = await read_fields(request, DeepLBody)
         body.refuse()
         texts = checked_texts(body.text, settings, blank=isinstance(body.text, list))
@@ -190,7 +194,7 @@ def _language(code: str, supports_formality: Literal[False] | None = None) -> De
 
 def _request(settings: Settings) -> dict[str, Any]:
     schema = DeepLBody.model_json_schema()
-    text = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    many = {"type": "array", "items": text, "minItems": 1, "maxItems": settings.max_texts}
-    schema["properties"]["text"] = schema["properties"]["text"] | {"anyOf": [text, many]}
+    schema["properties"]["text"] |= texts_schema(settings, blank=True)
+    for name in REFUSED:
+        del schema["properties"][name]
     return form_content(schema, EXAMPLE)

@@ -1,5 +1,6 @@
 """Bodies that may be JSON or a form, as LibreTranslate's and DeepL's are."""
 
+import json
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -23,20 +24,32 @@ async def read_fields(request: Request, model: type[Model]) -> Model:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
         if kind == "application/json":
-            return model.model_validate_json(await request.body(), strict=True)
+            return model.model_validate(parsed(await request.body()), strict=True)
         return model.model_validate(_single(await _form(request, kind)), strict=False)
     except ValidationError as fault:
         raise RequestValidationError(fault.errors(include_url=False, include_input=False)) from None
 
 
+def parsed(body: bytes) -> Any:
+    """What a body in JSON says.
+
+    Raises:
+        InvalidRequest: it is no JSON, not in UTF-8, or nested deeper than anybody means to.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):  # the former for a number of thousands of digits, too
+        raise InvalidRequest("body: it cannot be parsed; send JSON in UTF-8") from None
+
+
 async def _form(request: Request, kind: str) -> dict[str, list[str]]:
     """The values of each field, those of the query first."""
-    fields = _parsed(request.url.query)
+    fields = _decoded(request.url.query)
     body = await request.body()
     if kind == "multipart/form-data":
         added = await _parts(request, len(body))
     elif kind == "application/x-www-form-urlencoded":
-        added = _parsed(body.decode("latin-1"))
+        added = _decoded(body.decode("latin-1"))
     elif body:
         raise InvalidRequest(f"Content-Type is {ascii(kind)[:60]}; send application/json or a form")
     else:
@@ -46,7 +59,7 @@ async def _form(request: Request, kind: str) -> dict[str, list[str]]:
     return fields
 
 
-def _parsed(encoded: str) -> dict[str, list[str]]:
+def _decoded(encoded: str) -> dict[str, list[str]]:
     try:
         return parse_qs(encoded, keep_blank_values=True, errors="strict", max_num_fields=MANY)
     except UnicodeDecodeError:
@@ -74,7 +87,21 @@ def _single(fields: dict[str, list[str]]) -> dict[str, Any]:
 
 def form_content(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
     """The OpenAPI description of such a body."""
-    kinds = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
-    return {
-        "requestBody": {"required": True, "content": {kind: {"schema": schema, "example": example} for kind in kinds}}
-    }
+    form = schema | {"properties": {name: _in_a_form(field) for name, field in schema["properties"].items()}}
+    kinds = {"application/json": schema, "application/x-www-form-urlencoded": form, "multipart/form-data": form}
+    content = {kind: {"schema": one, "example": example} for kind, one in kinds.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _in_a_form(field: dict[str, Any]) -> dict[str, Any]:
+    """A form has no null, and writes true and false in its own way."""
+    if field.get("type") == "boolean":
+        return {
+            **field,
+            "type": "string",
+            "enum": ["0", "1", "false", "true"],
+            "default": str(field["default"]).lower(),
+        }
+    choices = [one for one in field.get("anyOf", ()) if one != {"type": "null"}]
+    rest = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
+    return rest | (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from service.api.health import ready
 from service.api.native import FAULTS, best_labels, checked_texts, departure
+from service.api.schemas import list_schema, text_schema
 from service.api.tensors import JSON_LENGTH, InferBody, Output, read_body, read_texts, write
 from service.api.wording import Errors, Wording, inlined, printable
 from service.errors import InvalidRequest, ModelRequired, NotReady, ServiceError, UnknownModel
@@ -238,9 +239,9 @@ def _answers() -> dict[int | str, dict[str, Any]]:
 def _request(settings: Settings) -> dict[str, Any]:
     """The body, with the settings' limits in its schema."""
     schema = inlined(InferBody)
-    text = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    tensor = schema["properties"]["inputs"]["items"]["properties"]
-    tensor["data"] |= {"items": text, "minItems": 1, "maxItems": settings.max_texts}
+    tensor = schema["properties"]["inputs"]["items"]
+    tensor["properties"]["data"] = list_schema(text_schema(settings), settings)
+    tensor["required"] = [*tensor["required"], "data"]
     length = {"name": JSON_LENGTH, "in": "header", "required": False, "schema": {"type": "integer", "minimum": 0}}
     content = {
         "application/json": {"schema": schema, "examples": REQUEST_EXAMPLES},

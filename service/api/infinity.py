@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
 from service.api.native import FAULTS, best_labels, checked_texts, departure
+from service.api.schemas import list_schema, text_schema
 from service.api.wording import Errors, Wording, printable
 from service.errors import InvalidRequest, ServiceError
 from service.model import ServedModel
@@ -51,7 +52,7 @@ class ClassifyInput(BaseModel):
     model_config = ConfigDict(strict=True)
 
     input: Annotated[list[str], FailFast()]
-    model: Annotated[str, Field(max_length=200, description="A name from GET /models.")] = UNNAMED
+    model: str = UNNAMED
     raw_scores: Annotated[
         bool, Field(description="Probabilities are all there is.", json_schema_extra={"const": False})
     ] = False
@@ -114,7 +115,8 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
     """The routes over the classifiers."""
     router = APIRouter(tags=["infinity"])
     started = int(time.time())
-    body_type = _bounded(settings)
+    classifiers = [model for model in registry if model.manifest.task == "classify"]
+    body_type = _bounded(settings, classifiers)
 
     @router.post("/classify", responses=WORDING.responses(*FAULTS), response_model=ClassifyResult)
     async def classify(
@@ -143,19 +145,20 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
     @router.get("/models")
     async def models() -> InfinityModels:
         """The classifiers."""
-        classifiers = [model for model in registry if model.manifest.task == "classify"]
         return InfinityModels(data=[_describe(model, started) for model in classifiers])
 
     return router
 
 
-def _bounded(settings: Settings) -> type[ClassifyInput]:
-    """The body with the settings' limits in its schema; the route enforces them, and can name the text."""
-    text = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    schema: dict[str, Any] = {"items": text, "minItems": 1, "maxItems": settings.max_texts}
-
-    field = Annotated[list[str], FailFast(), Field(description="Texts, answered in order.", json_schema_extra=schema)]
-    return create_model(ClassifyInput.__name__, __base__=ClassifyInput, __doc__=ClassifyInput.__doc__, input=field)
+def _bounded(settings: Settings, classifiers: list[ServedModel]) -> type[ClassifyInput]:
+    """The body with the settings' limits and the models' names in its schema; the route enforces them in words."""
+    texts = list_schema(text_schema(settings), settings)
+    names: dict[str, Any] = {"enum": [UNNAMED, *(model.name for model in classifiers)]}
+    changed: dict[str, Any] = {
+        "input": Annotated[list[str], FailFast(), Field(description="Answered in order.", json_schema_extra=texts)],
+        "model": (Annotated[str, Field(description="From GET /models.", json_schema_extra=names)], UNNAMED),
+    }
+    return create_model(ClassifyInput.__name__, __base__=ClassifyInput, __doc__=ClassifyInput.__doc__, **changed)
 
 
 def _labels(model: ServedModel, probabilities: list[float]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.api.fields import form_content, read_fields
 from service.api.native import FAULTS, checked_texts, departure
-from service.api.schemas import first_wrong_text
+from service.api.schemas import first_wrong_text, text_schema, texts_schema
 from service.api.wording import Errors, Wording, printable
 from service.engine.options import MAX_BEAM, Options
 from service.errors import ServiceError
@@ -24,7 +24,6 @@ from service.text.languages import name_of
 from service.translator import Translator
 
 PATHS = ("/translate", "/detect", "/languages", "/frontend", "/health")
-UNLIKELY = 0.01  # confidence of a detection that is not worth telling
 TRANSLATE_EXAMPLE = {"q": "Guten Morgen.", "source": "de", "target": "en", "format": "text", "alternatives": 0}
 Language = Annotated[str, Field(min_length=1, max_length=35)]
 
@@ -130,7 +129,10 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
     errors = WORDING.responses(*FAULTS)
 
     @router.post(
-        "/translate", responses=errors, response_model=LibreTranslateReply, openapi_extra=_translate_request(settings)
+        "/translate",
+        responses=errors,
+        response_model=LibreTranslateReply,
+        openapi_extra=_translate_request(translator, settings),
     )
     async def translate(request: Request) -> JSONResponse:
         """Translate one text or a list of texts."""
@@ -141,6 +143,16 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         job = Job(texts, body.target, source=body.source, wanted=wanted, format=body.format)
         done = await translator.translate(job, settings.request_timeout_seconds, departure(request))
         return JSONResponse(_reply(body, done.drafts))
+
+    @router.post(
+        "/detect", responses=errors, response_model=list[DetectedLanguage], openapi_extra=_detect_request(settings)
+    )
+    async def detect(request: Request) -> JSONResponse:
+        """Find out a text's language; the most probable first."""
+        body = await read_fields(request, DetectBody)
+        texts = checked_texts(body.q, settings)
+        found = await translator.detect(texts, settings.request_timeout_seconds, departure(request))
+        return JSONResponse([_detected(one) for one in found[0]])
 
     @router.get("/languages")
     async def languages() -> list[ListedLanguage]:
@@ -199,19 +211,17 @@ def _detected(detection: Detection) -> dict[str, Any]:
     return {"confidence": round(100 * detection.confidence, 2), "language": detection.language}
 
 
-def _text_schema(settings: Settings) -> dict[str, Any]:
-    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-
-
-def _translate_request(settings: Settings) -> dict[str, Any]:
+def _translate_request(translator: Translator, settings: Settings) -> dict[str, Any]:
     schema = LibreTranslateBody.model_json_schema()
-    text = _text_schema(settings)
-    many = {"type": "array", "items": text, "minItems": 1, "maxItems": settings.max_texts}
-    schema["properties"]["q"] = schema["properties"]["q"] | {"anyOf": [text, many]}
+    pairs = translator.languages()
+    properties = schema["properties"]
+    properties["q"] |= texts_schema(settings, blank=True)
+    properties["source"]["enum"] = [AUTO, *sorted({source for source, _ in pairs})]
+    properties["target"]["enum"] = sorted({target for _, target in pairs})
     return form_content(schema, TRANSLATE_EXAMPLE)
 
 
 def _detect_request(settings: Settings) -> dict[str, Any]:
     schema = DetectBody.model_json_schema()
-    schema["properties"]["q"] |= _text_schema(settings)
+    schema["properties"]["q"] |= text_schema(settings)
     return form_content(schema, {"q": "Guten Morgen."})

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import numpy as np
@@ -9,12 +10,17 @@ from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
 
 from service.api.door import REFUSALS
+from service.api.events import Event, event_stream
 from service.api.problems import responses
 from service.api.schemas import (
+    Aligned,
     Alternative,
     ClassifyBody,
     ClassifyReply,
+    DeltaEvent,
+    Detected,
     DirectionInfo,
+    DoneEvent,
     Label,
     Labels,
     ModelInfo,
@@ -24,6 +30,7 @@ from service.api.schemas import (
     TranslateBody,
     TranslateReply,
     Translation,
+    TranslationEvent,
     Usage,
     bounded,
 )
@@ -39,7 +46,7 @@ from service.errors import (
     TooLarge,
     UnknownModel,
 )
-from service.job import Draft, Reading
+from service.job import Delta, Draft, Finished, Reading, Translated
 from service.model import ServedModel
 from service.registry import Registry
 from service.settings import Settings
@@ -53,7 +60,20 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 TRANSLATE_EXAMPLES = [
     {"text": "Guten Morgen.", "source": "de", "target": "en"},
     {"text": ["I am hungry.", "Where is the station?"], "source": "en", "target": "de"},
+    {"text": "<p>I have <b>a big dog</b>.</p>", "target": "de", "format": "html"},
+    {"text": "It is late. Good night.", "source": "en", "target": "de", "stream": True},
 ]
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The translations; with `stream`, Server-Sent Events in place of JSON.",
+        "content": {
+            "text/event-stream": {
+                "schema": {"type": "string"},
+                "example": 'event: delta\ndata: {"index":0,"delta":"Gut"}\n\n',
+            }
+        },
+    }
+}
 CLASSIFY_EXAMPLES = [{"text": "Bonjour le monde"}, {"text": ["Hello there", "Hallo Welt"], "top_k": 3}]
 
 
@@ -62,21 +82,22 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
     router = APIRouter(prefix="/v1", tags=["native"])
     translate_body, classify_body = bounded(TranslateBody, settings), bounded(ClassifyBody, settings)
 
-    @router.post("/translate", responses=responses(*FAULTS), response_model=TranslateReply)
+    @router.post("/translate", responses=STREAM | responses(*FAULTS), response_model=TranslateReply)
     async def translate(
         request: Request,
         body: Annotated[translate_body, Body(examples=TRANSLATE_EXAMPLES)],  # type: ignore[valid-type]
     ) -> Response:
         """Translate one text or a list of texts."""
         started = time.monotonic()
-        texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
         options: TranslateBody = body
-        done = await translator.translate(options.job(texts), settings.request_timeout_seconds, departure(request))
-        translations = [_translation(draft) for draft in done.drafts]
-        usage = Usage(source_tokens=done.source_tokens, target_tokens=done.target_tokens)
-        timing = timings(done.queue_ms, done.compute_ms, started)
-        reply = TranslateReply(model=done.model, translations=translations, usage=usage, timings_ms=timing)
-        return written_once(reply)
+        job = options.job(checked_texts(body.text, settings))  # type: ignore[attr-defined]
+        asked = job, settings.request_timeout_seconds, departure(request)
+        if options.stream:
+            return await event_stream(_events(translator.stream(*asked), started), request.scope["request_id"])
+        done = await translator.translate(*asked)
+        return written_once(
+            TranslateReply(translations=list(map(_translation, done.drafts)), **_account(done, started))
+        )
 
     @router.post("/classify", responses=responses(*FAULTS), response_model=ClassifyReply)
     async def classify(
@@ -136,21 +157,44 @@ def checked_texts(text: str | list[str], settings: Settings, name: str = "text",
     return texts
 
 
+def _account(done: Translated, started: float) -> dict[str, Any]:
+    return {
+        "model": done.model,
+        "usage": Usage(source_tokens=done.source_tokens, target_tokens=done.target_tokens),
+        "timings_ms": timings(done.queue_ms, done.compute_ms, started),
+    }
+
+
+async def _events(news: AsyncIterator[Delta | Finished | Translated], started: float) -> AsyncIterator[Event]:
+    async for one in news:
+        if isinstance(one, Delta):
+            yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
+        elif isinstance(one, Finished):
+            yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.draft))))
+        else:
+            yield _event("done", DoneEvent(**_account(one, started)))
+
+
+def _event(name: str, data: BaseModel) -> Event:
+    return Event(name, data.model_dump_json(exclude_none=True))
+
+
 def _translation(draft: Draft) -> Translation:
     others = [Alternative(**_told(reading)) for reading in draft.alternatives]
     return Translation(
-        source=draft.source, target=draft.target, alternatives=others or None, warnings=draft.warnings or None,
-        **_told(draft),
+        source=draft.source, target=draft.target, detected=Detected(**vars(draft.detected)) if draft.detected else None,
+        alternatives=others or None, warnings=draft.warnings or None, **_told(draft),
     )  # fmt: skip
 
 
 def _told(reading: Reading) -> dict[str, Any]:
-    tokens = reading.tokens
+    tokens, links = reading.tokens, reading.alignment
     return {
         "text": reading.text,
         "finish_reason": reading.finish_reason,
         "score": reading.score,
         "tokens": None if tokens is None else [Token(**vars(token)) for token in tokens],
+        "alignment": None if links is None else [Aligned(**link._asdict()) for link in links],
     }
 
 

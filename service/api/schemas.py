@@ -1,8 +1,8 @@
 """The native dialect's bodies."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.engine.options import MAX_BEAM, Options
@@ -16,6 +16,17 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, body: Any) -> Any:
+        """To JSON 3.0 is the integer 3."""
+        if not isinstance(body, dict):
+            return body
+        return {name: int(one) if type(one) is float and one.is_integer() else one for name, one in body.items()}
+
+
+Term = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+
 
 class TranslateBody(Body):
     """Texts to translate."""
@@ -24,7 +35,7 @@ class TranslateBody(Body):
     target: Annotated[str, Field(min_length=1, max_length=35, description="Target language.", examples=["en"])]
     source: Annotated[
         str | None,
-        Field(min_length=1, max_length=35, description="Source language; may be left out where only one fits."),
+        Field(min_length=1, max_length=35, description="Source language; left out or `auto`: found out."),
     ] = None
     model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
     max_length: Annotated[
@@ -50,7 +61,7 @@ class TranslateBody(Body):
     ] = 0.0
     top_k: Annotated[int, Field(ge=0, description="Sample among so many tokens; 0 is all.")] = 0
     top_p: Annotated[float, Field(gt=0, le=1, description="Sample among the most probable with this much mass.")] = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="Same seed, same sample.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**53, description="Same seed, same sample.")] = 0
     prefix: Annotated[str, Field(max_length=1000, description="What every translation starts with.")] = ""
     no_repeat_ngram: Annotated[int, Field(ge=0, le=64, description="No n tokens in a row twice; 0 allows it.")] = 0
     repetition_penalty: Annotated[
@@ -61,8 +72,29 @@ class TranslateBody(Body):
         Field(max_length=1000, description="Ids of tokens never to write, as `tokens` tells them."),
     ] = []
     include: Annotated[
-        list[Literal["score", "tokens"]], Field(max_length=8, description="What to tell beside the text.")
+        list[Literal["score", "tokens", "alignment"]],
+        Field(max_length=8, description="What to tell beside the text."),
     ] = []
+    format: Annotated[
+        Literal["text", "html"],
+        Field(description="`html`: tags, attributes and entities stay, and tags within a line follow their words."),
+    ] = "text"
+
+    glossary: Annotated[
+        dict[Term, Term],
+        Field(
+            max_length=200,
+            description="Terms of the source and what they are to become, where the model can be brought to it.",
+            examples=[{"dog": "Köter"}],
+        ),
+    ] = {}
+    stream: Annotated[bool, Field(description="Answer Server-Sent Events, bit by bit.")] = False
+
+    @model_validator(mode="after")
+    def _aligned_text(self) -> Self:
+        if self.format == "html" and "alignment" in self.include:
+            raise PydanticCustomError("alignment", "alignment is told of format text; leave out one of the two")
+        return self
 
     def wanted(self) -> Wanted:
         """The options for the engine."""
@@ -71,15 +103,22 @@ class TranslateBody(Body):
             length_penalty=self.length_penalty, early_stopping=self.early_stopping, temperature=self.temperature,
             top_k=self.top_k, top_p=self.top_p, seed=self.seed, no_repeat_ngram=self.no_repeat_ngram,
             repetition_penalty=self.repetition_penalty, suppressed=tuple(self.suppress),
-            log_probabilities=bool(self.include),
+            log_probabilities=bool({"score", "tokens"}.intersection(self.include)),
         )  # fmt: skip
         return Wanted(options, self.prefix, self.max_length)
 
     def job(self, texts: list[str]) -> Job:
         """What to ask of the translator, for texts that were checked."""
         return Job(
-            texts, self.target, self.source, self.model, wanted=self.wanted(), include=frozenset(self.include)
-        )  # fmt: skip
+            texts,
+            self.target,
+            self.source,
+            self.model,
+            wanted=self.wanted(),
+            format=self.format,
+            glossary=self.glossary,
+            include=frozenset(self.include),
+        )
 
 
 class ClassifyBody(Body):
@@ -122,12 +161,27 @@ def bounded(body: type[Body], settings: Settings) -> type[Any]:
 
 def texts_field(settings: Settings, description: str, example: str) -> Any:
     """The type of a field that holds a text or a list of them, with the settings' limits in its schema."""
-    one: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    many: dict[str, Any] = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_texts}
-    schema: dict[str, Any] = {"anyOf": [one, many], "examples": [example]}
+    schema = texts_schema(settings) | {"examples": [example]}
     return Annotated[
         str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
     ]
+
+
+def text_schema(settings: Settings) -> dict[str, Any]:
+    """The JSON schema of a text that is not blank."""
+    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters, "pattern": r"\S"}
+
+
+def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The JSON schema of as many as one request may have."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_texts}
+
+
+def texts_schema(settings: Settings, blank: bool = False) -> dict[str, Any]:
+    """The JSON schema of a text, or a list of them in which there may be blank ones where that is allowed."""
+    one = text_schema(settings)
+    item = {"type": "string", "maxLength": settings.max_text_characters} if blank else one
+    return {"anyOf": [one, list_schema(item, settings)]}
 
 
 def first_wrong_text(value: Any) -> Any:
@@ -161,6 +215,22 @@ class Token(BaseModel):
     log_probability: float
 
 
+class Aligned(BaseModel):
+    """A word of a translation and the word of the text that it comes from, as characters from start up to end."""
+
+    source_start: int
+    source_end: int
+    target_start: int
+    target_end: int
+
+
+class Detected(BaseModel):
+    """The language that a text was found to be in, and how probable that is."""
+
+    language: str
+    confidence: float
+
+
 class Alternative(BaseModel):
     """An answer; `length` says that it was cut at its limit of tokens.
 
@@ -172,6 +242,7 @@ class Alternative(BaseModel):
     finish_reason: Annotated[str, Field(json_schema_extra={"enum": ["stop", "length"]})]
     score: float | None = None
     tokens: list[Token] | None = None
+    alignment: list[Aligned] | None = None
 
 
 class Translation(Alternative):
@@ -179,6 +250,7 @@ class Translation(Alternative):
 
     source: str
     target: str
+    detected: Annotated[Detected | None, Field(description="Where no source was given and langid decided.")] = None
     alternatives: list[Alternative] | None = None
     warnings: Annotated[
         list[str] | None, Field(examples=[["split_long_sentence"]], description="What the caller should look at.")
@@ -194,6 +266,27 @@ class TranslateReply(BaseModel):
     timings_ms: Timings
 
 
+class DeltaEvent(BaseModel):
+    """What comes next of the translation of the text with this index."""
+
+    index: int
+    delta: str
+
+
+class TranslationEvent(Translation):
+    """The whole translation of the text with this index."""
+
+    index: int
+
+
+class DoneEvent(BaseModel):
+    """The end of a stream."""
+
+    model: str
+    usage: Usage
+    timings_ms: Timings
+
+
 class Label(BaseModel):
     """A label and its probability."""
 
@@ -205,15 +298,6 @@ class Labels(BaseModel):
     """One text's labels, the most probable first."""
 
     labels: list[Label]
-
-
-class Aligned(BaseModel):
-    """A word of a translation and the word of the text that it comes from, as characters from start up to end."""
-
-    source_start: int
-    source_end: int
-    target_start: int
-    target_end: int
 
 
 class PairScore(BaseModel):

@@ -15,6 +15,7 @@ from service.model import ServedModel
 from service.registry import Registry
 from service.scorer import Pair, Scored
 from service.settings import Settings
+from service.text.links import anchored
 
 EXAMPLES = [
     {"text": "Guten Morgen.", "translation": "Good morning.", "source": "de", "target": "en"},
@@ -93,5 +94,6 @@ def _told(model: ServedModel, direction: Direction, scored: Scored, include: Seq
             for token, gain in zip(ids, hypothesis.log_probabilities, strict=True)
         ]
     if "alignment" in include:
-        told.alignment = [Aligned(**link._asdict()) for link in scored.given.links(scored.answer)]
+        links = anchored(scored.given.links(scored.answer), *scored.given.pair)
+        told.alignment = [Aligned(**link._asdict()) for link in links]
     return told

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
 from service.api.native import FAULTS, best_labels, checked_texts, departure
+from service.api.schemas import list_schema, text_schema
 from service.api.wording import Errors, Wording, printable
 from service.errors import InvalidRequest, ServiceError
 from service.model import ServedModel
@@ -123,10 +124,9 @@ def tei_router(registry: Registry, settings: Settings) -> APIRouter:
 
 def _bounded(settings: Settings) -> type[PredictBody]:
     """The body with the settings' limits and the three forms of `inputs` in its schema."""
-    text = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
+    text = text_schema(settings)
     alone = {"type": "array", "items": text, "minItems": 1, "maxItems": 1}
-    batch = {"type": "array", "items": alone, "minItems": 1, "maxItems": settings.max_texts}
-    schema = {"anyOf": [text, alone, batch], "examples": ["Bonjour le monde"]}
+    schema = {"anyOf": [text, alone, list_schema(alone, settings)], "examples": ["Bonjour le monde"]}
     description = "One text, a list of one, or a batch as a list of such lists. Pairs of texts are refused."
 
     field = Annotated[Any, Field(description=description, json_schema_extra=schema)]

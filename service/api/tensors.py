@@ -16,6 +16,7 @@ from fastapi import Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from service.api.fields import parsed
 from service.errors import InvalidRequest
 
 JSON_LENGTH = "Inference-Header-Content-Length"
@@ -76,7 +77,7 @@ def read_body(body: bytes, json_length: str | None) -> tuple[InferBody, bytes]:
                 f"{JSON_LENGTH} is {json_length[:20]!r}; give the length of the JSON part of {len(body)} bytes"
             )
     try:
-        return InferBody.model_validate_json(body[:length]), body[length:]
+        return InferBody.model_validate(parsed(body[:length])), body[length:]
     except ValidationError as fault:
         raise RequestValidationError(fault.errors(include_url=False, include_input=False)) from None
 

@@ -6,7 +6,7 @@ A model has one Queue and, for each of its workers, a Scheduler. Admission is th
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
@@ -62,6 +62,8 @@ class Ticket:
     options: Options = Options()
     translation: list[int] | None = None  # to be scored, without marks
     future: "Future[Answer]" = field(default_factory=Future)
+    # Told each token of a search that writes them as they come, in the worker's thread; it must be quick.
+    on_token: Callable[[int], None] | None = None
     submitted: float = field(default_factory=time.monotonic)
 
     @property
@@ -140,8 +142,8 @@ class Queue:
         """Whether no ticket is taken any more."""
         return self._closed
 
-    def submit(self, tickets: Sequence[Ticket]) -> None:
-        """Admit all tickets of a request, or none.
+    def check(self, tickets: Sequence[Ticket]) -> None:
+        """Whether all tickets of a request would be admitted now.
 
         Raises:
             QueueFull: they do not fit beside what waits already.
@@ -155,8 +157,13 @@ class Queue:
                 self._forget_withdrawn()
                 if not self._fits(len(tickets), tokens):
                     raise QueueFull(len(self._waiting))
+
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Admit all tickets of a request, or none; see `check` for the errors."""
+        with self._changed:
+            self.check(tickets)
             self._waiting.extend(tickets)
-            self._tokens += tokens
+            self._tokens += sum(ticket.tokens for ticket in tickets)
             self._rows_waiting += sum(ticket.rows for ticket in tickets)
             self._changed.notify_all()
 

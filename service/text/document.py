@@ -4,13 +4,13 @@
 replaced by its `smaller` ones, until none says None; `joined` makes a text of them all.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from service.text.alignment import Link, Translation
 from service.text.capitals import shouted
-from service.text.protect import protected
+from service.text.protect import outside, protected
 from service.text.sentences import sentences, within
 from service.text.units import Piece, Unit, pieces
 
@@ -37,6 +37,11 @@ class Plan:
     def texts(self) -> list[str]:
         """What the model reads, a text for each unit."""
         return [unit.text for unit in self.units]
+
+
+def untouched(text: str) -> Plan:
+    """A text that stays as it is."""
+    return Plan((text,))
 
 
 def joined(parts: Iterable[tuple[str, Translation]]) -> Translation:
@@ -68,7 +73,7 @@ def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> 
     read = 0
     for start, end in sentences(text, languages[0], kept):
         spans = tuple((a - start, b - start) for a, b in within(kept, start, end))
-        unit = Unit(text[start:end], start, languages, spans, shouted(_outside(text[start:end], spans)))
+        unit = Unit(text[start:end], start, languages, spans, shouted(outside(text[start:end], spans)))
         parts = pieces(unit)
         if len(parts) > 1:
             warnings.add(SPLIT_AT_PROTECTED)
@@ -83,11 +88,6 @@ def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> 
 
 def _base(language: str) -> str:
     return language.split("-")[0].lower()
-
-
-def _outside(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    borders = [0, *(border for span in spans for border in span), len(text)]
-    return " ".join(text[a:b] for a, b in zip(borders[::2], borders[1::2], strict=True))
 
 
 def _short_enough(found: list[Piece], count: Count, limit: int) -> list[Piece]:

@@ -3,6 +3,8 @@
 Shapes: S tokens of the text, T tokens of the translation.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from service.text.alignment import Link, Span
@@ -38,3 +40,17 @@ def _words_of_tokens(text: str, spans: list[Span]) -> tuple[list[Span], np.ndarr
     counts = shares.sum(axis=1)
     chosen = np.flatnonzero(counts)
     return [found[k] for k in chosen.tolist()], shares[chosen] / counts[chosen, None]
+
+
+def anchored(links: tuple[Link, ...], source: str, target: str) -> tuple[Link, ...]:
+    """The links, but a word that stands once in either text, letter by letter, comes from itself."""
+    here, there = _single(source), _single(target)
+    fixed = {here[word]: there[word] for word in here.keys() & there.keys()}
+    kept = [link for link in links if link[2:] not in fixed.values()]
+    return tuple(sorted([*kept, *(Link(*a, *b) for a, b in fixed.items())], key=lambda link: link[2:]))
+
+
+def _single(text: str) -> dict[str, Span]:
+    spans = [span for span in words(text) if text[span[0]].isalnum()]
+    counts = Counter(text[start:end] for start, end in spans)
+    return {text[start:end]: (start, end) for start, end in spans if counts[text[start:end]] == 1}

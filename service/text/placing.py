@@ -19,11 +19,11 @@ from service.text.words import wordlike, words
 def place(block: Block, translation: Translation, escape: Callable[[str], str]) -> str:
     """The translation of a block as markup; without any links, its words are taken to be in the source's order."""
     if not translation.links:
-        translation = Translation(translation.text, tuple(_in_order(block.text, translation.text)))
+        translation = Translation(translation.text, tuple(in_order(block.text, translation.text)))
     return _Placing(block, translation, escape).written()
 
 
-def _in_order(source: str, target: str) -> Iterator[Link]:
+def in_order(source: str, target: str) -> Iterator[Link]:
     """Links between words that are equally far from the beginning."""
     sources = [span for span in words(source) if wordlike(source[span[0]])]
     targets = [span for span in words(target) if wordlike(target[span[0]])]

@@ -55,7 +55,8 @@ class TextCodec:
 
     def decode(self, ids: list[list[int]]) -> list[str]:
         """Target ids as text, marks left out."""
-        return self._target.decode_batch(ids, skip_special_tokens=True)
+        # The library's decode_batch calls other threads, which costs more than a hundred sentences.
+        return [self._target.decode(one, skip_special_tokens=True) for one in ids]
 
     def target_ids(self, text: str) -> list[int]:
         """Text as the decoder would write it, without marks."""

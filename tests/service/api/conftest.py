@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from service.metrics import Metrics
 from service.registry import load_models
 from service.settings import Settings
+from tests.conftest import LEXICON, fit_classifier
 from tests.service.conftest import Service, serving
 
 LANGUAGES = {"a": "en", "b": "de"}
@@ -24,14 +25,22 @@ def renamed(artifact: Path, to: Path, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def english_and_german(toy_translator: Path, toy_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder: the toy translator between en and de, and the toy classifier."""
+def toy_langid(export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of a classifier that tells the ten English words from the ten German ones."""
+    folder = tmp_path_factory.mktemp("toy-langid")
+    run = fit_classifier(folder, "langid", {"en": list(LEXICON), "de": list(LEXICON.values())})
+    return export_run(run, folder / "langid")
+
+
+@pytest.fixture(scope="session")
+def english_and_german(toy_translator: Path, toy_langid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder: the toy translator between en and de, and the classifier of these languages."""
     folder = tmp_path_factory.mktemp("languages")
     directions = json.loads((toy_translator / "manifest.json").read_text("utf-8"))["directions"]
     for direction in directions:
         direction |= {"source": LANGUAGES[direction["source"]], "target": LANGUAGES[direction["target"]]}
     renamed(toy_translator, folder / "translator", directions=directions)
-    shutil.copytree(toy_classifier, folder / "classifier")
+    shutil.copytree(toy_langid, folder / "langid")
     return folder
 
 

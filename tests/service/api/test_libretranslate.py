@@ -1,5 +1,7 @@
 """LibreTranslate's dialect: two public clients against a running service, and what its web page sends."""
 
+import json
+from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
 
@@ -25,6 +27,16 @@ def assert_error(response: httpx.Response, status: int) -> str:
     return said
 
 
+def refused(call: Callable[..., Any], *arguments: str) -> str:
+    """What the error says that a call of the client meets."""
+    with pytest.raises(HTTPError) as caught:
+        call(*arguments)
+    with caught.value as response:
+        assert response.code == 400
+        said: str = json.load(response)["error"]
+    return said
+
+
 @pytest.fixture
 def client(babel: Service) -> LibreTranslateAPI:
     return LibreTranslateAPI(babel.url)
@@ -43,11 +55,30 @@ def test_libretranslatepy_lists_languages(client: LibreTranslateAPI) -> None:
     ]
 
 
+def test_libretranslatepy_detects(client: LibreTranslateAPI) -> None:
+    found = client.detect("rot Haus fünf Hund")
+    assert found[0]["language"] == "de"
+    assert 50 < found[0]["confidence"] <= 100
+    assert client.detect("one red house")[0]["language"] == "en"
+    assert refused(client.detect, " ") == "text 0 is empty; leave it out"
+
+
+def test_libretranslatepy_leaves_the_source_to_the_service(client: LibreTranslateAPI) -> None:
+    assert client.translate("drei grün Vogel", "auto", "en") == "three green bird"
+
+
+def test_what_was_detected_is_told(babel: Service) -> None:
+    one = babel.post("/translate", {"q": "drei grün Vogel", "source": "auto", "target": "en"}).json()
+    assert one["translatedText"] == "three green bird"
+    assert one["detectedLanguage"]["language"] == "de"
+    assert 50 < one["detectedLanguage"]["confidence"] <= 100
+    many = babel.post("/translate", {"q": ["drei grün Vogel", "one red house"], "target": "en"}).json()
+    assert many["translatedText"] == ["three green bird", "one red house"]  # the second is English already
+    assert [found["language"] for found in many["detectedLanguage"]] == ["de", "en"]
+
+
 def test_libretranslatepy_meets_an_error(client: LibreTranslateAPI) -> None:
-    with pytest.raises(HTTPError) as caught:
-        client.translate("red house", "en", "xx")
-    assert caught.value.code == 400
-    assert b'{"error":' in caught.value.read()
+    assert "does not translate en to xx" in refused(client.translate, "red house", "en", "xx")
 
 
 def test_deep_translator_translates_and_meets_an_error(babel: Service) -> None:

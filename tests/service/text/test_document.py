@@ -182,6 +182,7 @@ def test_spans_that_touch_a_word_are_cut_out_at_once() -> None:
     assert planned.texts == ["The pre", "fix and 2013 stay."]
     assert planned.warnings == {SPLIT_AT_PROTECTED}
     assert plan("word {a} " * 9).texts == ["word"] * 9
+    assert plan("{y} stays with us{x}").texts == ["2013 stays with us"]
 
 
 def test_a_unit_needs_stand_ins() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from service.text.alignment import Link
-from service.text.links import attended_links
+from service.text.links import anchored, attended_links
 from service.text.words import words
 
 SOURCE, TARGET = "two red dogs.", "zwei rote Hunde."
@@ -50,6 +50,14 @@ def test_words_without_tokens_have_no_links() -> None:
     assert attended_links(looks([]), "", [], "", []) == ()
     assert attended_links(looks([1.0], [1.0]), "a b", [(0, 1)], "c d", [(0, 1)]) == (Link(0, 1, 0, 1),)
     assert attended_links(looks([1.0]), "a", [(0, 1)], "", []) == ()
+
+
+def test_a_word_that_stands_once_in_either_text_comes_from_itself() -> None:
+    looked = (Link(0, 3, 0, 2), Link(0, 3, 3, 6), Link(4, 7, 7, 8), Link(0, 3, 9, 12))
+    assert anchored(looked, "Tom saw 7", "er Tom , Tom") == looked
+    assert anchored(looked, "Tom saw ,", "er Tom , ist")[1:3] == (Link(0, 3, 3, 6), Link(4, 7, 7, 8))
+    assert anchored((Link(4, 7, 0, 3),), "Tom saw", "Tom sah") == (Link(0, 3, 0, 3),)
+    assert anchored((), "7 a", "b 7") == (Link(0, 1, 2, 3),)
 
 
 def test_words_are_spans_and_scripts_without_spaces_have_one_a_character() -> None:
