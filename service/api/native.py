@@ -64,13 +64,19 @@ TRANSLATE_EXAMPLES = [
     {"text": "<p>I have <b>a big dog</b>.</p>", "target": "de", "format": "html"},
     {"text": "It is late. Good night.", "source": "en", "target": "de", "stream": True},
 ]
+EVENTS = ("delta", "translation", "done", "error")
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The translations; with `stream`, Server-Sent Events in place of JSON.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
-                "example": 'event: delta\ndata: {"index":0,"delta":"Gut"}\n\n',
+                "schema": {
+                    "type": "object",
+                    "description": "One event; its data is JSON.",
+                    "properties": {"event": {"enum": list(EVENTS)}, "data": {"type": "string"}},
+                    "required": ["event", "data"],
+                },
+                "example": {"event": "delta", "data": '{"index":0,"delta":"Gut"}'},
             }
         },
     }

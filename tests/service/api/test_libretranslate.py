@@ -1,6 +1,7 @@
 """LibreTranslate's dialect: two public clients against a running service, and what its web page sends."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
@@ -115,6 +116,16 @@ def test_alternatives(babel: Service) -> None:
     many = babel.client.post("/translate", data=ASK | {"q": ["red house", "dog"], "alternatives": "2"}).json()
     assert many["alternatives"][0] == one["alternatives"]
     assert [len(others) for others in many["alternatives"]] == [2, 2]
+
+
+def test_html(babel: Service) -> None:
+    page = "<ul><li>red house<li>one <a href='/red'>dog</a></ul>"
+    found = babel.post("/translate", ASK | {"q": [page, "red < dog"], "format": "html"}).json()["translatedText"]
+    assert found[0].startswith("<ul><li>rot Haus<li>")
+    assert "<a href='/red'>" in found[0]
+    assert sorted(re.sub(r"<[^>]*>", " ", found[0]).split()) == ["Haus", "Hund", "eins", "rot"]
+    assert found[0].endswith("</ul>")
+    assert found[1].startswith("rot")
 
 
 def test_what_the_web_page_asks(babel: Service) -> None:
