@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import numpy as np
@@ -46,7 +47,7 @@ from service.errors import (
     TooLarge,
     UnknownModel,
 )
-from service.job import Delta, Draft, Finished, Reading, Translated
+from service.job import Delta, Draft, Finished, News, Reading, Translated
 from service.model import ServedModel
 from service.registry import Registry
 from service.settings import Settings
@@ -171,14 +172,15 @@ def _account(done: Translated, started: float) -> dict[str, Any]:
     }
 
 
-async def _events(news: AsyncIterator[Delta | Finished | Translated], started: float) -> AsyncIterator[Event]:
-    async for one in news:
-        if isinstance(one, Delta):
-            yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
-        elif isinstance(one, Finished):
-            yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.draft))))
-        else:
-            yield _event("done", DoneEvent(**_account(one, started)))
+async def _events(news: AsyncGenerator[News], started: float) -> AsyncGenerator[Event]:
+    async with aclosing(news):
+        async for one in news:
+            if isinstance(one, Delta):
+                yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
+            elif isinstance(one, Finished):
+                yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.draft))))
+            else:
+                yield _event("done", DoneEvent(**_account(one, started)))
 
 
 def _event(name: str, data: BaseModel) -> Event:
