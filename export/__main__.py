@@ -34,12 +34,20 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--bound", type=float, default=BOUND, help=f"BLEU or points of accuracy that int8 may lose (default: {BOUND})"
     )
+    top.add_argument("--notes", type=Path, help="a file of Markdown for the end of the model card")
     return top
 
 
 def main() -> int:
     arguments = parser().parse_args()
-    options = Options(arguments.version, arguments.sentences, arguments.tolerance, arguments.int8, arguments.bound)
+    try:
+        notes = arguments.notes.read_text("utf-8") if arguments.notes else ""
+    except (OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"error: --notes {arguments.notes}: {error}\n")
+        return 1
+    options = Options(
+        arguments.version, arguments.sentences, arguments.tolerance, arguments.int8, notes, arguments.bound
+    )
     try:
         manifest = export(RunFolder(arguments.run), arguments.artifact, arguments.data, options)
     except (

@@ -24,11 +24,11 @@ Text of the kind the model was trained on: {data}.
 
 Other kinds of text get worse answers, and nothing marks them as such. Longer texts than the limit are refused, never
 cut. The recipe is in manifest.json, so the model can be trained again.
-"""
+{notes}"""
 
 
-def model_card(manifest: Manifest, size: int) -> str:
-    """Markdown for an artifact of `size` bytes."""
+def model_card(manifest: Manifest, size: int, notes: str) -> str:
+    """Markdown for an artifact of `size` bytes, `notes` at its end."""
     translate = manifest.task == "translate"
     rows = [
         f"| {e.data} | {e.split} | {e.metric} | {e.value:.2f} | {_cell(e.signature)} |" for e in manifest.evaluation
@@ -53,7 +53,8 @@ def model_card(manifest: Manifest, size: int) -> str:
         sentences=manifest.parity.sentences,
         difference=max(manifest.parity.onnx, manifest.parity.cached),
         tolerance=manifest.parity.tolerance,
-        data=", ".join(data["train"]),
+        data=", ".join([*data["train"], *data["negatives"]["files"]]),
+        notes=f"\n{notes.strip()}\n" if notes.strip() else "",
     )
 
 

@@ -61,6 +61,7 @@ class Options:
     sentences: int = 500  # to prove parity on
     tolerance: float = 1e-4
     int8: bool = False
+    notes: str = ""  # Markdown for the end of the model card
     bound: float = BOUND  # what int8 may lose on the development rows, in BLEU or points of accuracy
 
 
@@ -88,7 +89,7 @@ def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest
             manifest = _quantised(Artifact(original, manifest), folder, models, scales, writer, data)
         manifest = manifest.model_copy(update={"parity": parity})
         size = sum(file.stat().st_size for file in folder.iterdir())
-        (folder / "MODEL_CARD.md").write_text(model_card(manifest, size), "utf-8")
+        (folder / "MODEL_CARD.md").write_text(model_card(manifest, size, options.notes), "utf-8")
         files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
         manifest = manifest.model_copy(update={"files": files})
         write_manifest(folder, manifest)

@@ -92,3 +92,6 @@ class Translated:
     target_tokens: int
     queue_ms: float  # the longest wait of a sentence
     compute_ms: float  # the longest computation of a sentence
+
+
+News = Delta | Finished | Translated  # of a stream; the last one is the whole

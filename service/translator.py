@@ -1,14 +1,14 @@
 """Translation as every dialect asks for it: whole texts in, whole texts out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from service.desk import Departure, Visit
 from service.detector import LEAST, UNSURE, Detector, chosen
 from service.errors import UnknownModel
-from service.job import AUTO, Delta, Detection, Draft, Finished, Job, Translated
+from service.job import AUTO, Delta, Detection, Draft, Finished, Job, News, Translated
 from service.journey import Journey
 from service.passage import Cut, Passage
 from service.registry import Registry
@@ -73,9 +73,7 @@ class Translator:
                 await journey.proceed()
         return _translated(passages, journey, [passage.draft(job.include) for passage in passages])
 
-    async def stream(
-        self, job: Job, timeout: float, departure: Departure
-    ) -> AsyncIterator[Delta | Finished | Translated]:
+    async def stream(self, job: Job, timeout: float, departure: Departure) -> AsyncGenerator[News]:
         """The same, told bit by bit: sentences in order, each as soon as it is done; and the whole at the end.
 
         Of a single sentence that is searched greedily, or sampled, and has nothing in it to be protected, every token

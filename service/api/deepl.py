@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
+from service.api.door import REFUSALS
 from service.api.fields import form_content, read_fields
 from service.api.native import FAULTS, checked_texts, departure
 from service.api.schemas import first_wrong_text, texts_schema
@@ -29,7 +30,19 @@ EXAMPLE = {"text": ["Guten Morgen.", "Wo ist der Bahnhof?"], "source_lang": "DE"
 UNLIMITED = 1_000_000_000_000  # how the original writes that there is no limit
 # The original's clients refuse to translate to these without saying which kind.
 VARIANTS = {"EN": ["EN-GB", "EN-US"], "PT": ["PT-BR", "PT-PT"]}
-REFUSED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions", "ignore_tags")
+REFUSED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions")
+
+
+def _divided(tags: Any) -> Any:
+    """Names may come as a list or with commas between them."""
+    rows = [tags] if isinstance(tags, str) else tags
+    if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
+        return tags
+    return [name.strip() for row in rows for name in row.split(",")]
+
+
+TAGS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 1000}]}
+Tags = Annotated[list[str], BeforeValidator(_divided), Field(max_length=1000), WithJsonSchema(TAGS_SCHEMA)]
 
 
 class DeepLError(BaseModel):
@@ -57,17 +70,22 @@ class DeepLBody(BaseModel):
     tag_handling: Literal["html", "xml"] | None = None
     show_billed_characters: bool = False
     formality: Literal["default", "prefer_more", "prefer_less"] | None = None
+    splitting_tags: Tags = []
+    ignore_tags: Tags = []
     glossary_id: Any = None
     glossary_ids: Any = None
     style_id: Any = None
     translation_memory_id: Any = None
     custom_instructions: Any = None
-    ignore_tags: Any = None
 
     def refuse(self) -> None:
         """Raise InvalidRequest for what cannot be done."""
         if given := [name for name in REFUSED if getattr(self, name)]:
             raise InvalidRequest(f"{', '.join(given)}: not supported here; leave it out")
+
+    def names(self, tags: list[str]) -> frozenset[str]:
+        """Names of elements as the markup has them; HTML has no capitals."""
+        return frozenset(name.lower() if self.tag_handling == "html" else name for name in tags)
 
 
 class DeepLTranslation(BaseModel):
@@ -109,14 +127,14 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         "/translate",
         responses=WORDING.responses(*FAULTS),
         response_model=DeepLReply,
-        openapi_extra=_request(settings),
+        openapi_extra=_request(translator, settings),
     )
     async def translate(request: Request) -> JSONResponse:
         """Translate texts.
 
         Refused, because no model here could: glossary_id, glossary_ids, style_id, translation_memory_id,
-        custom_instructions, ignore_tags, and a formality of more or less. Hints that make no difference: context,
-        split_sentences, preserve_formatting, model_type, outline_detection, splitting_tags, non_splitting_tags.
+        custom_instructions, and a formality of more or less. Hints that make no difference: context,
+        split_sentences, preserve_formatting, model_type, outline_detection, non_splitting_tags.
         """
         body = await read_fields(request, DeepLBody)
         body.refuse()
@@ -127,6 +145,8 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
             source=body.source_lang
             and served(body.source_lang, (source for source, _ in translator.languages()), "source_lang"),
             format=body.tag_handling or "text",
+            splitting=body.names(body.splitting_tags),
+            ignored=body.names(body.ignore_tags),
         )
         done = await translator.translate(job, settings.request_timeout_seconds, departure(request))
         usage.character_count += sum(map(len, texts))
@@ -136,21 +156,19 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         ]
         return JSONResponse({"translations": translations})
 
-    @router.get("/languages", responses=WORDING.responses(InvalidRequest), response_model_exclude_none=True)
+    @router.get("/languages", responses=WORDING.responses(*REFUSALS, InvalidRequest), response_model_exclude_none=True)
     async def languages(
         request: Request,
         type: Annotated[Literal["source", "target"] | None, Query(description="By default source.")] = None,
     ) -> list[DeepLLanguage]:
         """The languages; the official client asks for its type in a form."""
         wish = await read_fields(request, LanguagesQuery)
-        pairs = translator.languages()
+        sources, targets = _listed(translator)
         if wish.type == "source":
-            return [_language(code) for code in sorted({source.upper() for source, _ in pairs})]
-        targets = sorted({target.upper() for _, target in pairs})
-        kinds = [kind for code in targets for kind in VARIANTS.get(code, [code])]
-        return [_language(kind, supports_formality=False) for kind in kinds]
+            return [_language(code) for code in sources]
+        return [_language(code, supports_formality=False) for code in targets]
 
-    @router.get("/usage")
+    @router.get("/usage", responses=WORDING.responses(*REFUSALS))
     async def used() -> DeepLUsage:
         """How much was translated."""
         return usage
@@ -179,6 +197,15 @@ def served(code: str, languages: Iterable[str], field: str) -> str:
     return found
 
 
+def _listed(translator: Translator) -> tuple[list[str], list[str]]:
+    """The source and the target languages, in the original's spelling."""
+    pairs = translator.languages()
+    targets = sorted({target.upper() for _, target in pairs})
+    return sorted({source.upper() for source, _ in pairs}), [
+        kind for code in targets for kind in VARIANTS.get(code, [code])
+    ]
+
+
 def _translation(draft: Draft, billed: int | None) -> dict[str, Any]:
     told: dict[str, Any] = {"detected_source_language": draft.source.upper(), "text": draft.text}
     if billed is not None:
@@ -192,9 +219,13 @@ def _language(code: str, supports_formality: Literal[False] | None = None) -> De
     return DeepLLanguage(language=code, name=name_of(code), supports_formality=supports_formality)
 
 
-def _request(settings: Settings) -> dict[str, Any]:
+def _request(translator: Translator, settings: Settings) -> dict[str, Any]:
     schema = DeepLBody.model_json_schema()
-    schema["properties"]["text"] |= texts_schema(settings, blank=True)
+    properties = schema["properties"]
+    sources, targets = _listed(translator)
+    properties["text"] |= texts_schema(settings, blank=True)
+    properties["source_lang"]["anyOf"][0]["enum"] = sources
+    properties["target_lang"]["enum"] = targets
     for name in REFUSED:
-        del schema["properties"][name]
+        del properties[name]
     return form_content(schema, EXAMPLE)

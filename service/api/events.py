@@ -1,7 +1,8 @@
 """Server-Sent Events (WHATWG HTML, section 9.2): an answer that is told while it is being made."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import NamedTuple
 
 from starlette.responses import Response
@@ -26,7 +27,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, first: Event, rest: AsyncIterator[Event], request_id: str) -> None:
+    def __init__(self, first: Event, rest: AsyncGenerator[Event], request_id: str) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self._first, self._rest, self._request_id = first, rest, request_id
@@ -41,8 +42,9 @@ class EventStream(Response):
     async def _to_the_end(self) -> AsyncIterator[Event]:
         yield self._first
         try:
-            async for event in self._rest:
-                yield event
+            async with aclosing(self._rest):
+                async for event in self._rest:
+                    yield event
         except ClientGone:
             return
         except ServiceError as fault:
@@ -55,6 +57,6 @@ class EventStream(Response):
         return Event("error", bytes(PROBLEM.response(fault, self._request_id).body).decode())
 
 
-async def event_stream(events: AsyncIterator[Event], request_id: str) -> EventStream:
+async def event_stream(events: AsyncGenerator[Event], request_id: str) -> EventStream:
     """A response that begins with the first event; what goes wrong before it is raised, and has a status of its own."""
     return EventStream(await anext(events), events, request_id)

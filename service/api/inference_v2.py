@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
+from service.api.door import REFUSALS
 from service.api.health import ready
 from service.api.native import FAULTS, best_labels, checked_texts, departure
 from service.api.schemas import list_schema, text_schema
@@ -109,15 +110,14 @@ class InferReply(BaseModel):
     outputs: list[OutputTensor]
 
 
-ModelName = Annotated[str, Path(description="A name from GET /v1/models.", examples=["langid"])]
-
-
 def inference_router(registry: Registry, translator: Translator, settings: Settings) -> APIRouter:
     """The routes over all models."""
     router = APIRouter(prefix="/v2", tags=["open-inference-protocol"])
     desk = Desk(registry, translator, settings)
+    names: dict[str, Any] = {"enum": [model.name for model in registry]}
+    name = Annotated[str, Path(description="A name from GET /v1/models.", json_schema_extra=names)]
 
-    @router.get("")
+    @router.get("", responses=WORDING.responses(*REFUSALS))
     async def server(request: Request) -> Server:
         """What answers, and which extensions of the protocol it knows."""
         return Server(name="attendant", version=request.app.version, extensions=["binary_tensor_data"])
@@ -133,13 +133,13 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
         ready(registry)
         return Ready()
 
-    @router.get("/models/{model}", responses=WORDING.responses(UnknownModel))
-    async def metadata(model: ModelName) -> InferenceModel:
+    @router.get("/models/{model}", responses=WORDING.responses(*REFUSALS, UnknownModel))
+    async def metadata(model: name) -> InferenceModel:
         """A model's inputs and outputs."""
         return _describe(registry.any(model))
 
-    @router.get("/models/{model}/ready", responses=WORDING.responses(UnknownModel, NotReady))
-    async def model_ready(model: ModelName) -> ModelReady:
+    @router.get("/models/{model}/ready", responses=WORDING.responses(*REFUSALS, UnknownModel, NotReady))
+    async def model_ready(model: name) -> ModelReady:
         """A model's workers are alive and take requests."""
         if not registry.any(model).serves:
             raise NotReady(f"model {model!r} takes no requests; restart the process")
@@ -148,7 +148,7 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
     @router.post(
         "/models/{model}/infer", responses=_answers(), response_model=InferReply, openapi_extra=_request(settings)
     )
-    async def infer(request: Request, model: ModelName) -> Response:
+    async def infer(request: Request, model: name) -> Response:
         """Translate or classify a tensor of texts.
 
         With the binary tensor data extension the body is the JSON part, whose length the header

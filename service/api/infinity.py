@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
+from service.api.door import REFUSALS
 from service.api.native import FAULTS, best_labels, checked_texts, departure
 from service.api.schemas import list_schema, text_schema
 from service.api.wording import Errors, Wording, printable
@@ -142,7 +143,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
             }
         )
 
-    @router.get("/models")
+    @router.get("/models", responses=WORDING.responses(*REFUSALS))
     async def models() -> InfinityModels:
         """The classifiers."""
         return InfinityModels(data=[_describe(model, started) for model in classifiers])

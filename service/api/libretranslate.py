@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from service.api.door import REFUSALS
 from service.api.fields import form_content, read_fields
 from service.api.native import FAULTS, checked_texts, departure
 from service.api.schemas import first_wrong_text, text_schema, texts_schema
@@ -154,7 +155,7 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         found = await translator.detect(texts, settings.request_timeout_seconds, departure(request))
         return JSONResponse([_detected(one) for one in found[0]])
 
-    @router.get("/languages")
+    @router.get("/languages", responses=WORDING.responses(*REFUSALS))
     async def languages() -> list[ListedLanguage]:
         """The languages that texts may be in, and those that each is translated to."""
         return [

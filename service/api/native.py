@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import numpy as np
@@ -46,7 +47,7 @@ from service.errors import (
     TooLarge,
     UnknownModel,
 )
-from service.job import Delta, Draft, Finished, Reading, Translated
+from service.job import Delta, Draft, Finished, News, Reading, Translated
 from service.model import ServedModel
 from service.registry import Registry
 from service.settings import Settings
@@ -63,13 +64,19 @@ TRANSLATE_EXAMPLES = [
     {"text": "<p>I have <b>a big dog</b>.</p>", "target": "de", "format": "html"},
     {"text": "It is late. Good night.", "source": "en", "target": "de", "stream": True},
 ]
+EVENTS = ("delta", "translation", "done", "error")
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The translations; with `stream`, Server-Sent Events in place of JSON.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
-                "example": 'event: delta\ndata: {"index":0,"delta":"Gut"}\n\n',
+                "schema": {
+                    "type": "object",
+                    "description": "One event; its data is JSON.",
+                    "properties": {"event": {"enum": list(EVENTS)}, "data": {"type": "string"}},
+                    "required": ["event", "data"],
+                },
+                "example": {"event": "delta", "data": '{"index":0,"delta":"Gut"}'},
             }
         },
     }
@@ -165,14 +172,15 @@ def _account(done: Translated, started: float) -> dict[str, Any]:
     }
 
 
-async def _events(news: AsyncIterator[Delta | Finished | Translated], started: float) -> AsyncIterator[Event]:
-    async for one in news:
-        if isinstance(one, Delta):
-            yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
-        elif isinstance(one, Finished):
-            yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.draft))))
-        else:
-            yield _event("done", DoneEvent(**_account(one, started)))
+async def _events(news: AsyncGenerator[News], started: float) -> AsyncGenerator[Event]:
+    async with aclosing(news):
+        async for one in news:
+            if isinstance(one, Delta):
+                yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
+            elif isinstance(one, Finished):
+                yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.draft))))
+            else:
+                yield _event("done", DoneEvent(**_account(one, started)))
 
 
 def _event(name: str, data: BaseModel) -> Event:

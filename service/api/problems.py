@@ -55,10 +55,20 @@ def install(app: FastAPI, wordings: Wordings) -> None:
     def openapi() -> dict[str, Any]:
         """With the schemas of errors; as a route's `model` they would promise other media types too."""
         description = describe()
+        _forget_validation_errors(description)
         description["components"]["schemas"] |= wordings.schemas
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _forget_validation_errors(description: dict[str, Any]) -> None:
+    """FastAPI promises answers that the handlers above give in other words, and each route names those itself."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        description["components"]["schemas"].pop(name, None)
+    for operation in (one for path in description["paths"].values() for one in path.values()):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
 
 
 def invalid(faults: Sequence[Any]) -> tuple[InvalidRequest, Errors]:

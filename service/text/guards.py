@@ -74,7 +74,12 @@ def _copied(source: str, target: str) -> bool:
 
 def _loops(text: str) -> bool:
     """Whether a part with a letter in it comes again and again."""
-    return any(any(map(str.isalpha, loop[1] or loop[2])) for loop in _LOOP.finditer(text.casefold()))
+    folded = text.casefold()
+    # What comes four times in a row has three characters that come three times; few sentences have, and that is quick.
+    triples = Counter(zip(folded, folded[1:], folded[2:], strict=False))
+    if max(triples.values(), default=0) < 3:
+        return False
+    return any(any(map(str.isalpha, loop[1] or loop[2])) for loop in _LOOP.finditer(folded))
 
 
 def _lengthened(source: str, target: str) -> bool:
@@ -83,18 +88,20 @@ def _lengthened(source: str, target: str) -> bool:
 
 
 def _weight(text: str) -> float:
-    return sum(_DENSE.get(_script(c), 1.0) for c in text if c.isalnum())
+    if text.isascii():
+        return sum(map(str.isalnum, text))
+    return sum(_DENSE.get(_script(c), 1.0) * count for c, count in Counter(text).items() if c.isalnum())
 
 
 def _foreign(source: str, target: str, language: str) -> bool:
     """Whether most letters are of no script of the language, but for words that the source has too."""
     expected = _SCRIPTS.get(language.split("-")[0].lower())
-    own = {word.casefold() for word in _WORD.findall(source)}
-    letters = Counter(_script(c) for word in _WORD.findall(target) if word.casefold() not in own for c in word)
-    if expected is None or not letters:
+    if expected is None or (target.isascii() and "LATIN" in expected):
         return False
-    right = sum(letters[script] for script in expected)
-    return right < (1 - WRONG_LETTERS) * letters.total()
+    own = {word.casefold() for word in _WORD.findall(source)}
+    characters = Counter("".join(word for word in _WORD.findall(target) if word.casefold() not in own))
+    right = sum(count for c, count in characters.items() if _script(c) in expected)
+    return right < (1 - WRONG_LETTERS) * characters.total()
 
 
 @lru_cache(maxsize=4096)

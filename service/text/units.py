@@ -20,8 +20,10 @@ _CLAUSE = re.compile(r"[.!?…;:,\u2013\u2014]+[\"'”»’)\]]*\s+|[，、；�
 ADDED = ".。"
 _ADDED_POINT = re.compile(rf"[^{ADDED}][{ADDED}]$")
 _SPACE = re.compile(r"\s+")
+_WIDE = re.compile(r"\s\s")
 # White space is one space to a model, and what cannot be seen is nothing; joiners shape letters and stay.
 _UNREADABLE = re.compile(r"(?:\s|[\x00-\x1f\x7f-\x9f])+|[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
+_UNCLEAN = re.compile(r"[^\S ]|  |[\x00-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Unit:
     def _reading(self) -> Rewrite:
         """The source with the spans exchanged and odd white space evened out."""
         edits = [(start, end, mark) for (start, end), mark in zip(self.spans, self._stand_ins, strict=True)]
-        for gap in _UNREADABLE.finditer(self.source):
+        for gap in _UNREADABLE.finditer(self.source) if _UNCLEAN.search(self.source) else ():
             spaced = " " if any(c.isspace() for c in gap[0]) else ""
             if gap[0] != spaced and not _overlaps(gap.span(), self.spans):
                 edits.append((*gap.span(), spaced))
@@ -106,6 +108,8 @@ class Unit:
 
     def _wide_gaps(self, text: str) -> list[tuple[int, int, str]]:
         """Several spaces in a row go between words that are as far along as theirs were."""
+        if not _WIDE.search(self.source):
+            return []
         before = [found.span() for found in _SPACE.finditer(self.source) if not _overlaps(found.span(), self.spans)]
         after = [found.span() for found in _SPACE.finditer(text.rstrip())]
         wide = {k * len(after) // len(before): self.source[a:b] for k, (a, b) in enumerate(before) if b - a > 1}

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from export import graphs, verify
+from export.card import model_card
 from export.onnx import WEIGHTS, to_onnx, write_graphs
 from export.publish import Options, export
 from export.verify import ParityError
@@ -38,6 +39,12 @@ def test_artifact_is_complete(toy_translator: Path, toy_classifier: Path) -> Non
     assert classifier.labels == ["cold", "none", "warm"]
     for folder in (toy_translator, toy_classifier):
         assert "Licence" in (folder / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_notes_end_the_model_card(toy_translator: Path) -> None:
+    manifest = read_artifact(toy_translator).manifest
+    assert model_card(manifest, 1, "## Seen\n\nThis.").endswith("trained again.\n\n## Seen\n\nThis.\n")
+    assert model_card(manifest, 1, "").endswith("trained again.\n")
 
 
 def test_weights_are_stored_once(toy_translation_run: RunFolder, toy_translator: Path) -> None:

@@ -67,6 +67,27 @@ def test_the_official_client_meets_errors(client: deepl.DeepLClient) -> None:
         client.list_glossaries()
 
 
+def test_markup(client: deepl.DeepLClient) -> None:
+    page = "<p>red house</p><script>red house</script><p class='x'>one <b>green</b> bird &amp; dog</p>"
+    found = client.translate_text(page, source_lang="EN", target_lang="DE", tag_handling="html")
+    assert isinstance(found, deepl.TextResult)
+    assert found.text.startswith("<p>rot Haus</p><script>red house</script><p class='x'>eins")
+    assert "<b>grün</b>" in found.text
+    assert found.text.endswith("</p>")
+
+
+@pytest.mark.parametrize("tags", [["keep", "x"], "keep,x"])
+@pytest.mark.parametrize("kind", ["json", "data"])
+def test_elements_that_are_ignored(babel: Service, kind: str, tags: Any) -> None:
+    text = "<par>red <x>house</x></par><keep>red house</keep>"
+    body = {"text": text, "source_lang": "EN", "target_lang": "DE", "tag_handling": "xml", "ignore_tags": tags}
+    options: dict[str, Any] = {kind: body}
+    found = babel.client.post("/v2/translate", **options).json()["translations"][0]["text"]
+    assert "<x>house</x>" in found
+    assert "<keep>red house</keep>" in found
+    assert "rot" in found
+
+
 def test_hints_are_taken(client: deepl.DeepLClient) -> None:
     found = client.translate_text(
         "red house", source_lang="EN", target_lang="DE", context="a street", formality="prefer_more",
@@ -107,7 +128,7 @@ def test_the_type_of_languages(babel: Service) -> None:
     [
         {"text": ["dog"]}, {"target_lang": "DE"}, ASK | {"text": 5}, ASK | {"text": ["dog", 5]}, ASK | {"text": ""},
         ASK | {"text": []}, ASK | {"tag_handling": "pdf"}, ASK | {"source_lang": "FR"}, ASK | {"target_lang": ""},
-        ASK | {"show_billed_characters": "1"}, ASK | {"formality": "less"}, ASK | {"ignore_tags": ["x"]}, [], None,
+        ASK | {"show_billed_characters": "1"}, ASK | {"formality": "less"}, ASK | {"ignore_tags": [5]}, [], None,
     ],
 )  # fmt: skip
 def test_wrong_bodies(babel: Service, body: Any) -> None:

@@ -1,6 +1,7 @@
 """LibreTranslate's dialect: two public clients against a running service, and what its web page sends."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.error import HTTPError
@@ -117,6 +118,16 @@ def test_alternatives(babel: Service) -> None:
     assert [len(others) for others in many["alternatives"]] == [2, 2]
 
 
+def test_html(babel: Service) -> None:
+    page = "<ul><li>red house<li>one <a href='/red'>dog</a></ul>"
+    found = babel.post("/translate", ASK | {"q": [page, "red < dog"], "format": "html"}).json()["translatedText"]
+    assert found[0].startswith("<ul><li>rot Haus<li>")
+    assert "<a href='/red'>" in found[0]
+    assert sorted(re.sub(r"<[^>]*>", " ", found[0]).split()) == ["Haus", "Hund", "eins", "rot"]
+    assert found[0].endswith("</ul>")
+    assert found[1].startswith("rot")
+
+
 def test_what_the_web_page_asks(babel: Service) -> None:
     assert babel.client.get("/health").json() == {"status": "ok"}
     found = babel.client.get("/frontend/settings").json()
@@ -150,6 +161,8 @@ def test_wrong_bodies(babel: Service, body: Any) -> None:
         (b'--x\r\nContent-Disposition: form-data\r\n\r\ndog\r\n--x--\r\n', "multipart/form-data; boundary=x"),
         (b'--x\r\nContent-Disposition: form-data; name="q"\r\n\r\nxn--\xff\r\n--x--\r\n',
          "multipart/form-data; charset=idna; boundary=x"),
+        (b'--x\r\nContent-Disposition: form-data; name="api_key"\r\n\r\n\\ud800\r\n--x--\r\n',
+         "multipart/form-data; charset=raw_unicode_escape; boundary=x"),
     ],
 )  # fmt: skip
 def test_forms_that_cannot_be_read(babel: Service, content: bytes, kind: str) -> None:

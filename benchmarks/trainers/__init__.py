@@ -1,0 +1,1 @@
+"""Other ways to train the same Transformer, for benchmarks/training.py."""

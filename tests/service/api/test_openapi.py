@@ -1,0 +1,61 @@
+"""The OpenAPI document: schemathesis asks all that it describes, and every route and error has an example."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.conftest import Service
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+
+
+def test_schemathesis_finds_nothing_in_two_thousand_cases(babel: Service, tmp_path: Path) -> None:
+    """All checks: no 5xx, no status, media type or header that is not described, no answer against its schema."""
+    run = subprocess.run(
+        [
+            sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{babel.url}/openapi.json",
+            "--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "70", "--continue-on-failure",
+        ],
+        cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+    said = "\n".join(line[:300] for line in run.stdout.splitlines())[-6000:]
+    assert run.returncode == 0, said + run.stderr[-2000:]
+    cases = re.search(r"(\d[\d,]*) generated, (\d[\d,]*) passed", run.stdout)
+    assert cases is not None, said
+    assert int(cases[1].replace(",", "")) >= 2000
+
+
+@pytest.fixture(scope="module")
+def operations(babel: Service) -> dict[str, Any]:
+    paths = babel.client.get("/openapi.json").json()["paths"]
+    return {f"{method} {path}": one for path, methods in paths.items() for method, one in methods.items()}
+
+
+def test_every_error_has_an_example(operations: dict[str, Any]) -> None:
+    found = [
+        (name, status, content)
+        for name, operation in operations.items()
+        for status, response in operation["responses"].items()
+        if not status.startswith("2")
+        for content in response["content"].values()
+    ]
+    assert len(found) > 50
+    for name, status, content in found:
+        assert content["examples"], (name, status)
+
+
+def test_every_body_has_an_example(operations: dict[str, Any]) -> None:
+    def bodies() -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, operation in operations.items():
+            for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+                if kind != "application/octet-stream":
+                    yield name, content
+
+    assert {name for name, _ in bodies()} == {name for name in operations if name.startswith("post")}
+    for name, content in bodies():
+        assert "example" in content or "examples" in content or "examples" in str(content["schema"]), name
