@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from tests.service.conftest import Service
@@ -31,12 +32,30 @@ def test_schemathesis_finds_nothing_in_two_thousand_cases(babel: Service, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def operations(babel: Service) -> dict[str, Any]:
-    paths = babel.client.get("/openapi.json").json()["paths"]
+def document(babel: Service) -> dict[str, Any]:
+    found: dict[str, Any] = babel.client.get("/openapi.json").json()
+    return found
+
+
+@pytest.fixture(scope="module")
+def operations(document: dict[str, Any]) -> dict[str, Any]:
+    paths = document["paths"]
     return {f"{method} {path}": one for path, methods in paths.items() for method, one in methods.items()}
 
 
-def test_every_error_has_an_example(operations: dict[str, Any]) -> None:
+def misfit(example: Any, schema: dict[str, Any], document: dict[str, Any]) -> str:
+    """What is wrong with an example, if anything."""
+    validator = jsonschema_rs.validator_for(schema | {"components": document["components"]})
+    return "; ".join(str(error)[:200] for error in validator.iter_errors(example))
+
+
+def test_every_answer_has_an_example(document: dict[str, Any], operations: dict[str, Any]) -> None:
+    for name in operations.keys() - {"get /metrics"}:  # which is no JSON
+        content = operations[name]["responses"]["200"]["content"]["application/json"]
+        assert not misfit(content["example"], content["schema"], document), name
+
+
+def test_every_error_has_an_example(document: dict[str, Any], operations: dict[str, Any]) -> None:
     found = [
         (name, status, content)
         for name, operation in operations.items()
@@ -47,6 +66,8 @@ def test_every_error_has_an_example(operations: dict[str, Any]) -> None:
     assert len(found) > 50
     for name, status, content in found:
         assert content["examples"], (name, status)
+        for example in content["examples"].values():
+            assert not misfit(example["value"], content["schema"], document), (name, status)
 
 
 def test_every_body_has_an_example(operations: dict[str, Any]) -> None:
