@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import uvicorn
 
+from service.api.connection import Connection
 from service.app import access_of, create_app
 from service.artifact import ArtifactError
 from service.keys import KeysError, make_key
@@ -60,6 +61,8 @@ def serve() -> int:
         app,
         host=settings.host,
         port=settings.port,
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,  # the edge writes one line a request, with its id
         timeout_graceful_shutdown=math.ceil(settings.drain_timeout_seconds),

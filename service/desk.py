@@ -108,11 +108,16 @@ class Visit:
             DeadlineExceeded, ClientGone: given up.
             InternalError: the engine failed on a ticket.
         """
-        while self._open and not self._news:
+        if self._news:
+            # They may come faster than they are followed up: other requests have their turn, and the deadline its.
+            await asyncio.sleep(0)
+        while self._open:
             if self._leaving.done():
                 raise ClientGone("the client closed the connection")
             if self._late:
                 raise DeadlineExceeded(f"no answer within {self._timeout:g} s")
+            if self._news:
+                break
             self._awake = self._loop.create_future()
             await self._awake
         found = [self._news.popleft() for _ in range(len(self._news))]

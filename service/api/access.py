@@ -100,4 +100,4 @@ async def key_of(scope: Scope, headers: Mapping[bytes, bytes], body: Receive) ->
         fields = await read_fields(Request(scope, body), _Fields)
     except (InvalidRequest, RequestValidationError):
         return None  # what is wrong with the body is told to those who may come in
-    return None if fields.api_key is None else fields.api_key.encode()
+    return None if fields.api_key is None else fields.api_key.encode("utf-8", "replace")

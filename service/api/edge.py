@@ -1,5 +1,6 @@
 """The outermost layer, in plain ASGI: request ids, access log and request metrics."""
 
+import asyncio
 import logging
 import re
 import time
@@ -10,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.wording import Wordings
-from service.errors import InternalError
+from service.errors import InternalError, NotReady
 from service.metrics import Metrics
 
 log = logging.getLogger("attendant.access")
@@ -42,6 +43,11 @@ class Edge:
 
         try:
             await self.app(scope, receive, send_with_id)
+        except asyncio.CancelledError:
+            # Told to stop, the server has waited for as long as it may.
+            if status != NO_ANSWER:
+                raise
+            await self.wordings.answer(scope, NotReady("the service stops; ask again"))(scope, receive, send_with_id)
         except Exception as error:
             log.exception("request %s failed", scope["request_id"])
             if status == NO_ANSWER:

@@ -1,5 +1,6 @@
 """Services on free loopback ports: over the toy models, or over fake engines with the toy models' texts and tables."""
 
+import math
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 import uvicorn
 
 from service.api.access import Access
+from service.api.connection import Connection
 from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.scheduler import Bounds, Queue
@@ -48,6 +50,7 @@ class Service:
     metrics: Metrics
     url: str = ""
     client: httpx.Client = field(init=False)
+    stop: Callable[[int, None], None] = field(init=False)  # as a signal does
 
     def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
         return self.client.post(path, json=body, **options)
@@ -76,17 +79,24 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(
-    settings: Settings, registry: Registry, metrics: Metrics, access: Access | None = None
+    settings: Settings,
+    registry: Registry,
+    metrics: Metrics,
+    access: Access | None = None,
+    connection: type[Connection] = Connection,
 ) -> Iterator[Service]:
     """The application behind uvicorn, in a thread."""
     service = Service(settings, registry, metrics)
     app = create_app(settings, registry, metrics, access)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, ws="none", lifespan="on"))
+    options: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none", "lifespan": "on"}
+    grace = math.ceil(settings.drain_timeout_seconds)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=connection, timeout_graceful_shutdown=grace, **options))
     thread = threading.Thread(target=server.run)
     thread.start()
     eventually(lambda: server.started or not thread.is_alive())
     assert server.started
     service.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    service.stop = server.handle_exit
     try:
         with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as service.client:
             yield service
@@ -135,10 +145,16 @@ def pretend(toy_translator: Path) -> Iterator[Callable[..., Service]]:
     """Start services whose translator is a fake engine; they stop when the test ends."""
     stack = []
 
-    def start(engine: Engine, scoring: Engine | None = None, access: Access | None = None, **changes: Any) -> Service:
+    def start(
+        engine: Engine,
+        scoring: Engine | None = None,
+        access: Access | None = None,
+        connection: type[Connection] = Connection,
+        **changes: Any,
+    ) -> Service:
         settings, metrics = Settings(**changes), Metrics()
         registry = Registry([fake_model(toy_translator, engine, settings, metrics, scoring)])
-        context = serving(settings, registry, metrics, access)
+        context = serving(settings, registry, metrics, access, connection)
         stack.append(context)
         return context.__enter__()
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import random
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -151,6 +152,18 @@ def test_a_draining_service_answers_what_it_took_and_takes_no_more(
     assert_problem(service.client.get("/readyz"), 503, "not_ready")
     engine.allow(1000)
     assert texts(taken) == ["red house"]
+
+
+def test_who_has_no_answer_when_the_service_may_wait_no_longer_is_told_so(
+    pretend: Pretend, callers: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    service, engine = held(pretend, drain_timeout_seconds=0.05)  # the server rounds up to a second
+    taken = callers.submit(echo, service, "red house")
+    engine.wait_for_step(WARM_UP + 1)
+    service.stop(signal.SIGTERM, None)
+    assert "the service stops" in assert_problem(taken.result(PATIENCE), 503, "not_ready")["detail"]
+    assert "Traceback" not in caplog.text
+    engine.allow(1000)
 
 
 def test_a_service_that_cannot_warm_up_does_not_start(toy_translator: Path) -> None:
