@@ -65,8 +65,8 @@ bench: $(DEV_READY) $(BENCH_READY)  ## Run the benchmarks that need neither a co
 	@for script in cached_decoding startup offline; do echo "== $$script"; $(DEV) -m "benchmarks.$$script"; done
 
 .PHONY: loadtest
-loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000]
-	@exec $(DEV) -m loadtest --url "$(URL)" --users "$(USERS)" --duration "$(DURATION)"
+loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000] [KEY=...]
+	@exec $(DEV) -m loadtest --url "$(URL)" --users "$(USERS)" --duration "$(DURATION)" $(if $(KEY),--key "$(KEY)")
 
 ##@ Package
 

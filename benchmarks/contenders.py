@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.processes import free_port, server
 from benchmarks.traffic import CLIENTS, Figures, Load, Traffic
-from loadtest.client import ask
+from loadtest.client import Server
 
 Flags = dict[str, str | int | float]  # of a rival's command line
 COMPARED = 64  # texts asked for one by one, to see that both sides answer the same
@@ -123,7 +123,7 @@ def agreement(one: Contender, other: Contender, requests: Sequence[tuple[str, st
 
 
 def _answer(contender: Contender, path: str, body: str) -> Any:
-    status, reply = ask(f"http://127.0.0.1:{contender.port}{path}", json.loads(body), timeout=60)
+    status, reply = Server(f"http://127.0.0.1:{contender.port}").ask(path, json.loads(body), timeout=60)
     if status != 200:
         raise RuntimeError(f"{path} answered {status}: {reply[:300].decode(errors='replace')}")
     answer = json.loads(reply)

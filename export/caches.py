@@ -22,7 +22,8 @@ def quantise_caches(model: onnx.ModelProto, caches: dict[str, Cache]) -> onnx.Mo
     graph = quantised.graph
     del graph.value_info[:]  # types of what lies between, some no longer true; onnxruntime infers them
     for node in graph.node:
-        if node.op_type == "GroupQueryAttention" and set(node.input[PAST]) <= caches.keys():
+        past = node.input[PAST] if node.op_type == "GroupQueryAttention" else []
+        if past and set(past) <= caches.keys():
             _attend_int8(graph, node, caches)
     for output in graph.output:
         if output.name in caches:

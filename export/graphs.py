@@ -42,24 +42,28 @@ class GraphSource:
     inputs: dict[str, Tensor]
     axes: dict[str, Axes]
     outputs: list[str]
-    kinds: dict[str, str] = field(default_factory=dict)  # state input -> growing | constant
+    kinds: dict[str, str] = field(default_factory=dict)  # state input -> growing | constant | replaced
+    body: "GraphSource | None" = None  # of the module's loop, see export/loop.py
 
 
 def group_query_attention(
     query: Tensor, new: tuple[Tensor, Tensor] | None, past: tuple[Tensor, Tensor] | None, lengths: Tensor,
-    total: Tensor, *, heads: int, kv_heads: int, causal: bool,
+    total: Tensor, *, heads: int, kv_heads: int, causal: bool, scale: float | None = None, bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """One operator: query (B, T, D) with new keys and values (B, T', K*d) each, or all three packed in the query
     (B, T, (H+2K)*d); past (B, K, capacity, d) each -> output (B, T, D) and present.
 
-    `lengths` (B,) int32 is each row's total length minus one; `total` () int32 the longest row's.
+    `lengths` (B,) int32 is each row's total length minus one; `total` () int32 the longest row's, or the capacity.
+    Scores are multiplied by `scale`, by default 1 / sqrt(d), and `bias` (B, 1, T, total) is added to them.
     """
     width = query.size(2) // (heads if new else heads + 2 * kv_heads)
     present = (query.size(0), kv_heads, query.size(1), width)
     output = (query.size(0), query.size(1), heads * width)
     shapes = [output, *([p.shape for p in past] if past else [present, present])]
     inputs = (query, *(new or (None, None)), *(past or (None, None)), lengths, total)
-    attributes: dict[str, Any] = {"num_heads": heads, "kv_num_heads": kv_heads, "scale": width**-0.5}
+    if bias is not None:
+        inputs = (*inputs, None, None, None, bias)  # no rotary tables, no positions for them
+    attributes: dict[str, Any] = {"num_heads": heads, "kv_num_heads": kv_heads, "scale": scale or width**-0.5}
     if not causal:
         attributes["causal"] = 0
     attended, present_key, present_value = torch.onnx.ops.symbolic_multi_out(
@@ -210,21 +214,23 @@ class Classify(nn.Module):
 
     def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
         encoded = encode_flat(self.model.encoder, source, source_length).view(*source.shape, -1)  # (B, S, D)
-        return [self.model.output(self._pool(encoded, source_length)).softmax(-1)]
-
-    def _pool(self, encoded: Tensor, source_length: Tensor) -> Tensor:
-        """The mean as a running sum read at the last real token: no padding behind it can change a bit of it.
-
-        A sum or a product over the padded axis adds in an order that depends on the padding.
-        """
-        if self.model.config.pooling == "first":
-            return encoded[:, 0]
-        last = (source_length - 1).long()[:, None, None].expand(-1, 1, encoded.size(2))  # (B, 1, D)
-        total = encoded.cumsum(dim=1).gather(1, last)[:, 0]  # (B, D)
-        return total / source_length[:, None]
+        first = self.model.config.pooling == "first"
+        pooled = encoded[:, 0] if first else mean_of_real_tokens(encoded, source_length)  # (B, D)
+        return [self.model.output(pooled).softmax(-1)]
 
 
-def _source_inputs(batch: int = 3, length: int = 5) -> dict[str, Tensor]:
+def mean_of_real_tokens(encoded: Tensor, source_length: Tensor) -> Tensor:
+    """(B, S, D) -> (B, D), as a running sum read at the last real token: no padding behind it can change a bit of it.
+
+    A sum or a product over the padded axis adds in an order that depends on the padding.
+    """
+    last = (source_length - 1).long()[:, None, None].expand(-1, 1, encoded.size(2))  # (B, 1, D)
+    total = encoded.cumsum(dim=1).gather(1, last)[:, 0]  # (B, D)
+    return total / source_length[:, None]
+
+
+def source_inputs(batch: int = 3, length: int = 5) -> dict[str, Tensor]:
+    """Example sources, all of the same length."""
     return {
         "source": torch.ones(batch, length, dtype=torch.int64),
         "source_length": torch.full((batch,), length, dtype=torch.int32),
@@ -258,7 +264,7 @@ def translator_graphs(model: Transformer) -> dict[str, GraphSource]:
     }
     constants = [name for name, kind in kinds.items() if kind == "constant"]
     return {
-        "encode": GraphSource(Encode(model), _source_inputs(batch, source), source_axes, constants),
+        "encode": GraphSource(Encode(model), source_inputs(batch, source), source_axes, constants),
         "step": GraphSource(
             Step(model),
             rows | caches,
@@ -268,7 +274,7 @@ def translator_graphs(model: Transformer) -> dict[str, GraphSource]:
         ),
         "score": GraphSource(
             Score(model),
-            _source_inputs(batch, source) | pair,
+            source_inputs(batch, source) | pair,
             source_axes | {name: {0: b, 1: t} for name in pair},
             ["log_probability", "cross_attention"],
         ),
@@ -294,4 +300,4 @@ def classifier_graphs(model: Classifier) -> dict[str, GraphSource]:
     """The graph of a classifier."""
     b, s = torch.export.Dim("B"), torch.export.Dim("S", max=model.config.max_source_length)
     axes: dict[str, Axes] = {"source": {0: b, 1: s}, "source_length": {0: b}}
-    return {"classify": GraphSource(Classify(model), _source_inputs(), axes, ["probability"])}
+    return {"classify": GraphSource(Classify(model), source_inputs(), axes, ["probability"])}

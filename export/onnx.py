@@ -11,6 +11,7 @@ import torch
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from export.graphs import GraphSource
+from export.loop import unfold
 from service.artifact import Graph, Tensor
 
 OPSET = 20
@@ -66,6 +67,8 @@ def to_onnx(source: GraphSource) -> ModelProto:
     for node in model.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
+    if source.body:
+        unfold(model, to_onnx(source.body))
     return model
 
 

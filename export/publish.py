@@ -1,19 +1,22 @@
 """A run folder becomes an artifact: graphs, proof, manifest, model card, all or nothing."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
 from onnx import ModelProto
+from torch import nn
 
-from export import verify
+from export import graphs, recurrent, verify
 from export.caches import quantise_caches
 from export.card import model_card
 from export.gate import BOUND, QualityError, attempts, calibrated, compare
-from export.graphs import classifier_graphs, translator_graphs
+from export.graphs import GraphSource
 from export.onnx import WEIGHTS, to_onnx, write_graphs
 from export.quantize import Scales, quantise
 from export.select import select_graph
@@ -21,7 +24,6 @@ from service.artifact import (
     FORMAT,
     GRAPHS,
     Artifact,
-    ArtifactError,
     Direction,
     Evaluation,
     Graph,
@@ -38,10 +40,18 @@ from service.artifact import (
 from training.config import Recipe, recipe_table
 from training.corpus import FilterReport, Row, clean, read_corpus
 from training.models.classifier import Classifier
+from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
 from training.models.transformer import Transformer
 from training.run import RunFolder
 from training.tasks import ClassifyTask, Task, TranslateTask
 from training.tokenizer import BOS, EOS, PAD, UNK
+
+GRAPHS_OF: dict[type[nn.Module], Callable[[Any], dict[str, GraphSource]]] = {
+    Transformer: graphs.translator_graphs,
+    Classifier: graphs.classifier_graphs,
+    RecurrentTranslator: recurrent.translator_graphs,
+    RecurrentClassifier: recurrent.classifier_graphs,
+}
 
 
 @dataclass(frozen=True)
@@ -65,14 +75,14 @@ def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest
     """
     task, model = run.open(torch.device("cpu"))
     sources = proof_sources(task, data, options.sentences)
-    graphs = translator_graphs(model) if isinstance(model, Transformer) else classifier_graphs(_classifier(model))
-    kinds = graphs["step"].kinds if "step" in graphs else {}
+    sourced = GRAPHS_OF[type(model)](model)
+    kinds = sourced["step"].kinds if "step" in sourced else {}
     writer = Writer(task, run, kinds, options)
     with publish(path) as folder, TemporaryDirectory() as scratch:
-        models = {name: to_onnx(source) for name, source in graphs.items()}
+        models = {name: to_onnx(source) for name, source in sourced.items()}
         original = Path(scratch) if options.int8 else folder
         manifest = writer.write(models, original)
-        prove = verify.verify_translator if isinstance(model, Transformer) else verify.verify_classifier
+        prove = verify.verify_translator if isinstance(task, TranslateTask) else verify.verify_classifier
         parity = prove(model, Artifact(original, manifest), sources, options.tolerance)  # type: ignore[arg-type]
         if options.int8:
             scales = calibrated(task, model, data)
@@ -108,14 +118,6 @@ def _quantised(
         return manifest.model_copy(update={"evaluation": [*manifest.evaluation, *measured]})
     assert refusal is not None
     raise refusal
-
-
-def _classifier(model: torch.nn.Module) -> Classifier:
-    if not isinstance(model, Classifier):
-        raise ArtifactError(
-            f"{type(model).__name__}: only Transformers can be exported so far; train with architecture = 'transformer'"
-        )
-    return model
 
 
 @dataclass(frozen=True)

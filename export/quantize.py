@@ -10,7 +10,7 @@ Shapes: N tokens, I inputs and O outputs of a linear map.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+DOMAIN = "com.microsoft"
 WEIGHT_LEVELS = 64  # on either side of zero
 CACHE_LEVELS = 127
 ACTIVATION_LEVELS = 255
@@ -180,13 +181,29 @@ def quantise(model: onnx.ModelProto, scales: dict[str, Scale]) -> onnx.ModelProt
     graph = quantised.graph
     writer = _Writer(graph, scales)
     nodes = [made for node in graph.node for made in writer.rewrite(node)]
-    used = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
+    used = {name for node in nodes for name in _read(node)} | {output.name for output in graph.output}
     nodes = [node for node in nodes if any(name in used for name in node.output)]
-    kept = [t for t in (*graph.initializer, *writer.made) if t.name in {name for node in nodes for name in node.input}]
+    read = {name for node in nodes for name in _read(node)}
+    kept = [t for t in (*graph.initializer, *writer.made) if t.name in read]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend(kept)
+    if DOMAIN not in {imported.domain for imported in quantised.opset_import}:
+        quantised.opset_import.append(helper.make_opsetid(DOMAIN, 1))
     return quantised
+
+
+def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs that a node runs inside it."""
+    return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+
+
+def _read(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node reads, the nodes of a loop's body included."""
+    yield from node.input
+    for body in _bodies(node):
+        for inner in body.node:
+            yield from _read(inner)
 
 
 class _Writer:
@@ -206,6 +223,10 @@ class _Writer:
         return name
 
     def rewrite(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        for body in _bodies(node):
+            nodes = [made for inner in body.node for made in self.rewrite(inner)]
+            del body.node[:]
+            body.node.extend(nodes)
         scale = self.scales.get(node.input[1]) if node.op_type == "Gemm" else None
         if scale is None:
             return [node]
@@ -226,7 +247,5 @@ class _Writer:
             self.constant(f"{weight}_i8", columns)
             self.constant(f"{weight}_scale", scales)
         inputs = [name, f"{weight}_i8", f"{name}_scale", f"{weight}_scale", f"{name}_zero", ""]
-        made = helper.make_node(
-            "MatMulIntegerToFloat", [*inputs, *node.input[2:3]], list(node.output), domain="com.microsoft"
-        )
+        made = helper.make_node("MatMulIntegerToFloat", [*inputs, *node.input[2:3]], list(node.output), domain=DOMAIN)
         return [*nodes, made]

@@ -19,7 +19,7 @@ from service.engine.session import Session, available_cores
 from service.engine.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.worker import Crew, Engine
 from training.evaluate import class_probabilities, default_target_length, greedy
-from training.models.transformer import Transformer
+from training.models import Translator
 from training.tokenizer import BOS, EOS, PAD
 
 ROWS = 32
@@ -48,7 +48,7 @@ class Differences:
         self.largest[name] = max(difference, self.largest.get(name, 0.0))
 
 
-def verify_translator(model: Transformer, artifact: Artifact, sources: list[list[int]], tolerance: float) -> Parity:
+def verify_translator(model: Translator, artifact: Artifact, sources: list[list[int]], tolerance: float) -> Parity:
     """Prove parity on sources with marks.
 
     Raises:
@@ -83,7 +83,7 @@ def _batches(sources: list[list[int]]) -> Iterator[list[list[int]]]:
 
 @torch.inference_mode()
 def _compare_steps(
-    model: Transformer, engine: TranslateEngine, sources: list[list[int]], differences: Differences
+    model: Translator, engine: TranslateEngine, sources: list[list[int]], differences: Differences
 ) -> None:
     """Decode greedily with torch's cache, feeding the ONNX graphs the same tokens; then once more without a cache."""
     arrays = {name: torch.from_numpy(array) for name, array in pad(sources, PAD).items()}
@@ -110,7 +110,7 @@ def _compare_steps(
 
 
 @torch.inference_mode()
-def _compare_scores(model: Transformer, score: Session, sources: list[list[int]], differences: Differences) -> None:
+def _compare_scores(model: Translator, score: Session, sources: list[list[int]], differences: Differences) -> None:
     """The score graph against teacher forcing, the sources themselves standing in for targets of uneven length."""
     inputs = pad(sources, PAD)
     targets = pad([[BOS, *ids[: model.config.max_target_length - 1]] for ids in sources], PAD)["source"]
@@ -154,7 +154,7 @@ def serve(engines: Sequence[Engine], tickets: list[Ticket], rows: int = ROWS) ->
     """Answer the tickets with the service's queue and workers, `rows` at a time, all submitted at once."""
     for engine in engines:
         engine.clear()
-    tokens = sum(len(ticket.ids) for ticket in tickets)
+    tokens = sum(ticket.tokens for ticket in tickets)
     bounds = Bounds(rows=rows, queue_segments=len(tickets), queue_tokens=tokens)
     crew = Crew("verify", list(engines), Queue(bounds, len(engines)), _Silent())
     crew.start()

@@ -18,6 +18,7 @@ from loadtest.client import (
     Bench,
     Endpoint,
     NotReadyError,
+    Server,
     answers_alone,
     classify_endpoint,
     served_models,
@@ -34,6 +35,7 @@ MOST_SPAWNED_PER_S = 100
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m loadtest", description="Load a running service, check every answer.")
     top.add_argument("--url", type=base_url, default="http://127.0.0.1:8000", help="default: %(default)s")
+    top.add_argument("--key", help="an API key, where the service needs one")
     top.add_argument("--users", type=positive, default=32, help="users at the same time (default: %(default)s)")
     top.add_argument("--duration", type=seconds, default="60s", help="such as 90, 60s, 5m (default: %(default)s)")
     top.add_argument("--spawn-rate", type=positive, help="users a second to begin with (default: all in a second)")
@@ -88,8 +90,8 @@ def pools(arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, list
     return chosen
 
 
-def endpoints(arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Endpoint]:
-    models = served_models(arguments.url)
+def endpoints(server: Server, arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Endpoint]:
+    models = served_models(server)
     return {
         task: translate_endpoint(models, arguments.source, arguments.target)
         if task == "translate"
@@ -98,11 +100,11 @@ def endpoints(arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, 
     }
 
 
-def ask_alone(url: str, asked: dict[str, Endpoint], texts: dict[str, list[str]]) -> list[Bench]:
+def ask_alone(server: Server, asked: dict[str, Endpoint], texts: dict[str, list[str]]) -> list[Bench]:
     benches = []
     for task, endpoint in asked.items():
         began = time.perf_counter()
-        benches.append(answers_alone(url, endpoint, texts[task]))
+        benches.append(answers_alone(server, endpoint, texts[task]))
         took = time.perf_counter() - began
         say(f"{endpoint.path} ({endpoint.options['model']}): {len(texts[task])} texts, each alone, in {took:.1f} s")
     return benches
@@ -137,20 +139,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.users < len(tasks):
         parser().error(f"--users {arguments.users} cannot play {len(tasks)} parts: take more, or --only one of them")
     say(f"loading {arguments.url}")
+    server = Server(arguments.url, arguments.key)
     try:
         texts = pools(arguments, tasks)
-        asked = endpoints(arguments, tasks)
+        asked = endpoints(server, arguments, tasks)
     except (TextsError, NotReadyError) as error:
         sys.stderr.write(f"loadtest: {error}\n")
         return 2
     try:
-        benches = ask_alone(arguments.url, asked, texts)
+        benches = ask_alone(server, asked, texts)
     except AnswerError as error:
         sys.stderr.write(f"loadtest: {error}\n")
         return 1
     spawn_rate = arguments.spawn_rate or min(arguments.users, MOST_SPAWNED_PER_S)
     load = Load(arguments.url, arguments.users, spawn_rate, arguments.duration, arguments.seed)
-    outcome = drive(load, benches)
+    outcome = drive(load, benches, server.headers)
     report = assemble(arguments, load, benches, outcome)
     if arguments.report:
         reports.write(arguments.report, report, outcome.html)

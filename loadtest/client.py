@@ -42,32 +42,44 @@ class Bench:
     book: tuple[Answer, ...]
 
 
-def ask(url: str, body: dict[str, Any] | None = None, timeout: float = PROBE_TIMEOUT_S) -> tuple[int, bytes]:
-    """Status and body; an error status is an answer, no answer is a NotReadyError."""
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(url, data=data, headers={"Content-Type": "application/json", "Accept": "application/json"})
-    try:
-        with _opener.open(request, timeout=timeout) as response:
-            return response.status, response.read()
-    except HTTPError as error:
-        with error:
-            return error.code, error.read()
-    except (URLError, OSError) as error:
-        raise NotReadyError(f"cannot reach {url}: {getattr(error, 'reason', error)}") from error
+@dataclass(frozen=True)
+class Server:
+    """The service under load, and the API key where it needs one."""
+
+    url: str
+    key: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every request of a caller carries."""
+        return {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, timeout: float = PROBE_TIMEOUT_S) -> tuple[int, bytes]:
+        """Status and body; an error status is an answer, no answer is a NotReadyError."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json", "Accept": "application/json"} | self.headers
+        try:
+            with _opener.open(Request(self.url + path, data=data, headers=headers), timeout=timeout) as response:
+                return response.status, response.read()
+        except HTTPError as error:
+            with error:
+                return error.code, error.read()
+        except (URLError, OSError) as error:
+            raise NotReadyError(f"cannot reach {self.url}{path}: {getattr(error, 'reason', error)}") from error
 
 
-def served_models(url: str) -> list[dict[str, Any]]:
+def served_models(server: Server) -> list[dict[str, Any]]:
     """`GET /v1/models` of a service whose `/readyz` says 200."""
-    status, body = ask(f"{url}/readyz")
+    status, body = server.ask("/readyz")
     if status != 200:
-        raise NotReadyError(f"{url} is not ready: /readyz answered {refusal(status, body)}")
-    status, body = ask(f"{url}/v1/models")
+        raise NotReadyError(f"{server.url} is not ready: /readyz answered {refusal(status, body)}")
+    status, body = server.ask("/v1/models")
     if status != 200:
-        raise NotReadyError(f"{url}/v1/models answered {refusal(status, body)}")
+        raise NotReadyError(f"{server.url}/v1/models answered {refusal(status, body)}")
     try:
         return [model for model in field(parse(body), "models", list) if isinstance(model, dict)]
     except AnswerError as error:
-        raise NotReadyError(f"{url}/v1/models: {error}") from error
+        raise NotReadyError(f"{server.url}/v1/models: {error}") from error
 
 
 def translate_endpoint(models: Sequence[dict[str, Any]], source: str, target: str) -> Endpoint:
@@ -88,12 +100,12 @@ def classify_endpoint(models: Sequence[dict[str, Any]]) -> Endpoint:
     raise NotReadyError("no model classifies")
 
 
-def answers_alone(url: str, endpoint: Endpoint, texts: Sequence[str]) -> Bench:
+def answers_alone(server: Server, endpoint: Endpoint, texts: Sequence[str]) -> Bench:
     """The book: each text asked once, the next when the answer has come. This warms the service up, too."""
     book: list[Answer] = []
     for index, text in enumerate(texts):
         try:
-            status, body = ask(url + endpoint.path, endpoint.body(text), ANSWER_TIMEOUT_S)
+            status, body = server.ask(endpoint.path, endpoint.body(text), ANSWER_TIMEOUT_S)
             if status != 200:
                 raise AnswerError(refusal(status, body))
             book.extend(endpoint.read(body, 1).answers)

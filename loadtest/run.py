@@ -36,12 +36,12 @@ class Outcome:
     errors: tuple[str, ...]  # exceptions inside a user, which is a fault of the load test
 
 
-def drive(load: Load, benches: Sequence[Bench]) -> Outcome:
+def drive(load: Load, benches: Sequence[Bench], headers: dict[str, str]) -> Outcome:
     """Spawn the users, let them ask for the load's duration, let them finish their last request."""
     user_classes: list[type[BenchUser]] = []
     for bench in benches:
         user_class = USERS[bench.endpoint.path]
-        user_class.bench, user_class.seed = bench, load.seed
+        user_class.bench, user_class.seed, user_class.headers = bench, load.seed, headers
         user_classes.append(user_class)
     environment = Environment(
         user_classes=[*user_classes],

@@ -18,8 +18,9 @@ class BenchUser(FastHttpUser):
     """Asks, waits for the answer, compares it with the book, asks again."""
 
     abstract = True
-    bench: ClassVar[Bench]  # bench and seed are set by `run.py` before the first user is born
+    bench: ClassVar[Bench]  # bench, seed and headers are set by `run.py` before the first user is born
     seed: ClassVar[int]
+    headers: ClassVar[dict[str, str]]
     births: ClassVar["count[int]"]
     network_timeout = ANSWER_TIMEOUT_S
     connection_timeout = ANSWER_TIMEOUT_S
@@ -42,7 +43,7 @@ class BenchUser(FastHttpUser):
         texts = [self.bench.texts[index] for index in indices]
         endpoint = self.bench.endpoint
         body = endpoint.body(texts if len(texts) > 1 else texts[0])
-        with self.client.post(endpoint.path, json=body, catch_response=True) as response:
+        with self.client.post(endpoint.path, json=body, headers=self.headers, catch_response=True) as response:
             try:
                 reply = self.judge(response, indices)
             except AnswerError as error:

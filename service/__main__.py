@@ -1,38 +1,63 @@
 """Command line: `python -m service`, configured by environment variables (service/settings.py)."""
 
+import argparse
 import logging
 import math
 import signal
 import sys
+from collections.abc import Sequence
 
 import uvicorn
-from pydantic import ValidationError
 
-from service.app import create_app
+from service.app import access_of, create_app
 from service.artifact import ArtifactError
+from service.keys import KeysError, make_key
 from service.metrics import Metrics
 from service.registry import load_models
-from service.settings import Settings
+from service.settings import SettingsError, read_settings
+
+log = logging.getLogger("attendant")
 
 
-def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+def main(arguments: Sequence[str] = ()) -> int:
+    parser = argparse.ArgumentParser(prog="python -m service", description="Serve the models. Settings: see README.md.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    key = commands.add_parser("key", help="make an API key: the key on stderr, its entry for the key file on stdout")
+    key.add_argument("name", help="of who will hold it; logs show it")
+    options = parser.parse_args(arguments)
     try:
-        settings = Settings()
-        metrics = Metrics()
-        registry = load_models(settings, metrics)
-    except ValidationError as error:
-        for fault in error.errors():
-            name = "ATTENDANT_" + "_".join(map(str, fault["loc"])).upper()
-            sys.stderr.write(f"error: {name} is {fault['input']!r}: {fault['msg']}\n")
+        return print_key(options.name) if options.command == "key" else serve()
+    except (SettingsError, KeysError, ArtifactError) as error:
+        sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 1
-    except ArtifactError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+
+
+def print_key(name: str) -> int:
+    """Only what may be kept goes to stdout, so that `>> FILE` keeps no key."""
+    key, entry = make_key(name)
+    sys.stderr.write(f"{key}\nThis is the key; it is shown only now. Its entry belongs into ATTENDANT_KEY_FILE:\n")
+    sys.stderr.flush()
+    sys.stdout.write(f"{entry}\n")
+    return 0
+
+
+def serve() -> int:
+    """Serve until told to stop.
+
+    Raises:
+        SettingsError, KeysError, ArtifactError: it cannot start.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = read_settings()
+    access, metrics = access_of(settings), Metrics()
+    registry = load_models(settings, metrics)
+    app = create_app(settings, registry, metrics, access)
+    names = ", ".join(sorted(access.keys.digests))
+    log.info("keys: %s", names or "none; whoever reaches the port is served")
     # uvicorn drains at SIGTERM, then raises the signal anew: what was asked for and done is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
-        create_app(settings, registry, metrics),
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -43,4 +68,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

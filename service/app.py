@@ -5,24 +5,39 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import RedirectResponse
 
-from service.api import problems
+from service.api import deepl, inference_v2, infinity, libretranslate, problems, tei
+from service.api.access import Access, document_keys
+from service.api.door import Door
 from service.api.edge import Edge
 from service.api.health import health_router
+from service.api.limits import Limits
 from service.api.native import native_router
+from service.api.score import score_router
+from service.api.wording import Wordings
+from service.keys import read_keys
 from service.metrics import Metrics
 from service.registry import Registry
 from service.settings import Settings
+from service.translator import Translator
 
+DIALECTS = (libretranslate, deepl, tei, infinity, inference_v2)
+WORDINGS = Wordings(problems.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
 VERSION = "0.1.0"
 DESCRIPTION = (
     "Translation and classification by continuous batching. An answer never depends on who else was in the batch."
 )
 
 
-def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> FastAPI:
-    """The application over models that are loaded; it warms them up before it answers, and drains them at the end."""
+def create_app(settings: Settings, registry: Registry, metrics: Metrics, access: Access | None = None) -> FastAPI:
+    """The application over models that are loaded; it warms them up before it answers, and drains them at the end.
+
+    Without `access`, the settings say who may come in.
+    """
+
+    translator = Translator(registry, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -35,13 +50,41 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics) -> Fast
         title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
         redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
     )  # fmt: skip
-    problems.install(app)
-    app.include_router(native_router(registry, settings))
+    problems.install(app, WORDINGS)
+    app.include_router(native_router(registry, translator, settings))
+    app.include_router(score_router(registry, settings))
+    app.include_router(libretranslate.libretranslate_router(translator, settings))
+    app.include_router(deepl.deepl_router(translator, settings))
+    app.include_router(tei.tei_router(registry, settings))
+    app.include_router(infinity.infinity_router(registry, settings))
+    app.include_router(inference_v2.inference_router(registry, translator, settings))
     app.include_router(health_router(registry, metrics))
 
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, metrics=metrics)
+    access = access or access_of(settings)
+    if access.keys.digests:
+        document_keys(app)
+    # From the inside out: what the door refuses is counted, and a browser may read why.
+    app.add_middleware(Door, settings=settings, access=access, wordings=WORDINGS)
+    if origins := settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "X-API-Key", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(Edge, metrics=metrics, wordings=WORDINGS)
     return app
+
+
+def access_of(settings: Settings) -> Access:
+    """Who may come in, and how much each may ask.
+
+    Raises:
+        KeysError: the keys are not what they should be.
+    """
+    return Access(read_keys(settings), Limits(settings.requests_per_minute, settings.concurrent_requests))

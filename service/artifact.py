@@ -10,7 +10,7 @@ Graphs by task, their tensors by name (B rows, S source length, T target length,
                        every state -> logits (B, V), every state's output
              select    logits (B, V), count (1,) int64 -> token (B, C) int64, log_probability (B, C), best first
              score     source, source_length, target (B, T) int64, label (B, T) int64
-                       -> log_probability (B, T), cross_attention (B, L, T, S)
+                       -> log_probability (B, T), cross_attention (B, L, T, S) if the decoder has any
   classify   classify  source, source_length -> probability (B, labels)
 """
 

@@ -8,14 +8,18 @@ from pathlib import Path
 from service.artifact import Artifact, ArtifactError, Direction, read_artifact
 from service.engine.classify import ClassifyEngine
 from service.engine.scheduler import Bounds, Queue
+from service.engine.score import ScoreEngine
 from service.engine.session import Session, available_cores
 from service.engine.translate import TranslateEngine, TranslateGraphs
 from service.engine.worker import Crew, Engine
 from service.errors import ModelRequired, ServiceError, UnknownModel
-from service.metrics import Metrics
+from service.metrics import Metrics, ModelMetrics
 from service.model import ServedModel
+from service.scorer import Scorer
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
+
+PIVOT = "en"
 
 
 class Registry:
@@ -34,6 +38,12 @@ class Registry:
             raise UnknownModel(f"no model {name[:80]!r} to {task}; there is {', '.join(self._of(task)) or 'none'}")
         return model
 
+    def any(self, name: str) -> ServedModel:
+        """The model of that name, whatever its task."""
+        if name not in self._models:
+            raise UnknownModel(f"no model {name[:80]!r}; there is {', '.join(sorted(self._models))}")
+        return self._models[name]
+
     def translator(self, name: str | None, source: str | None, target: str) -> tuple[ServedModel, Direction]:
         """The model asked for, or the first by name that has the direction."""
         if name is not None:
@@ -50,6 +60,27 @@ class Registry:
             raise (ambiguous or faults)[0]
         raise UnknownModel(f"no model translates {source or 'anything'} to {target}")
 
+    def route(self, name: str | None, source: str, target: str) -> list[tuple[ServedModel, Direction]]:
+        """The model that has the direction, or two that have it by way of English.
+
+        Raises:
+            UnknownModel: there is neither.
+        """
+        try:
+            return [self.translator(name, source, target)]
+        except UnknownModel:
+            if (source, target) in self.pairs(name):
+                return [self.translator(name, source, PIVOT), self.translator(name, PIVOT, target)]
+            raise
+
+    def pairs(self, name: str | None = None) -> list[tuple[str, str]]:
+        """Source and target of all directions, those by way of English too: of all models, or of one."""
+        models = [model for model in self if name in (None, model.name)]
+        direct = {(d.source, d.target) for model in models for d in model.manifest.directions}
+        into = {source for source, target in direct if target == PIVOT}
+        out_of = {target for source, target in direct if source == PIVOT}
+        return sorted(direct | {(source, target) for source in into for target in out_of if source != target})
+
     def classifier(self, name: str | None) -> ServedModel:
         """The model asked for, or the only one."""
         if name is not None:
@@ -64,13 +95,18 @@ class Registry:
     def _of(self, task: str) -> list[str]:
         return sorted(name for name, model in self._models.items() if model.manifest.task == task)
 
+    def detector(self, name: str) -> ServedModel | None:
+        """The classifier of that name, if it is served."""
+        return self._models[name] if name in self._of("classify") else None
+
     def drain(self, timeout: float) -> None:
         """Stop taking requests and answer those admitted."""
-        for model in self:
-            model.crew.queue.close()
+        crews = [crew for model in self for crew in model.crews]
+        for crew in crews:
+            crew.queue.close()
         deadline = time.monotonic() + timeout
-        for model in self:
-            model.crew.drain(max(0.0, deadline - time.monotonic()))
+        for crew in crews:
+            crew.drain(max(0.0, deadline - time.monotonic()))
 
 
 def load_models(settings: Settings, metrics: Metrics) -> Registry:
@@ -105,6 +141,7 @@ class Loaded:
     artifact: Artifact
     codec: TextCodec
     engines: list[Engine]
+    scoring: list[Engine]
 
 
 def _load(folder: Path, settings: Settings) -> Loaded:
@@ -113,22 +150,33 @@ def _load(folder: Path, settings: Settings) -> Loaded:
     workers, threads = settings.crew(available_cores())
     if artifact.manifest.task == "classify":
         graph = Session(artifact.graph("classify"), threads)
-        return Loaded(artifact, codec, [ClassifyEngine(artifact, graph) for _ in range(workers)])
+        return Loaded(artifact, codec, [ClassifyEngine(artifact, graph) for _ in range(workers)], [])
     graphs, rows = TranslateGraphs.load(artifact, threads), max(1, settings.rows // workers)
-    return Loaded(artifact, codec, [TranslateEngine(graphs, rows) for _ in range(workers)])
+    score = Session(artifact.graph("score"), threads)
+    engines: list[Engine] = [TranslateEngine(graphs, rows) for _ in range(workers)]
+    return Loaded(artifact, codec, engines, [ScoreEngine(artifact, score) for _ in range(workers)])
 
 
 def _serve(loaded: Loaded, settings: Settings, metrics: Metrics) -> ServedModel:
-    name = loaded.artifact.manifest.name
+    manifest = loaded.artifact.manifest
+    crew, observer = _crew(manifest.name, loaded.engines, settings, metrics)
+    scorer = None
+    if loaded.scoring:
+        scorer = Scorer(manifest, loaded.codec, *_crew(f"{manifest.name}/score", loaded.scoring, settings, metrics))
+    return ServedModel(loaded.artifact, loaded.codec, crew, observer, scorer)
+
+
+def _crew(name: str, engines: list[Engine], settings: Settings, metrics: Metrics) -> tuple[Crew, ModelMetrics]:
+    """Workers that have started, and who observes them."""
     bounds = Bounds(
         rows=settings.rows,
         encode_tokens=settings.encode_tokens,
         queue_segments=settings.queue_segments,
         queue_tokens=settings.queue_tokens,
     )
-    queue = Queue(bounds, len(loaded.engines))
+    queue = Queue(bounds, len(engines))
     observer = metrics.of_model(name)
-    crew = Crew(name, loaded.engines, queue, observer)
+    crew = Crew(name, engines, queue, observer)
     metrics.watch(name, lambda: float(queue.waiting), lambda: float(crew.pool_bytes))
     crew.start()
-    return ServedModel(loaded.artifact, loaded.codec, crew, observer)
+    return crew, observer

@@ -70,9 +70,8 @@ def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder"
     return RunFolder(folder / "run")
 
 
-@pytest.fixture(scope="session")
-def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
-    """A classifier of short texts into the labels warm, cold and none."""
+def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> "RunFolder":
+    """A classifier of short texts that is trained on random texts of each label's words."""
     import torch
 
     from training.config import parse_recipe
@@ -80,16 +79,15 @@ def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFold
     from training.run import RunFolder
 
     torch.set_num_threads(1)  # so small a model is slower on more
-    folder = tmp_path_factory.mktemp("toy-classification")
     generator = random.Random(1)
-    labels = generator.choices(list(COLOURS), k=260)
-    rows = [(label, " ".join(generator.choices(COLOURS[label], k=generator.randint(1, 8)))) for label in labels]
+    labels = generator.choices(list(words), k=260)
+    rows = [(label, " ".join(generator.choices(words[label], k=generator.randint(1, 8)))) for label in labels]
     write_rows(folder / "train.tsv", rows)
     recipe = parse_recipe(
         {
-            "name": "toy-classifier",
+            "name": name,
             "task": "classify",
-            "description": "a toy: the temperature of colours",
+            "description": f"a toy: which of {', '.join(words)}",
             "data": {"train": ["train.tsv"], "hold_out": 60, "columns": ["label", "text"], "max_length": 32},
             "tokenizer": {"kind": "bpe", "vocabulary": 300, "lowercase": True},
             "model": {
@@ -98,10 +96,16 @@ def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFold
             },
             "training": {"epochs": 4, "batch_tokens": 512, "learning_rate": 0.01, "warmup": 5, "keep_last": 1},
         },
-        "toy-classification.toml",
+        f"{name}.toml",
     )  # fmt: skip
     fit(recipe, folder, RunFolder(folder / "run"), resume=False)
     return RunFolder(folder / "run")
+
+
+@pytest.fixture(scope="session")
+def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+    """A classifier of colours by their temperature: warm, cold and none."""
+    return fit_classifier(tmp_path_factory.mktemp("toy-classification"), "toy-classifier", COLOURS)
 
 
 def traced_once() -> Callable[["GraphSource"], "ModelProto"]:
@@ -133,6 +137,40 @@ def export_run() -> Callable[..., Path]:
         return artifact
 
     return export
+
+
+@pytest.fixture(scope="session")
+def untrained_run(
+    toy_translation_run: "RunFolder", toy_classification_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., "RunFolder"]:
+    """Runs with the words of a toy run and random weights: of a task and a table [model], made once each."""
+    import torch
+
+    from training.checkpoint import save_weights
+    from training.config import parse_recipe, recipe_table
+    from training.run import RunFolder
+    from training.tasks import load_task
+
+    trained = {"translate": toy_translation_run, "classify": toy_classification_run}
+
+    def make(task: str, model: dict[str, Any]) -> RunFolder:
+        name = f"toy-{task}-{model['architecture']}"
+        run = RunFolder(trained[task].path.parent / name)
+        if run.path.exists():
+            return run
+        shutil.copytree(trained[task].path, run.path, ignore=lambda *_: ["checkpoints", "tensorboard"])
+        recipe = parse_recipe({**recipe_table(trained[task].recipe()), "name": name, "model": model}, name)
+        run.save_recipe(recipe)
+        run.report.write_text("{}")
+        torch.manual_seed(0)
+        built = load_task(recipe, run.path).build()
+        with torch.no_grad():
+            for parameter in built.parameters():  # biases too, so that none may be left out unseen
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        save_weights(built, run.weights)
+        return run
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,22 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training.limits import impossible
+
 
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message lists every fault found."""
+
+
+@dataclass(frozen=True)
+class NegativesConfig:
+    """Texts of a corpus about something else, for a classifier to learn what is none of its labels."""
+
+    files: list[str] = field(default_factory=list)  # of the same forms as data.train
+    columns: list[str] = field(default_factory=lambda: ["text", "label"])  # of these files; "text" is read
+    rows: int = 0  # drawn by the seed
+    ending: str = ""  # only texts that end so, for example "?"
+    label: str = "out_of_scope"
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class DataConfig:
     directions: list[str] = field(default_factory=list)  # for example ["de-en"]; several train one tagged model
     max_length: int = 128  # tokens of either side; longer pairs are left out of training
     max_ratio: float = 9.0  # the longer side may have this many times the tokens of the shorter, plus 10
+    negatives: NegativesConfig = NegativesConfig()
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,19 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class AugmentConfig:
+    """The shares of the training text that are changed anew every epoch, see training/augment.py."""
+
+    cut: float = 0.0  # of a classifier's texts, to one or two words
+    ended: float = 0.0  # of a classifier's texts, with a mark at the end; the other keys are a translator's
+    joined: float = 0.0  # of the pairs, in groups of several sentences
+    lowercase: float = 0.0  # of the sources, like those below; one text has one change
+    uppercase: float = 0.0
+    unpunctuated: float = 0.0  # and lower-cased
+    misspelt: float = 0.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a run, besides the machine."""
 
@@ -97,6 +124,7 @@ class Recipe:
     tokenizer: TokenizerConfig
     model: ModelConfig
     training: TrainingConfig
+    augment: AugmentConfig = AugmentConfig()
     seed: int = 1
     licence: str = "not stated"  # of the weights, as the data allows
     description: str = ""
@@ -119,24 +147,6 @@ OWN_KEYS = {  # of [model], by family; the other keys are everybody's
     "recurrent": ("bidirectional", "attention", "scheduled_sampling"),
 }
 TRANSLATORS_KEYS = ("attention", "scheduled_sampling")  # of a family's own keys
-CHOICES = {
-    "task": ("translate", "classify"),
-    "tokenizer.kind": ("word", "bpe", "unigram"),
-    "model.architecture": tuple(FAMILIES),
-    "model.norm": ("pre", "post"),
-    "model.activation": ("relu", "gelu"),
-    "model.positions": ("sinusoidal", "learned"),
-    "model.attention": ("additive", "multiplicative", "none"),
-    "model.pooling": ("mean", "first", "last"),
-    "training.schedule": ("cosine", "inverse_sqrt"),
-}
-LEAST = {
-    "data.hold_out": 0, "data.max_length": 1, "data.max_ratio": 1, "tokenizer.vocabulary": 1,
-    "tokenizer.min_frequency": 0, "model.width": 1, "model.heads": 1, "model.kv_heads": 1, "model.feed_forward": 1,
-    "model.encoder_layers": 1, "model.decoder_layers": 1, "model.max_source_length": 1, "model.max_target_length": 1,
-    "training.epochs": 1, "training.batch_tokens": 1, "training.accumulate": 1, "training.warmup": 1,
-    "training.weight_decay": 0, "training.validate_every": 1, "training.patience": 0, "training.keep_last": 1,
-}  # fmt: skip
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -163,7 +173,7 @@ def parse_recipe(table: dict[str, object], where: str) -> Recipe:
         table["model"] = _model_table(table, faults)
     recipe = _build(Recipe, table, "", faults)
     if not faults:
-        faults += _impossible(recipe)
+        faults += impossible(recipe)
     if faults:
         raise RecipeError(f"{where}: " + "; ".join(faults))
     return recipe
@@ -250,86 +260,3 @@ def _check_type(value: object, hint: object, where: str, faults: list[str]) -> o
     if not good:
         faults.append(f"{where} must be {wanted}, not {value!r}")
     return float(value) if good and hint is float else value  # type: ignore[arg-type]
-
-
-def _impossible(recipe: Recipe) -> list[str]:
-    def value(path: str) -> typing.Any:
-        owner: typing.Any = recipe
-        for part in path.split("."):
-            owner = getattr(owner, part)
-        return owner
-
-    faults = [
-        f"{path} is {value(path)!r}; choose one of {', '.join(choices)}"
-        for path, choices in CHOICES.items()
-        if value(path) not in choices
-    ]
-    faults += [
-        f"{path} is {value(path)}; it must be at least {least}" for path, least in LEAST.items() if value(path) < least
-    ]
-    if not 0 <= recipe.seed < 2**32:
-        faults.append(f"seed is {recipe.seed}; it must be at least 0 and below 2**32")
-    return faults + ([] if faults else _impossible_shapes(recipe) + _impossible_data(recipe))
-
-
-def _impossible_shapes(recipe: Recipe) -> list[str]:
-    model, training = recipe.model, recipe.training
-    faults = _impossible_transformer(model) if model.family == "transformer" else _impossible_recurrent(model)
-    if not 0 <= model.dropout < 1:
-        faults.append(f"model.dropout is {model.dropout}; it must be at least 0 and below 1")
-    if not 0 <= training.label_smoothing < 1:
-        faults.append(f"training.label_smoothing is {training.label_smoothing}; it must be at least 0 and below 1")
-    if training.learning_rate <= 0 or training.clip_norm <= 0:
-        faults.append("training.learning_rate and training.clip_norm must be above 0")
-    limit = min(model.max_source_length, model.max_target_length)
-    if recipe.task == "classify":
-        limit = model.max_source_length
-    if recipe.data.max_length > limit:
-        faults.append(f"data.max_length {recipe.data.max_length} is above the model's limit of {limit} tokens")
-    return faults
-
-
-def _impossible_transformer(model: ModelConfig) -> list[str]:
-    faults = []
-    if model.width % (8 * model.heads):
-        faults.append(
-            f"model.width {model.width} does not give each of {model.heads} heads a multiple of 8, as the exported "
-            "attention operator needs; change model.width or model.heads"
-        )
-    if model.heads % model.kv_heads:
-        faults.append(f"model.heads {model.heads} is not a multiple of model.kv_heads {model.kv_heads}")
-    if model.pooling == "last":
-        faults.append("model.pooling is 'last', for recurrent models; a transformer pools mean or first")
-    return faults
-
-
-def _impossible_recurrent(model: ModelConfig) -> list[str]:
-    faults = []
-    if model.bidirectional and model.width % 2:
-        faults.append(f"model.width {model.width} is odd; each direction of a bidirectional encoder has half of it")
-    if not 0 <= model.scheduled_sampling <= 1:
-        faults.append(f"model.scheduled_sampling is {model.scheduled_sampling}; it must be at least 0 and at most 1")
-    if model.pooling == "first":
-        faults.append(f"model.pooling is 'first', for transformers; a model of {model.architecture} pools mean or last")
-    return faults
-
-
-def _impossible_data(recipe: Recipe) -> list[str]:
-    data = recipe.data
-    if bool(data.valid) == bool(data.hold_out):
-        return ["give either data.valid files or data.hold_out rows to validate on"]
-    if len(data.columns) != 2 or data.columns[0] == data.columns[1]:
-        return [f"data.columns must name two different columns, not {', '.join(data.columns) or 'none'}"]
-    if recipe.task == "classify":
-        good = set(data.columns) == {"label", "text"} and not data.directions
-        return [] if good else ['a classifier needs data.columns of "label" and "text", and no data.directions']
-    if not data.directions:
-        return ["data.directions is missing; name at least one, for example " + repr("-".join(data.columns))]
-    if len(set(data.directions)) < len(data.directions):
-        return [f"data.directions repeats itself: {', '.join(data.directions)}"]
-    allowed = {"-".join(data.columns), "-".join(reversed(data.columns))}
-    return [
-        f"data.directions has {direction!r}; data.columns allow {', '.join(sorted(allowed))}"
-        for direction in data.directions
-        if direction not in allowed
-    ]

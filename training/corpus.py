@@ -15,6 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from training.config import NegativesConfig
+
 Row = tuple[str, str]
 
 
@@ -46,6 +50,27 @@ def read_corpus(sources: list[str], columns: list[str], root: Path) -> list[Row]
         CorpusError: a file is missing, empty, misaligned, malformed or not UTF-8.
     """
     return [row for source in sources for row in _read_source(source, columns, root)]
+
+
+def draw_negatives(config: NegativesConfig, columns: list[str], seed: int, root: Path) -> list[Row]:
+    """Rows of the negatives' label, in the order of `columns`; the texts lower-cased and without punctuation.
+
+    Raises:
+        CorpusError: as `read_corpus`, or the files hold too few such texts.
+    """
+    read = read_corpus(config.files, config.columns, root)
+    texts = sorted({row[config.columns.index("text")] for row in read})
+    texts = [bare(text) for text in texts if text.endswith(config.ending)]
+    if len(texts) < config.rows:
+        raise CorpusError(f"data.negatives.rows is {config.rows}, but its files hold {len(texts)} such texts")
+    chosen = [texts[i] for i in np.random.default_rng(seed).permutation(len(texts))[: config.rows]]
+    return [(config.label, text) if columns[0] == "label" else (text, config.label) for text in chosen]
+
+
+def bare(text: str) -> str:
+    """Lower-cased letters, digits, apostrophes and spaces alone; a text of nothing else stays as it is."""
+    left = "".join(c for c in text.lower() if c.isalnum() or c.isspace() or c == "'")
+    return left if left.strip() else text
 
 
 def _read_source(source: str, columns: list[str], root: Path) -> list[Row]:

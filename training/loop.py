@@ -20,8 +20,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training import checkpoint
 from training.batches import Batch, Examples, count_updates, plan_epoch, updates_of_epoch
-from training.config import Recipe, RecipeError, TrainingConfig, differences
-from training.corpus import CorpusError, FilterReport, Row, read_corpus
+from training.config import AugmentConfig, Recipe, RecipeError, TrainingConfig, differences
+from training.corpus import CorpusError, FilterReport, Row, draw_negatives, read_corpus
 from training.models import Scheduled
 from training.objective import Objective
 from training.progress import Journal
@@ -47,6 +47,14 @@ class Place:
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    @property
+    def multiplies_bf16(self) -> bool:
+        """Whether matrix products are faster in bf16 here: on a GPU, and on a CPU with instructions for them."""
+        if self.device.type != "cpu":
+            return True
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 
 
 @contextlib.contextmanager
@@ -101,8 +109,11 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         rows = read_corpus(recipe.data.train, recipe.data.columns, data)
         rows, self.valid = self._split(rows, data)
+        if recipe.data.negatives.files:
+            rows = rows + draw_negatives(recipe.data.negatives, recipe.data.columns, recipe.seed, data)
         self.test = read_corpus(recipe.data.test, recipe.data.columns, data) if recipe.data.test else []
         self.task = self._task(rows, resume)
+        self.rows = rows
         self.filters = FilterReport()
         self.examples: Examples = self.task.examples(rows, self.filters)
         if not len(self.examples):
@@ -186,6 +197,8 @@ class Trainer:
         return count_updates(plan, accumulate, world)
 
     def _train_epoch(self, total: int) -> None:
+        if self.recipe.augment != AugmentConfig():
+            self.examples = self.task.examples(self.rows, FilterReport(), self.epoch)
         plan, world, accumulate = self._plan(self.epoch), self.place.world, self.config.accumulate
         updates, skip = count_updates(plan, accumulate, world), self.within * accumulate * world
         self.journal.start_epoch(self.epoch, self.config.epochs, updates, self.within)
@@ -251,8 +264,7 @@ class Trainer:
         )
 
     def _forward(self, batch: Batch) -> torch.Tensor:
-        cuda = self.place.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16) if cuda else contextlib.nullcontext():
+        with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.place.multiplies_bf16):
             return self.objective(batch.to(self.place.device))
 
     def _validate(self) -> None:

@@ -42,23 +42,37 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, labels: Tensor, smoot
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        d_features, d_weight = torch.empty_like(features), torch.zeros_like(weight)
-        total = features.new_zeros((), dtype=torch.float32)
-        for start in range(0, len(features), CHUNK):
-            x, y = features[start : start + CHUNK], labels[start : start + CHUNK, None]
-            logits = (x @ weight.T).float()  # (n, V)
-            log_sum = logits.logsumexp(-1, keepdim=True)
-            picked, mean = logits.gather(1, y), logits.mean(-1, keepdim=True)
-            total += (log_sum - (1 - smoothing) * picked - smoothing * mean).sum()
-            # d loss / d logits = softmax - smoothed one-hot target
-            slope = logits.sub_(log_sum).exp_().sub_(smoothing / logits.size(1))
-            slope.scatter_add_(1, y, torch.full_like(picked, smoothing - 1))
-            d_features[start : start + CHUNK] = slope @ weight
-            d_weight += slope.T @ x
-        ctx.save_for_backward(d_features, d_weight)
-        return total
+        # Autocast would cast the weight anew for every chunk; here both are cast once.
+        kind = features.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
+        with torch.autocast(kind, enabled=False):
+            loss, d_features, d_weight = _loss_and_slopes(features.to(dtype), weight.to(dtype), labels, smoothing)
+        ctx.save_for_backward(d_features.to(features.dtype), d_weight.to(weight.dtype))
+        return loss
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None, None]:
         d_features, d_weight = ctx.saved_tensors
         return d_features * slope, d_weight * slope, None, None
+
+
+def _loss_and_slopes(features: Tensor, weight: Tensor, labels: Tensor, smoothing: float) -> tuple[Tensor, ...]:
+    """The loss () and its gradients: of the features in their own precision, of the weight in float32."""
+    d_features, d_weight = torch.empty_like(features), torch.zeros_like(weight, dtype=torch.float32)
+    total = features.new_zeros((), dtype=torch.float32)
+    for start in range(0, len(features), CHUNK):
+        x, y = features[start : start + CHUNK], labels[start : start + CHUNK, None]
+        logits = x @ weight.T  # (n, V)
+        slope = logits.softmax(-1)
+        picked = logits.gather(1, y).float()
+        # log sum exp = picked - log softmax of picked; below the smallest float a probability counts as that float.
+        log_sum = picked - slope.gather(1, y).float().clamp_min(torch.finfo(torch.float32).tiny).log()
+        total += (log_sum - (1 - smoothing) * picked).sum()
+        # d loss / d logits = softmax - smoothed one-hot target
+        slope.sub_(smoothing / logits.size(1))
+        slope.scatter_add_(1, y, torch.full_like(y, smoothing - 1, dtype=slope.dtype))
+        d_features[start : start + CHUNK] = slope @ weight
+        d_weight += slope.T @ x
+    # The mean of a token's logits is its feature against the mean of the weight's rows.
+    total -= smoothing * (features.float().sum(0) @ weight.float().mean(0))
+    return total, d_features, d_weight

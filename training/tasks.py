@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from training import evaluate
+from training.augment import augment, augment_texts
 from training.batches import Examples, Ragged
 from training.config import Recipe
 from training.corpus import CorpusError, FilterReport, Row, clean
@@ -56,13 +57,15 @@ class TranslateTask:
     def source_ids(self, texts: list[str], target: str) -> list[list[int]]:
         return self.codec.source_ids(texts, target if self.recipe.tagged else None)
 
-    def examples(self, rows: list[Row], report: FilterReport) -> Examples:
+    def examples(self, rows: list[Row], report: FilterReport, epoch: int = 0) -> Examples:
+        """Tokenised training pairs of every direction, as the recipe's augmentation has them in this epoch."""
         data = self.recipe.data
         rows = clean(rows, report)
         sources: list[list[int]] = []
         targets: list[list[int]] = []
-        for source, target in self.recipe.pairs:
-            texts, answers = self.oriented(rows, source)
+        for direction, (source, target) in enumerate(self.recipe.pairs):
+            generator = np.random.default_rng([self.recipe.seed, epoch, direction])
+            texts, answers = augment(*self.oriented(rows, source), self.recipe.augment, generator)
             for x, y in zip(self.source_ids(texts, target), self.codec.target_ids(answers), strict=True):
                 shorter, longer = sorted([len(x), len(y) + 1])
                 if longer > data.max_length:
@@ -143,8 +146,10 @@ class ClassifyTask:
         """A text is [bos] + ids, so that there is always a first token to pool."""
         return [[BOS, *e.ids] for e in self.codec.source.encode_batch(texts, add_special_tokens=False)]
 
-    def examples(self, rows: list[Row], report: FilterReport) -> Examples:
+    def examples(self, rows: list[Row], report: FilterReport, epoch: int = 0) -> Examples:
+        """Tokenised training texts, as the recipe's augmentation has them in this epoch."""
         texts, labels = _text_and_label(self.recipe, clean(rows, report, distinct=False))
+        texts = augment_texts(texts, self.recipe.augment, np.random.default_rng([self.recipe.seed, epoch]))
         index = {label: i for i, label in enumerate(self.labels)}
         kept = [(x, index[y]) for x, y in zip(self.source_ids(texts), labels, strict=True) if self._fits(x, report)]
         return Examples(Ragged([x for x, _ in kept]), np.array([y for _, y in kept], dtype=np.int64))

@@ -28,9 +28,7 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
     @router.get("/readyz", responses=responses(NotReady))
     async def readyz() -> Health:
         """Every model's workers are alive and take requests."""
-        out = [model.name for model in registry if not model.crew.alive or model.crew.queue.closed]
-        if out:
-            raise NotReady(f"not serving: {', '.join(out)}; restart the process")
+        ready(registry)
         return Health(status="ready")
 
     @router.get("/metrics", response_class=Response)
@@ -39,3 +37,9 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     return router
+
+
+def ready(registry: Registry) -> None:
+    """Raises NotReady unless every model is being served."""
+    if out := [model.name for model in registry if not model.serves]:
+        raise NotReady(f"not serving: {', '.join(out)}; restart the process")

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem+json, for every path of the native dialect and for what no route answers."""
+"""The native dialect's errors, RFC 9457 problem+json, and the handlers that answer every exception by its path."""
 
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -10,68 +10,62 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.api.schemas import Problem
+from service.api.wording import Errors, Wording, Wordings, printable
 from service.errors import InvalidRequest, ServiceError
 
-MEDIA_TYPE = "application/problem+json"
 
-
-def problem(fault: ServiceError, request_id: str, errors: Sequence[dict[str, str]] = ()) -> JSONResponse:
-    """The response for a fault."""
+def _problem(fault: ServiceError, status: int, request_id: str, errors: Errors) -> dict[str, Any]:
     body = {
         "type": "about:blank",
         "title": fault.title,
-        "status": fault.status,
-        "detail": str(fault).encode("utf-8", "backslashreplace").decode(),  # a name may hold half a surrogate pair
+        "status": status,
+        "detail": printable(fault),
         "code": fault.code,
         "request_id": request_id,
     }
-    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    extra = {"errors": list(errors)} if errors else {}
-    return JSONResponse(body | extra, fault.status, headers, media_type=MEDIA_TYPE)
+    return body | ({"errors": list(errors)} if errors else {})
 
 
-def responses(*faults: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI description of the problems that a route can answer."""
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    found: dict[int | str, dict[str, Any]] = {}
-    for fault in faults:
-        earlier = found.get(fault.status, {}).get("description")
-        description = f"{earlier}; {fault.title}" if earlier else fault.title
-        found[fault.status] = {"description": description, "content": content}
-    return found
+PROBLEM = Wording(Problem, _problem, media_type="application/problem+json")
+responses = PROBLEM.responses
 
 
-def install(app: FastAPI) -> None:
-    """Answer every exception as a problem."""
-    app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_exception)
+def install(app: FastAPI, wordings: Wordings) -> None:
+    """Answer every exception in the words of its path."""
+
+    async def service_error(request: Request, fault: Exception) -> JSONResponse:
+        assert isinstance(fault, ServiceError)
+        return wordings.answer(request.scope, fault)
+
+    async def validation_error(request: Request, fault: Exception) -> JSONResponse:
+        assert isinstance(fault, RequestValidationError)
+        return wordings.answer(request.scope, *invalid(fault.errors()))
+
+    async def http_exception(request: Request, fault: Exception) -> JSONResponse:
+        assert isinstance(fault, HTTPException)
+        response = wordings.answer(request.scope, _named(request, fault))
+        response.headers.update(fault.headers or {})
+        return response
+
+    app.add_exception_handler(ServiceError, service_error)
+    app.add_exception_handler(RequestValidationError, validation_error)
+    app.add_exception_handler(HTTPException, http_exception)
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
-        """With the schema that `responses` refers to; as a route's `model` it would promise application/json too."""
+        """With the schemas of errors; as a route's `model` they would promise other media types too."""
         description = describe()
-        description["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        description["components"]["schemas"] |= wordings.schemas
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _id(request: Request) -> str:
-    return str(request.scope.get("request_id", ""))
-
-
-async def _service_error(request: Request, fault: Exception) -> JSONResponse:
-    assert isinstance(fault, ServiceError)
-    return problem(fault, _id(request))
-
-
-async def _validation_error(request: Request, fault: Exception) -> JSONResponse:
-    """Say where and why; the input itself is not repeated, it may be large or not even encodable."""
-    assert isinstance(fault, RequestValidationError)
-    errors = [{"field": _place(error["loc"]), "message": str(error["msg"])} for error in fault.errors()]
+def invalid(faults: Sequence[Any]) -> tuple[InvalidRequest, Errors]:
+    """Pydantic's findings: where and why; the input itself is not repeated, it may be large or not even encodable."""
+    errors = [{"field": _place(fault["loc"]), "message": str(fault["msg"])} for fault in faults]
     detail = "; ".join(f"{error['field']}: {error['message']}" for error in errors[:5])
-    return problem(InvalidRequest(detail), _id(request), errors[:20])
+    return InvalidRequest(detail), errors[:20]
 
 
 def _place(location: Sequence[object]) -> str:
@@ -80,13 +74,10 @@ def _place(location: Sequence[object]) -> str:
     return ".".join(parts)
 
 
-async def _http_exception(request: Request, fault: Exception) -> JSONResponse:
-    assert isinstance(fault, HTTPException)
+def _named(request: Request, fault: HTTPException) -> ServiceError:
     status = HTTPStatus(fault.status_code)
     if status == HTTPStatus.BAD_REQUEST:  # FastAPI's word for whatever the JSON parser raises but its own error
-        return problem(InvalidRequest("body: it cannot be parsed; send JSON in UTF-8"), _id(request))
+        return InvalidRequest("body: it cannot be parsed; send JSON in UTF-8")
     named = ServiceError(f"{request.method} {request.scope['path']}: {fault.detail}"[:300])
     named.status, named.title, named.code = fault.status_code, status.phrase, status.name.lower()
-    response = problem(named, _id(request))
-    response.headers.update(fault.headers or {})
-    return response
+    return named

@@ -1,11 +1,12 @@
 """The native dialect's bodies."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.engine.options import MAX_BEAM, Options
+from service.job import Job
 from service.model import Wanted
 from service.settings import Settings
 
@@ -15,6 +16,17 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whole(cls, body: Any) -> Any:
+        """To JSON 3.0 is the integer 3."""
+        if not isinstance(body, dict):
+            return body
+        return {name: int(one) if type(one) is float and one.is_integer() else one for name, one in body.items()}
+
+
+Term = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+
 
 class TranslateBody(Body):
     """Texts to translate."""
@@ -23,7 +35,7 @@ class TranslateBody(Body):
     target: Annotated[str, Field(min_length=1, max_length=35, description="Target language.", examples=["en"])]
     source: Annotated[
         str | None,
-        Field(min_length=1, max_length=35, description="Source language; may be left out where only one fits."),
+        Field(min_length=1, max_length=35, description="Source language; left out or `auto`: found out."),
     ] = None
     model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
     max_length: Annotated[
@@ -49,7 +61,7 @@ class TranslateBody(Body):
     ] = 0.0
     top_k: Annotated[int, Field(ge=0, description="Sample among so many tokens; 0 is all.")] = 0
     top_p: Annotated[float, Field(gt=0, le=1, description="Sample among the most probable with this much mass.")] = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**63, description="Same seed, same sample.")] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**53, description="Same seed, same sample.")] = 0
     prefix: Annotated[str, Field(max_length=1000, description="What every translation starts with.")] = ""
     no_repeat_ngram: Annotated[int, Field(ge=0, le=64, description="No n tokens in a row twice; 0 allows it.")] = 0
     repetition_penalty: Annotated[
@@ -60,8 +72,29 @@ class TranslateBody(Body):
         Field(max_length=1000, description="Ids of tokens never to write, as `tokens` tells them."),
     ] = []
     include: Annotated[
-        list[Literal["score", "tokens"]], Field(max_length=8, description="What to tell beside the text.")
+        list[Literal["score", "tokens", "alignment"]],
+        Field(max_length=8, description="What to tell beside the text."),
     ] = []
+    format: Annotated[
+        Literal["text", "html"],
+        Field(description="`html`: tags, attributes and entities stay, and tags within a line follow their words."),
+    ] = "text"
+
+    glossary: Annotated[
+        dict[Term, Term],
+        Field(
+            max_length=200,
+            description="Terms of the source and what they are to become, where the model can be brought to it.",
+            examples=[{"dog": "Köter"}],
+        ),
+    ] = {}
+    stream: Annotated[bool, Field(description="Answer Server-Sent Events, bit by bit.")] = False
+
+    @model_validator(mode="after")
+    def _aligned_text(self) -> Self:
+        if self.format == "html" and "alignment" in self.include:
+            raise PydanticCustomError("alignment", "alignment is told of format text; leave out one of the two")
+        return self
 
     def wanted(self) -> Wanted:
         """The options for the engine."""
@@ -70,9 +103,22 @@ class TranslateBody(Body):
             length_penalty=self.length_penalty, early_stopping=self.early_stopping, temperature=self.temperature,
             top_k=self.top_k, top_p=self.top_p, seed=self.seed, no_repeat_ngram=self.no_repeat_ngram,
             repetition_penalty=self.repetition_penalty, suppressed=tuple(self.suppress),
-            log_probabilities=bool(self.include),
+            log_probabilities=bool({"score", "tokens"}.intersection(self.include)),
         )  # fmt: skip
         return Wanted(options, self.prefix, self.max_length)
+
+    def job(self, texts: list[str]) -> Job:
+        """What to ask of the translator, for texts that were checked."""
+        return Job(
+            texts,
+            self.target,
+            self.source,
+            self.model,
+            wanted=self.wanted(),
+            format=self.format,
+            glossary=self.glossary,
+            include=frozenset(self.include),
+        )
 
 
 class ClassifyBody(Body):
@@ -83,22 +129,62 @@ class ClassifyBody(Body):
     top_k: Annotated[int, Field(ge=1, le=1000, description="How many labels, the most probable first.")] = 1
 
 
+class ScoreBody(Body):
+    """Texts and translations of them to score."""
+
+    text: Any
+    translation: Any
+    target: Annotated[
+        str, Field(min_length=1, max_length=35, description="Language of the translations.", examples=["en"])
+    ]
+    source: Annotated[
+        str | None,
+        Field(min_length=1, max_length=35, description="Language of the texts; may be left out where only one fits."),
+    ] = None
+    model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
+    include: Annotated[
+        list[Literal["tokens", "alignment"]], Field(max_length=8, description="What to tell beside the score.")
+    ] = []
+
+
 def bounded(body: type[Body], settings: Settings) -> type[Any]:
     """The body with the settings' limits written into its schema.
 
     The limits on texts are enforced by the route, which answers 413 in place of 422 and can name the text.
     """
-    one = {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
-    many = {"type": "array", "items": one, "minItems": 1, "maxItems": settings.max_texts}
-    schema = {"anyOf": [one, many], "examples": ["Guten Morgen."]}
-    description = "One text, or a list of them answered in order."
-    text = Annotated[
-        str | list[str], BeforeValidator(_first_wrong_text), Field(description=description, json_schema_extra=schema)
+    fields = {"text": texts_field(settings, "One text, or a list of them answered in order.", "Guten Morgen.")}
+    if "translation" in body.model_fields:
+        description = "The text's translation, or as many as there are texts, in their order."
+        fields["translation"] = texts_field(settings, description, "Good morning.")
+    return create_model(body.__name__, __base__=body, __doc__=body.__doc__, **fields)
+
+
+def texts_field(settings: Settings, description: str, example: str) -> Any:
+    """The type of a field that holds a text or a list of them, with the settings' limits in its schema."""
+    schema = texts_schema(settings) | {"examples": [example]}
+    return Annotated[
+        str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
     ]
-    return create_model(body.__name__, __base__=body, __doc__=body.__doc__, text=text)
 
 
-def _first_wrong_text(value: Any) -> Any:
+def text_schema(settings: Settings) -> dict[str, Any]:
+    """The JSON schema of a text that is not blank."""
+    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters, "pattern": r"\S"}
+
+
+def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The JSON schema of as many as one request may have."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_texts}
+
+
+def texts_schema(settings: Settings, blank: bool = False) -> dict[str, Any]:
+    """The JSON schema of a text, or a list of them in which there may be blank ones where that is allowed."""
+    one = text_schema(settings)
+    item = {"type": "string", "maxLength": settings.max_text_characters} if blank else one
+    return {"anyOf": [one, list_schema(item, settings)]}
+
+
+def first_wrong_text(value: Any) -> Any:
     """One wrong text is told, not a megabyte of them: they would take seconds in which nobody else is served."""
     for i, text in enumerate(value if isinstance(value, list) else ()):
         if not isinstance(text, str):
@@ -129,6 +215,22 @@ class Token(BaseModel):
     log_probability: float
 
 
+class Aligned(BaseModel):
+    """A word of a translation and the word of the text that it comes from, as characters from start up to end."""
+
+    source_start: int
+    source_end: int
+    target_start: int
+    target_end: int
+
+
+class Detected(BaseModel):
+    """The language that a text was found to be in, and how probable that is."""
+
+    language: str
+    confidence: float
+
+
 class Alternative(BaseModel):
     """An answer; `length` says that it was cut at its limit of tokens.
 
@@ -140,6 +242,7 @@ class Alternative(BaseModel):
     finish_reason: Annotated[str, Field(json_schema_extra={"enum": ["stop", "length"]})]
     score: float | None = None
     tokens: list[Token] | None = None
+    alignment: list[Aligned] | None = None
 
 
 class Translation(Alternative):
@@ -147,7 +250,11 @@ class Translation(Alternative):
 
     source: str
     target: str
+    detected: Annotated[Detected | None, Field(description="Where no source was given and langid decided.")] = None
     alternatives: list[Alternative] | None = None
+    warnings: Annotated[
+        list[str] | None, Field(examples=[["split_long_sentence"]], description="What the caller should look at.")
+    ] = None
 
 
 class TranslateReply(BaseModel):
@@ -155,6 +262,27 @@ class TranslateReply(BaseModel):
 
     model: str
     translations: list[Translation]
+    usage: Usage
+    timings_ms: Timings
+
+
+class DeltaEvent(BaseModel):
+    """What comes next of the translation of the text with this index."""
+
+    index: int
+    delta: str
+
+
+class TranslationEvent(Translation):
+    """The whole translation of the text with this index."""
+
+    index: int
+
+
+class DoneEvent(BaseModel):
+    """The end of a stream."""
+
+    model: str
     usage: Usage
     timings_ms: Timings
 
@@ -170,6 +298,30 @@ class Labels(BaseModel):
     """One text's labels, the most probable first."""
 
     labels: list[Label]
+
+
+class PairScore(BaseModel):
+    """How probable a translation is.
+
+    `log_probability` is the sum of the tokens' log-probabilities, the end mark's included, `score` that sum divided by
+    their number. `tokens` ends with the end mark.
+    """
+
+    score: float
+    log_probability: float
+    source: str
+    target: str
+    tokens: list[Token] | None = None
+    alignment: list[Aligned] | None = None
+
+
+class ScoreReply(BaseModel):
+    """As many scores as texts, in order."""
+
+    model: str
+    scores: list[PairScore]
+    usage: Usage
+    timings_ms: Timings
 
 
 class ClassifyReply(BaseModel):

@@ -6,9 +6,11 @@ A model has one Queue and, for each of its workers, a Scheduler. Admission is th
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from service.engine.options import Options
 
@@ -25,10 +27,15 @@ class Hypothesis:
 
 @dataclass
 class Answer:
-    """What became of a ticket: hypotheses, best first, or class probabilities; and the time it took."""
+    """What became of a ticket: hypotheses, best first, or class probabilities; and the time it took.
+
+    A scored translation is its one hypothesis; `attention` (T, S) says where the decoder looked when it wrote each of
+    its tokens and the end mark.
+    """
 
     hypotheses: list[Hypothesis] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
+    attention: np.ndarray | None = None
     queue_ms: float = 0.0
     compute_ms: float = 0.0
 
@@ -53,13 +60,21 @@ class Ticket:
 
     ids: list[int]  # source, marks included
     options: Options = Options()
+    translation: list[int] | None = None  # to be scored, without marks
     future: "Future[Answer]" = field(default_factory=Future)
+    # Told each token of a search that writes them as they come, in the worker's thread; it must be quick.
+    on_token: Callable[[int], None] | None = None
     submitted: float = field(default_factory=time.monotonic)
 
     @property
     def rows(self) -> int:
         """Rows that it takes while it runs."""
         return self.options.rows
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are given."""
+        return len(self.ids) + len(self.translation or ())
 
     @property
     def left(self) -> bool:
@@ -127,14 +142,14 @@ class Queue:
         """Whether no ticket is taken any more."""
         return self._closed
 
-    def submit(self, tickets: Sequence[Ticket]) -> None:
-        """Admit all tickets of a request, or none.
+    def check(self, tickets: Sequence[Ticket]) -> None:
+        """Whether all tickets of a request would be admitted now.
 
         Raises:
             QueueFull: they do not fit beside what waits already.
             Closed: no ticket is taken any more.
         """
-        tokens = sum(len(ticket.ids) for ticket in tickets)
+        tokens = sum(ticket.tokens for ticket in tickets)
         with self._changed:
             if self._closed:
                 raise Closed("the model takes no more requests")
@@ -142,8 +157,13 @@ class Queue:
                 self._forget_withdrawn()
                 if not self._fits(len(tickets), tokens):
                     raise QueueFull(len(self._waiting))
+
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Admit all tickets of a request, or none; see `check` for the errors."""
+        with self._changed:
+            self.check(tickets)
             self._waiting.extend(tickets)
-            self._tokens += tokens
+            self._tokens += sum(ticket.tokens for ticket in tickets)
             self._rows_waiting += sum(ticket.rows for ticket in tickets)
             self._changed.notify_all()
 
@@ -153,7 +173,7 @@ class Queue:
 
     def _forget_withdrawn(self) -> None:
         self._waiting = deque(ticket for ticket in self._waiting if not ticket.left)
-        self._tokens = sum(len(ticket.ids) for ticket in self._waiting)
+        self._tokens = sum(ticket.tokens for ticket in self._waiting)
         self._rows_waiting = sum(ticket.rows for ticket in self._waiting)
 
     def take(self, occupied: int) -> list[Ticket] | None:
@@ -187,7 +207,7 @@ class Queue:
                 chosen.append(ticket)
                 occupied += ticket.rows
             self._waiting.popleft()
-            self._tokens -= len(ticket.ids)
+            self._tokens -= ticket.tokens
             self._rows_waiting -= ticket.rows
         return chosen
 

@@ -91,6 +91,9 @@ class Greedy:
         ended = best == self.eos
         self.ids[np.arange(len(best)), self.length] = best
         self.length += ~ended
+        for i, ticket in enumerate(self.tickets):
+            if ticket.on_token is not None and sound[i] and not ended[i]:
+                ticket.on_token(int(best[i]))
         done = ended | (self.length >= self.limit) | ~sound
         choice = Choice()
         for i in np.flatnonzero(done).tolist():

@@ -56,19 +56,22 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        plan: Plan | None = None
         try:
             while (plan := self.scheduler.pick()) is not None:
                 self._step(plan)
         except BaseException as error:
             log.exception("%s died", self._thread.name)
             failure = EngineFailure(f"the worker died: {type(error).__name__}")
+            for group in plan.join if plan else ():  # picked, and in no batch yet
+                self.scheduler.refuse(group, failure)
             self.scheduler.fail_running(failure)
             self.scheduler.queue.fail(failure)
 
     def _step(self, plan: Plan) -> None:
         self.engine.drop(plan.leave)
-        for group in plan.join:
-            self._join(group)
+        while plan.join:
+            self._join(plan.join.pop(0))
         rows = self.scheduler.rows
         if not rows:
             return

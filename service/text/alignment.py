@@ -22,6 +22,19 @@ class Link(NamedTuple):
         )
 
 
+def composed(first: Iterable[Link], second: Iterable[Link]) -> tuple[Link, ...]:
+    """Links from a text to a translation of its translation; `second` starts where `first` ends.
+
+    What comes from a word in between comes from what most of that word comes from; the first of several.
+    """
+    first, found = list(first), []
+    for link in second:
+        shared = [min(one.target_end, link.source_end) - max(one.target_start, link.source_start) for one in first]
+        if shared and max(shared) > 0:
+            found.append(Link(*first[shared.index(max(shared))][:2], *link[2:]))
+    return tuple(found)
+
+
 class Translation(NamedTuple):
     """A translated text; links may be missing, and say then only less about where things went."""
 

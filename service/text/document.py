@@ -1,16 +1,16 @@
 """A text on its way through a model: cut into units, and put together again with nothing lost.
 
-`plan_text` gives a plan. Translate its `texts`, `mend` the plan with what came back, translate what is new in it, mend
-again until nothing is new, and `rebuild` the text.
+`plan_text` gives a plan. Translate the texts of its units; a unit whose `restored` says None to its translation is
+replaced by its `smaller` ones, until none says None; `joined` makes a text of them all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from service.text.alignment import Link, Translation
 from service.text.capitals import shouted
-from service.text.protect import protected
+from service.text.protect import outside, protected
 from service.text.sentences import sentences, within
 from service.text.units import Piece, Unit, pieces
 
@@ -38,53 +38,27 @@ class Plan:
         """What the model reads, a text for each unit."""
         return [unit.text for unit in self.units]
 
-    def mend(self, translations: Sequence[Translation]) -> "tuple[Plan, list[Translation | None]]":
-        """The plan with smaller units for those whose translation lost something, and the translations of the others.
 
-        A None stands for each unit that is new: translate it, and mend again. After two rounds nothing is new.
-        """
-        given = iter(translations)
-        mended: list[Piece] = []
-        kept: list[Translation | None] = []
-        warnings = self.warnings
-        for piece in self.pieces:
-            if not isinstance(piece, Unit):
-                mended.append(piece)
-                continue
-            translation = next(given)
-            if piece.restored(translation) is not None:
-                mended.append(piece)
-                kept.append(translation)
-                continue
-            smaller = piece.smaller()
-            mended += smaller
-            kept += [None for part in smaller if isinstance(part, Unit)]
-            if len(smaller) > 1:
-                warnings |= {SPLIT_AT_PROTECTED}
-        return Plan(tuple(mended), warnings), kept
+def untouched(text: str) -> Plan:
+    """A text that stays as it is."""
+    return Plan((text,))
 
-    def rebuild(self, translations: Sequence[Translation]) -> Translation:
-        """The whole text, with links from its source; `translations` belong to the units, in order.
 
-        Raises:
-            ValueError: a translation lost something that it must keep; the plan was not mended.
-        """
-        given = iter(translations)
-        parts: list[str] = []
-        links: list[Link] = []
-        read = written = 0
-        for piece in self.pieces:
-            if isinstance(piece, Unit):
-                restored = piece.restored(next(given))
-                if restored is None:
-                    raise ValueError(f"the translation of unit {piece.start} lost something; mend the plan first")
-                source = piece.source
-            else:
-                source, restored = piece, Translation(piece, (Link(0, len(piece), 0, len(piece)),))
-            parts.append(restored.text)
-            links += [link.moved(read, written) for link in restored.links]
-            read, written = read + len(source), written + len(restored.text)
-        return Translation("".join(parts), tuple(links))
+def joined(parts: Iterable[tuple[str, Translation]]) -> Translation:
+    """A text made of the translations of its parts, in order, with links from the parts' sources put together."""
+    texts: list[str] = []
+    links: list[Link] = []
+    read = written = 0
+    for source, translation in parts:
+        texts.append(translation.text)
+        links += [link.moved(read, written) for link in translation.links]
+        read, written = read + len(source), written + len(translation.text)
+    return Translation("".join(texts), tuple(links))
+
+
+def unchanged(text: str) -> Translation:
+    """What is not translated, as its own translation."""
+    return Translation(text, (Link(0, len(text), 0, len(text)),))
 
 
 def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> Plan:
@@ -99,7 +73,7 @@ def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> 
     read = 0
     for start, end in sentences(text, languages[0], kept):
         spans = tuple((a - start, b - start) for a, b in within(kept, start, end))
-        unit = Unit(text[start:end], start, languages, spans, shouted(_outside(text[start:end], spans)))
+        unit = Unit(text[start:end], start, languages, spans, shouted(outside(text[start:end], spans)))
         parts = pieces(unit)
         if len(parts) > 1:
             warnings.add(SPLIT_AT_PROTECTED)
@@ -114,11 +88,6 @@ def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> 
 
 def _base(language: str) -> str:
     return language.split("-")[0].lower()
-
-
-def _outside(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    borders = [0, *(border for span in spans for border in span), len(text)]
-    return " ".join(text[a:b] for a, b in zip(borders[::2], borders[1::2], strict=True))
 
 
 def _short_enough(found: list[Piece], count: Count, limit: int) -> list[Piece]:

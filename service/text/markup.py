@@ -44,12 +44,28 @@ class Document:
     """A parsed document. `blocks` are its texts, in order; an object character in one stands for what is kept in it."""
 
     def __init__(self, parts: list[str | Block], spelling: dict[str, str]) -> None:
-        self._parts = parts
         self._spelling = spelling
-        blocks = [part for part in parts if isinstance(part, Block)]
-        self.blocks = [block.text for block in blocks]
+        self._blocks = [part for part in parts if isinstance(part, Block)]
+        self._kept = [""]  # before each block, and behind the last
+        for part in parts:
+            if isinstance(part, Block):
+                self._kept.append("")
+            else:
+                self._kept[-1] += part
+        self.blocks = [block.text for block in self._blocks]
         # Whether a block has tags inside, so that it gains from links in its translation.
-        self.marked = [bool(block.elements or block.points) for block in blocks]
+        self.marked = [bool(block.elements or block.points) for block in self._blocks]
+
+    @property
+    def end(self) -> str:
+        """What is behind the last block."""
+        return self._kept[-1]
+
+    def written(self, k: int, translation: Translation) -> str:
+        """The document from the end of the block before to the end of the k-th, which is translated."""
+        block = self._blocks[k]
+        same = translation.text == block.text
+        return self._kept[k] + (block.raw if same else place(block, translation, self._escaped))
 
     def render(self, translations: Sequence[Translation]) -> str:
         """The document with a translation for each block.
@@ -59,11 +75,7 @@ class Document:
         """
         if len(translations) != len(self.blocks):
             raise ValueError(f"{len(translations)} translations for {len(self.blocks)} blocks")
-        given = iter(translations)
-        return "".join(self._written(part, next(given)) if isinstance(part, Block) else part for part in self._parts)
-
-    def _written(self, block: Block, translation: Translation) -> str:
-        return block.raw if translation.text == block.text else place(block, translation, self._escaped)
+        return "".join(self.written(k, one) for k, one in enumerate(translations)) + self.end
 
     def _escaped(self, text: str) -> str:
         return "".join(self._spelling.get(c, c) for c in text)

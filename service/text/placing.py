@@ -7,35 +7,26 @@ are gone is written empty, as near as can be to where it would be. (Repeating `<
 contents follows the word that it followed.
 """
 
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from service.text.alignment import Link, Translation
 from service.text.blocks import OBJECT, Block, Point
-
-# Scripts that put no spaces between words: there, each character may be in an element of its own.
-_UNSPACED = (
-    ("\u0e00", "\u0eff"),
-    ("\u1000", "\u109f"),
-    ("\u1780", "\u17ff"),
-    ("\u3040", "\u30ff"),
-    ("\u3400", "\u9fff"),
-)
+from service.text.words import wordlike, words
 
 
 def place(block: Block, translation: Translation, escape: Callable[[str], str]) -> str:
     """The translation of a block as markup; without any links, its words are taken to be in the source's order."""
     if not translation.links:
-        translation = Translation(translation.text, tuple(_in_order(block.text, translation.text)))
+        translation = Translation(translation.text, tuple(in_order(block.text, translation.text)))
     return _Placing(block, translation, escape).written()
 
 
-def _in_order(source: str, target: str) -> Iterator[Link]:
+def in_order(source: str, target: str) -> Iterator[Link]:
     """Links between words that are equally far from the beginning."""
-    sources = [span for span in _words(source) if _wordlike(source[span[0]])]
-    targets = [span for span in _words(target) if _wordlike(target[span[0]])]
+    sources = [span for span in words(source) if wordlike(source[span[0]])]
+    targets = [span for span in words(target) if wordlike(target[span[0]])]
     for k, span in enumerate(targets):
         yield Link(*sources[k * len(sources) // len(targets)], *span)
 
@@ -83,7 +74,7 @@ class _Placing:
         for link in reversed(self.translation.links):
             start, end = max(0, link.target_start), min(link.target_end, len(text))
             links[start:end] = [link] * (end - start)
-        for start, end in _words(text):
+        for start, end in words(text):
             origins = [self._copied(i, links[i]) for i in range(start, end)]
             first = origins[0]
             if first is not None and origins == list(range(first, first + end - start)):
@@ -118,7 +109,7 @@ class _Placing:
     def _trusted(self, text: str, link: Link) -> bool:
         """Models align points and commas to anything; only one that has its like in the source is believed."""
         source = self.block.text[max(0, link.source_start) : link.source_end]
-        return bool(source) and link.source_start >= 0 and not text.isspace() and (_wordlike(text[0]) or text in source)
+        return bool(source) and link.source_start >= 0 and not text.isspace() and (wordlike(text[0]) or text in source)
 
     def _settle(self) -> None:
         """Cells without a link, and all spaces, belong where both their neighbours do."""
@@ -166,15 +157,15 @@ class _Placing:
         runs: list[tuple[int, int]] = []
         for i in indices:
             gap = self.cells[runs[-1][1] + 1 : i] if runs else []
-            words = sum(_wordlike(cell.text[0]) for cell in gap)
-            if runs and words <= 1 and all(cell.owner == parent for cell in gap):
+            strange = sum(wordlike(cell.text[0]) for cell in gap)
+            if runs and strange <= 1 and all(cell.owner == parent for cell in gap):
                 runs[-1] = (runs[-1][0], i)
             else:
                 runs.append((i, i))
         return runs
 
     def _weight(self, run: tuple[int, int]) -> int:
-        return sum(len(cell.text) for cell in self.cells[run[0] : run[1] + 1] if _wordlike(cell.text[0]))
+        return sum(len(cell.text) for cell in self.cells[run[0] : run[1] + 1] if wordlike(cell.text[0]))
 
     def _chain(self, cell: _Cell) -> tuple[int, ...]:
         return self.chains[-1 if cell.owner is None else cell.owner]
@@ -244,26 +235,3 @@ class _Placing:
         for i in range(low, high):
             text = self.cells[i].text
             yield self.things.get(i, "") if text == OBJECT else self.escape(text)
-
-
-def _words(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of words, of runs of spaces, and of all other characters one by one."""
-    start = 0
-    while start < len(text):
-        end = start + 1
-        if _wordlike(text[start]) and not _unspaced(text[start]):
-            while end < len(text) and _wordlike(text[end]) and not _unspaced(text[end]):
-                end += 1
-        elif text[start].isspace():
-            while end < len(text) and text[end].isspace():
-                end += 1
-        yield start, end
-        start = end
-
-
-def _wordlike(character: str) -> bool:
-    return character.isalnum() or character in "_\u200c\u200d" or unicodedata.category(character)[0] == "M"
-
-
-def _unspaced(character: str) -> bool:
-    return any(first <= character <= last for first, last in _UNSPACED)

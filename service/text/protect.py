@@ -65,6 +65,12 @@ def _without_punctuation(text: str, start: int, end: int) -> int:
     return end
 
 
+def outside(text: str, spans: Sequence[Span]) -> str:
+    """What is between the spans, with spaces in their places."""
+    borders = [0, *(border for span in spans for border in span), len(text)]
+    return " ".join(text[a:b] for a, b in zip(borders[::2], borders[1::2], strict=True))
+
+
 def numbers(text: str) -> list[Span]:
     """Spans of the numbers that no language spells out, each with the letters that it hangs together with."""
     return [(start, end) for start, end in _every_number(text) if _telling(text[start:end])]

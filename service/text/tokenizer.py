@@ -5,10 +5,20 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from tokenizers import Tokenizer
 
 from service.artifact import ArtifactError, Manifest
+
+SHORT = 2000  # characters: tokenised sooner than they could be handed to another thread
+
+
+class Located(NamedTuple):
+    """A text's tokens, and the characters from a to b that each stands for."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
 
 
 class TextCodec:
@@ -34,9 +44,19 @@ class TextCodec:
         encoded = self._source.encode_batch_fast(texts, add_special_tokens=False)
         return [prefix + encoding.ids + suffix for encoding in encoded]
 
+    def located(self, texts: list[str], translations: list[str]) -> list[tuple[Located, Located]]:
+        """Texts and their translations, pair by pair, without marks and with the place of each token."""
+        sides = (self._source, texts), (self._target, translations)
+        sources, targets = (
+            [Located(e.ids, e.offsets) for e in side.encode_batch(given, add_special_tokens=False)]
+            for side, given in sides
+        )
+        return list(zip(sources, targets, strict=True))
+
     def decode(self, ids: list[list[int]]) -> list[str]:
         """Target ids as text, marks left out."""
-        return self._target.decode_batch(ids, skip_special_tokens=True)
+        # The library's decode_batch calls other threads, which costs more than a hundred sentences.
+        return [self._target.decode(one, skip_special_tokens=True) for one in ids]
 
     def target_ids(self, text: str) -> list[int]:
         """Text as the decoder would write it, without marks."""

@@ -9,6 +9,7 @@ from itertools import chain
 
 from service.text.alignment import Link, Rewrite, Span, Translation
 from service.text.capitals import lowered, raised
+from service.text.glossary import Term
 from service.text.protect import attached, find_stand_ins, lost_numbers, numbers, stand_ins
 from service.text.sentences import has_letters, trimmed, within
 
@@ -16,7 +17,8 @@ _END = ".!?…。！？"
 # Where a sentence that is too long may be cut: behind a clause, or else at a space.
 _CLAUSE = re.compile(r"[.!?…;:,\u2013\u2014]+[\"'”»’)\]]*\s+|[，、；：。！？]")
 # Models end everything with a point: headings, list items, parts of sentences.
-_ADDED_POINT = re.compile(r"[^.。][.。]$")
+ADDED = ".。"
+_ADDED_POINT = re.compile(rf"[^{ADDED}][{ADDED}]$")
 _SPACE = re.compile(r"\s+")
 # White space is one space to a model, and what cannot be seen is nothing; joiners shape letters and stay.
 _UNREADABLE = re.compile(r"(?:\s|[\x00-\x1f\x7f-\x9f])+|[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
@@ -36,6 +38,7 @@ class Unit:
     shouted: bool = False  # in capitals, as its sentence is
     opening: bool = True  # it opens its sentence
     numbers_held: bool = False  # the numbers that could get lost are among the spans
+    written: tuple[tuple[Span, str], ...] = ()  # what to write in place of some of the spans, instead of themselves
 
     @cached_property
     def _stand_ins(self) -> list[str]:
@@ -59,27 +62,39 @@ class Unit:
         """What the model reads."""
         return lowered(self._reading.text, self.languages[0], self.opening) if self.shouted else self._reading.text
 
+    @property
+    def plain(self) -> bool:
+        """Whether the model reads it as it is, so that nothing in its translation changes but a point at the end."""
+        return not self.shouted and not numbers(self.source) and self.text == self.source
+
     def restored(self, translation: Translation) -> Translation | None:
-        """The translation with everything put back; None if the model lost, doubled or changed something."""
+        """The translation with everything put back; None if the model lost, doubled or changed something.
+
+        What to translate then is `smaller`.
+        """
         if translation.text == self.text:
             return Translation(self.source, (Link(0, len(self.source), 0, len(self.source)),))
         places = find_stand_ins(translation.text, self._stand_ins)
         if places is None or (not self.numbers_held and lost_numbers(self.text, translation.text)):
             return None
-        edits = [(start, end, self.source[a:b]) for (start, end), (a, b) in zip(places, self.spans, strict=True)]
+        written = dict(self.written)
+        edits = [
+            (start, end, written.get((a, b), self.source[a:b]))
+            for (start, end), (a, b) in zip(places, self.spans, strict=True)
+        ]
         if self.shouted:
             edits += self._capitals(translation.text, places)
         if _ADDED_POINT.search(translation.text) and self.source[-1] not in _END:
             edits.append((len(translation.text) - 1, len(translation.text), ""))
         edits += self._wide_gaps(translation.text)
-        written = Rewrite(translation.text, sorted(edits))
+        rewrite = Rewrite(translation.text, sorted(edits))
         links = [
-            Link(*self._reading.backward(*link[:2]), *written.forward(*link[2:]))
+            Link(*self._reading.backward(*link[:2]), *rewrite.forward(*link[2:]))
             for link in translation.links
             if not _overlaps(link[2:], places)
         ]
-        links += [Link(*span, *written.forward(*place)) for span, place in zip(self.spans, places, strict=True)]
-        return Translation(written.text, tuple(links))
+        links += [Link(*span, *rewrite.forward(*place)) for span, place in zip(self.spans, places, strict=True)]
+        return Translation(rewrite.text, tuple(links))
 
     def _capitals(self, text: str, places: list[Span]) -> list[tuple[int, int, str]]:
         held = sorted(places)
@@ -95,6 +110,13 @@ class Unit:
         after = [found.span() for found in _SPACE.finditer(text.rstrip())]
         wide = {k * len(after) // len(before): self.source[a:b] for k, (a, b) in enumerate(before) if b - a > 1}
         return [(*after[k], gap) for k, gap in wide.items() if k < len(after)]
+
+    def binding(self, terms: Sequence[Term]) -> "Unit | None":
+        """The unit with stand-ins for terms, to be written as the glossary wants; None if there are too many."""
+        spans = tuple(sorted([*self.spans, *(term.span for term in terms)]))
+        if stand_ins(self.source, spans) is None:
+            return None
+        return replace(self, spans=spans, written=tuple((term.span, term.target) for term in terms))
 
     def smaller(self) -> "list[str | Unit]":
         """What to translate instead when `restored` says None; after two times nothing is left that can fail.
@@ -127,7 +149,7 @@ class Unit:
 
     def _part(self, start: int, end: int, spans: Sequence[Span], core: bool = False) -> "list[str | Unit]":
         """What is between start and end, with what needs no translation before and behind it."""
-        first, last = _core(self.source, start, end) if core else trimmed(self.source, start, end)
+        first, last = _core(self.source, start, end, spans) if core else trimmed(self.source, start, end)
         inside = within(spans, first, last)
         if not has_letters(self.source, first, last, inside):
             return [self.source[start:end]]
@@ -174,12 +196,15 @@ def pieces(unit: Unit) -> list[Piece]:
     return whole
 
 
-def _core(text: str, start: int, end: int) -> Span:
-    """The span from its first letter or digit to the last, or to the point or mark that ends the sentence there."""
-    while start < end and not text[start].isalnum():
+def _core(text: str, start: int, end: int, spans: Sequence[Span]) -> Span:
+    """From its first letter, digit or span to the last, or to the point or mark that ends the sentence there."""
+    starts, ends = {a for a, _ in spans}, {b for _, b in spans}
+    while start < end and start not in starts and not text[start].isalnum():
         start += 1
-    while start < end and not (
-        text[end - 1].isalnum() or text[end - 1] in _END or unicodedata.category(text[end - 1])[0] == "M"
+    while (
+        start < end
+        and end not in ends
+        and not (text[end - 1].isalnum() or text[end - 1] in _END or unicodedata.category(text[end - 1])[0] == "M")
     ):
         end -= 1
     return start, end

@@ -11,6 +11,7 @@ from service.artifact import Artifact, read_artifact
 from service.engine.classify import ClassifyEngine
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Ticket
+from service.engine.score import ScoreEngine
 from service.engine.session import Session
 from service.engine.translate import TranslateEngine, TranslateGraphs
 from service.engine.worker import Engine
@@ -60,14 +61,31 @@ def engines_of(artifact: Artifact) -> Callable[[int, int], list[Engine]]:
 def essence(answer: Answer) -> Essence:
     """Everything but the time it took; floats are compared as they are."""
     told = [(h.ids, h.finish_reason, h.score, h.log_probabilities) for h in answer.hypotheses]
-    return told, answer.probabilities
+    attention = None if answer.attention is None else (answer.attention.shape, answer.attention.tobytes())
+    return told, answer.probabilities, attention
 
 
 def check(artifact: Artifact, count: int) -> None:
-    sources, options, build = random_sources(artifact, count), wishes_of(artifact, count), engines_of(artifact)
+    sources, options = random_sources(artifact, count), wishes_of(artifact, count)
+    compare(lambda i: Ticket(sources[i], options[i]), engines_of(artifact), count)
+
+
+def check_scores(artifact: Artifact, count: int) -> None:
+    graph, longest = Session(artifact.graph("score"), threads=2), artifact.manifest.limits.target_length - 1
+    sources = random_sources(artifact, count)
+    targets = [ids[:longest] for ids in random.Random(1).sample(sources, count)]
+
+    def build(workers: int, rows: int) -> list[Engine]:
+        return [ScoreEngine(artifact, graph) for _ in range(workers)]
+
+    compare(lambda i: Ticket(sources[i], translation=targets[i]), build, count)
+
+
+def compare(ticket: Callable[[int], Ticket], build: Callable[[int, int], list[Engine]], count: int) -> None:
+    """Tickets alone, and together in batches and with workers of several sizes."""
 
     def tickets(order: list[int]) -> list[Ticket]:
-        return [Ticket(sources[i], options[i]) for i in order]
+        return [ticket(i) for i in order]
 
     one = build(1, 4)
     alone = [essence(serve(one, tickets([i]), rows=4)[0]) for i in range(count)]
@@ -82,6 +100,14 @@ def test_strangers_do_not_change_an_answer(artifact: str, request: pytest.Fixtur
     check(read_artifact(request.getfixturevalue(artifact)), 120)
 
 
+@pytest.mark.parametrize("artifact", ["toy_translator", "toy_translator_int8"])
+def test_strangers_do_not_change_a_score(artifact: str, request: pytest.FixtureRequest) -> None:
+    check_scores(read_artifact(request.getfixturevalue(artifact)), 120)
+
+
 @pytest.mark.parametrize("name", sorted(p.parent.name for p in SHIPPED.glob("*/manifest.json")))
 def test_shipped_models_keep_the_rule(name: str) -> None:
-    check(read_artifact(SHIPPED / name), 60)
+    artifact = read_artifact(SHIPPED / name)
+    check(artifact, 60)
+    if artifact.manifest.task == "translate":
+        check_scores(artifact, 120)

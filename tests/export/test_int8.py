@@ -80,8 +80,8 @@ def test_int8_is_near_fp32(toy_classifier: Path, toy_classifier_int8: Path) -> N
 
 
 def sabotaged(scale: Scale) -> Scale:
-    """A range so narrow that next to nothing of an activation is left."""
-    return replace(scale, scale=scale.scale / 1000)
+    """A range so wide that nothing of an activation is left."""
+    return replace(scale, scale=scale.scale * 1000)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_ruined_caches_stay_in_fp32(
 
     def wrong(*arguments: Any) -> Scales:
         scales = right(*arguments)
-        caches = {name: replace(cache, scale=cache.scale / 1000) for name, cache in scales.caches.items()}
+        caches = {name: replace(cache, scale=cache.scale * 1000) for name, cache in scales.caches.items()}
         return replace(scales, caches=caches)
 
     monkeypatch.setattr(gate, "calibrate", wrong)

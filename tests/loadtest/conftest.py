@@ -9,13 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +29,8 @@ MODELS = [
 class Stub:
     """Answers are functions of the text alone, until request number `calm`; from then on the fault may show."""
 
-    def __init__(self, fault: str = "", calm: int = 0) -> None:
-        self.fault, self.calm, self.requests = fault, calm, 0
+    def __init__(self, fault: str = "", calm: int = 0, key: str | None = None) -> None:
+        self.fault, self.calm, self.key, self.requests = fault, calm, key, 0
         self.last = "nothing yet"
         self.bodies: list[dict[str, Any]] = []
         self.url = ""
@@ -68,6 +68,14 @@ def labels(text: str) -> dict[str, Any]:
 def stub_app(stub: Stub) -> FastAPI:
     app = FastAPI()
 
+    @app.middleware("http")
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        """As the service: what is asked before the load needs no key, the rest does."""
+        if stub.key is None or request.url.path == "/readyz":
+            return await call_next(request)
+        right = request.headers.get("authorization") == f"Bearer {stub.key}"
+        return await call_next(request) if right else JSONResponse({"status": 401, "code": "unauthorised"}, 401)
+
     @app.get("/readyz")
     async def readyz() -> Response:
         return JSONResponse({}, 503 if stub.fault == "unready" else 200)
@@ -92,8 +100,8 @@ def start_stub() -> Iterator[Callable[..., Stub]]:
     """Start servers on free loopback ports; they stop when the test ends."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(fault: str = "", calm: int = 0) -> Stub:
-        stub = Stub(fault, calm)
+    def start(fault: str = "", calm: int = 0, key: str | None = None) -> Stub:
+        stub = Stub(fault, calm, key)
         listener = socket.create_server(("127.0.0.1", 0))
         stub.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(stub_app(stub), log_level="error", ws="none", lifespan="off"))

@@ -34,6 +34,18 @@ def test_a_healthy_service_passes_and_is_reported(start_stub: Callable[..., Stub
     assert any(isinstance(body["text"], list) for body in stub.bodies)
 
 
+def test_a_service_that_needs_a_key(start_stub: Callable[..., Stub], tmp_path: Path) -> None:
+    stub = start_stub(key="alice.secret")
+    arguments = ("--url", stub.url, "--users", "2", "--duration", "1s", "--pool", "4", "--report", tmp_path)
+    refused = loadtest(*arguments)
+    assert refused.returncode == 2
+    assert "/v1/models answered status 401, code unauthorised" in refused.stderr
+    ran = loadtest(*arguments, "--key", stub.key or "")
+    assert ran.returncode == 0, ran.stderr
+    for file in tmp_path.iterdir():
+        assert "alice.secret" not in file.read_text("utf-8")
+
+
 def test_a_misrouted_answer_fails_the_run(start_stub: Callable[..., Stub], tmp_path: Path) -> None:
     stub = start_stub("misroute", calm=12)
     ran = loadtest(

@@ -13,13 +13,15 @@ import httpx
 import pytest
 import uvicorn
 
+from service.api.access import Access
 from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.scheduler import Bounds, Queue
 from service.engine.worker import Crew, Engine
-from service.metrics import Metrics
+from service.metrics import Metrics, ModelMetrics
 from service.model import ServedModel
 from service.registry import Registry, load_models
+from service.scorer import Scorer
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 from tests.service.fakes import PATIENCE
@@ -73,10 +75,12 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(settings: Settings, registry: Registry, metrics: Metrics) -> Iterator[Service]:
+def serving(
+    settings: Settings, registry: Registry, metrics: Metrics, access: Access | None = None
+) -> Iterator[Service]:
     """The application behind uvicorn, in a thread."""
     service = Service(settings, registry, metrics)
-    app = create_app(settings, registry, metrics)
+    app = create_app(settings, registry, metrics, access)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, ws="none", lifespan="on"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -99,10 +103,20 @@ def service(toy_models: Path) -> Iterator[Service]:
         yield running
 
 
-def fake_model(artifact: Path, engine: Engine, settings: Settings, metrics: Metrics) -> ServedModel:
-    """An artifact's texts and tables, with an engine that only pretends."""
+def fake_model(
+    artifact: Path, engine: Engine, settings: Settings, metrics: Metrics, scoring: Engine | None = None
+) -> ServedModel:
+    """An artifact's texts and tables, with engines that only pretend."""
     checked = read_artifact(artifact)
-    name = checked.manifest.name
+    codec, name = TextCodec(checked.tokenizer, checked.manifest), checked.manifest.name
+    crew, observer = fake_crew(name, engine, settings, metrics)
+    scorer = None
+    if scoring is not None:
+        scorer = Scorer(checked.manifest, codec, *fake_crew(f"{name}/score", scoring, settings, metrics))
+    return ServedModel(checked, codec, crew, observer, scorer)
+
+
+def fake_crew(name: str, engine: Engine, settings: Settings, metrics: Metrics) -> tuple[Crew, ModelMetrics]:
     bounds = Bounds(
         rows=settings.rows,
         encode_tokens=settings.encode_tokens,
@@ -113,7 +127,7 @@ def fake_model(artifact: Path, engine: Engine, settings: Settings, metrics: Metr
     crew = Crew(name, [engine], Queue(bounds), observer)
     metrics.watch(name, lambda: float(crew.queue.waiting), lambda: float(crew.pool_bytes))
     crew.start()
-    return ServedModel(checked, TextCodec(checked.tokenizer, checked.manifest), crew, observer)
+    return crew, observer
 
 
 @pytest.fixture
@@ -121,10 +135,10 @@ def pretend(toy_translator: Path) -> Iterator[Callable[..., Service]]:
     """Start services whose translator is a fake engine; they stop when the test ends."""
     stack = []
 
-    def start(engine: Engine, **changes: Any) -> Service:
+    def start(engine: Engine, scoring: Engine | None = None, access: Access | None = None, **changes: Any) -> Service:
         settings, metrics = Settings(**changes), Metrics()
-        registry = Registry([fake_model(toy_translator, engine, settings, metrics)])
-        context = serving(settings, registry, metrics)
+        registry = Registry([fake_model(toy_translator, engine, settings, metrics, scoring)])
+        context = serving(settings, registry, metrics, access)
         stack.append(context)
         return context.__enter__()
 

@@ -17,7 +17,7 @@ def answer(ids: list[int]) -> Answer:
 
 
 class EchoEngine:
-    """Writes every ticket's source back, one token a step."""
+    """Writes every ticket's source back, one token a step, and tells whoever wants to know it."""
 
     pool_bytes = 0
 
@@ -36,6 +36,8 @@ class EchoEngine:
         finished: list[Finished] = []
         for ticket, ids in zip(self.tickets, self.written, strict=True):
             ids.append(ticket.ids[len(ids)])
+            if ticket.on_token is not None:
+                ticket.on_token(ids[-1])
             if len(ids) == len(ticket.ids):
                 finished.append((ticket, answer(ids)))
         self.drop([ticket for ticket, _ in finished])

@@ -146,7 +146,7 @@ def openapi(service: Service) -> Any:
     return service.client.get("/openapi.json").json()
 
 
-@pytest.mark.parametrize("name", ["TranslateBody", "ClassifyBody"])
+@pytest.mark.parametrize("name", ["TranslateBody", "ClassifyBody", "ScoreBody"])
 def test_the_description_shows_the_limits(openapi: Any, name: str) -> None:
     schema = openapi["components"]["schemas"][name]
     one, many = schema["properties"]["text"]["anyOf"]
@@ -155,7 +155,7 @@ def test_the_description_shows_the_limits(openapi: Any, name: str) -> None:
     assert schema["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("path", ["/v1/translate", "/v1/classify"])
+@pytest.mark.parametrize("path", ["/v1/translate", "/v1/classify", "/v1/score"])
 def test_the_description_shows_the_problems(openapi: Any, path: str) -> None:
     found = openapi["paths"][path]["post"]["responses"]
     assert {"200", "400", "404", "413", "422", "500", "503", "504"} <= found.keys()

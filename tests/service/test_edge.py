@@ -1,10 +1,11 @@
-"""The outermost layer: large and broken bodies, strange headers, faults that nobody else answers."""
+"""The outermost layers: large, slow and broken bodies, strange headers, faults that nobody else answers."""
 
 import asyncio
 import logging
 import socket
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -12,10 +13,17 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from service.api.access import Access
+from service.api.door import Door
 from service.api.edge import Edge
+from service.api.limits import Limits
 from service.api.native import departure
+from service.app import WORDINGS
+from service.keys import Keys
 from service.metrics import Metrics
+from service.settings import Settings
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
+from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
 
 MEGABYTE = b"x" * 2**20
 
@@ -79,6 +87,38 @@ def test_a_caller_who_leaves_in_the_middle_of_the_body(service: Service, caplog:
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
+def test_a_body_that_does_not_arrive_in_time_is_not_waited_for(pretend: Callable[..., Service], chunked: bool) -> None:
+    service = pretend(EchoEngine(), body_timeout_seconds=0.05)
+    header, part = ("Transfer-Encoding: chunked", b"3\r\nabc\r\n") if chunked else ("Content-Length: 500", b"abc")
+    found = exchange(service, request("/v1/translate", "Host: x", header, body=part))
+    assert found.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in found.lower()
+    assert b"3 bytes of the body came within 0.05 s" in found
+    assert b'"slow_body"' in found
+    assert service.sample("requests_total", route="unmatched", method="POST", status="408") == 1
+
+
+def test_a_slow_body_above_the_limit_is_too_large(pretend: Callable[..., Service]) -> None:
+    service = pretend(EchoEngine(), body_timeout_seconds=0.05, max_body_bytes=2)
+    found = exchange(service, request("/v1/translate", "Host: x", "Content-Length: 5", body=b"abc"))
+    assert found.startswith(b"HTTP/1.1 413")
+
+
+def test_an_answer_may_take_longer_than_the_body(pretend: Callable[..., Service]) -> None:
+    """The deadline is that of the body alone; a caller who has sent it all waits as long as the answer takes."""
+    engine = HeldEngine()
+    engine.allow(1)  # to warm up
+    service = pretend(engine, body_timeout_seconds=0.05)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(service.post, "/v1/translate", TRANSLATE)
+        engine.wait_for_step(2)
+        exchange(service, request("/v1/translate", "Host: x", "Content-Length: 5"))  # takes the deadline's time
+        assert not answer.done()
+        engine.allow(100)
+        assert answer.result(PATIENCE).status_code == 200
+
+
 @pytest.mark.parametrize("host", ["[::1", "", "a b", "x:99999", "\xff"])
 def test_a_strange_host_makes_no_difference(service: Service, host: str) -> None:
     found = exchange(service, request("/nothing", f"Host: {host}", method="GET"))
@@ -105,6 +145,12 @@ def test_a_request_id_that_is_no_ascii_is_replaced(service: Service) -> None:
     assert b"\xe9" not in found
 
 
+def layers(app: Any) -> Edge:
+    """What lies around the application, around this one."""
+    door = Door(app, Settings(max_body_bytes=100_000), Access(Keys(), Limits()), WORDINGS)
+    return Edge(door, Metrics(), WORDINGS)
+
+
 def ask(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
     """A request straight to an Edge, without a server; the messages of its answer."""
     sent: list[Message] = []
@@ -120,7 +166,7 @@ def ask(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
         sent.append(message)
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    asyncio.run(Edge(app, 100_000, Metrics())(scope, receive, send))
+    asyncio.run(layers(app)(scope, receive, send))
     return sent
 
 
@@ -175,7 +221,7 @@ def test_other_protocols_pass_through() -> None:
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(Edge(app, 1, Metrics())({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(layers(app)({"type": "websocket"}, None, None))  # type: ignore[arg-type]
     assert seen == ["websocket"]
 
 

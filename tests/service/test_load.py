@@ -67,7 +67,7 @@ def test_a_full_queue_says_so_at_once(pretend: Pretend, callers: ThreadPoolExecu
     second = callers.submit(echo, service, ["dog", "bird"])
     eventually(lambda: service.sample("waiting_segments", model="toy-translator") == 2)
     refused = echo(service, "one")
-    assert "2 texts waiting" in assert_problem(refused, 503, "overloaded")["detail"]
+    assert "2 segments waiting" in assert_problem(refused, 503, "overloaded")["detail"]
     assert int(refused.headers["retry-after"]) >= 1
     engine.allow(1000)
     assert (texts(first), texts(second)) == (["red house"], ["dog", "bird"])

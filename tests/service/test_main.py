@@ -143,6 +143,50 @@ def test_all_wrong_settings_are_named(run: Callable[..., str]) -> None:
     assert "ATTENDANT_ROWS" in written
 
 
+def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(run: Callable[..., str]) -> None:
+    written = run(max_body_byte=1000, prot=80, rows=0).splitlines()
+    assert written[0] == "error: ATTENDANT_MAX_BODY_BYTE is no setting; do you mean ATTENDANT_MAX_BODY_BYTES?"
+    assert written[1] == "error: ATTENDANT_PROT is no setting; do you mean ATTENDANT_PORT?"
+    assert written[2].startswith("error: ATTENDANT_ROWS is '0'")
+
+
+@pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://example.org/page", "null"])
+def test_what_is_no_origin(run: Callable[..., str], origin: str) -> None:
+    assert f"{origin} is no origin; write https://host" in run(cors_origins=f"https://a.example {origin}")
+
+
+def test_keys_that_cannot_be_used_are_refused_before_a_model_is_loaded(run: Callable[..., str], tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("alice.secret\nbob:secret\n", "utf-8")
+    lines = run(key_file=file, models=tmp_path).splitlines()
+    assert [line.partition(" is not NAME:HASH")[0] for line in lines] == [
+        f"error: {file}, line 1",
+        f"error: {file}, line 2",
+    ]
+    assert "secret" not in "".join(lines)
+
+
+def test_a_key_is_made_and_only_its_entry_goes_to_stdout(
+    start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["key", "alice"]) == 0
+    written = capsys.readouterr()
+    key = written.err.splitlines()[0]
+    (file := tmp_path / "keys").write_text(written.out, "utf-8")
+    assert key.partition(".")[2] not in written.out
+    service = start(key_file=file)
+    found = [httpx.get(f"{service.url}/v1/models", headers={"X-API-Key": sent}) for sent in (key, f"{key}x")]
+    assert [response.status_code for response in found] == [200, 401]
+    eventually(lambda: any("key=alice" in line for line in service.log))
+    assert any("keys: alice" in line for line in service.log)
+    assert not any(key in line for line in service.log)
+
+
+def test_a_key_for_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["key", "a b"]) == 1
+    assert capsys.readouterr().err.startswith("error: 'a b' names no key")
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_no_artifacts(run: Callable[..., str], tmp_path: Path, exists: bool) -> None:
     folder = tmp_path if exists else tmp_path / "nowhere"
@@ -191,5 +235,5 @@ def test_a_bad_models_folder_ends_the_process_without_a_traceback(tmp_path: Path
     assert result.returncode == 1
     assert [line.partition(": not")[0] for line in result.stderr.splitlines()] == [
         f"error: {tmp_path}/one",
-        f"{tmp_path}/two",
+        f"error: {tmp_path}/two",
     ]

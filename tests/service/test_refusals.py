@@ -101,11 +101,18 @@ def test_too_many_characters(service: Service, path: str) -> None:
     assert "text 1 has 24000 characters; at most 20000" in detail
 
 
-@both
-def test_too_many_tokens_are_refused_never_cut(service: Service, path: str) -> None:
-    detail = assert_problem(send(service, path, {"text": ["red", "red " * 60]}), 413, "too_large")["detail"]
+def test_too_many_tokens_are_refused_never_cut(service: Service) -> None:
+    response = send(service, "/v1/classify", {"text": ["red", "red " * 60]})
+    detail = assert_problem(response, 413, "too_large")["detail"]
     assert "text 1 has" in detail
     assert "reads at most 48" in detail
+
+
+def test_a_sentence_that_is_too_long_is_split_and_the_reply_says_so(service: Service) -> None:
+    short, long = send(service, "/v1/translate", {"text": ["red", "red " * 60]}).json()["translations"]
+    assert "warnings" not in short
+    assert long["warnings"] == ["split_long_sentence"]
+    assert long["text"].endswith("rot ")  # the space behind it too
 
 
 @both
@@ -200,7 +207,10 @@ def test_any_unicode_is_answered_and_always_alike(service: Service, path: str, n
 @both
 def test_one_endless_word(service: Service, path: str) -> None:
     response = send(service, path, {"text": "x" * 20_000})
-    assert_problem(response, 413, "too_large")
+    if path == "/v1/translate":
+        assert response.json()["translations"][0]["warnings"] == ["split_long_sentence"]
+    else:
+        assert_problem(response, 413, "too_large")
 
 
 @pytest.mark.parametrize("text", ["<eos>", "<2a>", "<pad>", "<bos>", "<unk>"])

@@ -108,6 +108,27 @@ def test_a_dead_worker_fails_everybody_and_takes_nobody(start: Start, caplog: py
     assert "worker-test-0 died" in caplog.text
 
 
+class Clinging(HeldEngine):
+    """Cannot let go of a ticket that is withdrawn."""
+
+    def drop(self, tickets: list[Ticket]) -> None:
+        if any(ticket.left for ticket in tickets):
+            raise RuntimeError("it clings")
+        super().drop(tickets)
+
+
+def test_a_worker_that_dies_between_picking_and_joining_fails_whom_it_picked(start: Start) -> None:
+    engine = Clinging()
+    crew = start(engine)
+    gone, picked = Ticket([1] * 9), [Ticket([2]), Ticket([3] * 50)]
+    crew.queue.submit([gone])
+    engine.wait_for_step(1)
+    crew.queue.submit(picked)
+    gone.future.cancel()
+    engine.allow(1)
+    assert [failure(ticket) for ticket in picked] == ["the worker died: RuntimeError"] * 2
+
+
 def test_a_cancelled_running_ticket_leaves_before_the_next_step(start: Start) -> None:
     engine = HeldEngine()
     crew = start(engine)

@@ -70,6 +70,13 @@ def test_shipped_recipes_are_good(path: Path) -> None:
         ({"data.directions": ["forth-back", "forth-back"]}, "data.directions repeats itself"),
         ({"data.hold_out": 5}, "either data.valid files or data.hold_out rows"),
         ({"data.valid": None}, "either data.valid files or data.hold_out rows"),
+        ({"augment": {"reversed": 0.1}}, "unknown key augment.reversed (known: cut, ended, joined"),
+        ({"data.negatives": {"rows": 5}}, "data.negatives needs both files and rows"),
+        ({"data.negatives": {"files": ["a.tsv"], "rows": 5}}, "data.negatives are for classifiers; leave them out"),
+        ({"data.negatives": {"columns": ["en", "de"]}}, 'must name two columns, one of them "text", not en, de'),
+        ({"augment": {"cut": 0.5}}, "augment.cut means nothing to a recipe that is to translate"),
+        ({"augment": {"joined": 1.5}}, "augment.joined is 1.5; it must be at least 0 and at most 1"),
+        ({"augment": {"lowercase": 0.6, "misspelt": 0.6}}, "add up to more than 1; one text has one change"),
     ],
 )  # fmt: skip
 def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
@@ -80,6 +87,7 @@ def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
     ("changes", "words"),
     [
         ({"model.width": 15}, "model.width 15 is odd; each direction of a bidirectional encoder has half of it"),
+        ({"model.width": 20}, "model.width 20 is not a multiple of 8, as the exported attention operator needs"),
         ({"model.attention": "dot"}, "model.attention is 'dot'; choose one of additive, multiplicative, none"),
         ({"model.scheduled_sampling": 1.5}, "model.scheduled_sampling is 1.5; it must be at least 0 and at most 1"),
         ({"model.pooling": "first"}, "model.pooling is 'first', for transformers; a model of gru pools mean or last"),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import write_rows
-from training.corpus import CorpusError, FilterReport, clean, read_corpus
+from training.config import NegativesConfig
+from training.corpus import CorpusError, FilterReport, clean, draw_negatives, read_corpus
 
 ROWS = [("ein Haus", "a house"), ("zwei Hunde 🐕", "two dogs 🐕"), ("drei\u2028Vögel", "three birds")]
 COLUMNS = ["de", "en"]
@@ -114,3 +115,15 @@ def test_filters_count_what_they_leave_out() -> None:
     assert (report.empty, report.duplicate) == (2, 1)
     # Repeated texts of a classification corpus are data, not noise.
     assert clean(rows, FilterReport(), distinct=False) == [("a", "b"), ("a", "b"), ("e", "f")]
+
+
+def test_negatives_are_drawn_bare_and_the_same_every_time(tmp_path: Path) -> None:
+    rows = [(f"Where's house {i}?", f"Wo ist Haus {i}?") for i in range(20)] + [("It burns.", "Es brennt.")]
+    write_rows(tmp_path / "talk.tsv", rows)
+    config = NegativesConfig(["talk.tsv"], ["text", "other"], rows=5, ending="?")
+    drawn = draw_negatives(config, ["label", "text"], 3, tmp_path)
+    assert len({text for _, text in drawn}) == 5
+    assert all(label == "out_of_scope" and text.startswith("where's house ") for label, text in drawn)
+    assert [(t, label) for label, t in drawn] == draw_negatives(config, ["text", "label"], 3, tmp_path)
+    with pytest.raises(CorpusError, match="data.negatives.rows is 21, but its files hold 20 such texts"):
+        draw_negatives(NegativesConfig(["talk.tsv"], ["text", "other"], 21, "?"), ["label", "text"], 3, tmp_path)

@@ -138,6 +138,21 @@ def test_a_resumed_run_is_as_if_never_interrupted(
     assert_same_run(run, reverse_run)
 
 
+def test_augmentation_is_another_in_every_epoch_and_the_same_when_resumed(reverse_data: Path, tmp_path: Path) -> None:
+    table = changed(REVERSE, {"augment": {"joined": 0.3}, "training.epochs": 2, "data.max_length": 20})
+    recipe, run, whole = parse_recipe(table, "rough.toml"), RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole")
+    with prepared(recipe, reverse_data, run) as trainer:
+        first = trainer.examples.sizes().tolist()
+        at_update(trainer, trainer._count_updates() + 2, stop)
+        with pytest.raises(TrainingError):
+            trainer.train()
+        assert len(first) < 100
+        assert trainer.examples.sizes().tolist() != first
+    fit(recipe, reverse_data, run, resume=True)
+    fit(recipe, reverse_data, whole, resume=False)
+    assert_same_run(run, whole)
+
+
 def test_a_finished_run_resumes_to_its_report(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     shutil.copytree(reverse_run.path, run.path)

@@ -25,6 +25,27 @@ def test_value_and_gradients_are_those_of_torch(count: int, smoothing: float) ->
     torch.testing.assert_close(torch.autograd.grad(loss / 3, (features, weight)), expected_slopes, rtol=1e-4, atol=1e-5)
 
 
+def test_in_bf16_value_and_gradients_are_near_those_of_torch() -> None:
+    torch.manual_seed(0)
+    features, weight = torch.randn(700, 64, requires_grad=True), torch.randn(90, 64, requires_grad=True)
+    labels = torch.randint(90, (700,))
+    expected = F.cross_entropy(features @ weight.T, labels, label_smoothing=0.1, reduction="sum")
+    expected_slopes = torch.autograd.grad(expected, (features, weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = linear_cross_entropy(features, weight, labels, 0.1)
+    torch.testing.assert_close(loss, expected, rtol=1e-3, atol=0)
+    for slope, wanted in zip(torch.autograd.grad(loss, (features, weight)), expected_slopes, strict=True):
+        assert slope.dtype == torch.float32
+        assert (slope - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_a_label_of_no_probability_has_a_finite_loss() -> None:
+    features = torch.tensor([[500.0]], requires_grad=True)
+    loss = linear_cross_entropy(features, torch.tensor([[1.0], [-1.0]]), torch.tensor([1]), 0.0)
+    assert torch.isfinite(loss)
+    assert torch.isfinite(torch.autograd.grad(loss, features)[0]).all()
+
+
 def test_padding_adds_nothing_to_a_translation_loss() -> None:
     torch.manual_seed(0)
     model = build_translator(ModelConfig(**{**REVERSE["model"], "dropout": 0.0}), 20, 30, joint=False)

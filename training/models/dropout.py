@@ -26,4 +26,5 @@ class Dropout(nn.Module):
         dropped = min(round(self.p * LEVELS), LEVELS - 1)
         draws = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         mask = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
-        return x * (mask * (LEVELS / (LEVELS - dropped)))
+        # In x's own precision: a float32 mask would make everything after it float32, under autocast too.
+        return x * (mask.to(x.dtype) * (LEVELS / (LEVELS - dropped)))

@@ -241,7 +241,7 @@ class RecurrentTranslator(nn.Module):
             cells = layer(self.dropout(x) if i else x, tuple(state[name] for name in names))
             following |= zip(names, cells, strict=True)
             x = cells[0]  # (B, D)
-        if look and self.merge:
+        if look and self.merge is not None:
             x = self.merge(torch.cat([look(x), x], dim=-1)).tanh()  # (B, D)
             following["feed"] = x
         return self.dropout(x), following
@@ -255,7 +255,7 @@ class RecurrentTranslator(nn.Module):
 
     def weights(self, query: Tensor, state: State) -> Tensor:
         """How much of its look goes where: query (B, D) -> (B, S), rows summing to 1, nothing on padding."""
-        assert self.attention
+        assert self.attention is not None
         scores = self.attention(query, state["memory_key"])  # (B, S)
         mask = padding_mask(state["source_lengths"], scores.size(1))[:, 0, 0]  # (B, S)
         return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)

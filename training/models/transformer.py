@@ -59,7 +59,14 @@ class Embedding(nn.Module):
 
     def at(self, ids: Tensor, position: Tensor) -> Tensor:
         """Embed ids (B, T) with position rows that broadcast to (B, T, D)."""
-        return self.dropout(self.token(ids) * self.scale + position)
+        return self.dropout(in_working_precision(self.token(ids) * self.scale + position))
+
+
+def in_working_precision(x: Tensor) -> Tensor:
+    """Under autocast on a CPU, x in its lower precision: what is added to it layer by layer then stays there too."""
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        return x.to(torch.get_autocast_dtype("cpu"))
+    return x
 
 
 class Residual(nn.Module):

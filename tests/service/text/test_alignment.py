@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.text.alignment import Link, Rewrite
+from service.text.alignment import Link, Rewrite, composed
 
 
 def test_spans_move_with_the_text() -> None:
@@ -24,6 +24,13 @@ def test_a_deletion_leaves_nothing() -> None:
 
 def test_a_link_moves_on_both_sides() -> None:
     assert Link(1, 2, 3, 4).moved(10, 20) == (11, 12, 23, 24)
+
+
+def test_links_go_on_through_a_text_in_between() -> None:
+    first = [Link(0, 3, 4, 8), Link(4, 9, 0, 3), Link(4, 9, 8, 9)]
+    second = [Link(0, 3, 0, 2), Link(3, 8, 3, 9), Link(7, 20, 10, 12), Link(30, 31, 12, 13)]
+    assert composed(first, second) == (Link(4, 9, 0, 2), Link(0, 3, 3, 9), Link(0, 3, 10, 12))
+    assert composed([], second) == ()
 
 
 @given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4), st.text(max_size=4)), max_size=5))

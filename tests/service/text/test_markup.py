@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.text.alignment import Link, Translation
-from service.text.document import plan_text
+from service.text.document import joined, plan_text, unchanged
 from service.text.markup import parse
 from service.text.tags import Mode, tokens
 
@@ -259,5 +259,8 @@ def test_blocks_go_through_a_plan() -> None:
     assert plan.texts == ["Ask 2013 or 2003 now.", "Do it now!"]
     first = Translation("Jetzt 2003 oder 2013 fragen.", (Link(16, 20, 0, 5), Link(0, 3, 21, 27), Link(9, 11, 11, 15)))
     second = Translation("Tu es jetzt!", (Link(0, 2, 0, 2), Link(3, 5, 3, 5), Link(6, 9, 6, 11), Link(9, 10, 11, 12)))
-    rendered = document.render([plan.rebuild([first, second])])
+    given = iter([first, second])
+    parts = [(p, unchanged(p)) if isinstance(p, str) else (p.source, p.restored(next(given))) for p in plan.pieces]
+    assert all(translation is not None for _, translation in parts)
+    rendered = document.render([joined(parts)])  # type: ignore[arg-type]
     assert rendered == "<p>Jetzt <code>x</code> oder <b>{name}</b> fragen. <i>TU ES JETZT!</i> 😀</p>"

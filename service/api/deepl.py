@@ -1,0 +1,200 @@
+"""DeepL's dialect: /v2/translate, /v2/languages, /v2/usage.
+
+Bodies are JSON or forms. Source: the OpenAPI document of DeepLcom/openapi 3, and what the official client, deepl 1.32,
+sends. What would change a translation and cannot be done is refused; answers may have `warnings` besides.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, BeforeValidator, Field
+
+from service.api.fields import form_content, read_fields
+from service.api.native import FAULTS, checked_texts, departure
+from service.api.schemas import first_wrong_text, texts_schema
+from service.api.wording import Errors, Wording, printable
+from service.errors import InvalidRequest, ServiceError, UnknownModel
+from service.job import Draft, Job
+from service.settings import Settings
+from service.text.languages import name_of
+from service.translator import Translator
+
+PATHS = (
+    "/v2/translate", "/v2/languages", "/v2/usage",
+    "/v2/document", "/v2/glossaries", "/v2/glossary-language-pairs", "/v2/write",  # not found, in DeepL's words
+)  # fmt: skip
+EXAMPLE = {"text": ["Guten Morgen.", "Wo ist der Bahnhof?"], "source_lang": "DE", "target_lang": "EN-GB"}
+UNLIMITED = 1_000_000_000_000  # how the original writes that there is no limit
+# The original's clients refuse to translate to these without saying which kind.
+VARIANTS = {"EN": ["EN-GB", "EN-US"], "PT": ["PT-BR", "PT-PT"]}
+REFUSED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id", "custom_instructions", "ignore_tags")
+
+
+class DeepLError(BaseModel):
+    """An error as DeepL puts it."""
+
+    message: str
+
+
+def _error(fault: ServiceError, status: int, request_id: str, errors: Errors) -> dict[str, Any]:
+    return {"message": printable(fault)}
+
+
+WORDING = Wording(
+    DeepLError, _error,
+    statuses={"invalid_request": 400, "empty_text": 400, "unknown_model": 400, "unauthorised": 403},
+)  # fmt: skip
+
+
+class DeepLBody(BaseModel):
+    """Texts to translate."""
+
+    text: Annotated[str | list[str], BeforeValidator(first_wrong_text), Field(description="Texts, answered in order.")]
+    target_lang: Annotated[str, Field(min_length=1, max_length=35)]
+    source_lang: Annotated[str | None, Field(min_length=1, max_length=35)] = None
+    tag_handling: Literal["html", "xml"] | None = None
+    show_billed_characters: bool = False
+    formality: Literal["default", "prefer_more", "prefer_less"] | None = None
+    glossary_id: Any = None
+    glossary_ids: Any = None
+    style_id: Any = None
+    translation_memory_id: Any = None
+    custom_instructions: Any = None
+    ignore_tags: Any = None
+
+    def refuse(self) -> None:
+        """Raise InvalidRequest for what cannot be done."""
+        if given := [name for name in REFUSED if getattr(self, name)]:
+            raise InvalidRequest(f"{', '.join(given)}: not supported here; leave it out")
+
+
+class DeepLTranslation(BaseModel):
+    """One text's translation."""
+
+    detected_source_language: str
+    text: str
+    billed_characters: int | None = None
+    warnings: list[str] | None = None
+
+
+class DeepLReply(BaseModel):
+    """As many translations as texts, in order."""
+
+    translations: list[DeepLTranslation]
+
+
+class DeepLLanguage(BaseModel):
+    """A language; whether it has degrees of formality is told of target languages."""
+
+    language: str
+    name: str
+    supports_formality: Literal[False] | None = None
+
+
+class DeepLUsage(BaseModel):
+    """Characters translated in this dialect since the process started; the limit is so high as to be none."""
+
+    character_count: int
+    character_limit: int = UNLIMITED
+
+
+def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
+    """The routes over the translator."""
+    router = APIRouter(prefix="/v2", tags=["deepl"])
+    usage = DeepLUsage(character_count=0)
+
+    @router.post(
+        "/translate",
+        responses=WORDING.responses(*FAULTS),
+        response_model=DeepLReply,
+        openapi_extra=_request(settings),
+    )
+    async def translate(request: Request) -> JSONResponse:
+        """Translate texts.
+
+        Refused, because no model here could: glossary_id, glossary_ids, style_id, translation_memory_id,
+        custom_instructions, ignore_tags, and a formality of more or less. Hints that make no difference: context,
+        split_sentences, preserve_formatting, model_type, outline_detection, splitting_tags, non_splitting_tags.
+        """
+        body = await read_fields(request, DeepLBody)
+        body.refuse()
+        texts = checked_texts(body.text, settings, blank=isinstance(body.text, list))
+        job = Job(
+            texts,
+            target=served(body.target_lang, (target for _, target in translator.languages()), "target_lang"),
+            source=body.source_lang
+            and served(body.source_lang, (source for source, _ in translator.languages()), "source_lang"),
+            format=body.tag_handling or "text",
+        )
+        done = await translator.translate(job, settings.request_timeout_seconds, departure(request))
+        usage.character_count += sum(map(len, texts))
+        translations = [
+            _translation(draft, len(text) if body.show_billed_characters else None)
+            for draft, text in zip(done.drafts, texts, strict=True)
+        ]
+        return JSONResponse({"translations": translations})
+
+    @router.get("/languages", responses=WORDING.responses(InvalidRequest), response_model_exclude_none=True)
+    async def languages(
+        request: Request,
+        type: Annotated[Literal["source", "target"] | None, Query(description="By default source.")] = None,
+    ) -> list[DeepLLanguage]:
+        """The languages; the official client asks for its type in a form."""
+        wish = await read_fields(request, LanguagesQuery)
+        pairs = translator.languages()
+        if wish.type == "source":
+            return [_language(code) for code in sorted({source.upper() for source, _ in pairs})]
+        targets = sorted({target.upper() for _, target in pairs})
+        kinds = [kind for code in targets for kind in VARIANTS.get(code, [code])]
+        return [_language(kind, supports_formality=False) for kind in kinds]
+
+    @router.get("/usage")
+    async def used() -> DeepLUsage:
+        """How much was translated."""
+        return usage
+
+    return router
+
+
+class LanguagesQuery(BaseModel):
+    """Which languages are asked for."""
+
+    type: Literal["source", "target"] = "source"
+
+
+def served(code: str, languages: Iterable[str], field: str) -> str:
+    """The language of ours that is meant by DE, EN-GB or ZH-HANS: the same, or the same without its region.
+
+    Raises:
+        UnknownModel: there is none.
+    """
+    ours = {language.lower(): language for language in languages}
+    wanted = code.lower()
+    found = ours.get(wanted) or ours.get(wanted.partition("-")[0])
+    if found is None:
+        known = ", ".join(sorted(language.upper() for language in ours)) or "no language"
+        raise UnknownModel(f"Value for '{field}' not supported: {code!r}; there is {known}")
+    return found
+
+
+def _translation(draft: Draft, billed: int | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"detected_source_language": draft.source.upper(), "text": draft.text}
+    if billed is not None:
+        told["billed_characters"] = billed
+    if draft.warnings:
+        told["warnings"] = draft.warnings
+    return told
+
+
+def _language(code: str, supports_formality: Literal[False] | None = None) -> DeepLLanguage:
+    return DeepLLanguage(language=code, name=name_of(code), supports_formality=supports_formality)
+
+
+def _request(settings: Settings) -> dict[str, Any]:
+    schema = DeepLBody.model_json_schema()
+    schema["properties"]["text"] |= texts_schema(settings, blank=True)
+    for name in REFUSED:
+        del schema["properties"][name]
+    return form_content(schema, EXAMPLE)

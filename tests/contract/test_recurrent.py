@@ -1,0 +1,228 @@
+"""RNN, GRU and LSTM artifacts, served as Transformers are: parity, invariance, and all side by side over HTTP."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export import publish, recurrent
+from export.verify import ParityError, serve
+from service.app import create_app
+from service.artifact import read_artifact
+from service.engine.options import Options
+from service.engine.scheduler import Ticket
+from service.engine.score import ScoreEngine
+from service.engine.session import Session
+from service.engine.translate import TranslateEngine, TranslateGraphs, pad
+from service.metrics import Metrics
+from service.model import default_target_length
+from service.registry import load_models
+from service.settings import Settings
+from tests.contract.test_invariance import check, check_scores, engines_of
+from tests.contract.test_search import scores, told
+from training import search as reference
+from training.evaluate import class_probabilities, greedy
+from training.models import RecurrentTranslator
+from training.run import RunFolder
+from training.tokenizer import BOS, PAD
+
+CPU = torch.device("cpu")
+TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
+COLOURS = ["red", "blue cyan", "grey", "red blue yellow black grey cyan orange"]
+LENGTHS = {"max_source_length": 48, "max_target_length": 40}
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    "rnn": {"attention": "none", "bidirectional": False, "encoder_layers": 1, "decoder_layers": 2},
+    "gru": {"attention": "multiplicative", "encoder_layers": 2, "decoder_layers": 1},
+    "lstm": {"attention": "additive", "encoder_layers": 2, "decoder_layers": 2},
+}
+CLASSIFIERS: dict[str, dict[str, Any]] = {
+    "rnn": {"pooling": "mean"},
+    "gru": {"pooling": "last", "bidirectional": False},
+    "lstm": {"pooling": "last"},
+}
+Runs = Callable[[str, str], RunFolder]
+Artifacts = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def run_of(untrained_run: Callable[..., RunFolder]) -> Runs:
+    """The run of a task and an architecture."""
+
+    def run(task: str, architecture: str) -> RunFolder:
+        shape = (TRANSLATORS if task == "translate" else CLASSIFIERS)[architecture]
+        return untrained_run(task, {"architecture": architecture, "width": 32, **LENGTHS, **shape})
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def artifact_of(run_of: Runs, export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """The artifact of a task, an architecture and a precision, exported once, with its proof of parity."""
+    made: dict[tuple[str, ...], Path] = {}
+
+    def artifact(task: str, architecture: str, precision: str = "fp32") -> Path:
+        key = task, architecture, precision
+        if key not in made:
+            options = {"int8": True, "bound": 100} if precision == "int8" else {}
+            made[key] = export_run(run_of(task, architecture), tmp_path_factory.mktemp("a") / "-".join(key), **options)
+        return made[key]
+
+    return artifact
+
+
+VARIANTS = [*((name, "fp32") for name in TRANSLATORS), ("lstm", "int8")]
+
+
+@pytest.mark.parametrize(("architecture", "states"), [
+    ("rnn", {"hidden_0": "replaced", "hidden_1": "replaced"}),
+    ("gru", {"hidden_0": "replaced", "feed": "replaced", "memory_key": "constant", "memory_value": "constant"}),
+])  # fmt: skip
+def test_what_belongs_to_a_row(architecture: str, states: dict[str, str], artifact_of: Artifacts) -> None:
+    manifest = read_artifact(artifact_of("translate", architecture)).manifest
+    assert {state.input: state.kind for state in manifest.state} == states
+    found = {tensor.name for tensor in manifest.graphs["score"].outputs}
+    assert found == {"log_probability"} | ({"cross_attention"} if "memory_key" in states else set())
+
+
+@pytest.mark.parametrize("architecture", TRANSLATORS)
+@pytest.mark.parametrize("width", [1, 4])
+def test_a_beam_finds_what_the_reference_finds(
+    architecture: str, width: int, run_of: Runs, artifact_of: Artifacts
+) -> None:
+    """Rows of a beam take over each other's cells; they share what encode computed."""
+    task, model = run_of("translate", architecture).open(CPU)
+    sources = task.source_ids(TEXTS, "b")  # type: ignore[call-arg]
+    expected = reference.beam_search(model, sources, CPU, reference.Beam(width))
+    limits = [default_target_length(len(ids), 40) for ids in sources]
+    tickets = [
+        Ticket(ids, Options(limit, beam_size=width, n_best=width, log_probabilities=True))
+        for ids, limit in zip(sources, limits, strict=True)
+    ]
+    graphs = TranslateGraphs.load(read_artifact(artifact_of("translate", architecture)), threads=1)
+    for answer, best in zip(serve([TranslateEngine(graphs, rows=9)], tickets, rows=9), expected, strict=True):
+        assert told(answer) == [(h.ids, h.ended) for h in best]
+        assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)
+
+
+@pytest.mark.parametrize(("architecture", "precision"), VARIANTS)
+def test_a_score_is_that_of_the_steps(architecture: str, precision: str, artifact_of: Artifacts) -> None:
+    """In int8 too, as far as activations that lie between two levels are not rounded apart."""
+    near = 1e-4 if precision == "fp32" else 0.02
+    artifact = read_artifact(artifact_of("translate", architecture, precision))
+    (engine,) = engines_of(artifact)(1, 8)
+    sources = [[5 + i, *range(20, 30 + 3 * i), 3] for i in range(6)]
+    wanted = Options(max_length=12, log_probabilities=True, early_stopping=True)
+    answers = [answer.hypotheses[0] for answer in serve([engine], [Ticket(ids, wanted) for ids in sources])]
+    pairs = [Ticket(ids, translation=h.ids) for ids, h in zip(sources, answers, strict=True)]
+    scored = serve([ScoreEngine(artifact, Session(artifact.graph("score"), threads=1))], pairs)
+    for one, other in zip(scored, answers, strict=True):
+        count = len(other.ids)
+        assert one.hypotheses[0].log_probabilities[:count] == pytest.approx(other.log_probabilities[:count], abs=near)
+
+
+@pytest.mark.parametrize("architecture", ["gru", "lstm"])
+def test_attention_is_the_models(architecture: str, run_of: Runs, artifact_of: Artifacts) -> None:
+    task, model = run_of("translate", architecture).open(CPU)
+    assert isinstance(model, RecurrentTranslator)
+    inputs = pad(task.source_ids(TEXTS, "b"), PAD)  # type: ignore[call-arg]
+    target = np.random.default_rng(1).integers(4, 300, size=(len(TEXTS), 9))
+    target[:, 0] = BOS
+    score = Session(read_artifact(artifact_of("translate", architecture)).graph("score"), threads=1)
+    found = score.run(inputs | {"target": target, "label": target})["cross_attention"]
+    seen: list[torch.Tensor] = []
+
+    def look(state: Any) -> Any:
+        def record(query: torch.Tensor) -> torch.Tensor:
+            seen.append(model.weights(query, state))
+            return model.look(state)(query)  # type: ignore[misc]
+
+        return record
+
+    with torch.inference_mode():
+        state = model.encode(torch.from_numpy(inputs["source"]), torch.from_numpy(inputs["source_length"]).long())
+        model.decode(torch.from_numpy(target), state, look(state))
+    assert found.shape == (len(TEXTS), 1, 9, inputs["source"].shape[1])
+    np.testing.assert_allclose(found[:, 0], torch.stack(seen, dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize(("architecture", "precision"), VARIANTS)
+def test_strangers_do_not_change_a_translation(architecture: str, precision: str, artifact_of: Artifacts) -> None:
+    artifact = read_artifact(artifact_of("translate", architecture, precision))
+    check(artifact, 100)
+    check_scores(artifact, 60)
+
+
+@pytest.mark.parametrize("architecture", CLASSIFIERS)
+def test_a_classifier_answers_as_the_model_and_blind_to_strangers(
+    architecture: str, run_of: Runs, artifact_of: Artifacts
+) -> None:
+    task, model = run_of("classify", architecture).open(CPU)
+    artifact = read_artifact(artifact_of("classify", architecture))
+    sources = task.source_ids(COLOURS)  # type: ignore[call-arg]
+    answers = serve(engines_of(artifact)(1, 4), [Ticket(ids) for ids in sources])
+    expected = class_probabilities(model, sources, CPU)
+    np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)
+    check(artifact, 100)
+
+
+def test_int8_reaches_into_the_loop(artifact_of: Artifacts) -> None:
+    artifact = artifact_of("translate", "lstm", "int8")
+    score = onnx.load(artifact / "score.onnx", load_external_data=False).graph
+    (loop,) = [node for node in score.node if node.op_type == "Scan"]
+    body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
+    operators = [node.op_type for node in body.node]
+    assert operators.count("MatMulIntegerToFloat") == 6  # two cells of two maps, the query, the merge
+    assert "Gemm" not in operators
+
+
+def test_gates_in_the_wrong_order_are_never_published(
+    run_of: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recurrent.GATES, "gru", [0, 1, 2])
+    run = run_of("classify", "gru")
+    with pytest.raises(ParityError, match="probabilities differs from the trained model by"):
+        publish.export(run, tmp_path / "artifact", run.path.parent, publish.Options(sentences=8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_families_side_by_side_over_http(
+    run_of: Runs, artifact_of: Artifacts, toy_translation_run: RunFolder, toy_translator: Path, tmp_path: Path
+) -> None:
+    """One process serves a Transformer and three recurrent models; each answers as its own torch model does."""
+    shutil.copytree(toy_translator, tmp_path / "models" / "transformer")
+    runs = {"toy-translator": toy_translation_run}
+    for architecture in TRANSLATORS:
+        shutil.copytree(artifact_of("translate", architecture), tmp_path / "models" / architecture)
+        runs[f"toy-translate-{architecture}"] = run_of("translate", architecture)
+    expected = {}
+    for name, run in runs.items():
+        task, model = run.open(CPU)
+        expected[name] = task.codec.text(greedy(model, task.source_ids(TEXTS, "b"), CPU))  # type: ignore[call-arg]
+    assert asyncio.run(over_http(tmp_path / "models", list(runs))) == expected
+
+
+async def over_http(models: Path, names: list[str]) -> dict[str, list[str]]:
+    """Every text to every model, each in a request of its own and all at once."""
+    metrics, settings = Metrics(), Settings(models=models, threads=1)
+    app = create_app(settings, load_models(settings, metrics), metrics)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
+    ):
+
+        async def ask(name: str, text: str) -> str:
+            body = {"text": text, "source": "a", "target": "b", "model": name}
+            reply = await client.post("/v1/translate", json=body)
+            assert reply.status_code == 200, reply.text
+            answer: str = reply.json()["translations"][0]["text"]
+            return answer
+
+        answers = await asyncio.gather(*(ask(name, text) for text in TEXTS for name in names))
+    return {name: list(answers[i :: len(names)]) for i, name in enumerate(names)}

@@ -1,0 +1,52 @@
+"""The toy models under the names of languages that the public clients know: English and German."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.metrics import Metrics
+from service.registry import load_models
+from service.settings import Settings
+from tests.conftest import LEXICON, fit_classifier
+from tests.service.conftest import Service, serving
+
+LANGUAGES = {"a": "en", "b": "de"}
+
+
+def renamed(artifact: Path, to: Path, **changes: Any) -> None:
+    """A copy of an artifact whose manifest says something else."""
+    shutil.copytree(artifact, to)
+    manifest = json.loads((to / "manifest.json").read_text("utf-8"))
+    (to / "manifest.json").write_text(json.dumps(manifest | changes), "utf-8")
+
+
+@pytest.fixture(scope="session")
+def toy_langid(export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The artifact of a classifier that tells the ten English words from the ten German ones."""
+    folder = tmp_path_factory.mktemp("toy-langid")
+    run = fit_classifier(folder, "langid", {"en": list(LEXICON), "de": list(LEXICON.values())})
+    return export_run(run, folder / "langid")
+
+
+@pytest.fixture(scope="session")
+def english_and_german(toy_translator: Path, toy_langid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder: the toy translator between en and de, and the classifier of these languages."""
+    folder = tmp_path_factory.mktemp("languages")
+    directions = json.loads((toy_translator / "manifest.json").read_text("utf-8"))["directions"]
+    for direction in directions:
+        direction |= {"source": LANGUAGES[direction["source"]], "target": LANGUAGES[direction["target"]]}
+    renamed(toy_translator, folder / "translator", directions=directions)
+    shutil.copytree(toy_langid, folder / "langid")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def babel(english_and_german: Path) -> Iterator[Service]:
+    """A service between English and German."""
+    settings, metrics = Settings(models=english_and_german, workers=1, threads=1), Metrics()
+    with serving(settings, load_models(settings, metrics), metrics) as running:
+        yield running

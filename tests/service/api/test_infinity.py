@@ -1,0 +1,60 @@
+"""infinity's dialect, over plain HTTP as its clients speak it."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.service.conftest import Service
+
+
+def assert_error(response: httpx.Response, status: int, kind: str) -> str:
+    """An error in the dialect's own shape; what it says."""
+    assert response.status_code == status, response.text[:500]
+    assert response.headers["content-type"] == "application/json"
+    fault = response.json()["error"]
+    assert fault.keys() == {"message", "type", "param", "code"}
+    assert (fault["type"], fault["code"]) == (kind, status)
+    said: str = fault["message"]
+    assert len(said) < 1000
+    return said
+
+
+def test_a_list_is_answered_in_order_with_all_labels(service: Service) -> None:
+    reply = service.post("/classify", {"input": ["orange yellow", "cyan"], "model": "toy-classifier"})
+    body = reply.json()
+    assert body["object"] == "classify"
+    assert body["model"] == "toy-classifier"
+    assert [[one["label"] for one in labels][0] for labels in body["data"]] == ["warm", "cold"]
+    assert all(len(labels) == 3 for labels in body["data"])
+    assert body["usage"]["prompt_tokens"] == body["usage"]["total_tokens"] > 0
+    assert body["id"] == f"infinity-{reply.headers['x-request-id']}"
+    assert body["created"] > 1_700_000_000
+    unnamed = service.post("/classify", {"input": ["orange yellow", "cyan"], "model": "default/not-specified"})
+    assert unnamed.json()["data"] == body["data"]
+
+
+def test_models(service: Service) -> None:
+    body = service.client.get("/models").json()
+    assert body["object"] == "list"
+    assert [model["id"] for model in body["data"]] == ["toy-classifier"]
+    model = body["data"][0]
+    assert (model["object"], model["owned_by"], model["capabilities"]) == ("model", "infinity", ["classify"])
+    assert model["stats"].keys() == {"queue_fraction", "queue_absolute", "results_pending", "batch_size"}
+
+
+@pytest.mark.parametrize("body", [{"input": "dog"}, {"input": []}, {"input": [5]}, {}, {"input": ["a"], "model": 5}])
+def test_wrong_bodies(service: Service, body: Any) -> None:
+    assert_error(service.post("/classify", body), 422, "invalid_request")
+
+
+def test_the_field_that_is_wrong_is_named(service: Service) -> None:
+    fault = service.post("/classify", {"input": [1] * 300_000}).json()["error"]
+    assert fault["param"] == "body.input.0"
+
+
+def test_unknown_models_and_raw_scores(service: Service) -> None:
+    said = assert_error(service.post("/classify", {"input": ["a"], "model": "toy-translator"}), 400, "unknown_model")
+    assert "toy-classifier" in said
+    said = assert_error(service.post("/classify", {"input": ["a"], "raw_scores": True}), 422, "invalid_request")
+    assert "raw_scores" in said
