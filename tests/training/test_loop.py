@@ -154,6 +154,18 @@ def test_augmentation_is_another_in_every_epoch_and_the_same_when_resumed(revers
     assert_same_run(run, whole)
 
 
+def test_a_run_may_end_within_an_epoch(reverse_data: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    report = fit(reverse(updates=UPDATES + 3), reverse_data, run, resume=False)
+    assert (report["updates"], report["epochs"]) == (UPDATES + 3, 2)
+    rates = [record["learning_rate"] for record in history(run) if "loss" in record]
+    assert len(rates) == UPDATES + 3
+    assert rates[-1] < 0.2 * max(rates)
+    assert [record["update"] for record in history(run) if "bleu" in record] == [UPDATES, UPDATES + 3]
+    run.report.unlink()
+    assert fit(reverse(updates=UPDATES + 3), reverse_data, run, resume=True) == report
+
+
 def test_a_finished_run_resumes_to_its_report(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     shutil.copytree(reverse_run.path, run.path)
