@@ -1,6 +1,7 @@
 """Bodies that may be JSON or a form, as LibreTranslate's and DeepL's are."""
 
 import json
+import re
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -13,6 +14,8 @@ from service.errors import InvalidRequest
 
 Model = TypeVar("Model", bound=BaseModel)
 MANY = 10_000  # fields of a form
+ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, or a whole one
+HALF = re.compile("[\ud800-\udfff]")
 
 
 async def read_fields(request: Request, model: type[Model]) -> Model:
@@ -37,9 +40,17 @@ def parsed(body: bytes) -> Any:
         InvalidRequest: it is no JSON, not in UTF-8, or nested deeper than anybody means to.
     """
     try:
-        return json.loads(body)
+        found = json.loads(body)
     except (ValueError, RecursionError):  # the former for a number of thousands of digits, too
         raise InvalidRequest("body: it cannot be parsed; send JSON in UTF-8") from None
+    if ESCAPED.search(body):
+        _refuse_halves(json.dumps(found, ensure_ascii=False))
+    return found
+
+
+def _refuse_halves(text: str) -> None:
+    if HALF.search(text):
+        raise InvalidRequest("body: it has half of a surrogate pair in it, which is no character; send valid Unicode")
 
 
 async def _form(request: Request, kind: str) -> dict[str, list[str]]:
@@ -76,6 +87,7 @@ async def _parts(request: Request, size: int) -> dict[str, list[str]]:
     except (MultiPartException, UnicodeError) as fault:  # the latter from a charset that the caller named
         raise InvalidRequest(f"the form cannot be read: {str(fault)[:200]}; send fields in UTF-8, no files") from None
     for name, value in form.multi_items():
+        _refuse_halves(f"{name}{value}")  # there are charsets that can spell them
         fields.setdefault(name, []).append(str(value))
     return fields
 

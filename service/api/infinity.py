@@ -29,7 +29,7 @@ class InfinityFault(BaseModel):
 
     message: str
     type: str
-    param: str | None
+    param: str | None = None
     code: int
 
 

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from service.api import examples
 from service.api.schemas import Problem
 from service.api.wording import Errors, Wording, Wordings, printable
 from service.errors import InvalidRequest, ServiceError
@@ -56,6 +57,7 @@ def install(app: FastAPI, wordings: Wordings) -> None:
         """With the schemas of errors; as a route's `model` they would promise other media types too."""
         description = describe()
         _forget_validation_errors(description)
+        examples.describe(description)
         description["components"]["schemas"] |= wordings.schemas
         return description
 

@@ -150,13 +150,15 @@ def test_data_may_be_nested(service: Service) -> None:
         {"inputs": request(["dog"])["inputs"] * 2},
         request(["dog"]) | {"parameters": {"target": 5}},
         request(["dog"]) | {"outputs": [{"name": "label"}] * 17},
+        request(["dog"]) | {"id": "\ud800"},
+        request(["dog"]) | {"outputs": [{"name": "\udfff"}]},
         {},
         [],
     ],
 )
 def test_bodies_that_disagree_with_themselves(service: Service, body: Any) -> None:
     path = "/v2/models/toy-translator/infer" if isinstance(body, dict) and body.get("parameters") else INFER
-    assert_error(service.post(path, body), 400)
+    assert_error(service.client.post(path, content=json.dumps(body)), 400)
 
 
 def test_deeply_nested_data_is_no_trouble(service: Service) -> None:

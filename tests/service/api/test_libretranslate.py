@@ -161,6 +161,8 @@ def test_wrong_bodies(babel: Service, body: Any) -> None:
         (b'--x\r\nContent-Disposition: form-data\r\n\r\ndog\r\n--x--\r\n', "multipart/form-data; boundary=x"),
         (b'--x\r\nContent-Disposition: form-data; name="q"\r\n\r\nxn--\xff\r\n--x--\r\n',
          "multipart/form-data; charset=idna; boundary=x"),
+        (b'--x\r\nContent-Disposition: form-data; name="api_key"\r\n\r\n\\ud800\r\n--x--\r\n',
+         "multipart/form-data; charset=raw_unicode_escape; boundary=x"),
     ],
 )  # fmt: skip
 def test_forms_that_cannot_be_read(babel: Service, content: bytes, kind: str) -> None:
