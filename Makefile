@@ -61,8 +61,10 @@ format: $(DEV_READY)  ## Format the code and apply the safe lint fixes
 ##@ Measure
 
 .PHONY: bench
-bench: $(DEV_READY) $(BENCH_READY)  ## Run the benchmarks that need neither a corpus nor a running service, one table each
-	@for script in cached_decoding startup offline; do echo "== $$script"; $(DEV) -m "benchmarks.$$script"; done
+bench: $(DEV_READY) $(BENCH_READY)  ## Ours beside others, offline and over HTTP, one table each (hours): [DATA=data]
+	@for script in cached_decoding startup offline $(if $(wildcard $(DATA)),"offline --shape shipped --data $(DATA)") \
+			"translate_http --data $(DATA)" "classify_http --data $(DATA)"; do \
+		echo "== $$script"; $(DEV) -m benchmarks.$$script; done
 
 .PHONY: loadtest
 loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000] [KEY=...]

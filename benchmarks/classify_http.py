@@ -1,6 +1,6 @@
 """Classification over HTTP: our service against transformers behind FastAPI, and against the bare session.
 
-    python -m benchmarks.classify_http --run runs/langid [--artifact models/langid] [--backend optimum] [--tune]
+    python -m benchmarks.classify_http [--artifact models/langid] [--run runs/langid] [--backend optimum] [--tune]
         [--data data] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
 
 CLIENTS keep one request of one text each under way. The sides are measured in turn in every round, the others idle
@@ -11,18 +11,18 @@ meanwhile; figures are medians of the rounds. The bare side calls `session.run` 
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks import versus
 from benchmarks.contenders import Course, Flags, agreement, batching, division, machine, ours, rival, splitting, tune
 from benchmarks.direct import Direct
 from benchmarks.rivals.classifier import convert_run
-from benchmarks.rounds import Round, alternate, ratio, table
+from benchmarks.rounds import alternate, ratio, table
 from benchmarks.texts import LABELLED, fitting, sentences
-from benchmarks.traffic import CLIENTS, Traffic
+from benchmarks.traffic import Traffic
 from service.artifact import read_artifact
 from service.engine.session import available_cores
 from service.text.tokenizer import TextCodec
@@ -36,22 +36,13 @@ TUNED: Flags = {"workers": 1, "threads": 2, "max-wait-ms": 2, "max-batch": 64, "
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--artifact", type=Path, default=Path("models/langid"))
-    top.add_argument("--run", type=Path, required=True, help="run folder with the same weights, for the rival")
+    top = versus.parser(__doc__, Path("models/langid"), Path("runs/langid"), TUNED)
     top.add_argument("--backend", choices=["torch", "optimum"], default="torch")
     top.add_argument("--python", type=Path, default=Path(".venv-bench/bin/python"), help="that has transformers")
-    top.add_argument("--data", type=Path, default=Path("data"), help="corpora; without them sentences are generated")
-    top.add_argument("--clients", type=int, default=CLIENTS)
-    top.add_argument("--rounds", type=int, default=5)
-    top.add_argument("--seconds", type=float, default=8.0)
-    top.add_argument("--tune", action="store_true")
-    top.add_argument("--rival", type=json.loads, default=TUNED, help="the rival's flags, as JSON, without --tune")
-    top.add_argument("--json", type=Path, help="write every round's figures to this file")
     return top
 
 
-def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> tuple[list[Round], Flags, float]:
+def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> versus.Measured:
     """All rounds, the rival's flags, and how many answers agree."""
     artifact = read_artifact(arguments.artifact)
     found = sentences(arguments.data, LABELLED, ["label", "text"], "text", TEXTS)
@@ -77,8 +68,9 @@ def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> tup
         return alternate(sides, arguments.rounds), flags, alike
 
 
-def report(arguments: argparse.Namespace, rounds: list[Round], flags: Flags, alike: float) -> dict[str, Any]:
+def report(arguments: argparse.Namespace, measured: versus.Measured) -> dict[str, Any]:
     """Print the table; the ratios and conditions for --json."""
+    rounds, flags, alike = measured
     for one in rounds:
         one["ours"]["with_text"] = one["ours"]["per_second"]  # a service always tokenises
     ratios = {
@@ -94,13 +86,7 @@ def report(arguments: argparse.Namespace, rounds: list[Round], flags: Flags, ali
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(words)
-    with tempfile.TemporaryDirectory() as folder, Traffic() as traffic:
-        convert_run(arguments.run, Path(folder))
-        found = report(arguments, *measure(arguments, Path(folder), traffic))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    return 0
+    return versus.run(parser().parse_args(words), convert_run, measure, report)
 
 
 if __name__ == "__main__":

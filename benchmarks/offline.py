@@ -9,7 +9,8 @@ turns, round after round; the figures are medians of the rounds, and a ratio is 
 clock runs from source ids to target ids. Slow systems may get fewer of the same sentences; the table says how many.
 
 The base shape has weights that nobody trained and that stop by themselves, see benchmarks/peers/stopping.py; its run
-folder and its float32 artifact are made if they are missing.
+folder and its artifacts, float32 and int8, are made if they are missing. So is the run folder of the artifact that
+ships, from the artifact.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from pathlib import Path
 from benchmarks.peers.cases import Case, base_case, export_missing, trained_case
 from benchmarks.peers.lengths import QUANTILES
 from benchmarks.peers.process import ROOT, SystemFailed, SystemProcess
+from benchmarks.peers.rebuilt import run_of
 from benchmarks.peers.results import Contender, Result, results_of, table
 from benchmarks.peers.systems import MODES
 from service.engine.session import available_cores
@@ -36,9 +38,9 @@ SLOW = ("transformers", "optimum")
 BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 TUNING = {"greedy": 192, "beam4": 128, "single": 8}  # sentences
 PAUSE = 0.5  # seconds until the idle threads of the last system sleep
-SHAPES = {  # run folder, artifact
-    "base": (Path("runs/bench-base"), Path("artifacts/bench-base")),
-    "shipped": (Path("runs/translate-en-de"), Path("models/translate-en-de")),
+SHAPES = {  # run folder, artifacts
+    "base": (Path("runs/bench-base"), [Path("artifacts/bench-base"), Path("artifacts/bench-base-int8")]),
+    "shipped": (Path("runs/translate-en-de"), [Path("models/translate-en-de")]),
 }
 
 
@@ -113,14 +115,16 @@ def note(line: str) -> None:
 
 def prepare(arguments: argparse.Namespace) -> Case:
     """Weights and sentences; makes what is missing of the base shape, and fills in what the command line left out."""
-    run, artifact = SHAPES[arguments.shape]
-    run = arguments.run or run
-    arguments.artifact = arguments.artifact or [artifact]
+    run, artifacts = SHAPES[arguments.shape]
+    run, made = arguments.run or run, not arguments.artifact
+    arguments.artifact = arguments.artifact or artifacts
     if arguments.shape == "shipped":
+        run = run_of(arguments.artifact[0], run)
         return trained_case(run, arguments.data, arguments.file, arguments.direction, arguments.sentences)
     case = base_case(run, arguments.lengths, arguments.sentences)
-    if "attendant" in arguments.systems and len(arguments.artifact) == 1:
-        export_missing(case, arguments.artifact[0])
+    if "attendant" in arguments.systems and made:
+        for path in artifacts:
+            export_missing(case, path)
     return case
 
 

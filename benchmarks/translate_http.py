@@ -1,6 +1,6 @@
 """Translation over HTTP: our service against CTranslate2 behind FastAPI, and against our own engine without HTTP.
 
-    python -m benchmarks.translate_http --run runs/translate-en-de [--artifact models/translate-en-de] [--tune]
+    python -m benchmarks.translate_http [--artifact models/translate-en-de] [--run runs/translate-en-de] [--tune]
         [--data data] [--source en] [--target de] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
 
 CLIENTS keep one request of one sentence each under way. The sides are measured in turn in every round, the others idle
@@ -12,18 +12,18 @@ next ones waiting.
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks import versus
 from benchmarks.contenders import Course, Flags, agreement, batching, division, machine, ours, rival, splitting, tune
 from benchmarks.direct import Direct
 from benchmarks.peers.ctranslate2 import convert_run
-from benchmarks.rounds import Round, alternate, ratio, table
+from benchmarks.rounds import alternate, ratio, table
 from benchmarks.texts import PARALLEL, fitting, sentences
-from benchmarks.traffic import CLIENTS, Traffic
+from benchmarks.traffic import Traffic
 from service.artifact import read_artifact
 from service.engine.session import available_cores
 from service.text.tokenizer import TextCodec
@@ -37,19 +37,9 @@ TUNED: Flags = {"compute-type": "int8", "workers": 1, "threads": 2, "max-wait-ms
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    top.add_argument("--artifact", type=Path, default=Path("models/translate-en-de"))
-    top.add_argument("--run", type=Path, help="run folder with the same weights, to convert for CTranslate2")
-    top.add_argument("--ct2", type=Path, help="or a CTranslate2 folder that is converted already")
-    top.add_argument("--data", type=Path, default=Path("data"), help="corpora; without them sentences are generated")
+    top = versus.parser(__doc__, Path("models/translate-en-de"), Path("runs/translate-en-de"), TUNED)
     top.add_argument("--source", default="en")
     top.add_argument("--target", default="de")
-    top.add_argument("--clients", type=int, default=CLIENTS)
-    top.add_argument("--rounds", type=int, default=5)
-    top.add_argument("--seconds", type=float, default=8.0)
-    top.add_argument("--tune", action="store_true")
-    top.add_argument("--rival", type=json.loads, default=TUNED, help="the rival's flags, as JSON, without --tune")
-    top.add_argument("--json", type=Path, help="write every round's figures to this file")
     return top
 
 
@@ -69,7 +59,7 @@ def grid(cores: int) -> list[list[Flags]]:
     return [kinds, batching((0, 2, 5, 10), (16, 32, 64)), splitting((0, 16, 32))]
 
 
-def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> tuple[list[Round], Flags, float]:
+def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> versus.Measured:
     """All rounds, the rival's flags, and how many answers agree."""
     texts, bodies = requests(arguments)
     course = Course(traffic, bodies, arguments.clients, arguments.seconds)
@@ -89,8 +79,9 @@ def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> tup
         return alternate(sides, arguments.rounds), flags, alike
 
 
-def report(rounds: list[Round], flags: Flags, alike: float) -> dict[str, Any]:
+def report(_: argparse.Namespace, measured: versus.Measured) -> dict[str, Any]:
     """Print the table; the ratios and conditions for --json."""
+    rounds, flags, alike = measured
     ratios = {
         "sentences/s, ours to the rival's": ratio(rounds, "ours", "rival", "per_second"),
         "p95, ours to the rival's": ratio(rounds, "ours", "rival", "p95_ms"),
@@ -103,18 +94,7 @@ def report(rounds: list[Round], flags: Flags, alike: float) -> dict[str, Any]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    arguments = parser().parse_args(words)
-    if not (arguments.run or arguments.ct2):
-        sys.stderr.write("error: give --run or --ct2: the rival needs the weights\n")
-        return 2
-    with tempfile.TemporaryDirectory() as folder, Traffic() as traffic:
-        model = arguments.ct2 or Path(folder)
-        if not arguments.ct2:
-            convert_run(arguments.run, model)
-        found = report(*measure(arguments, model, traffic))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    return 0
+    return versus.run(parser().parse_args(words), convert_run, measure, report)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from export.quantize import Scale, calibrate
+from export.graphs import cache_origins
+from export.quantize import Scales, calibrate
 from export.verify import serve
 from service.artifact import Artifact, Evaluation
 from service.engine.classify import ClassifyEngine
@@ -31,17 +32,19 @@ class QualityError(RuntimeError):
     """int8 loses more than it may."""
 
 
-def calibrated(task: Task, model: nn.Module, data: Path) -> dict[str, Scale]:
-    """Activation scales, from training rows, for every linear map; the one that int8 hurts most is first."""
+def calibrated(task: Task, model: nn.Module, data: Path) -> Scales:
+    """Scales, from training rows, for every linear map, the one that int8 hurts most first; and for every cache."""
     rows = _rows(task, task.recipe.data.train, data, CALIBRATION_ROWS)
-    return calibrate(model, _inputs(task, rows))
+    return calibrate(model, _inputs(task, rows), cache_origins(model))
 
 
-def attempts(scales: dict[str, Scale]) -> Iterator[dict[str, Scale]]:
-    """All maps in int8; then, should the gate refuse, the most sensitive in fp32, and then more of them."""
-    names = list(scales)
+def attempts(scales: Scales) -> Iterator[Scales]:
+    """All in int8; then, should the gate refuse, caches in fp32; then the most sensitive maps too, and more of them."""
+    if scales.caches:
+        yield scales
+    names = list(scales.maps)
     for share in FALLBACKS:
-        yield {name: scales[name] for name in names[round(share * len(names)) :]}
+        yield Scales({name: scales.maps[name] for name in names[round(share * len(names)) :]})
 
 
 def _rows(task: Task, files: list[str], data: Path, count: int) -> list[Row]:

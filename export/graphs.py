@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from export.quantize import Origin
 from training.models.attention import (
     CrossAttend,
     CrossAttention,
@@ -278,6 +279,21 @@ def translator_graphs(model: Transformer) -> dict[str, GraphSource]:
             ["log_probability", "cross_attention"],
         ),
     }
+
+
+def cache_origins(model: nn.Module) -> dict[str, Origin]:
+    """Which linear map writes each cache, and in which of its columns; none for a model without caches."""
+    if not isinstance(model, Transformer):
+        return {}
+    size = model.kv_heads * (model.config.width // model.heads)  # K*d
+    query = model.config.width
+    found: dict[str, Origin] = {}
+    for i in range(len(model.layers)):
+        for kind, linear, first in (("self", "query_key_value", query), ("cross", "key_value", 0)):
+            weight = f"model.layers.{i}.{kind}_attention.{linear}.weight"
+            found[f"{kind}_key_{i}"] = Origin(weight, first, first + size)
+            found[f"{kind}_value_{i}"] = Origin(weight, first + size, first + 2 * size)
+    return found
 
 
 def classifier_graphs(model: Classifier) -> dict[str, GraphSource]:

@@ -18,7 +18,12 @@ OPSET = 20
 WEIGHTS = "weights.bin"
 INLINE = 1024  # bytes; smaller constants stay in the graph
 ALIGNMENT = 64
-DTYPES = {int(TensorProto.FLOAT): "float32", int(TensorProto.INT64): "int64", int(TensorProto.INT32): "int32"}
+DTYPES = {
+    int(TensorProto.FLOAT): "float32",
+    int(TensorProto.INT64): "int64",
+    int(TensorProto.INT32): "int32",
+    int(TensorProto.INT8): "int8",
+}
 
 
 def write_graphs(models: dict[str, ModelProto], folder: Path) -> dict[str, Graph]:

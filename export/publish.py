@@ -13,11 +13,12 @@ from onnx import ModelProto
 from torch import nn
 
 from export import graphs, recurrent, verify
+from export.caches import quantise_caches
 from export.card import model_card
 from export.gate import BOUND, QualityError, attempts, calibrated, compare
 from export.graphs import GraphSource
 from export.onnx import WEIGHTS, to_onnx, write_graphs
-from export.quantize import Scale, quantise
+from export.quantize import Scales, quantise
 from export.select import select_graph
 from service.artifact import (
     FORMAT,
@@ -100,14 +101,15 @@ def _quantised(
     proven: Artifact,
     folder: Path,
     models: dict[str, ModelProto],
-    scales: dict[str, Scale],
+    scales: Scales,
     writer: "Writer",
     data: Path,
 ) -> Manifest:
     """The first attempt at int8 that passes the gate; the last one's refusal otherwise."""
     refusal: QualityError | None = None
     for chosen in attempts(scales):
-        manifest = writer.write({name: quantise(one, chosen) for name, one in models.items()}, folder)
+        made = {name: quantise(quantise_caches(one, chosen.caches), chosen.maps) for name, one in models.items()}
+        manifest = writer.write(made, folder)
         manifest = manifest.model_copy(update={"precision": "int8"})
         try:
             measured = compare(proven, Artifact(folder, manifest), writer.task, data, writer.options.bound)
@@ -179,7 +181,7 @@ def describe(
         limits=Limits(source_length=recipe.model.max_source_length, target_length=recipe.model.max_target_length),
         graphs=graphs,
         state=[
-            State(input=name, output=f"{name}_out", dtype="float32", shape=step[name].shape, kind=kind)  # type: ignore[arg-type]
+            State(input=name, output=f"{name}_out", dtype=step[name].dtype, shape=step[name].shape, kind=kind)  # type: ignore[arg-type]
             for name, kind in kinds.items()
         ],
         precision="fp32",

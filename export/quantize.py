@@ -1,4 +1,4 @@
-"""fp32 graphs to int8: calibrated, static activation scales and a weight scale for every output column.
+"""fp32 linear maps to int8: calibrated, static activation scales and a weight scale for every output column.
 
 A linear map becomes QuantizeLinear (uint8) and com.microsoft.MatMulIntegerToFloat, whose result for a row is the same
 alone and in a batch: a scale computed from the activations of a batch (dynamic quantisation) would tie a row to its
@@ -11,7 +11,7 @@ Shapes: N tokens, I inputs and O outputs of a linear map.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 DOMAIN = "com.microsoft"
 WEIGHT_LEVELS = 64  # on either side of zero
+CACHE_LEVELS = 127
 ACTIVATION_LEVELS = 255
 SAMPLE = 50_000  # values of each linear map's input that its range is chosen for
 TOKENS = 16  # kept of each sentence
@@ -56,6 +57,30 @@ class Scale:
         return float(np.square(self.reproduced(values) - values).mean())
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Who writes a cache: the linear map of this weight, in its columns from `first` up to `stop`."""
+
+    weight: str
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Cache(Origin):
+    """A cache in int8: real value = scale * quantised, a scale for every column (K*d,)."""
+
+    scale: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What int8 needs to know."""
+
+    maps: dict[str, Scale]  # of what a linear map reads, by the name of its weight in the graphs
+    caches: dict[str, Cache] = field(default_factory=dict)  # by the name of the state
+
+
 class Calibration:
     """What every linear map of a model reads, sampled: tokens (N, I) by the name of the map's weight in the graphs."""
 
@@ -83,6 +108,16 @@ class Calibration:
                 found[name] = Scale.of(np.concatenate([kept, [values.min(), values.max()]]))
         return found
 
+    def caches(self, origins: dict[str, Origin]) -> dict[str, Cache]:
+        """The scales of every cache, by what the samples make its map write."""
+        found = {}
+        for name, origin in origins.items():
+            tokens = torch.from_numpy(np.concatenate(self._samples[origin.weight]))  # (N, I)
+            written = self._linear[origin.weight](tokens).numpy()[:, origin.first : origin.stop]  # (N, K*d)
+            scale = column_scales(written, CACHE_LEVELS)
+            found[name] = Cache(origin.weight, origin.first, origin.stop, scale)
+        return found
+
     def errors(self, scales: dict[str, Scale]) -> dict[str, float]:
         """What int8 loses of each map's output, as a share of the output's mean square."""
         found = {}
@@ -103,27 +138,37 @@ class Calibration:
             hook.remove()
 
 
-def calibrate(model: nn.Module, inputs: Iterable[tuple[Tensor, ...]]) -> dict[str, Scale]:
+def calibrate(model: nn.Module, inputs: Iterable[tuple[Tensor, ...]], caches: dict[str, Origin]) -> Scales:
     """Run the model on its inputs, which hold no padding, and choose the scales; the map that loses most is first."""
-    with torch.inference_mode(), Calibration(model) as calibration:
-        for one in inputs:
-            model(*one)
+    with torch.inference_mode():
+        with Calibration(model) as calibration:
+            for one in inputs:
+                model(*one)
         scales = calibration.scales()
         errors = calibration.errors(scales)
-    return {name: scales[name] for name in sorted(scales, key=lambda name: -errors[name])}
+        maps = {name: scales[name] for name in sorted(scales, key=lambda name: -errors[name])}
+        return Scales(maps, calibration.caches(caches))
+
+
+def column_scales(values: np.ndarray, levels: int) -> np.ndarray:
+    """values (N, O) -> scale (O,) for `levels` on either side of zero, each column's range cut where that lowers its
+    squared error."""
+    peak = np.maximum(np.abs(values).max(axis=0), 1e-8)  # (O,)
+    best, error = peak / levels, np.full(peak.shape, np.inf)
+    for share in SHRINK[:13]:
+        scale = peak * share / levels
+        rounded = np.clip(np.round(values / scale), -levels, levels) * scale
+        found = np.square(rounded - values).sum(axis=0)
+        best, error = np.where(found < error, scale, best), np.minimum(found, error)
+    scales: np.ndarray = best.astype(np.float32)
+    return scales
 
 
 def quantised_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """weight (I, O) -> int8 (I, O) and scale (O,), each column's range cut where that lowers its squared error."""
-    peak = np.maximum(np.abs(weight).max(axis=0), 1e-8)  # (O,)
-    best, error = peak / WEIGHT_LEVELS, np.full(peak.shape, np.inf)
-    for share in SHRINK[:13]:
-        scale = peak * share / WEIGHT_LEVELS
-        rounded = np.clip(np.round(weight / scale), -WEIGHT_LEVELS, WEIGHT_LEVELS) * scale
-        found = np.square(rounded - weight).sum(axis=0)
-        best, error = np.where(found < error, scale, best), np.minimum(found, error)
-    quantised = np.clip(np.round(weight / best), -WEIGHT_LEVELS, WEIGHT_LEVELS)
-    return np.ascontiguousarray(quantised.astype(np.int8)), best.astype(np.float32)
+    """weight (I, O) -> int8 (I, O) and scale (O,)."""
+    scale = column_scales(weight, WEIGHT_LEVELS)
+    quantised = np.clip(np.round(weight / scale), -WEIGHT_LEVELS, WEIGHT_LEVELS)
+    return np.ascontiguousarray(quantised.astype(np.int8)), scale
 
 
 def quantise(model: onnx.ModelProto, scales: dict[str, Scale]) -> onnx.ModelProto:

@@ -45,7 +45,7 @@ class Tensor(_Part):
     """An input or output of a graph; symbolic axes are named, the others are numbers."""
 
     name: str
-    dtype: Literal["float32", "int64", "int32"]
+    dtype: Literal["float32", "int64", "int32", "int8"]
     shape: list[int | str]
 
 
@@ -61,12 +61,12 @@ class State(_Part):
     """An array that belongs to a row of the running batch.
 
     `growing`: a cache the step appends to in place, its third axis is capacity. `constant`: computed once by encode.
-    `replaced`: computed by encode, then anew by every step.
+    `replaced`: computed by encode, then anew by every step. int8 is a cache quantised by scales inside the graphs.
     """
 
     input: str
     output: str
-    dtype: Literal["float32"]
+    dtype: Literal["float32", "int8"]
     shape: list[int | str]
     kind: Literal["growing", "constant", "replaced"]
 
@@ -227,16 +227,23 @@ def _content_faults(manifest: Manifest) -> list[str]:
 def _translate_faults(manifest: Manifest) -> list[str]:
     faults = [] if manifest.directions else ["no directions"]
     if step := manifest.graphs.get("step"):
-        inputs, outputs = {t.name for t in step.inputs}, {t.name for t in step.outputs}
-        faults += [f"state {s.input} is not an input of step" for s in manifest.state if s.input not in inputs]
-        faults += [f"state {s.output} is not an output of step" for s in manifest.state if s.output not in outputs]
+        for state in manifest.state:
+            faults += _tensor_fault(state, state.input, step.inputs, "an input of step")
+            faults += _tensor_fault(state, state.output, step.outputs, "an output of step")
         if not isinstance(_width(step, "logits"), int):
             faults.append("step does not write logits (B, V) with a V that is a number")
     if encode := manifest.graphs.get("encode"):
-        encoded = {t.name for t in encode.outputs}
-        initial = [s.input for s in manifest.state if s.kind != "growing"]
-        faults += [f"state {name} is not an output of encode" for name in initial if name not in encoded]
+        for state in manifest.state:
+            if state.kind != "growing":
+                faults += _tensor_fault(state, state.input, encode.outputs, "an output of encode")
     return faults
+
+
+def _tensor_fault(state: State, name: str, tensors: list[Tensor], place: str) -> list[str]:
+    found = next((tensor for tensor in tensors if tensor.name == name), None)
+    if found is None:
+        return [f"state {name} is not {place}"]
+    return [] if found.dtype == state.dtype else [f"state {name} is {state.dtype}, but {found.dtype} as {place}"]
 
 
 def _classify_faults(manifest: Manifest) -> list[str]:

@@ -27,10 +27,6 @@ class Desk:
     def __init__(self, name: str, queue: Queue, observer: ModelMetrics) -> None:
         self.name, self.queue, self._observer = name, queue, observer
 
-    def check(self, tickets: Sequence[Ticket]) -> None:
-        """Whether all of them would be admitted together now; see `submit` for the errors."""
-        self._try(self.queue.check, tickets)
-
     def submit(self, tickets: Sequence[Ticket]) -> None:
         """Admit all of them together.
 
@@ -38,9 +34,6 @@ class Desk:
             TooLarge: not even an empty queue could take them, so to come back later would never help.
             Overloaded, NotReady: not now.
         """
-        self._try(self.queue.submit, tickets)
-
-    def _try(self, step: Callable[[Sequence[Ticket]], None], tickets: Sequence[Ticket]) -> None:
         bounds, tokens = self.queue.bounds, sum(ticket.tokens for ticket in tickets)
         if len(tickets) > bounds.queue_segments or tokens > bounds.queue_tokens:
             raise TooLarge(
@@ -48,7 +41,7 @@ class Desk:
                 f"{bounds.queue_segments} segments and {bounds.queue_tokens} tokens: send several requests"
             )
         try:
-            step(tickets)
+            self.queue.submit(tickets)
         except QueueFull as full:
             raise Overloaded(f"model {self.name!r} has {full.waiting} segments waiting; try again later") from None
         except Closed:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from service.model import Wanted
 from service.text.alignment import Link
+from service.text.tokenizer import SHORT
 
 Format = Literal["text", "html", "xml"]
 AUTO = "auto"
@@ -25,6 +26,11 @@ class Job:
     ignored: frozenset[str] = frozenset()  # elements whose contents stay
     glossary: Mapping[str, str] = field(default_factory=dict)  # source term -> target term
     include: frozenset[str] = frozenset()  # of "score", "tokens", "alignment"
+
+    @property
+    def long(self) -> bool:
+        """Whether to cut it takes longer than to hand it over to another thread."""
+        return sum(map(len, self.texts)) > SHORT
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Reading:
     finish_reason: str = "stop"  # "length" if one of its sentences was cut at the limit of tokens
     score: float | None = None  # the sum of its sentences' scores, where they have any
     tokens: list[Piece] | None = None
-    alignment: list[Link] | None = None  # of words; what is not translated is linked as a whole
+    alignment: list[Link] | None = None  # of words; what was not translated has none
 
 
 @dataclass

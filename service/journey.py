@@ -7,8 +7,10 @@ from service.desk import Visit
 from service.engine.scheduler import Answer, Hypothesis, Ticket
 from service.errand import Attempt, Errand, between, safer
 from service.errors import InvalidRequest, NotReady, Overloaded
+from service.job import Draft, Translated
 from service.linking import Linking
 from service.model import Wanted
+from service.passage import Passage
 from service.segment import Leg, Rendering, Segment
 from service.text.alignment import Translation
 from service.text.document import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
@@ -31,7 +33,6 @@ class Journey:
         self._terms = glossary
         self._glossaries: dict[str, Glossary] = {}  # by source language
         self._open: dict[Ticket, Errand] = {}
-        self._later: Groups = {}
         self._linking = Linking(visit)
         self.source_tokens = self.target_tokens = 0
         self.queue_ms = self.compute_ms = 0.0
@@ -39,23 +40,17 @@ class Journey:
     @property
     def ended(self) -> bool:
         """Whether all segments are done."""
-        return not self._open and not self._later and self._linking.ended
+        return not self._open and self._linking.ended
 
-    def start(self, segments: Sequence[Segment], head: int | None = None, listening: bool = False) -> None:
+    def start(self, segments: Sequence[Segment], listening: bool = False) -> None:
         """Hand segments in, all at once to each model; see `Desk.submit` and `ServedModel.ticket` for the errors.
 
-        With a `head`, so many of them are done before the rest joins: who reads along need not wait for a crowd.
         With `listening`, the tokens of plain ones are `heard` as they are written.
         """
-        errands = [Errand(segment, segment.unit.text, listening=listening) for segment in segments]
-        first, rest = self._tickets(errands[:head]), self._tickets(errands[head:] if head else [])
-        for leg, group in rest.items():
-            leg.model.desk.check([*first.get(leg, {}), *group])
-        self._submit(first)
-        self._later = rest
+        self._submit(self._tickets([Errand(segment, segment.unit.text, listening=listening) for segment in segments]))
 
     async def proceed(self) -> None:
-        """Wait for some news and follow them up at once; see `Visit.news` for the errors, and `start`."""
+        """Wait for some news and follow them up at once; see `Visit.news` for the errors."""
         for ticket, news in await self.visit.news():
             if isinstance(news, int):
                 self._open[ticket].segment.heard.append(news)
@@ -63,15 +58,24 @@ class Journey:
                 errand = self._open.pop(ticket)
                 self._count(ticket, news)
                 self._follow(self._settle(errand, news))
-        if self._later and not self._open:
-            rest, self._later = self._later, {}
-            self._submit(rest)
 
     def _count(self, ticket: Ticket, answer: Answer) -> None:
         self.source_tokens += len(ticket.ids)
         self.target_tokens += len(answer.ids)
         self.queue_ms = max(self.queue_ms, answer.queue_ms)
         self.compute_ms = max(self.compute_ms, answer.compute_ms)
+
+    def account(self, passages: Sequence[Passage], drafts: list[Draft]) -> Translated:
+        """The passages' drafts, with the models that made them and what they took."""
+        names = dict.fromkeys(leg.model.name for passage in passages for leg in passage.route)
+        return Translated(
+            model="+".join(names) or "none",
+            drafts=drafts,
+            source_tokens=self.source_tokens,
+            target_tokens=self.target_tokens,
+            queue_ms=self.queue_ms,
+            compute_ms=self.compute_ms,
+        )
 
     def _follow(self, errands: list[Errand]) -> None:
         """Let them join the running batch; what the queue has no room for ends with what there is."""

@@ -29,16 +29,31 @@ class Passage:
     def __init__(self, cut: Cut, route: Sequence[Leg], languages: tuple[str, str]) -> None:
         self.route, self.languages, self._document = route, languages, cut.document
         self.detected: Detection | None = None
+        self.complete = True  # False while it is only the beginning of its text
         self.warnings = set().union(*(plan.warnings for plan in cut.plans))
-        self._rows: list[list[Leaf]] = [
-            [piece if isinstance(piece, str) else Segment(piece, route) for piece in plan.pieces] for plan in cut.plans
-        ]
-        self.segments = [leaf for row in self._rows for leaf in row if isinstance(leaf, Segment)]
+        self._rows = [_row(plan, route) for plan in cut.plans]
+        self._wish = "", frozenset[str]()
+
+    @property
+    def segments(self) -> list[Segment]:
+        """What it was cut into, in order."""
+        return [leaf for row in self._rows for leaf in row if isinstance(leaf, Segment)]
+
+    def extend(self, plan: Plan) -> list[Segment]:
+        """Take in the rest of a plain text; returns the segments in it."""
+        [row] = self._rows
+        new = _row(plan, self.route)
+        row += new
+        self.warnings |= plan.warnings
+        self.want(*self._wish)
+        self.complete = True
+        return [leaf for leaf in new if isinstance(leaf, Segment)]
 
     def want(self, prefix: str, include: frozenset[str]) -> None:
         """Have the first segment's translation start with a prefix, and those linked that need it."""
-        if self.segments:
-            self.segments[0].prefix = prefix
+        self._wish = prefix, include
+        for segment in self.segments[:1]:
+            segment.prefix = prefix
         for k, row in enumerate(self._rows):
             if "alignment" in include or (self._document is not None and self._document.marked[k]):
                 for leaf in row:
@@ -48,7 +63,13 @@ class Passage:
     def told(self) -> Iterator[str | None]:
         """The best translation, part by part in order; None again and again while the next part is not there."""
         if self._document is None:
-            yield from _told(self._rows[0])
+            [row], at = self._rows, 0
+            while at < len(row) or not self.complete:
+                if at < len(row):
+                    yield from _told(row[at])
+                    at += 1
+                else:
+                    yield None
             return
         for k, row in enumerate(self._rows):
             while not _done(row):
@@ -95,7 +116,9 @@ class Passage:
         parts = []
         for leaf, one in zip(leaves, taken, strict=True):
             if isinstance(leaf, str) or isinstance(one, str):
-                parts.append((str(leaf), unchanged(str(leaf))))
+                # Only markup has use for where it went.
+                kept = Translation(str(leaf)) if self._document is None else unchanged(str(leaf))
+                parts.append((str(leaf), kept))
                 continue
             translation, source = one.translation, leaf.unit.source
             if self._document is not None and not one.aligned:
@@ -123,20 +146,23 @@ def _done(row: Sequence[Leaf]) -> bool:
     return all(isinstance(leaf, str) or (leaf.done and _done(leaf.parts or ())) for leaf in row)
 
 
-def _told(row: Sequence[Leaf]) -> Iterator[str | None]:
-    for leaf in row:
-        if isinstance(leaf, str):
-            yield leaf
-            continue
-        said = ""
-        while not leaf.done:
-            more = leaf.spoken[len(said) :]
-            said += more
-            yield more or None
-        if leaf.parts is None:
-            yield leaf.renderings[0].translation.text[len(said) :]
-        else:
-            yield from _told(leaf.parts)
+def _row(plan: Plan, route: Sequence[Leg]) -> list[Leaf]:
+    return [piece if isinstance(piece, str) else Segment(piece, route) for piece in plan.pieces]
+
+
+def _told(leaf: Leaf) -> Iterator[str | None]:
+    if isinstance(leaf, str):
+        yield leaf
+        return
+    said = ""
+    while not leaf.done:
+        more = leaf.spoken[len(said) :]
+        said += more
+        yield more or None
+    if leaf.parts is None:
+        yield leaf.renderings[0].translation.text[len(said) :]
+    for part in leaf.parts or ():
+        yield from _told(part)
 
 
 def best_choices(scores: list[list[float]]) -> list[tuple[int, ...]]:

@@ -70,6 +70,26 @@ def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder"
     return RunFolder(folder / "run")
 
 
+@pytest.fixture(scope="session")
+def toy_recurrent_run(toy_translation_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+    """The toy translator once more, on the same corpus: an LSTM with attention."""
+    from training.config import parse_recipe, recipe_table
+    from training.loop import fit
+    from training.run import RunFolder
+
+    table: dict[str, Any] = recipe_table(toy_translation_run.recipe())
+    table["name"] = "toy-recurrent"
+    table["model"] = {
+        "architecture": "lstm", "attention": "additive", "width": 32, "encoder_layers": 1, "decoder_layers": 1,
+        "dropout": 0.0, "max_source_length": 48, "max_target_length": 40,
+    }  # fmt: skip
+    table["training"] |= {"learning_rate": 0.006, "warmup": 60, "epochs": 24}
+    data = toy_translation_run.path.parent
+    run = RunFolder(data / "recurrent")
+    fit(parse_recipe(table, "toy-recurrent.toml"), data, run, resume=False)
+    return run
+
+
 def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> "RunFolder":
     """A classifier of short texts that is trained on random texts of each label's words."""
     import torch
@@ -140,9 +160,7 @@ def export_run() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def untrained_run(
-    toy_translation_run: "RunFolder", toy_classification_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., "RunFolder"]:
+def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "RunFolder") -> Callable[..., "RunFolder"]:
     """Runs with the words of a toy run and random weights: of a task and a table [model], made once each."""
     import torch
 

@@ -88,6 +88,7 @@ class TrainingConfig:
     """The optimisation."""
 
     epochs: int = 20
+    updates: int = 0  # end after so many, within an epoch if need be; 0: the epochs end the run
     batch_tokens: int = 4096  # padded tokens of the longer side in one micro-batch
     accumulate: int = 1  # micro-batches an update
     learning_rate: float = 0.001  # the peak

@@ -21,8 +21,9 @@ LEAST = {
     "data.hold_out": 0, "data.negatives.rows": 0, "data.max_length": 1, "data.max_ratio": 1, "tokenizer.vocabulary": 1,
     "tokenizer.min_frequency": 0, "model.width": 1, "model.heads": 1, "model.kv_heads": 1, "model.feed_forward": 1,
     "model.encoder_layers": 1, "model.decoder_layers": 1, "model.max_source_length": 1, "model.max_target_length": 1,
-    "training.epochs": 1, "training.batch_tokens": 1, "training.accumulate": 1, "training.warmup": 1,
-    "training.weight_decay": 0, "training.validate_every": 1, "training.patience": 0, "training.keep_last": 1,
+    "training.epochs": 1, "training.updates": 0, "training.batch_tokens": 1, "training.accumulate": 1,
+    "training.warmup": 1, "training.weight_decay": 0, "training.validate_every": 1, "training.patience": 0,
+    "training.keep_last": 1,
 }  # fmt: skip
 CLASSIFIERS_SHARES = {"cut", "ended"}  # keys of [augment]
 ROUGH = ("lowercase", "uppercase", "unpunctuated", "misspelt")  # keys of [augment] of which a text has one

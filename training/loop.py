@@ -167,11 +167,12 @@ class Trainer:
     def train(self) -> None:
         """Epoch after epoch until the recipe's end, early stopping, or SIGTERM/SIGINT."""
         total = self.config.epochs * self._count_updates()
+        total = min(total, self.config.updates or total)
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
         parameters = count_parameters(self.model)
         self.journal.say(f"{len(self.examples):,} examples ({self.filters}); {parameters:,} parameters")
         try:
-            while self.epoch < self.config.epochs and not self.stopping and not self._exhausted():
+            while self.epoch < self.config.epochs and not (self.stopping or self._spent() or self._exhausted()):
                 self._train_epoch(total)
         finally:
             for number, handler in handlers.items():
@@ -182,6 +183,9 @@ class Trainer:
 
     def _stop(self, *_: object) -> None:
         self.asked = True
+
+    def _spent(self) -> bool:
+        return 0 < self.config.updates <= self.update
 
     def _exhausted(self) -> bool:
         return 0 < self.config.patience <= self.stale
@@ -206,6 +210,8 @@ class Trainer:
         for batches in updates_of_epoch(self.examples, plan[skip:], accumulate, self.place.rank, world):
             self._update(batches, total)
             self.within += 1
+            if self._spent():
+                break
             if self.stopping:
                 return
             if self.update % SAVE_EVERY == 0:
@@ -269,7 +275,7 @@ class Trainer:
 
     def _validate(self) -> None:
         self._keep_epoch()
-        if self.epoch % self.config.validate_every and self.epoch < self.config.epochs:
+        if self.epoch % self.config.validate_every and self.epoch < self.config.epochs and not self._spent():
             self._save("last")
             return
         self.model.eval()

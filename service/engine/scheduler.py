@@ -142,8 +142,8 @@ class Queue:
         """Whether no ticket is taken any more."""
         return self._closed
 
-    def check(self, tickets: Sequence[Ticket]) -> None:
-        """Whether all tickets of a request would be admitted now.
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Admit all tickets of a request, or none.
 
         Raises:
             QueueFull: they do not fit beside what waits already.
@@ -157,13 +157,8 @@ class Queue:
                 self._forget_withdrawn()
                 if not self._fits(len(tickets), tokens):
                     raise QueueFull(len(self._waiting))
-
-    def submit(self, tickets: Sequence[Ticket]) -> None:
-        """Admit all tickets of a request, or none; see `check` for the errors."""
-        with self._changed:
-            self.check(tickets)
             self._waiting.extend(tickets)
-            self._tokens += sum(ticket.tokens for ticket in tickets)
+            self._tokens += tokens
             self._rows_waiting += sum(ticket.rows for ticket in tickets)
             self._changed.notify_all()
 

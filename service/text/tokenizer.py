@@ -41,6 +41,8 @@ class TextCodec:
     def encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
         """Texts as sources: prefix + ids, and the end mark if `closed`."""
         suffix = [self._marks.eos] if closed else []
+        if len(texts) == 1:  # a batch of one takes twice as long
+            return [prefix + self._source.encode(texts[0], add_special_tokens=False).ids + suffix]
         encoded = self._source.encode_batch_fast(texts, add_special_tokens=False)
         return [prefix + encoding.ids + suffix for encoding in encoded]
 

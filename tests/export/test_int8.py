@@ -14,11 +14,13 @@ import torch
 from export import __main__ as command
 from export import gate
 from export.gate import QualityError, attempts
+from export.graphs import cache_origins
 from export.onnx import WEIGHTS
-from export.quantize import ACTIVATION_LEVELS, WEIGHT_LEVELS, Scale, quantised_weight
+from export.quantize import ACTIVATION_LEVELS, WEIGHT_LEVELS, Cache, Scale, Scales, quantised_weight
 from service.artifact import Manifest, read_artifact
+from service.engine.scheduler import Ticket
 from service.engine.session import Session
-from service.engine.translate import pad
+from service.engine.translate import TranslateEngine, TranslateGraphs, pad
 from training.run import RunFolder
 
 Export = Callable[..., Path]
@@ -78,16 +80,17 @@ def test_int8_is_near_fp32(toy_classifier: Path, toy_classifier_int8: Path) -> N
 
 
 def sabotaged(scale: Scale) -> Scale:
-    """A range so narrow that next to nothing of an activation is left."""
-    return replace(scale, scale=scale.scale / 1000)
+    """A range so wide that nothing of an activation is left."""
+    return replace(scale, scale=scale.scale * 1000)
 
 
 @pytest.fixture
 def sabotage(monkeypatch: pytest.MonkeyPatch) -> None:
     right = gate.calibrate
 
-    def wrong(*arguments: Any) -> dict[str, Scale]:
-        return {name: sabotaged(scale) for name, scale in right(*arguments).items()}
+    def wrong(*arguments: Any) -> Scales:
+        scales = right(*arguments)
+        return replace(scales, maps={name: sabotaged(scale) for name, scale in scales.maps.items()})
 
     monkeypatch.setattr(gate, "calibrate", wrong)
 
@@ -138,9 +141,9 @@ def test_what_int8_hurts_most_stays_in_fp32_before_the_gate_gives_up(
     """One map is ruined: the attempts in which it stays in fp32 pass."""
     right, ruined = gate.calibrate, "model.output.weight"
 
-    def wrong(*arguments: Any) -> dict[str, Scale]:
-        scales = right(*arguments)
-        return {ruined: sabotaged(scales[ruined])} | {n: s for n, s in scales.items() if n != ruined}
+    def wrong(*arguments: Any) -> Scales:
+        maps = right(*arguments).maps
+        return Scales({ruined: sabotaged(maps[ruined])} | {n: s for n, s in maps.items() if n != ruined})
 
     monkeypatch.setattr(gate, "calibrate", wrong)
     artifact = export_run(toy_translation_run, tmp_path / "artifact", int8=True, bound=20)
@@ -148,12 +151,66 @@ def test_what_int8_hurts_most_stays_in_fp32_before_the_gate_gives_up(
     assert operators(artifact, "step").count("MatMulIntegerToFloat") > 2
 
 
+def test_ruined_caches_stay_in_fp32(
+    toy_translation_run: RunFolder, export_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = gate.calibrate
+
+    def wrong(*arguments: Any) -> Scales:
+        scales = right(*arguments)
+        caches = {name: replace(cache, scale=cache.scale * 1000) for name, cache in scales.caches.items()}
+        return replace(scales, caches=caches)
+
+    monkeypatch.setattr(gate, "calibrate", wrong)
+    artifact = export_run(toy_translation_run, tmp_path / "artifact", int8=True, bound=20)
+    assert {state.dtype for state in read_artifact(artifact).manifest.state} == {"float32"}
+    assert "Gemm" not in operators(artifact, "step")
+
+
 def test_attempts_leave_out_more_and_more() -> None:
-    scales = {f"map {i}": Scale(1.0, i) for i in range(40)}
-    tried = [list(one) for one in attempts(scales)]
-    assert tried[0] == list(scales)
-    assert [len(one) for one in tried] == [40, 36, 30]
-    assert all(one == list(scales)[-len(one) :] for one in tried)
+    maps = {f"map {i}": Scale(1.0, i) for i in range(40)}
+    caches = {"self_key_0": Cache("map 0", 0, 1, np.ones(1))}
+    tried = list(attempts(Scales(maps, caches)))
+    assert tried[0] == Scales(maps, caches)
+    assert [len(one.maps) for one in tried] == [40, 40, 36, 30]
+    assert all(list(one.maps) == list(maps)[-len(one.maps) :] for one in tried)
+    assert not any(one.caches for one in tried[1:])
+    assert len(list(attempts(Scales(maps)))) == 3
+
+
+def test_caches_are_int8_and_fill_a_quarter_of_the_memory(toy_translator: Path, toy_translator_int8: Path) -> None:
+    fp32, int8 = (read_artifact(path) for path in (toy_translator, toy_translator_int8))
+    assert {state.dtype for state in int8.manifest.state} == {"int8"}
+    held = []
+    for artifact in (fp32, int8):
+        engine = TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows=2)
+        engine.join([Ticket([4, 20, 30, 3]), Ticket([4, 40, 3])])
+        held.append(engine.pool_bytes)
+    assert held[0] == 4 * held[1]
+
+
+def test_int8_caches_hold_what_fp32_caches_hold(
+    toy_translation_run: RunFolder, toy_translator: Path, toy_translator_int8: Path
+) -> None:
+    """After two steps, of the same tokens, every cache is near that of fp32, by the scales in the graphs."""
+    sources = [[4, 20, 30, 40, 50, 3], [5, 60, 3]]
+    caches: list[dict[str, np.ndarray]] = []
+    for path in (toy_translator, toy_translator_int8):
+        engine = TranslateEngine(TranslateGraphs.load(read_artifact(path), threads=1), rows=2)
+        engine.join([Ticket(ids) for ids in sources])
+        for position, token in enumerate([2, 30]):
+            engine.token[:2], engine.position[:2] = token, position
+            engine.forward()
+        caches.append({state.input: engine.pool.view(state.input) for state in engine.pool.states})
+    step = onnx.load(toy_translator_int8 / "step.onnx")
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in step.graph.initializer}
+    exact, near = caches
+    assert exact.keys() == cache_origins(toy_translation_run.open(torch.device("cpu"))[1]).keys()
+    for name, cache in exact.items():
+        length = 2 if name.startswith("self") else len(sources[1])  # positions that both rows have
+        scale = constants[f"{name}_scale"].reshape(1, cache.shape[1], 1, cache.shape[3])  # (1, K, 1, d)
+        difference = np.abs(near[name].astype(np.float32) * scale - cache)[:, :, :length]
+        assert difference.mean() < 0.1 * np.abs(cache[:, :, :length]).mean(), name
 
 
 def test_a_scale_covers_its_values_and_cuts_what_is_rare() -> None:

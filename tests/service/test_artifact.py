@@ -152,6 +152,23 @@ def test_graphs_must_write_what_the_engine_reads(artifact: Path) -> None:
     assert "state cross_key_0 is not an output of encode" in message
 
 
+def test_a_state_has_one_type_wherever_it_goes(artifact: Path) -> None:
+    def edit(table: Table) -> None:
+        states = {state["input"]: state for state in table["state"]}
+        states["self_key_0"]["dtype"] = states["cross_key_0"]["dtype"] = "int8"
+
+    change(artifact, edit)
+    message = refusal(artifact)
+    assert "state self_key_0 is int8, but float32 as an input of step" in message
+    assert "state self_key_0_out is int8, but float32 as an output of step" in message
+    assert "state cross_key_0 is int8, but float32 as an output of encode" in message
+
+
+def test_a_state_of_an_unknown_type_is_refused(artifact: Path) -> None:
+    change(artifact, lambda table: table["state"][0].update(dtype="int4"))
+    assert "state.0.dtype: Input should be 'float32' or 'int8'" in refusal(artifact)
+
+
 def write_toy(source: Path, folder: Path) -> None:
     shutil.copytree(source, folder, dirs_exist_ok=True)
 

@@ -101,5 +101,4 @@ def test_words_are_linked(service: Service) -> None:
         (source[link["source_start"] : link["source_end"]], target[link["target_start"] : link["target_end"]])
         for link in translation["alignment"]
     ]
-    assert {word for _, word in found} == {"rot", "Haus", "\n ", "zwei", "Hund"}
-    assert ("\n ", "\n ") in found
+    assert [word for _, word in found] == ["rot", "Haus", "zwei", "Hund"]

@@ -65,6 +65,19 @@ def test_room_comes_in_steps_of_rows_and_positions() -> None:
     assert shapes(larger)["cache"] == (rows, 1, 2 * growing, 2)
 
 
+def test_a_state_keeps_its_type_and_takes_the_memory_of_it() -> None:
+    narrow = State(input="memory", output="memory_out", dtype="int8", shape=["B", 1, "S", 2], kind="constant")
+    some = StatePool([narrow, STATES[3]], 4, LIMITS)
+    some.fit(4, {"constant": 6}, {})
+    some.append(
+        {"memory": np.full((2, 1, 6, 2), -127, np.int8), "cell": np.full((2, 3), 0.5, np.float32)}, np.array([1, 2])
+    )
+    assert some.view("memory").dtype == np.int8
+    assert some.view("memory")[:, 0, 5, 1].tolist() == [-127, -127, -127]
+    assert cells(some) == [0.5, 0.5, 0.5]
+    assert some.bytes == 4 * (2 * POSITIONS["constant"] + 4 * 3)
+
+
 def test_newcomers_come_after_the_last_row() -> None:
     some = pool()
     add(some, 1, 2)

@@ -98,6 +98,27 @@ def test_a_stream_says_what_the_reply_says(service: Service, options: dict[str, 
     assert found[-1][1]["usage"] == plain["usage"]
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("red house. two dog\n" * 130, {}),
+        ("-----\n" * 20 + "red house. two {name} dog! \n\n" * 100, {"prefix": "Vogel", "include": ["alignment"]}),
+        ("one two three. " * 150, {}),
+        (["one red {x\n} dog.\n" * 130, "two"], {"beam_size": 2, "include": ["score"]}),
+        ("- 12\n" * 500, {}),
+    ],
+)
+def test_long_texts_are_cut_in_two_goes_and_say_the_same(
+    service: Service, text: str | list[str], options: dict[str, Any]
+) -> None:
+    plain = service.post("/v1/translate", TRANSLATE | {"text": text} | options).json()
+    found = events(service, text=text, **options)
+    told = [data for name, data in found if name == "translation"]
+    assert told == [one | {"index": i} for i, one in enumerate(plain["translations"])]
+    assert "".join(deltas(found)) == plain["translations"][0]["text"]
+    assert found[-1][1]["usage"] == plain["usage"]
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_a_text_alone_too(service: Service, text: str) -> None:
     plain = service.post("/v1/translate", TRANSLATE | {"text": text}).json()

@@ -18,6 +18,7 @@ from training.config import Recipe, RecipeError, TrainingConfig, parse_recipe
 from training.corpus import CorpusError
 from training.loop import Trainer, TrainingError, fit, join_world, learning_rate, part_norms
 from training.run import RunFolder
+from training.tokenizer import TokenizerError
 
 UPDATES = 6  # of an epoch of the toy recipe
 TO_CLASSIFY = {
@@ -151,6 +152,18 @@ def test_augmentation_is_another_in_every_epoch_and_the_same_when_resumed(revers
     fit(recipe, reverse_data, run, resume=True)
     fit(recipe, reverse_data, whole, resume=False)
     assert_same_run(run, whole)
+
+
+def test_a_run_may_end_within_an_epoch(reverse_data: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    report = fit(reverse(updates=UPDATES + 3), reverse_data, run, resume=False)
+    assert (report["updates"], report["epochs"]) == (UPDATES + 3, 2)
+    rates = [record["learning_rate"] for record in history(run) if "loss" in record]
+    assert len(rates) == UPDATES + 3
+    assert rates[-1] < 0.2 * max(rates)
+    assert [record["update"] for record in history(run) if "bleu" in record] == [UPDATES, UPDATES + 3]
+    run.report.unlink()
+    assert fit(reverse(updates=UPDATES + 3), reverse_data, run, resume=True) == report
 
 
 def test_a_finished_run_resumes_to_its_report(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
@@ -318,6 +331,13 @@ def test_a_label_never_trained_on_is_refused_before_training(tmp_path: Path) -> 
     with pytest.raises(CorpusError, match="1 labels never seen in training: ugly"):  # in a test file just as well
         fit(parse_recipe(table, "toy.toml"), tmp_path, run, resume=False)
     assert not run.metrics.exists()
+
+
+def test_a_vocabulary_above_the_corpus_is_refused_before_training(reverse_data: Path, tmp_path: Path) -> None:
+    recipe = parse_recipe(changed(REVERSE, {"tokenizer.vocabulary": 900}), "toy.toml")
+    with pytest.raises(TokenizerError, match="vocabulary is 900, but the corpus supports no more than 14; lower it"):
+        fit(recipe, reverse_data, RunFolder(tmp_path / "run"), resume=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_single_label_is_nothing_to_learn(tmp_path: Path) -> None:
