@@ -113,7 +113,7 @@ class InferReply(BaseModel):
 def inference_router(registry: Registry, translator: Translator, settings: Settings) -> APIRouter:
     """The routes over all models."""
     router = APIRouter(prefix="/v2", tags=["open-inference-protocol"])
-    desk = Desk(registry, translator, settings)
+    inference = Inference(registry, translator, settings)
     names: dict[str, Any] = {"enum": [model.name for model in registry]}
     name = Annotated[str, Path(description="A name from GET /v1/models.", json_schema_extra=names)]
 
@@ -154,13 +154,13 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
         With the binary tensor data extension the body is the JSON part, whose length the header
         Inference-Header-Content-Length tells, and the binary data after it.
         """
-        return await desk.infer(registry.any(model), request)
+        return await inference.infer(registry.any(model), request)
 
     return router
 
 
 @dataclass(frozen=True)
-class Desk:
+class Inference:
     """Answers inference requests."""
 
     registry: Registry

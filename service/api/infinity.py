@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
 from service.api.door import REFUSALS
-from service.api.native import FAULTS, best_labels, checked_texts, departure
+from service.api.native import FAULTS, all_labels, checked_texts, departure
 from service.api.schemas import list_schema, text_schema
 from service.api.wording import Errors, Wording, printable
 from service.errors import InvalidRequest, ServiceError
@@ -135,7 +135,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
         return JSONResponse(
             {
                 "object": "classify",
-                "data": [_labels(model, answer.probabilities) for answer in answered.answers],
+                "data": [all_labels(model, answer.probabilities) for answer in answered.answers],
                 "model": model.name,
                 "usage": usage,
                 "id": f"infinity-{request.scope['request_id']}",
@@ -160,11 +160,6 @@ def _bounded(settings: Settings, classifiers: list[ServedModel]) -> type[Classif
         "model": (Annotated[str, Field(description="From GET /models.", json_schema_extra=names)], UNNAMED),
     }
     return create_model(ClassifyInput.__name__, __base__=ClassifyInput, __doc__=ClassifyInput.__doc__, **changed)
-
-
-def _labels(model: ServedModel, probabilities: list[float]) -> list[dict[str, Any]]:
-    labels = best_labels(model, probabilities, len(probabilities)).labels
-    return [{"score": label.score, "label": label.label} for label in labels]
 
 
 def _describe(model: ServedModel, started: int) -> InfinityModel:

@@ -222,6 +222,11 @@ def best_labels(model: ServedModel, probabilities: list[float], count: int) -> L
     return Labels(labels=[Label(label=model.manifest.labels[i], score=probabilities[i]) for i in order])
 
 
+def all_labels(model: ServedModel, probabilities: list[float]) -> list[dict[str, Any]]:
+    """Every label with its score, first the best, as the dialects of classifiers write them."""
+    return [one.model_dump() for one in best_labels(model, probabilities, len(probabilities)).labels]
+
+
 def timings(queue_ms: float, compute_ms: float, started: float) -> Timings:
     total = 1000 * (time.monotonic() - started)
     return Timings(queue=round(queue_ms, 3), compute=round(compute_ms, 3), total=round(total, 3))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
-from service.api.native import FAULTS, best_labels, checked_texts, departure
+from service.api.native import FAULTS, all_labels, checked_texts, departure
 from service.api.schemas import list_schema, text_schema
 from service.api.wording import Errors, Wording, printable
 from service.errors import InvalidRequest, ServiceError
@@ -111,7 +111,7 @@ def tei_router(registry: Registry, settings: Settings) -> APIRouter:
         texts = checked_texts(texts, settings)
         model = registry.classifier(options.model)
         answered = await model.classify(texts, settings.request_timeout_seconds, departure(request))
-        found = [_predictions(model, answer.probabilities) for answer in answered.answers]
+        found = [all_labels(model, answer.probabilities) for answer in answered.answers]
         return JSONResponse(found if batch else found[0])
 
     @router.get("/info", responses=WORDING.responses(*FAULTS))
@@ -165,11 +165,6 @@ def _alone(one: Any, place: str) -> str:
             raise InvalidRequest(f"{place} is a pair of texts, and the models read single texts; send a list of one")
         case _:
             raise InvalidRequest(f"{place}: give a list of one string")
-
-
-def _predictions(model: ServedModel, probabilities: list[float]) -> list[dict[str, Any]]:
-    labels = best_labels(model, probabilities, len(probabilities)).labels
-    return [{"score": label.score, "label": label.label} for label in labels]
 
 
 def _info(model: ServedModel, settings: Settings, version: str) -> Info:
