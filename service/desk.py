@@ -19,6 +19,7 @@ from service.metrics import ModelMetrics
 
 # Resolves when the caller has left; asked while an answer is being computed.
 Departure = Callable[[], Awaitable[None]]
+AT_ONCE = 8  # news that are followed up before the event loop goes on: a step may answer a hundred segments
 
 
 class Desk:
@@ -97,6 +98,8 @@ class Visit:
     async def news(self) -> list[tuple[Ticket, Answer | int]]:
         """Wait for the next answers, and tokens of tickets listened to; nothing comes only if nothing is open.
 
+        They come a few at a time, between which other requests have their turn.
+
         Raises:
             DeadlineExceeded, ClientGone: given up.
             InternalError: the engine failed on a ticket.
@@ -113,7 +116,7 @@ class Visit:
                 break
             self._awake = self._loop.create_future()
             await self._awake
-        found = [self._news.popleft() for _ in range(len(self._news))]
+        found = [self._news.popleft() for _ in range(min(len(self._news), AT_ONCE))]
         return [(ticket, self._taken(ticket) if token is None else token) for ticket, token in found]
 
     async def answers(self, desk: Desk, tickets: Sequence[Ticket]) -> list[Answer]:

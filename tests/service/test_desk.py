@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from service.desk import Desk, Visit
+from service.desk import AT_ONCE, Desk, Visit
 from service.engine.scheduler import Bounds, Queue, Ticket
 from service.errors import ClientGone, DeadlineExceeded, ServiceError
 from service.metrics import Metrics
@@ -55,3 +55,20 @@ def test_an_answer_that_comes_alone_is_told() -> None:
         return found.ids
 
     assert asyncio.run(wait()) == [7]
+
+
+def test_what_a_step_answers_at_once_is_followed_up_bit_by_bit() -> None:
+    async def wait() -> list[int]:
+        desk, tickets = Desk("toy", Queue(Bounds()), Metrics().of_model("toy")), [Ticket([n]) for n in range(100)]
+        with Visit(60, never) as visit:
+            visit.submit(desk, tickets)
+            for ticket in tickets:
+                ticket.future.set_result(answer([1]))
+            sizes = []
+            while visit.waiting:
+                sizes.append(len(await visit.news()))
+        return sizes
+
+    sizes = asyncio.run(wait())
+    assert sum(sizes) == 100
+    assert max(sizes) == AT_ONCE
