@@ -11,6 +11,7 @@ ServiceError
 ├── TooLarge 413                body, number of texts, or length of one
 ├── Overloaded 503              the queue is full: Retry-After
 ├── NotReady 503                draining, or a worker has died: Retry-After
+│   └── Stopping 503            the time to drain is over
 ├── DeadlineExceeded 504
 ├── ClientGone 499              the caller left; nobody reads the answer
 └── InternalError 500
@@ -108,6 +109,15 @@ class NotReady(ServiceError):
 
     status, code, title, retry_after = 503, "not_ready", "Not ready", 5
     example = "model 'langid' takes no more requests"
+
+
+class Stopping(NotReady):
+    """Told to stop, the service has waited for as long as it may."""
+
+    example = "the service stops; ask again"
+
+    def __init__(self, detail: str = example) -> None:
+        super().__init__(detail)
 
 
 class DeadlineExceeded(ServiceError):

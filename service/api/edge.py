@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.wording import Wordings
-from service.errors import InternalError, NotReady
+from service.errors import InternalError, Stopping
 from service.metrics import Metrics
 
 log = logging.getLogger("attendant.access")
@@ -43,11 +43,10 @@ class Edge:
 
         try:
             await self.app(scope, receive, send_with_id)
-        except asyncio.CancelledError:
-            # Told to stop, the server has waited for as long as it may.
+        except asyncio.CancelledError:  # as the server does with what is left when its time to drain is over
             if status != NO_ANSWER:
                 raise
-            await self.wordings.answer(scope, NotReady("the service stops; ask again"))(scope, receive, send_with_id)
+            await self.wordings.answer(scope, Stopping())(scope, receive, send_with_id)
         except Exception as error:
             log.exception("request %s failed", scope["request_id"])
             if status == NO_ANSWER:

@@ -1,5 +1,6 @@
 """Server-Sent Events (WHATWG HTML, section 9.2): an answer that is told while it is being made."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.problems import PROBLEM
-from service.errors import ClientGone, InternalError, ServiceError
+from service.errors import ClientGone, InternalError, ServiceError, Stopping
 
 log = logging.getLogger(__name__)
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # nobody on the way may hold it back
@@ -47,6 +48,8 @@ class EventStream(Response):
                     yield event
         except ClientGone:
             return
+        except asyncio.CancelledError:  # as the server does with what is left when its time to drain is over
+            yield self._error(Stopping())
         except ServiceError as fault:
             yield self._error(fault)
         except Exception as error:

@@ -1,6 +1,7 @@
 """A stream over a real server: bit by bit and in order, the same text as without; faults are events."""
 
 import json
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -204,3 +205,21 @@ def test_who_leaves_a_stream_stops_the_work(pretend: Pretend) -> None:
     eventually(lambda: all(ticket.left for ticket in engine.tickets))
     engine.allow(1)
     eventually(lambda: service.idle)
+
+
+def test_a_service_that_may_wait_no_longer_says_so_in_the_stream(
+    pretend: Pretend, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = HeldEngine()
+    engine.allow(WARM_UP)
+    service = pretend(engine, drain_timeout_seconds=0.05)  # the server rounds up to a second
+    engine.allow(steps(service, "dog."))
+    body = TRANSLATE | {"stream": True, "text": "dog.\none two three."}
+    with service.client.stream("POST", "/v1/translate", json=body) as response:
+        found = parsed(response.iter_lines())
+        assert next(found)[0] == "delta"
+        service.stop(signal.SIGTERM, None)
+        [(name, data)] = list(found)
+    assert (name, data["code"]) == ("error", "not_ready")
+    engine.allow(1000)
+    assert "Traceback" not in caplog.text
