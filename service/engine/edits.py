@@ -18,9 +18,8 @@ def edit(logits: np.ndarray, written: np.ndarray, options: Options, eos: int) ->
         logits[token] = 0.0
         return
     if options.repetition_penalty != 1.0:
-        seen = np.unique(written)
-        values = logits[seen]
-        logits[seen] = np.where(values > 0, values / options.repetition_penalty, values * options.repetition_penalty)
+        values = logits[written]  # a token written twice is changed once: both are made of what it was
+        logits[written] = np.where(values > 0, values / options.repetition_penalty, values * options.repetition_penalty)
     if options.suppressed:
         logits[list(options.suppressed)] = -np.inf
     if len(written) < options.min_length:
@@ -35,6 +34,9 @@ def repeating(written: np.ndarray, n: int) -> np.ndarray:
         return written[:0]
     if n == 1:
         return written
-    windows = np.lib.stride_tricks.sliding_window_view(written, n)  # (T-n+1, n)
-    completing: np.ndarray = windows[(windows[:, :-1] == written[len(written) - n + 1 :]).all(axis=1), -1]
-    return completing
+    starts = len(written) - n + 1
+    tail = written[starts:]  # (n-1,)
+    same = np.ones(starts, dtype=bool)
+    for offset, token in enumerate(tail.tolist()):
+        same &= written[offset : offset + starts] == token
+    return written[n - 1 :][same]

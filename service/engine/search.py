@@ -79,7 +79,7 @@ class Greedy:
         rows = self.rows[:, 0]
         mine = logits if len(rows) == len(logits) else logits[rows]
         best = mine.argmax(axis=1)  # (N,)
-        peak = np.take_along_axis(mine, best[:, None], axis=1)[:, 0]
+        peak = mine[np.arange(len(best)), best]
         if mine is logits:
             best, peak = best[rows], peak[rows]
         return self._settle(best, np.isfinite(peak), token)
