@@ -19,6 +19,10 @@ from service.settings import SettingsError, read_settings
 
 log = logging.getLogger("attendant")
 
+# Seconds that an idle connection stays open: longer than the pools of usual clients and load balancers (60 s) keep one,
+# for who ends it first decides whether a request can meet a connection that has just been closed.
+KEEP_ALIVE = 75
+
 
 def main(arguments: Sequence[str] = ()) -> int:
     parser = argparse.ArgumentParser(prog="python -m service", description="Serve the models. Settings: see README.md.")
@@ -65,6 +69,7 @@ def serve() -> int:
         ws="none",
         log_config=None,
         access_log=False,  # the edge writes one line a request, with its id
+        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(settings.drain_timeout_seconds),
     )
     return 0

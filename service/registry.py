@@ -25,7 +25,8 @@ PIVOT = "en"
 class Registry:
     """The models by name, and the choice among them."""
 
-    def __init__(self, models: list[ServedModel]) -> None:
+    def __init__(self, models: list[ServedModel], classifier: str = "") -> None:
+        self._classifier = classifier  # the one for requests that name none
         self._models = {model.name: model for model in models}
 
     def __iter__(self) -> Iterator[ServedModel]:
@@ -82,14 +83,16 @@ class Registry:
         return sorted(direct | {(source, target) for source in into for target in out_of if source != target})
 
     def classifier(self, name: str | None) -> ServedModel:
-        """The model asked for, or the only one."""
+        """The model asked for, or the one that is set for whoever does not ask, or the only one."""
+        if name is None:
+            name = self._classifier or None
         if name is not None:
             return self.named(name, "classify")
         names = self._of("classify")
         if not names:
             raise UnknownModel("there is no model to classify with")
         if len(names) > 1:
-            raise ModelRequired(f"give model as one of {', '.join(names)}")
+            raise ModelRequired(f"give model as one of {', '.join(names)}, or set ATTENDANT_CLASSIFIER to one of them")
         return self._models[names[0]]
 
     def _of(self, task: str) -> list[str]:
@@ -131,7 +134,11 @@ def load_models(settings: Settings, metrics: Metrics) -> Registry:
     faults += [f"{settings.models}: two artifacts are named {n!r}" for n in sorted(set(names)) if names.count(n) > 1]
     if faults:
         raise ArtifactError("\n".join(faults))
-    return Registry([_serve(one, settings, metrics) for one in loaded])
+    if settings.classifier and settings.classifier not in (one.artifact.manifest.name for one in loaded):
+        raise ArtifactError(
+            f"ATTENDANT_CLASSIFIER is {settings.classifier!r}, which is not served; there is {', '.join(sorted(names))}"
+        )
+    return Registry([_serve(one, settings, metrics) for one in loaded], settings.classifier)
 
 
 @dataclass

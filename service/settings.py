@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     models: Path = Path("models")  # a folder of artifact folders
+    classifier: str = ""  # the one for requests that name no model; empty: the only one, or the request must
     detector: str = "langid"  # the classifier that finds out what language a text is in, by labels such as "de"
     workers: int = Field(default=0, ge=0)  # of each model; 0 takes one a core that the cgroup grants, at most 4
     threads: int = Field(default=0, ge=0)  # of each worker; 0 shares the cores among the workers

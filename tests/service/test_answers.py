@@ -192,6 +192,8 @@ def test_a_source_that_could_be_several_must_be_given(service: Service) -> None:
 def test_one_of_several_classifiers_must_be_named(service: Service) -> None:
     with pytest.raises(ModelRequired, match="give model as one of one, two"):
         Registry([changed(service, "classify", name) for name in ("two", "one")]).classifier(None)
+    chosen = Registry([changed(service, "classify", name) for name in ("two", "one")], classifier="two")
+    assert (chosen.classifier(None).name, chosen.classifier("one").name) == ("two", "one")
     with pytest.raises(UnknownModel, match="no model to classify"):
         Registry([]).classifier(None)
     with pytest.raises(UnknownModel, match="no model translates"):
