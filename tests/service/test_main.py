@@ -225,6 +225,11 @@ def test_every_bad_artifact_is_reported(toy_models: Path, tmp_path: Path) -> Non
     assert len(str(caught.value).splitlines()) == 5
 
 
+def test_a_classifier_that_is_not_served_is_refused_at_start(toy_models: Path) -> None:
+    with pytest.raises(ArtifactError, match="ATTENDANT_CLASSIFIER is 'langid', which is not served; there is toy-"):
+        load_models(Settings(models=toy_models, classifier="langid"), Metrics())
+
+
 def test_a_bad_models_folder_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
