@@ -21,11 +21,11 @@ LOGITS = 4_194_304  # computed at once, unless one pair has more: 16 MB
 
 
 def alignment_layer(layers: int) -> int:
-    """Whose cross-attention says best what a token translates: the last layer but one.
+    """Whose cross-attention says best what a token translates: the last layer but one, or the second of two.
 
-    Garg et al. 2019 (arXiv 1909.02074) found the same; benchmarks/alignment.py compares all of them.
+    Garg et al. 2019 (arXiv 1909.02074) found the former for six layers; benchmarks/alignment.py compares all of them.
     """
-    return max(0, layers - 2)
+    return layers - 2 if layers > 2 else layers - 1
 
 
 class ScoreEngine:

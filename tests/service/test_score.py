@@ -106,8 +106,8 @@ def test_the_translation_counts_in_the_queue() -> None:
     queue.submit(pairs((6, 14)))
 
 
-def test_the_layer_before_the_last_aligns_or_else_the_only_one() -> None:
-    assert [alignment_layer(layers) for layers in (1, 2, 3, 6)] == [0, 0, 1, 4]
+def test_the_last_layer_but_one_aligns_or_the_last_of_a_shallow_decoder() -> None:
+    assert [alignment_layer(layers) for layers in (1, 2, 3, 6)] == [0, 1, 1, 4]
 
 
 def test_scores_are_those_that_the_search_gives(artifact: Artifact) -> None:
