@@ -69,21 +69,23 @@ def average(model: nn.Module, paths: list[Path]) -> None:
             parameter.copy_(sums[name] / len(paths))
 
 
-def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's moments under the names of the parameters they belong to."""
+def optimizer_tensors(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """The optimisers' moments under the names of the parameters they belong to."""
     return {
         f"optimizer.{key}.{name}": value
         for name, parameter in model.named_parameters()
+        for optimizer in optimizers
         for key, value in optimizer.state.get(parameter, {}).items()
     }
 
 
-def load_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> None:
+def load_optimizers(model: nn.Module, optimizers: list[torch.optim.Optimizer], path: Path) -> None:
     """Restore what `optimizer_tensors` gave."""
     tensors, _ = read(path)
     own = dict(model.named_parameters())
+    owner = {p: o for o in optimizers for group in o.param_groups for p in group["params"]}
     for full, value in tensors.items():
         if full.startswith("optimizer."):
             _, key, name = full.split(".", 2)
             # the step counter stays on the CPU unless the optimiser is fused on a device; `step` is cast by torch
-            optimizer.state[own[name]][key] = value.to(own[name].device)
+            owner[own[name]].state[own[name]][key] = value.to(own[name].device)

@@ -9,6 +9,7 @@ import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 
 from training.limits import impossible
@@ -34,7 +35,9 @@ class DataConfig:
     """Where the corpus is; paths are relative to the data folder given on the command line."""
 
     train: list[str]  # files, see training/corpus.py for the forms
-    columns: list[str]  # the languages of a parallel corpus, or "label" and "text", in the files' order
+    columns: list[
+        str
+    ]  # the languages of a parallel corpus, or "label" and "text", in the order of files that name none
     valid: list[str] = field(default_factory=list)
     hold_out: int = 0  # without valid files: this many rows, drawn by the seed, leave the training set to validate
     test: list[str] = field(default_factory=list)
@@ -91,6 +94,7 @@ class TrainingConfig:
     updates: int = 0  # end after so many, within an epoch if need be; 0: the epochs end the run
     batch_tokens: int = 4096  # padded tokens of the longer side in one micro-batch
     accumulate: int = 1  # micro-batches an update
+    optimizer: str = "adamw"  # adamw | muon, which learns more from an update and takes longer for it
     learning_rate: float = 0.001  # the peak
     schedule: str = "cosine"  # cosine | inverse_sqrt
     warmup: int = 1000  # updates
@@ -133,8 +137,8 @@ class Recipe:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """The translation directions as (source, target)."""
-        one, other = self.data.columns
-        return [(one, other) if d == f"{one}-{other}" else (other, one) for d in self.data.directions]
+        possible = {f"{one}-{other}": (one, other) for one, other in permutations(self.data.columns, 2)}
+        return [possible[direction] for direction in self.data.directions]
 
     @property
     def tagged(self) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import typing
+from itertools import permutations
 
 if typing.TYPE_CHECKING:
     from training.config import ModelConfig, Recipe
@@ -15,6 +16,7 @@ CHOICES = {
     "model.positions": ("sinusoidal", "learned"),
     "model.attention": ("additive", "multiplicative", "none"),
     "model.pooling": ("mean", "first", "last"),
+    "training.optimizer": ("adamw", "muon"),
     "training.schedule": ("cosine", "inverse_sqrt"),
 }
 LEAST = {
@@ -105,8 +107,8 @@ def _impossible_data(recipe: "Recipe") -> list[str]:
     data = recipe.data
     if bool(data.valid) == bool(data.hold_out):
         return ["give either data.valid files or data.hold_out rows to validate on"]
-    if len(data.columns) != 2 or data.columns[0] == data.columns[1]:
-        return [f"data.columns must name two different columns, not {', '.join(data.columns) or 'none'}"]
+    if len(data.columns) < 2 or len(set(data.columns)) < len(data.columns):
+        return [f"data.columns must name two or more different columns, not {', '.join(data.columns) or 'none'}"]
     if faults := _impossible_negatives(recipe):
         return faults
     if recipe.task == "classify":
@@ -116,7 +118,7 @@ def _impossible_data(recipe: "Recipe") -> list[str]:
         return ["data.directions is missing; name at least one, for example " + repr("-".join(data.columns))]
     if len(set(data.directions)) < len(data.directions):
         return [f"data.directions repeats itself: {', '.join(data.directions)}"]
-    allowed = {"-".join(data.columns), "-".join(reversed(data.columns))}
+    allowed = {"-".join(pair) for pair in permutations(data.columns, 2)}
     return [
         f"data.directions has {direction!r}; data.columns allow {', '.join(sorted(allowed))}"
         for direction in data.directions

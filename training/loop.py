@@ -24,6 +24,7 @@ from training.config import AugmentConfig, Recipe, RecipeError, TrainingConfig, 
 from training.corpus import CorpusError, FilterReport, Row, draw_negatives, read_corpus
 from training.models import Scheduled
 from training.objective import Objective
+from training.optimizer import create_optimizers
 from training.progress import Journal
 from training.run import RunFolder
 from training.tasks import Task, create_task, headline, load_task
@@ -118,13 +119,12 @@ class Trainer:
         self.examples: Examples = self.task.examples(rows, self.filters)
         if not len(self.examples):
             raise CorpusError(f"nothing is left to train on: {self.filters}")
-        self.task.check([*self.valid, *self.test])
+        for rows in filter(None, (self.valid, self.test)):
+            self.task.check(rows)
         self.model = self.task.build().to(place.device)
         objective = Objective(self.model, self.config.label_smoothing)
         self.objective: nn.Module = DistributedDataParallel(objective) if place.world > 1 else objective
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), 0.0, (0.9, 0.98), eps=1e-9, weight_decay=self.config.weight_decay, fused=True
-        )
+        self.optimizers = create_optimizers(self.model, self.config)
         self.update, self.epoch, self.within = 0, 0, 0  # `within`: updates done in this epoch
         self.best, self.stale = -math.inf, 0
         if resume:
@@ -228,8 +228,9 @@ class Trainer:
         # Dropout of an update depends on (seed, update, rank) alone, so a resumed run repeats it exactly.
         torch.manual_seed((self.recipe.seed * 1_000_003 + self.update) * 1024 + self.place.rank)
         rate = learning_rate(self.config, self.update, total)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         if isinstance(self.model, Scheduled):
             self.model.schedule(min(1.0, self.update / total))
         (predictions,) = self._sums(sum(batch.tokens for batch in batches))
@@ -246,8 +247,9 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm).item()
         loss_sum, asked = self._sums(own_loss, self.asked)
         self._check_finite(loss_sum, norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.update, self.stopping = self.update + 1, asked > 0
         figures = {"loss": loss_sum / predictions, "learning_rate": rate, "gradient_norm": norm}
         self.journal.log_update(self.update, figures, parts, int(predictions), time.perf_counter() - started)
@@ -294,14 +296,14 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         if self.place.first:
-            moments = checkpoint.optimizer_tensors(self.model, self.optimizer)
+            moments = checkpoint.optimizer_tensors(self.model, self.optimizers)
             progress = {k: getattr(self, k) for k in ("update", "epoch", "within", "best", "stale")}
             checkpoint.save_weights(self.model, self.run.checkpoint(name), moments, **progress)
 
     def _resume(self) -> None:
         last = self.run.checkpoint("last")
         progress = checkpoint.load_weights(self.model, last)
-        checkpoint.load_optimizer(self.model, self.optimizer, last)
+        checkpoint.load_optimizers(self.model, self.optimizers, last)
         for name, value in progress.items():
             setattr(self, name, value)
 

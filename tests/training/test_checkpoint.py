@@ -32,24 +32,6 @@ def test_weights_and_progress_come_back(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.safetensors"]  # no partial file is left
 
 
-def test_the_optimiser_goes_on_where_it_was(tmp_path: Path) -> None:
-    def learn(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        sum(p.square().sum() for p in model.parameters()).backward()  # type: ignore[union-attr]
-        optimizer.step()
-        optimizer.zero_grad()
-
-    model, other = small(), small()
-    optimizer, its = (torch.optim.AdamW(m.parameters(), lr=0.01, fused=True) for m in (model, other))
-    learn(model, optimizer)
-    path = tmp_path / "a.safetensors"
-    checkpoint.save_weights(model, path, checkpoint.optimizer_tensors(model, optimizer))
-    checkpoint.load_weights(other, path)
-    checkpoint.load_optimizer(other, its, path)
-    learn(model, optimizer)
-    learn(other, its)
-    assert same(model, other)
-
-
 @pytest.mark.parametrize("other", [small(width=32), small(layers=2)], ids=["wider", "deeper"])
 def test_another_models_checkpoint_is_refused(tmp_path: Path, other: nn.Module) -> None:
     checkpoint.save_weights(small(), tmp_path / "a.safetensors")

@@ -218,7 +218,7 @@ def test_gradient_norms_are_recorded_whole_and_by_part(reverse_data: Path, tmp_p
     seen: list[dict[str, float]] = []
     run = RunFolder(tmp_path / "run")
     with prepared(reverse(epochs=9), reverse_data, run) as trainer:
-        trainer.optimizer.register_step_pre_hook(lambda *_: seen.append(part_norms(trainer.model)))
+        trainer.optimizers[0].register_step_pre_hook(lambda *_: seen.append(part_norms(trainer.model)))
         trainer.train()
     records = [record for record in history(run) if "loss" in record]
     parted = [record for record in records if "gradient_norms" in record]
@@ -238,7 +238,7 @@ def test_a_model_hears_how_much_is_done(reverse_data: Path, tmp_path: Path) -> N
     shares: list[float] = []
     recipe = parse_recipe(changed(REVERSE, {"model": model}), "toy.toml")
     with prepared(recipe, reverse_data, RunFolder(tmp_path)) as trainer:
-        trainer.optimizer.register_step_pre_hook(lambda *_: shares.append(trainer.model.own_words))  # type: ignore[arg-type]
+        trainer.optimizers[0].register_step_pre_hook(lambda *_: shares.append(trainer.model.own_words))  # type: ignore[arg-type]
         trainer.train()
     total = 3 * UPDATES
     assert shares == [0.5 * update / total for update in range(total)]

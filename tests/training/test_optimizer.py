@@ -1,0 +1,72 @@
+"""Which parameters are whose, that Muon's updates are what its paper says, and that both go on where they were."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from training import checkpoint
+from training.config import ModelConfig, TrainingConfig
+from training.models import build_classifier, build_translator
+from training.optimizer import create_optimizers
+
+SHAPE = ModelConfig(width=16, heads=2, kv_heads=1, feed_forward=32, encoder_layers=1, decoder_layers=1)
+
+
+def learn(model: nn.Module, optimizers: list[torch.optim.Optimizer], rate: float = 0.01) -> None:
+    sum(p.square().sum() for p in model.parameters()).backward()  # type: ignore[union-attr]
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def names(model: nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
+    owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    return {name for name, p in model.named_parameters() if id(p) in owned}
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_muon_has_the_matrices_of_layers_and_adamw_the_rest(joint: bool) -> None:
+    model = build_translator(SHAPE, 20, 20, joint=joint)
+    adamw, muon = create_optimizers(model, TrainingConfig(optimizer="muon"))
+    everything = {name for name, _ in model.named_parameters()}
+    matrices = {name for name, p in model.named_parameters() if p.dim() == 2 and "embedding" not in name}
+    assert names(model, muon) == matrices - {"output.weight"}
+    assert names(model, adamw) == everything - names(model, muon)
+    assert any("embedding" in name for name in names(model, adamw))
+
+
+def test_a_recurrent_classifier_learns_by_muon_too() -> None:
+    model = build_classifier(ModelConfig(architecture="gru", width=16), 20, 3)
+    optimizers = create_optimizers(model, TrainingConfig(optimizer="muon"))
+    assert sum(len(names(model, one)) for one in optimizers) == len(list(model.parameters()))
+
+
+def test_an_update_by_muon_has_even_singular_values() -> None:
+    model = build_translator(SHAPE, 20, 20, joint=True)
+    optimizers = create_optimizers(model, TrainingConfig(optimizer="muon"))
+    [name] = [n for n in names(model, optimizers[1]) if n.startswith("layers.0") and n.endswith("inner.weight")][:1]
+    weight = model.get_parameter(name)
+    before = weight.detach().clone()
+    learn(model, optimizers)
+    step = (before - weight.detach()) / (0.01 * 0.2 * max(weight.shape) ** 0.5)
+    values = torch.linalg.svdvals(step)
+    assert values.min() > 0.4
+    assert values.max() < 1.4
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_it_goes_on_where_it_was(tmp_path: Path, kind: str) -> None:
+    model, other = (build_translator(SHAPE, 20, 20, joint=True) for _ in range(2))
+    config = TrainingConfig(optimizer=kind)
+    optimizers, others = create_optimizers(model, config), create_optimizers(other, config)
+    learn(model, optimizers)
+    path = tmp_path / "a.safetensors"
+    checkpoint.save_weights(model, path, checkpoint.optimizer_tensors(model, optimizers))
+    checkpoint.load_weights(other, path)
+    checkpoint.load_optimizers(other, others, path)
+    learn(model, optimizers)
+    learn(other, others)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
