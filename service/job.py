@@ -55,7 +55,7 @@ class Reading:
     """One translation of a text."""
 
     text: str
-    finish_reason: str = "stop"  # "length" if one of its sentences was cut at the limit of tokens
+    finish_reason: str = "stop"  # "length" or "loop" if one of its sentences ended at the limit of tokens, or as a loop
     score: float | None = None  # the sum of its sentences' scores, where they have any
     tokens: list[Piece] | None = None
     alignment: list[Link] | None = None  # of words; what was not translated has none

@@ -15,7 +15,7 @@ from service.segment import Leg, Rendering, Segment
 from service.text.alignment import Translation
 from service.text.document import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
 from service.text.glossary import Glossary, Term, missing
-from service.text.guards import EMPTY, LENGTH, faults
+from service.text.guards import EMPTY, LENGTH, REPETITION, faults
 from service.text.units import Unit
 
 NOT_TRANSLATED = "not_translated"
@@ -135,6 +135,8 @@ class Journey:
 
     def _faults(self, errand: Errand, text: str, best: Hypothesis) -> list[str]:
         found = faults(errand.text, text, errand.leg.direction.target)
+        if best.finish_reason == "loop" and REPETITION not in found:
+            found.append(REPETITION)
         if errand.last and self.wanted.max_length is not None and best.finish_reason == "length":
             return [fault for fault in found if fault not in {EMPTY, LENGTH}]  # as the caller wants it
         return found

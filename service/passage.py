@@ -101,8 +101,8 @@ class Passage:
         hypotheses = [one.hypothesis for one in chain(*taken) if isinstance(one, Rendering)]
         scores = [hypothesis.score for hypothesis in hypotheses if hypothesis.score is not None]
         reading = Reading(translations[0].text if self._document is None else self._document.render(translations))
-        if any(hypothesis.finish_reason == "length" for hypothesis in hypotheses):
-            reading.finish_reason = "length"
+        reasons = {hypothesis.finish_reason for hypothesis in hypotheses}
+        reading.finish_reason = next((reason for reason in ("length", "loop") if reason in reasons), "stop")
         if "score" in include and scores:
             reading.score = sum(scores)
         if "tokens" in include:

@@ -239,7 +239,7 @@ class Alternative(BaseModel):
     """
 
     text: str
-    finish_reason: Annotated[str, Field(json_schema_extra={"enum": ["stop", "length"]})]
+    finish_reason: Annotated[str, Field(json_schema_extra={"enum": ["stop", "length", "loop"]})]
     score: float | None = None
     tokens: list[Token] | None = None
     alignment: list[Aligned] | None = None

@@ -27,6 +27,7 @@ class Options:
     repetition_penalty: float = 1.0
     suppressed: tuple[int, ...] = ()
     log_probabilities: bool = False
+    end_loops: bool = False  # an answer that only repeats itself ends there, unless a beam writes it
 
     @property
     def rows(self) -> int:

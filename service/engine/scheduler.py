@@ -20,7 +20,7 @@ class Hypothesis:
     """One translation: ids without marks, why they end, and its score and tokens' log-probabilities where asked for."""
 
     ids: list[int]
-    finish_reason: str = "stop"  # stop | length
+    finish_reason: str = "stop"  # stop | length | loop
     score: float | None = None
     log_probabilities: list[float] = field(default_factory=list)
 

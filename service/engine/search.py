@@ -14,6 +14,9 @@ import numpy as np
 from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
 
 NOWHERE = np.empty(0, dtype=np.int64)
+PERIODS = np.arange(1, 17)  # tokens of what may come again and again
+COPIES = 3  # after the first, and
+COPIED = 8  # tokens at least, make a loop
 
 
 class NotANumber(Exception):
@@ -63,10 +66,12 @@ class Greedy:
         self.ids = np.empty((0, room), dtype=np.int64)
         self.length = np.empty(0, dtype=np.int64)
         self.limit = np.empty(0, dtype=np.int64)
+        self.copied = np.empty((0, len(PERIODS)), dtype=np.int64)  # last tokens that are those of a period before
 
     def join(self, tickets: list[Ticket], rows: np.ndarray) -> None:
         self.tickets += tickets
         self.rows = np.concatenate([self.rows, rows])
+        self.copied = np.concatenate([self.copied, np.zeros((len(tickets), len(PERIODS)), np.int64)])
         self.ids = np.concatenate([self.ids, np.zeros((len(tickets), self.ids.shape[1]), np.int64)])
         self.length = np.concatenate([self.length, np.zeros(len(tickets), np.int64)])
         self.limit = np.concatenate([self.limit, [ticket.options.max_length for ticket in tickets]])
@@ -90,28 +95,44 @@ class Greedy:
         token[rows] = best
         ended = best == self.eos
         self.ids[np.arange(len(best)), self.length] = best
+        self._compare(best)
         self.length += ~ended
         for i, ticket in enumerate(self.tickets):
             if ticket.on_token is not None and sound[i] and not ended[i]:
                 ticket.on_token(int(best[i]))
-        done = ended | (self.length >= self.limit) | ~sound
+        looping = self._looping()
+        done = ended | (self.length >= self.limit) | ~sound | looping
         choice = Choice()
         for i in np.flatnonzero(done).tolist():
-            choice.finished.append((self.tickets[i], self._outcome(i, bool(ended[i]), bool(sound[i]))))
+            reason = "stop" if ended[i] else "loop" if looping[i] else "length"
+            choice.finished.append((self.tickets[i], self._outcome(i, reason) if sound[i] else unsound()))
         if choice.finished:
             self.keep(~done)
         return choice
 
-    def _outcome(self, i: int, ended: bool, sound: bool) -> Answer | Exception:
-        if not sound:
-            return NotANumber("the model's output is not a number, or the options allow no token at all")
-        return Answer([Hypothesis(self.ids[i, : self.length[i]].tolist(), "stop" if ended else "length")])
+    def _compare(self, best: np.ndarray) -> None:
+        """Count on, for every period, how many of the last tokens are the same as a period before."""
+        before = self.length[:, None] - PERIODS  # (N, P) positions
+        same = self.ids[np.arange(len(best))[:, None], np.maximum(before, 0)] == best[:, None]
+        self.copied = np.where(same & (before >= 0), self.copied + 1, 0)
+
+    def _looping(self) -> np.ndarray:
+        """Which answers (N,) are to end because they only repeat themselves, which their sources do not."""
+        looping = np.zeros(len(self.tickets), dtype=bool)
+        found = np.any(self.copied >= np.maximum(COPIES * PERIODS, COPIED), axis=1)
+        for i in np.flatnonzero(found).tolist():
+            ticket = self.tickets[i]
+            looping[i] = ticket.options.end_loops and not repeats(ticket.ids)
+        return looping
+
+    def _outcome(self, i: int, reason: str) -> Answer:
+        return Answer([Hypothesis(self.ids[i, : self.length[i]].tolist(), reason)])
 
     def keep(self, mask: np.ndarray) -> None:
         """Forget the tickets where the mask is False."""
         self.tickets = [ticket for ticket, kept in zip(self.tickets, mask.tolist(), strict=True) if kept]
         self.rows, self.ids = self.rows[mask], self.ids[mask]
-        self.length, self.limit = self.length[mask], self.limit[mask]
+        self.length, self.limit, self.copied = self.length[mask], self.limit[mask], self.copied[mask]
 
 
 class Sampling(Greedy):
@@ -148,17 +169,32 @@ class Sampling(Greedy):
         cumulated = np.cumsum(probability)
         return int(order[min(np.searchsorted(cumulated, uniform * cumulated[-1], side="right"), len(order) - 1)])
 
-    def _outcome(self, i: int, ended: bool, sound: bool) -> Answer | Exception:
-        outcome, options = super()._outcome(i, ended, sound), self.tickets[i].options
-        if isinstance(outcome, Answer) and options.log_probabilities:
-            gains = self.gains[i, : self.length[i] + ended].tolist()
-            [told] = outcome.hypotheses
+    def _outcome(self, i: int, reason: str) -> Answer:
+        answer, options = super()._outcome(i, reason), self.tickets[i].options
+        if options.log_probabilities:
+            gains = self.gains[i, : self.length[i] + (reason == "stop")].tolist()
+            [told] = answer.hypotheses
             told.score, told.log_probabilities = sum(gains) / len(gains) ** options.length_penalty, gains
-        return outcome
+        return answer
 
     def keep(self, mask: np.ndarray) -> None:
         super().keep(mask)
         self.gains = self.gains[mask]
+
+
+def unsound() -> NotANumber:
+    """What becomes of a ticket that no token can be chosen for."""
+    return NotANumber("the model's output is not a number, or the options allow no token at all")
+
+
+def repeats(ids: list[int]) -> bool:
+    """Whether some of the ids come again and again, one right after the other, as a loop's do."""
+    array = np.array(ids)
+    for period in PERIODS[: len(ids) - 1].tolist():
+        changes = np.flatnonzero(np.concatenate([[True], array[period:] != array[:-period], [True]]))
+        if np.diff(changes).max() > max(COPIES * period, COPIED):
+            return True
+    return False
 
 
 def log_probability(line: np.ndarray, token: int) -> float:
@@ -266,7 +302,7 @@ class Beam:
         moved = (parent != column) & ~done[:, None]
         choice = Choice(self.rows[moved], self.rows[line, parent][moved], _common(kept, self.ids, moved))
         for i in np.flatnonzero(done).tolist():
-            choice.finished.append((self.tickets[i], self._outcome(i, bool(sound[i]))))
+            choice.finished.append((self.tickets[i], self._outcome(i) if sound[i] else unsound()))
         if choice.finished:
             self.keep(~done)
         return choice
@@ -279,9 +315,7 @@ class Beam:
         running = self.sums[i, 0] / self.length[i] ** options.length_penalty
         return options.early_stopping or self.size == 1 or (self.ended[i][-1].score or 0.0) >= running
 
-    def _outcome(self, i: int, sound: bool) -> Answer | Exception:
-        if not sound:
-            return NotANumber("the model's output is not a number, or the options allow no token at all")
+    def _outcome(self, i: int) -> Answer:
         options, length = self.tickets[i].options, int(self.length[i])
         cut = [
             Hypothesis(
