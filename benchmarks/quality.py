@@ -9,6 +9,7 @@ A text that the service refuses counts as an empty translation, or as a wrong la
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def post(client: httpx.Client, path: str, body: dict[str, object], texts: list[s
     return answers
 
 
-def translation(client: httpx.Client, rows: list[tuple[str, str]], arguments: argparse.Namespace) -> Figures:
+def translation(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> Figures:
     """BLEU, lower-cased BLEU and chrF."""
     index = arguments.columns.index(arguments.source)
     body = {"source": arguments.source, "target": arguments.target, "beam_size": arguments.beam}
@@ -49,7 +50,7 @@ def translation(client: httpx.Client, rows: list[tuple[str, str]], arguments: ar
     }
 
 
-def classification(client: httpx.Client, rows: list[tuple[str, str]], arguments: argparse.Namespace) -> Figures:
+def classification(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> Figures:
     """Accuracy and macro-F1."""
     index = arguments.columns.index("text")
     answers = post(client, "/v1/classify", model_field(arguments), [row[index] for row in rows], "results")

@@ -64,7 +64,7 @@ def _inputs(task: Task, rows: list[Row]) -> Iterator[tuple[Tensor, ...]]:
             )
         return
     for source, target in task.recipe.pairs:
-        texts, answers = task.oriented(rows, source)
+        texts, answers = task.oriented(rows, source, target)
         for x, y in zip(task.source_ids(texts, target), task.codec.target_ids(answers), strict=True):
             ids, given = x[: config.max_source_length], [BOS, *y][: config.max_target_length]
             yield torch.tensor([ids]), torch.tensor([len(ids)]), torch.tensor([given])
@@ -128,7 +128,9 @@ def _bleu(artifact: Artifact, task: TranslateTask, rows: list[Row]) -> Measured:
     config = task.recipe.model
     found: Measured = {}
     for source, target in task.recipe.pairs:
-        texts, references = task.oriented(rows, source)
+        texts, references = task.oriented(rows, source, target)
+        if not texts:
+            continue
         sources = [ids[: config.max_source_length] for ids in task.source_ids(texts, target)]
         tickets = [
             Ticket(ids, Options(max_length=default_target_length(len(ids), config.max_target_length)))

@@ -157,7 +157,7 @@ def _sources(task: Task, rows: list[Row], count: int) -> list[list[int]]:
     return [
         ids
         for source, target in task.recipe.pairs
-        for ids in task.source_ids(task.oriented(rows[:share], source)[0], target)
+        for ids in task.source_ids(task.oriented(rows, source, target)[0][:share], target)
     ]
 
 

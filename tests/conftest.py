@@ -3,7 +3,7 @@
 import os
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,8 @@ LEXICON = {
 COLOURS = {"warm": ["red", "orange", "yellow"], "cold": ["blue", "cyan", "violet"], "none": ["black", "grey"]}
 
 
-def write_rows(path: Path, rows: list[tuple[str, str]]) -> None:
-    path.write_text("".join(f"{one}\t{other}\n" for one, other in rows), "utf-8")
+def write_rows(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
+    path.write_text("".join("\t".join(row) + "\n" for row in rows), "utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""Read corpora: rows of two strings from TSV, paired text files, JSONL or the Hugging Face hub.
+"""Read corpora: rows of strings from TSV, paired text files, JSONL or the Hugging Face hub.
 
 A source is one string:
   "train.tsv", "train.tsv.gz"    tab-separated, one row a line
   "train.de + train.en"          two text files (.gz allowed), line by line together
   "train.jsonl"                  one object a line; the columns name its keys
   "hf:name-or-folder#split"      a dataset of the hub or a local folder, through `datasets`
+  "train.en-fr.tsv as en, fr"    any of these with columns of its own, some of the recipe's
 """
 
 import gzip
@@ -19,7 +20,7 @@ import numpy as np
 
 from training.config import NegativesConfig
 
-Row = tuple[str, str]
+Row = tuple[str, ...]  # a string for each column, empty where its source has no such column
 
 
 class CorpusError(ValueError):
@@ -44,12 +45,25 @@ class FilterReport:
 
 
 def read_corpus(sources: list[str], columns: list[str], root: Path) -> list[Row]:
-    """All rows of the sources, in order, each with two strings in the order of `columns`.
+    """All rows of the sources, in order, each with a string for every one of `columns`.
 
     Raises:
-        CorpusError: a file is missing, empty, misaligned, malformed or not UTF-8.
+        CorpusError: a file is missing, empty, misaligned, malformed or not UTF-8, or has columns that are not these.
     """
-    return [row for source in sources for row in _read_source(source, columns, root)]
+    return [row for source in sources for row in _read_named(source, columns, root)]
+
+
+def _read_named(source: str, columns: list[str], root: Path) -> list[Row]:
+    """The rows of a source, whether it has all columns or names its own."""
+    name, named, own = source.rpartition(" as ")
+    if not named:
+        return _read_source(source, columns, root)
+    given = [column.strip() for column in own.split(",")]
+    if len(given) < 2 or len(set(given)) < len(given) or not set(given) <= set(columns):
+        raise CorpusError(f"{source}: after 'as' come two or more different columns of {', '.join(columns)}")
+    places = [given.index(column) if column in given else None for column in columns]
+    rows = _read_source(name, given, root)
+    return [tuple("" if place is None else row[place] for place in places) for row in rows]
 
 
 def draw_negatives(config: NegativesConfig, columns: list[str], seed: int, root: Path) -> list[Row]:
@@ -77,11 +91,11 @@ def _read_source(source: str, columns: list[str], root: Path) -> list[Row]:
     if source.startswith("hf:"):
         rows = list(_read_hub(source.removeprefix("hf:"), columns, root))
     elif " + " in source:
-        rows = list(_read_paired([root / part.strip() for part in source.split(" + ")]))
+        rows = list(_read_parallel([root / part.strip() for part in source.split(" + ")], len(columns)))
     elif ".jsonl" in source:
         rows = list(_read_jsonl(root / source, columns))
     else:
-        rows = list(_read_tsv(root / source))
+        rows = list(_read_tsv(root / source, len(columns)))
     if not rows:
         raise CorpusError(f"{source}: the corpus is empty")
     return rows
@@ -105,24 +119,24 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _read_tsv(path: Path) -> Iterator[Row]:
+def _read_tsv(path: Path, width: int) -> Iterator[Row]:
     for number, line in _lines(path):
         fields = line.split("\t")
-        if len(fields) != 2:
-            raise CorpusError(f"{path}:{number}: expected 2 tab-separated fields, found {len(fields)}")
-        yield fields[0], fields[1]
+        if len(fields) != width:
+            raise CorpusError(f"{path}:{number}: expected {width} tab-separated fields, found {len(fields)}")
+        yield tuple(fields)
 
 
-def _read_paired(paths: list[Path]) -> Iterator[Row]:
-    if len(paths) != 2:
-        raise CorpusError(f"paired text needs two files, found {len(paths)}: {', '.join(map(str, paths))}")
-    first, second = (list(_lines(path)) for path in paths)
-    if len(first) != len(second):
-        at = min(len(first), len(second)) + 1
-        shorter = paths[0] if len(first) < len(second) else paths[1]
-        raise CorpusError(f"{shorter}:{at}: missing line: {paths[0]} has {len(first)}, {paths[1]} has {len(second)}")
-    for (_, one), (_, other) in zip(first, second, strict=True):
-        yield one, other
+def _read_parallel(paths: list[Path], width: int) -> Iterator[Row]:
+    """Text files that correspond line by line, one for each column."""
+    if len(paths) != width:
+        raise CorpusError(f"expected {width} parallel files, found {len(paths)}: {', '.join(map(str, paths))}")
+    texts = [[line for _, line in _lines(path)] for path in paths]
+    lengths = list(map(len, texts))
+    if min(lengths) != max(lengths):
+        found = ", ".join(f"{path} has {length}" for path, length in zip(paths, lengths, strict=True))
+        raise CorpusError(f"{paths[lengths.index(min(lengths))]}:{min(lengths) + 1}: missing line: {found}")
+    yield from zip(*texts, strict=True)
 
 
 def _read_jsonl(path: Path, columns: list[str]) -> Iterator[Row]:
@@ -153,15 +167,15 @@ def _read_hub(name: str, columns: list[str], root: Path) -> Iterator[Row]:
 def _row_of(record: object, columns: list[str], where: str) -> Row:
     if not isinstance(record, dict) or not all(isinstance(record.get(column), str) for column in columns):
         raise CorpusError(f"{where}: expected an object with the strings {' and '.join(columns)}")
-    return record[columns[0]], record[columns[1]]
+    return tuple(record[column] for column in columns)
 
 
 def clean(rows: list[Row], report: FilterReport, distinct: bool = True) -> list[Row]:
-    """Strip the rows; leave out and count those with an empty side and, if `distinct`, exact repetitions."""
+    """Strip the rows; leave out and count those with less than two sides and, if `distinct`, exact repetitions."""
     kept: dict[Row, None] | list[Row] = {} if distinct else []
-    for one, other in rows:
-        row = one.strip(), other.strip()
-        if not all(row):
+    for given in rows:
+        row = tuple(text.strip() for text in given)
+        if sum(map(bool, row)) < 2:
             report.empty += 1
         elif isinstance(kept, list):
             kept.append(row)

@@ -35,8 +35,9 @@ class Teacher:
     def rewrite(self, rows: list[Row]) -> Iterator[Row]:
         """Each distinct source with the teacher's translation, in the columns' order; none where that is empty, as it
         is for a source above the teacher's limit."""
-        sources = list(dict.fromkeys(self.task.oriented(rows, self.source)[0]))
-        first = self.task.recipe.data.columns[0] == self.source
+        columns = self.task.recipe.data.columns
+        sources = list(dict.fromkeys(self.task.oriented(rows, self.source, self.target)[0]))
+        first = columns.index(self.source) < columns.index(self.target)
         with tqdm(total=len(sources), unit="source") as bar:
             for start in range(0, len(sources), CHUNK):
                 texts = sources[start : start + CHUNK]

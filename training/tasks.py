@@ -30,12 +30,25 @@ class TranslateTask:
 
     @staticmethod
     def create(recipe: Recipe, rows: list[Row]) -> "TranslateTask":
-        by_language = dict(zip(recipe.data.columns, zip(*rows, strict=True), strict=True))
-        sources = [text for source, _ in recipe.pairs for text in by_language[source]]
-        targets = [text for _, target in recipe.pairs for text in by_language[target]]
+        missing = [
+            name
+            for name, pair in zip(recipe.data.directions, recipe.pairs, strict=True)
+            if not any(oriented(recipe, rows, *pair)[0])
+        ]
+        if missing:
+            raise CorpusError(
+                f"no training row has both sides of {', '.join(missing)}; see data.train and data.columns"
+            )
+        used = {language for pair in recipe.pairs for language in pair}
+        if recipe.tagged and recipe.tokenizer.joint:  # every text once, whatever directions it is of
+            sources = [
+                text for row in rows for text, name in zip(row, recipe.data.columns, strict=True) if name in used
+            ]
+            targets: list[str] = []
+        else:
+            sides = [oriented(recipe, rows, *pair) for pair in recipe.pairs]
+            sources, targets = ([text for side in sides for text in side[i]] for i in (0, 1))
         languages = sorted({target for _, target in recipe.pairs}) if recipe.tagged else []
-        if recipe.tagged and recipe.tokenizer.joint:
-            sources, targets = list(by_language[recipe.data.columns[0]]), list(by_language[recipe.data.columns[1]])
         return TranslateTask(recipe, train_codec(recipe.tokenizer, sources, targets, languages))
 
     @staticmethod
@@ -49,10 +62,9 @@ class TranslateTask:
         sizes = self.codec.source.get_vocab_size(), self.codec.target.get_vocab_size()
         return build_translator(self.recipe.model, *sizes, joint=self.codec.joint)
 
-    def oriented(self, rows: list[Row], source: str) -> tuple[list[str], list[str]]:
-        """The source side and the target side of the rows."""
-        first, second = [one for one, _ in rows], [other for _, other in rows]
-        return (first, second) if self.recipe.data.columns[0] == source else (second, first)
+    def oriented(self, rows: list[Row], source: str, target: str) -> tuple[list[str], list[str]]:
+        """The source side and the target side of the rows that have both."""
+        return oriented(self.recipe, rows, source, target)
 
     def source_ids(self, texts: list[str], target: str) -> list[list[int]]:
         return self.codec.source_ids(texts, target if self.recipe.tagged else None)
@@ -65,7 +77,7 @@ class TranslateTask:
         targets: list[list[int]] = []
         for direction, (source, target) in enumerate(self.recipe.pairs):
             generator = np.random.default_rng([self.recipe.seed, epoch, direction])
-            texts, answers = augment(*self.oriented(rows, source), self.recipe.augment, generator)
+            texts, answers = augment(*self.oriented(rows, source, target), self.recipe.augment, generator)
             for x, y in zip(self.source_ids(texts, target), self.codec.target_ids(answers), strict=True):
                 shorter, longer = sorted([len(x), len(y) + 1])
                 if longer > data.max_length:
@@ -79,7 +91,13 @@ class TranslateTask:
         return Examples(Ragged(sources), Ragged(targets))
 
     def check(self, rows: list[Row]) -> None:
-        """Any row can be evaluated."""
+        """Whether the rows can be evaluated.
+
+        Raises:
+            CorpusError: none has both sides of any direction.
+        """
+        if not any(self.oriented(rows, *pair)[0] for pair in self.recipe.pairs):
+            raise CorpusError(f"no row has both sides of {' or '.join(self.recipe.data.directions)}")
 
     def translate(
         self, model: nn.Module, texts: list[str], target: str, device: torch.device, beam: Beam = GREEDY
@@ -101,10 +119,17 @@ class TranslateTask:
     def evaluate(
         self, model: nn.Module, rows: list[Row], device: torch.device, beam: Beam = GREEDY
     ) -> dict[str, evaluate.Figures]:
-        """The figures of each direction."""
+        """The figures of each direction that there are rows of.
+
+        Raises:
+            CorpusError: see `check`.
+        """
+        self.check(rows)
         figures = {}
         for source, target in self.recipe.pairs:
-            texts, references = self.oriented(rows, source)
+            texts, references = self.oriented(rows, source, target)
+            if not texts:
+                continue
             hypotheses = self.translate(model, texts, target, device, beam)
             figures[f"{source}-{target}"] = evaluate.translation_figures(hypotheses, references)
         return figures
@@ -197,11 +222,18 @@ def load_task(recipe: Recipe, run: Path) -> Task:
     return TranslateTask.load(recipe, run) if recipe.task == "translate" else ClassifyTask.load(recipe, run)
 
 
+def oriented(recipe: Recipe, rows: list[Row], source: str, target: str) -> tuple[list[str], list[str]]:
+    """The columns `source` and `target` of the rows that have both."""
+    i, j = recipe.data.columns.index(source), recipe.data.columns.index(target)
+    chosen = [(row[i], row[j]) for row in rows if row[i] and row[j]]
+    return [one for one, _ in chosen], [other for _, other in chosen]
+
+
 def headline(task: Task, figures: dict[str, evaluate.Figures]) -> float:
     """The one number that runs are compared by: the mean of the task's figure over its directions."""
     return float(np.mean([float(f[task.figure]) for f in figures.values()]))
 
 
 def _text_and_label(recipe: Recipe, rows: list[Row]) -> tuple[list[str], list[str]]:
-    first, second = [one for one, _ in rows], [other for _, other in rows]
-    return (first, second) if recipe.data.columns[0] == "text" else (second, first)
+    text, label = recipe.data.columns.index("text"), recipe.data.columns.index("label")
+    return [row[text] for row in rows], [row[label] for row in rows]

@@ -82,7 +82,7 @@ def test_misaligned_texts_name_the_missing_line(tmp_path: Path) -> None:
     (tmp_path / "a.en").write_text("one\ntwo\n", "utf-8")
     assert "a.en:3: missing line" in refusal("a.de + a.en", tmp_path)
     assert "a.en:3: missing line" in refusal("a.en + a.de", tmp_path)
-    assert "needs two files, found 3" in refusal("a.de + a.en + a.en", tmp_path)
+    assert "expected 2 parallel files, found 3" in refusal("a.de + a.en + a.en", tmp_path)
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
@@ -127,3 +127,30 @@ def test_negatives_are_drawn_bare_and_the_same_every_time(tmp_path: Path) -> Non
     assert [(t, label) for label, t in drawn] == draw_negatives(config, ["text", "label"], 3, tmp_path)
     with pytest.raises(CorpusError, match="data.negatives.rows is 21, but its files hold 20 such texts"):
         draw_negatives(NegativesConfig(["talk.tsv"], ["text", "other"], 21, "?"), ["label", "text"], 3, tmp_path)
+
+
+def test_files_may_name_columns_of_their_own(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.tsv", [("a house", "ein Haus")])
+    write_rows(tmp_path / "b.tsv", [("une maison", "a house")])
+    write_rows(tmp_path / "c.tsv", [("maison", "Haus", "house")])
+    write_jsonl(tmp_path / "d.jsonl", [{"de": "Hund", "fr": "chien", "it": "cane"}])
+    columns = ["en", "de", "fr"]
+    sources = ["a.tsv as en, de", "b.tsv as fr,en", "c.tsv as fr, de, en", "d.jsonl as fr, de"]
+    rows = read_corpus(sources, columns, tmp_path)
+    assert rows == [
+        ("a house", "ein Haus", ""), ("a house", "", "une maison"), ("house", "Haus", "maison"), ("", "Hund", "chien"),
+    ]  # fmt: skip
+    assert clean([*rows, ("alone", " ", ""), rows[0]], report := FilterReport()) == rows
+    assert (report.empty, report.duplicate) == (1, 1)
+
+
+@pytest.mark.parametrize("columns", ["en", "en, en", "en, it", ""])
+def test_columns_that_the_recipe_has_not_are_refused(tmp_path: Path, columns: str) -> None:
+    write_rows(tmp_path / "a.tsv", ROWS)
+    assert "after 'as' come two or more different columns of de, en" in refusal(f"a.tsv as {columns}", tmp_path)
+
+
+def test_a_file_without_names_has_all_columns(tmp_path: Path) -> None:
+    write_rows(tmp_path / "a.tsv", ROWS)
+    with pytest.raises(CorpusError, match=r"a.tsv:1: expected 3 tab-separated fields, found 2"):
+        read_corpus(["a.tsv"], ["en", "de", "fr"], tmp_path)
