@@ -11,9 +11,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
+from service.api.common import FAULTS, checked_texts, departure
 from service.api.door import REFUSALS
 from service.api.fields import form_content, read_fields
-from service.api.native import FAULTS, checked_texts, departure
 from service.api.schemas import first_wrong_text, texts_schema
 from service.api.wording import Errors, Wording, printable
 from service.errors import InvalidRequest, ServiceError, UnknownModel

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
+from service.api.common import FAULTS, best_labels, checked_texts, departure
 from service.api.door import REFUSALS
 from service.api.health import ready
-from service.api.native import FAULTS, best_labels, checked_texts, departure
 from service.api.schemas import list_schema, text_schema
 from service.api.tensors import JSON_LENGTH, InferBody, Output, read_body, read_texts, write
 from service.api.wording import Errors, Wording, inlined, printable

@@ -1,63 +1,40 @@
 """The native dialect: /v1/translate, /v1/classify, /v1/models."""
 
-import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
 
+from service.api.common import FAULTS, best_labels, checked_texts, departure, timings, written_once
 from service.api.door import REFUSALS
 from service.api.events import Event, event_stream
 from service.api.problems import responses
-from service.api.schemas import (
+from service.api.replies import (
     Aligned,
     Alternative,
-    ClassifyBody,
     ClassifyReply,
     DeltaEvent,
     Detected,
     DirectionInfo,
     DoneEvent,
-    Label,
-    Labels,
     ModelInfo,
     ModelsReply,
-    Timings,
     Token,
-    TranslateBody,
     TranslateReply,
     Translation,
     TranslationEvent,
     Usage,
-    bounded,
 )
-from service.desk import Departure
-from service.errors import (
-    DeadlineExceeded,
-    EmptyText,
-    InternalError,
-    InvalidRequest,
-    ModelRequired,
-    NotReady,
-    Overloaded,
-    TooLarge,
-    UnknownModel,
-)
+from service.api.schemas import ClassifyBody, TranslateBody, bounded
 from service.job import Delta, Draft, Finished, News, Reading, Translated
 from service.model import ServedModel
 from service.registry import Registry
 from service.settings import Settings
 from service.translator import Translator
 
-FAULTS = (
-    *REFUSALS, ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady,
-    DeadlineExceeded,
-)  # fmt: skip
-SURROGATE = re.compile("[\ud800-\udfff]")
 TRANSLATE_EXAMPLES = [
     {"text": "Guten Morgen.", "source": "de", "target": "en"},
     {"text": ["I am hungry.", "Where is the station?"], "source": "en", "target": "de"},
@@ -130,40 +107,6 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
     return router
 
 
-def written_once(reply: BaseModel) -> Response:
-    """A reply as JSON; what FastAPI returns from a model is validated again and written in three passes."""
-    return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
-
-
-def checked_texts(text: str | list[str], settings: Settings, name: str = "text", blank: bool = False) -> list[str]:
-    """The texts of a request as a list, in which there may be blank ones where that is allowed.
-
-    Raises:
-        InvalidRequest: the list is empty, or a text is not Unicode.
-        EmptyText: a text has nothing but white space, where that is not allowed.
-        TooLarge: too many texts, or one of them too long.
-    """
-    texts = [text] if isinstance(text, str) else text
-    if not texts:
-        raise InvalidRequest(f"{name} is an empty list; give at least one text")
-    if len(texts) > settings.max_texts:
-        raise TooLarge(
-            f"{len(texts)} texts in one request; at most {settings.max_texts} are taken: send several requests"
-        )
-    for i, one in enumerate(texts):
-        if SURROGATE.search(one):
-            raise InvalidRequest(
-                f"{name} {i} has half of a surrogate pair in it, which is no character; send valid Unicode"
-            )
-        if not (blank or one.strip()):
-            raise EmptyText(f"{name} {i} is empty; leave it out")
-        if len(one) > settings.max_text_characters:
-            raise TooLarge(
-                f"{name} {i} has {len(one)} characters; at most {settings.max_text_characters} are taken: split it"
-            )
-    return texts
-
-
 def _account(done: Translated, started: float) -> dict[str, Any]:
     return {
         "model": done.model,
@@ -204,32 +147,6 @@ def _told(reading: Reading) -> dict[str, Any]:
         "tokens": None if tokens is None else [Token(**vars(token)) for token in tokens],
         "alignment": None if links is None else [Aligned(**link._asdict()) for link in links],
     }
-
-
-def departure(request: Request) -> Departure:
-    """Resolves when the caller closes the connection."""
-
-    async def left() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    return left
-
-
-def best_labels(model: ServedModel, probabilities: list[float], count: int) -> Labels:
-    """The most probable labels, first the best; equal ones in the model's order."""
-    order = np.argsort(-np.asarray(probabilities), kind="stable")[:count]
-    return Labels(labels=[Label(label=model.manifest.labels[i], score=probabilities[i]) for i in order])
-
-
-def all_labels(model: ServedModel, probabilities: list[float]) -> list[dict[str, Any]]:
-    """Every label with its score, first the best, as the dialects of classifiers write them."""
-    return [one.model_dump() for one in best_labels(model, probabilities, len(probabilities)).labels]
-
-
-def timings(queue_ms: float, compute_ms: float, started: float) -> Timings:
-    total = 1000 * (time.monotonic() - started)
-    return Timings(queue=round(queue_ms, 3), compute=round(compute_ms, 3), total=round(total, 3))
 
 
 def _describe(model: ServedModel) -> ModelInfo:

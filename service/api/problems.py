@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from service.api import examples
-from service.api.schemas import Problem
+from service.api.replies import Problem
 from service.api.wording import Errors, Wording, Wordings, printable
 from service.errors import InvalidRequest, ServiceError
 

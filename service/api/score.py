@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Request, Response
 
-from service.api.native import FAULTS, checked_texts, departure, timings, written_once
+from service.api.common import FAULTS, checked_texts, departure, timings, written_once
 from service.api.problems import responses
-from service.api.schemas import Aligned, PairScore, ScoreBody, ScoreReply, Token, Usage, bounded
+from service.api.replies import Aligned, PairScore, ScoreReply, Token, Usage
+from service.api.schemas import ScoreBody, bounded
 from service.artifact import Direction
 from service.errors import InvalidRequest
 from service.model import ServedModel

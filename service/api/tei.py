@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
-from service.api.native import FAULTS, all_labels, checked_texts, departure
+from service.api.common import FAULTS, all_labels, checked_texts, departure
 from service.api.schemas import list_schema, text_schema
 from service.api.wording import Errors, Wording, printable
 from service.errors import InvalidRequest, ServiceError

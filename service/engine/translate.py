@@ -5,9 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.artifact import Artifact
+from service.engine.beam import Beam
 from service.engine.edits import edit
+from service.engine.sampling import Sampling
 from service.engine.scheduler import Finished, Ticket
-from service.engine.search import Beam, Candidates, Choice, Greedy, Group, Sampling, edited
+from service.engine.search import Candidates, Choice, Greedy, Group, edited
 from service.engine.session import Arrays, Bound, Session
 from service.engine.state import StatePool
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from export.verify import serve
 from service.artifact import read_artifact
+from service.engine.beam import Beam
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Ticket
-from service.engine.search import Beam
 from service.engine.translate import TranslateEngine, TranslateGraphs
 from service.model import default_target_length
 from tests.service.language import EOS, ROOM, Model, answers, decode, random_model

@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from service.api.access import Access
+from service.api.common import departure
 from service.api.door import Door
 from service.api.edge import Edge
 from service.api.limits import Limits
-from service.api.native import departure
 from service.app import WORDINGS
 from service.keys import Keys
 from service.metrics import Metrics

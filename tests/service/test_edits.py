@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from service.engine.beam import Beam
 from service.engine.edits import edit, repeating
 from service.engine.options import Options
-from service.engine.search import Beam, Greedy, Group, Sampling
+from service.engine.sampling import Sampling
+from service.engine.search import Greedy, Group
 from tests.service.language import EOS, ROOM, answers, decode, random_model
 
 INF = np.inf

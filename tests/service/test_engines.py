@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from service.artifact import Artifact, read_artifact
+from service.engine.beam import Beam
 from service.engine.classify import ClassifyEngine
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Bounds, Queue, Ticket
-from service.engine.search import Beam
 from service.engine.session import Session
 from service.engine.translate import TranslateEngine, TranslateGraphs
 from service.engine.worker import Crew, Engine, EngineFailure

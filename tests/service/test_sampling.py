@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from service.engine.options import Options
+from service.engine.sampling import Sampling, nucleus
 from service.engine.scheduler import Answer
-from service.engine.search import Greedy, Sampling, nucleus
+from service.engine.search import Greedy
 from tests.service.language import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 
 LOGITS = np.array([0.5, 1.5, -1.0, -np.inf, 2.0, 0.0])  # the end mark is impossible

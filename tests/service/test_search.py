@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from service.engine.beam import Beam
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Hypothesis
-from service.engine.search import Beam, Greedy, NotANumber
+from service.engine.search import Greedy, NotANumber
 from tests.service.language import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 
 Scored = list[tuple[list[int], str, float]]
