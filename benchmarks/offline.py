@@ -28,9 +28,9 @@ from pathlib import Path
 from benchmarks.peers.cases import Case, base_case, export_missing, trained_case
 from benchmarks.peers.lengths import QUANTILES
 from benchmarks.peers.process import ROOT, SystemFailed, SystemProcess
-from benchmarks.peers.rebuilt import run_of
 from benchmarks.peers.results import Contender, Result, results_of, table
 from benchmarks.peers.systems import MODES
+from export.restore import run_of
 from service.engine.session import available_cores
 
 SYSTEMS = ("attendant", "ctranslate2", "transformers", "optimum")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contenders import Flags
-from benchmarks.peers.rebuilt import run_of
 from benchmarks.rounds import Round
 from benchmarks.traffic import CLIENTS, Traffic
+from export.restore import run_of
 
 Measured = tuple[list[Round], Flags, float]  # rounds, the rival's flags, the share of answers that agree
 Convert = Callable[[Path, Path], object]  # a run folder into a folder of the rival's

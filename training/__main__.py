@@ -31,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
     fitting.add_argument(
         "--run", "--run-folder", type=Path, help="default: runs/NAME OF THE RECIPE; torchrun needs the long spelling"
     )
-    fitting.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    beginning = fitting.add_mutually_exclusive_group()
+    beginning.add_argument("--resume", action="store_true", help="go on from the run's last checkpoint")
+    beginning.add_argument("--start", type=Path, help="a run whose weights and vocabulary to start from")
     evaluating = commands.add_parser("evaluate", help="figures of a run on files of its recipe's columns")
     evaluating.add_argument("run", type=Path)
     evaluating.add_argument("files", nargs="+", help="corpora, see training/corpus.py for the forms")
@@ -78,7 +80,8 @@ def run_command(arguments: argparse.Namespace) -> str:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if arguments.command == "fit":
         recipe = load_recipe(arguments.recipe)
-        report = fit(recipe, arguments.data, RunFolder(arguments.run or Path("runs") / recipe.name), arguments.resume)
+        run, start = RunFolder(arguments.run or Path("runs") / recipe.name), arguments.start
+        report = fit(recipe, arguments.data, run, arguments.resume, RunFolder(start) if start else None)
         return _json(report) if report else ""
     task, model = RunFolder(arguments.run).open(device)
     match arguments.command:

@@ -3,13 +3,10 @@
 import contextlib
 import json
 import math
-import os
 import re
 import shutil
 import signal
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +22,10 @@ from training.corpus import CorpusError, FilterReport, Row, draw_negatives, read
 from training.models import Scheduled
 from training.objective import Objective
 from training.optimizer import create_optimizers
+from training.place import Place, join_world
 from training.progress import Journal
 from training.run import RunFolder
+from training.starting import adopt, start_from
 from training.tasks import Task, create_task, headline, load_task
 
 SAVE_EVERY = 500  # updates between two writes of the `last` checkpoint inside an epoch
@@ -35,44 +34,6 @@ PART_NORMS_EVERY = 50  # updates between two records of each part's gradient nor
 
 class TrainingError(RuntimeError):
     """A run that cannot go on; its last good checkpoint is kept."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where this process computes: its rank among `world` processes, and its device."""
-
-    rank: int
-    world: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-    @property
-    def multiplies_bf16(self) -> bool:
-        """Whether matrix products are faster in bf16 here: on a GPU, and on a CPU with instructions for them."""
-        if self.device.type != "cpu":
-            return True
-        capabilities = torch.cpu.get_capabilities()
-        return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
-
-
-@contextlib.contextmanager
-def join_world() -> Iterator[Place]:
-    """Join the process group that `torchrun` describes, or be alone."""
-    world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if world > 1:
-        if cuda:
-            torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if cuda else "gloo")
-    try:
-        yield Place(int(os.environ.get("RANK", "0")), world, device)
-    finally:
-        if world > 1:
-            dist.destroy_process_group()
 
 
 def learning_rate(config: TrainingConfig, update: int, total: int) -> float:
@@ -85,15 +46,17 @@ def learning_rate(config: TrainingConfig, update: int, total: int) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def fit(recipe: Recipe, data: Path, run: RunFolder, resume: bool) -> dict[str, object]:
+def fit(recipe: Recipe, data: Path, run: RunFolder, resume: bool, start: RunFolder | None = None) -> dict[str, object]:
     """Train to the end, or go on from the run's last checkpoint, and return the report.
+
+    A new run starts from the weights of `start`, if one is given, or from random ones.
 
     Raises:
         CorpusError, TokenizerError, RecipeError: before any compute is spent.
         TrainingError: the loss or its gradient is no longer a number.
     """
     with join_world() as place:
-        trainer = Trainer(recipe, data, run, resume, place)
+        trainer = Trainer(recipe, data, run, resume, place, start)
         try:
             trainer.train()
             return trainer.finish() if place.first else {}
@@ -104,7 +67,9 @@ def fit(recipe: Recipe, data: Path, run: RunFolder, resume: bool) -> dict[str, o
 class Trainer:
     """One run in one process."""
 
-    def __init__(self, recipe: Recipe, data: Path, run: RunFolder, resume: bool, place: Place) -> None:
+    def __init__(
+        self, recipe: Recipe, data: Path, run: RunFolder, resume: bool, place: Place, start: RunFolder | None = None
+    ) -> None:
         self.recipe, self.config, self.run, self.place = recipe, recipe.training, run, place
         self._check_folder(resume)
         torch.manual_seed(recipe.seed)
@@ -113,15 +78,17 @@ class Trainer:
         if recipe.data.negatives.files:
             rows = rows + draw_negatives(recipe.data.negatives, recipe.data.columns, recipe.seed, data)
         self.test = read_corpus(recipe.data.test, recipe.data.columns, data) if recipe.data.test else []
-        self.task = self._task(rows, resume)
+        self.task = self._task(rows, resume, start)
+        for checked in filter(None, (rows, self.valid, self.test)):
+            self.task.check(checked)
         self.rows = rows
         self.filters = FilterReport()
         self.examples: Examples = self.task.examples(rows, self.filters)
         if not len(self.examples):
             raise CorpusError(f"nothing is left to train on: {self.filters}")
-        for rows in filter(None, (self.valid, self.test)):
-            self.task.check(rows)
         self.model = self.task.build().to(place.device)
+        if start is not None:
+            start_from(self.model, start)
         objective = Objective(self.model, self.config.label_smoothing)
         self.objective: nn.Module = DistributedDataParallel(objective) if place.world > 1 else objective
         self.optimizers = create_optimizers(self.model, self.config)
@@ -155,11 +122,14 @@ class Trainer:
         order = np.random.default_rng(self.recipe.seed).permutation(len(rows))
         return [rows[i] for i in sorted(order[held:])], [rows[i] for i in order[:held]]
 
-    def _task(self, rows: list[Row], resume: bool) -> Task:
+    def _task(self, rows: list[Row], resume: bool, start: RunFolder | None) -> Task:
         if self.place.first and not resume:
-            task = create_task(self.recipe, rows)
-            self.run.save_recipe(self.recipe)
-            task.save(self.run.path)
+            if start is None:
+                task = create_task(self.recipe, rows)
+                self.run.save_recipe(self.recipe)
+                task.save(self.run.path)
+            else:
+                adopt(self.recipe, start, self.run)
         if self.place.world > 1:
             dist.barrier()
         return load_task(self.recipe, self.run.path)

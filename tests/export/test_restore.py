@@ -1,13 +1,16 @@
 """A run folder from an artifact has the weights that the artifact was exported from, as exactly as it holds them."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from benchmarks.peers.rebuilt import run_of
+from export.restore import main, run_of
 from service.artifact import ArtifactError
+from training.config import parse_recipe, recipe_table
+from training.loop import fit
 from training.run import RunFolder
 
 RUNS = {"translator": "toy_translation_run", "classifier": "toy_classification_run"}
@@ -38,3 +41,29 @@ def test_a_run_that_is_there_is_left_alone(toy_classification_run: RunFolder, tm
     assert run_of(tmp_path / "no artifact", toy_classification_run.path) == toy_classification_run.path
     with pytest.raises(ArtifactError, match="not an artifact"):
         run_of(tmp_path / "no artifact", tmp_path / "run")
+
+
+def test_training_goes_on_from_an_artifact(
+    toy_translation_run: RunFolder, toy_translator_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the commands have it: restore, then fit with --start."""
+    data, restored = toy_translation_run.path.parent, tmp_path / "restored"
+    monkeypatch.setattr("sys.argv", ["restore", str(toy_translator_int8), str(restored)])
+    assert main() == 0
+    assert main() == 1  # it is there
+    table = recipe_table(toy_translation_run.recipe())
+    table["training"] |= {"epochs": 1, "learning_rate": 1e-9, "validate_every": 1}  # type: ignore[operator]
+    run = tmp_path / "run"
+    fit(parse_recipe(table, "toy.toml"), data, RunFolder(run), resume=False, start=RunFolder(restored))
+    reports = [json.loads(one.report.read_text())["valid"] for one in (toy_translation_run, RunFolder(run))]
+    first, again = ([part["bleu"] for part in report.values()] for report in reports)
+    assert again == pytest.approx(first, abs=3)
+
+
+def test_what_is_no_artifact_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["restore", str(tmp_path / "nothing"), str(tmp_path / "run")])
+    assert main() == 1
+    assert "not an artifact" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,10 +1,15 @@
-"""A run folder from an artifact, where the one that it was exported from is not at hand: other engines need weights.
+"""A run folder from an artifact, where the one that it was exported from is not at hand.
 
-int8 weights become the numbers that they stand for, so exporting them to int8 again finds the same ones.
+    python -m export.restore ARTIFACT RUN
+
+Training can start from it, and other engines can be given its weights. int8 weights become the numbers that they stand
+for, so exporting them to int8 again finds the same ones.
 """
 
+import argparse
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +17,9 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from service.artifact import Artifact, read_artifact
+from service.artifact import Artifact, ArtifactError, read_artifact
 from training.checkpoint import save_weights
-from training.config import parse_recipe
+from training.config import RecipeError, parse_recipe
 from training.run import RunFolder
 from training.tasks import load_task
 
@@ -70,3 +75,25 @@ def trained(tensors: dict[str, np.ndarray], name: str) -> np.ndarray | None:
     if f"{name}_i8" in tensors:
         return np.ascontiguousarray((tensors[f"{name}_i8"].astype(np.float32) * tensors[f"{name}_scale"]).T)
     return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m export.restore", description="A run folder from an artifact.")
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("run", type=Path, help="folder to write; it must not hold a run yet")
+    arguments = parser.parse_args()
+    run = RunFolder(arguments.run)
+    if run.weights.is_file():
+        sys.stderr.write(f"error: {run.path} already holds a run; choose another folder\n")
+        return 1
+    try:
+        rebuild(read_artifact(arguments.artifact), run)
+    except (ArtifactError, RecipeError, ValueError) as error:
+        sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
+        return 1
+    sys.stdout.write(f"{run.path}: train from it with --start {run.path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
