@@ -15,8 +15,7 @@ from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
 
 NOWHERE = np.empty(0, dtype=np.int64)
 PERIODS = np.arange(1, 17)  # tokens of what may come again and again
-COPIES = 3  # after the first, and
-COPIED = 8  # tokens at least, make a loop
+COPIED = np.maximum(3 * PERIODS, 8)  # tokens of copies, after the first one, that make a loop of it
 
 
 class NotANumber(Exception):
@@ -119,8 +118,7 @@ class Greedy:
     def _looping(self) -> np.ndarray:
         """Which answers (N,) are to end because they only repeat themselves, which their sources do not."""
         looping = np.zeros(len(self.tickets), dtype=bool)
-        found = np.any(self.copied >= np.maximum(COPIES * PERIODS, COPIED), axis=1)
-        for i in np.flatnonzero(found).tolist():
+        for i in np.flatnonzero((self.copied >= COPIED).any(axis=1)).tolist():
             ticket = self.tickets[i]
             looping[i] = ticket.options.end_loops and not repeats(ticket.ids)
         return looping
@@ -143,9 +141,9 @@ def unsound() -> NotANumber:
 def repeats(ids: list[int]) -> bool:
     """Whether some of the ids come again and again, one right after the other, as a loop's do."""
     array = np.array(ids)
-    for period in PERIODS[: len(ids) - 1].tolist():
+    for period, least in list(zip(PERIODS.tolist(), COPIED.tolist(), strict=True))[: len(ids) - 1]:
         changes = np.flatnonzero(np.concatenate([[True], array[period:] != array[:-period], [True]]))
-        if np.diff(changes).max() > max(COPIES * period, COPIED):
+        if np.diff(changes).max() > least:
             return True
     return False
 
