@@ -65,11 +65,13 @@ class Greedy:
         self.ids = np.empty((0, room), dtype=np.int64)
         self.length = np.empty(0, dtype=np.int64)
         self.limit = np.empty(0, dtype=np.int64)
-        self.copied = np.empty((0, len(PERIODS)), dtype=np.int64)  # last tokens that are those of a period before
+        self.recent = np.empty((0, len(PERIODS)), dtype=np.int64)  # the last ids, latest first
+        self.copied = np.empty((0, len(PERIODS)), dtype=np.int64)  # how many of them are those of a period before
 
     def join(self, tickets: list[Ticket], rows: np.ndarray) -> None:
         self.tickets += tickets
         self.rows = np.concatenate([self.rows, rows])
+        self.recent = np.concatenate([self.recent, np.full((len(tickets), len(PERIODS)), -1)])
         self.copied = np.concatenate([self.copied, np.zeros((len(tickets), len(PERIODS)), np.int64)])
         self.ids = np.concatenate([self.ids, np.zeros((len(tickets), self.ids.shape[1]), np.int64)])
         self.length = np.concatenate([self.length, np.zeros(len(tickets), np.int64)])
@@ -94,12 +96,11 @@ class Greedy:
         token[rows] = best
         ended = best == self.eos
         self.ids[np.arange(len(best)), self.length] = best
-        self._compare(best)
         self.length += ~ended
         for i, ticket in enumerate(self.tickets):
             if ticket.on_token is not None and sound[i] and not ended[i]:
                 ticket.on_token(int(best[i]))
-        looping = self._looping()
+        looping = self._looping(best)
         done = ended | (self.length >= self.limit) | ~sound | looping
         choice = Choice()
         for i in np.flatnonzero(done).tolist():
@@ -109,15 +110,16 @@ class Greedy:
             self.keep(~done)
         return choice
 
-    def _compare(self, best: np.ndarray) -> None:
-        """Count on, for every period, how many of the last tokens are the same as a period before."""
-        before = self.length[:, None] - PERIODS  # (N, P) positions
-        same = self.ids[np.arange(len(best))[:, None], np.maximum(before, 0)] == best[:, None]
-        self.copied = np.where(same & (before >= 0), self.copied + 1, 0)
-
-    def _looping(self) -> np.ndarray:
-        """Which answers (N,) are to end because they only repeat themselves, which their sources do not."""
+    def _looping(self, best: np.ndarray) -> np.ndarray:
+        """Which answers (N,) are to end with this token because they only repeat themselves, which their sources do
+        not."""
+        self.copied += 1
+        self.copied *= self.recent == best[:, None]  # (N, P)
+        self.recent[:, 1:] = self.recent[:, :-1]
+        self.recent[:, 0] = best
         looping = np.zeros(len(self.tickets), dtype=bool)
+        if self.copied.max(initial=0) < COPIED[0]:
+            return looping
         for i in np.flatnonzero((self.copied >= COPIED).any(axis=1)).tolist():
             ticket = self.tickets[i]
             looping[i] = ticket.options.end_loops and not repeats(ticket.ids)
@@ -130,7 +132,8 @@ class Greedy:
         """Forget the tickets where the mask is False."""
         self.tickets = [ticket for ticket, kept in zip(self.tickets, mask.tolist(), strict=True) if kept]
         self.rows, self.ids = self.rows[mask], self.ids[mask]
-        self.length, self.limit, self.copied = self.length[mask], self.limit[mask], self.copied[mask]
+        self.length, self.limit = self.length[mask], self.limit[mask]
+        self.recent, self.copied = self.recent[mask], self.copied[mask]
 
 
 def unsound() -> NotANumber:
