@@ -46,7 +46,7 @@ def translation(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments
     figures = translation_figures([answer.get("text", "") for answer in answers], [row[1 - index] for row in rows])
     return figures | {
         "refused": sum(not answer for answer in answers),
-        "cut at max_length": sum(answer.get("finish_reason") == "length" for answer in answers),
+        "cut at max_length or as loops": sum(answer.get("finish_reason") in ("length", "loop") for answer in answers),
     }
 
 
