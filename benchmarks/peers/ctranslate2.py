@@ -13,6 +13,7 @@ from ctranslate2.specs import common_spec, transformer_spec
 from torch import Tensor, nn
 
 from benchmarks.peers import Unconvertible
+from benchmarks.peers.heads import with_own_heads
 from training.models.transformer import DecoderLayer, Embedding, EncoderLayer, FeedForward, Residual, Transformer
 from training.run import RunFolder
 from training.tasks import TranslateTask
@@ -23,7 +24,7 @@ def convert_run(run: Path, folder: Path) -> tuple[list[str], list[str]]:
     """Write the CTranslate2 model of a run folder; returns the source and the target vocabulary.
 
     Raises:
-        Unconvertible: the run is no translator, or has fewer key-value heads than heads.
+        Unconvertible: the run is no translator.
         CheckpointError, RecipeError, TokenizerError: the run folder cannot be read.
     """
     task, model = RunFolder(run).open(torch.device("cpu"))
@@ -51,17 +52,15 @@ def numbered_vocabulary(size: int) -> list[str]:
 def convert(
     model: Transformer, folder: Path, source_vocabulary: Sequence[str], target_vocabulary: Sequence[str]
 ) -> None:
-    """Write the model as a CTranslate2 folder in float32; an existing one is replaced.
+    """Write the model as a CTranslate2 folder in float32; an existing one is replaced. What heads share is repeated.
 
     Sources are passed as tokens with their marks, `<eos>` included; the decoder starts from `<bos>`.
 
     Raises:
-        Unconvertible: it has fewer key-value heads than heads.
         ValueError: a vocabulary has not the size of its embedding.
     """
+    model = with_own_heads(model)
     config = model.config
-    if config.kv_heads != config.heads:
-        raise Unconvertible(f"{config.kv_heads} key-value heads for {config.heads} heads: CTranslate2 needs as many")
     spec = transformer_spec.TransformerSpec.from_config(
         (config.encoder_layers, config.decoder_layers),
         config.heads,

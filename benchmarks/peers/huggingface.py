@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from benchmarks.peers import Unconvertible
+from benchmarks.peers.heads import with_own_heads
 from training.models.attention import CrossAttention, SelfAttention
 from training.models.transformer import DecoderLayer, EncoderLayer, FeedForward, Transformer
 from training.tokenizer import BOS, EOS, PAD
@@ -28,13 +29,16 @@ Named = Iterator[tuple[str, nn.Module | Tensor]]
 def convert(model: Transformer, folder: Path) -> None:
     """Write config.json, model.safetensors and the position tables (1 + length, D), whose first row is padding's.
 
+    What heads share is repeated.
+
     Raises:
-        Unconvertible: the model is not pre-norm with one shared embedding and as many key-value heads as heads.
+        Unconvertible: the model is not pre-norm with one shared embedding.
     """
+    model = with_own_heads(model)
     config = model.config
     shared = model.output.weight is model.embedding.token.weight is model.encoder.embedding.token.weight
-    if config.norm != "pre" or not shared or config.kv_heads != config.heads:
-        raise Unconvertible("M2M100 needs pre-norm, one shared embedding and as many key-value heads as heads")
+    if config.norm != "pre" or not shared:
+        raise Unconvertible("M2M100 needs pre-norm and one shared embedding")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in _tensors(model)}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

@@ -68,12 +68,6 @@ def test_greedy_ids_are_the_same(change: dict[str, object], joint: bool, tmp_pat
         assert [target.index(token) for token in result.hypotheses[0]] == answer
 
 
-def test_fewer_key_value_heads_are_refused(tmp_path: Path) -> None:
-    model = lively(ModelConfig(**(SHAPE | {"kv_heads": 1})), joint=True)
-    with pytest.raises(Unconvertible, match="1 key-value heads for 2 heads"):
-        convert(model, tmp_path, numbered_vocabulary(TARGET), numbered_vocabulary(TARGET))
-
-
 def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
     model = lively(ModelConfig(**SHAPE), joint=True)
     with pytest.raises(ValueError, match="size"):

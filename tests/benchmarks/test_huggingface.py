@@ -50,7 +50,7 @@ def test_positions_are_moved_by_the_row_of_padding(stopping: Transformer, tmp_pa
     assert not tables["encoder"][0].any()
 
 
-@pytest.mark.parametrize("change", [{"norm": "post"}, {"tied_embeddings": False}, {"kv_heads": 2}])
+@pytest.mark.parametrize("change", [{"norm": "post"}, {"tied_embeddings": False}])
 def test_what_m2m100_cannot_be_is_refused(change: dict[str, object], tmp_path: Path) -> None:
     model = Transformer(ModelConfig(**(STOPPING | change)), VOCABULARY, VOCABULARY, joint=True)
     with pytest.raises(Unconvertible, match="M2M100 needs"):

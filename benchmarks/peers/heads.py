@@ -1,0 +1,39 @@
+"""The same Transformer with as many key-value heads as heads, for engines that know no other.
+
+Each key and value head is repeated for the heads that share it: the same answers, for more products and larger caches.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from training.models.transformer import Transformer
+
+
+def with_own_heads(model: Transformer) -> Transformer:
+    """The model itself, or one of the same function where heads share keys and values."""
+    config = model.config
+    if config.kv_heads == config.heads:
+        return model
+    joint = model.encoder.embedding.token.weight is model.embedding.token.weight
+    sizes = model.encoder.embedding.token.num_embeddings, model.embedding.token.num_embeddings
+    wide = Transformer(replace(config, kv_heads=config.heads), *sizes, joint)
+    given = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, parameter in wide.named_parameters():
+            parameter.copy_(_repeated(name, given[name], model))
+    return wide.train(model.training)
+
+
+def _repeated(name: str, parameter: Tensor, model: Transformer) -> Tensor:
+    """A parameter of a packed projection with its key and value rows repeated; any other as it is."""
+    size = model.config.width // model.config.heads  # d
+    if "query_key_value" in name:
+        query, shared = parameter.split([model.config.width, 2 * model.kv_heads * size])
+    elif "key_value" in name:
+        query, shared = parameter[:0], parameter
+    else:
+        return parameter
+    heads = shared.view(2 * model.kv_heads, size, *parameter.shape[1:])  # all of keys, then all of values
+    return torch.cat([query, heads.repeat_interleave(model.heads // model.kv_heads, dim=0).flatten(0, 1)])
