@@ -1,6 +1,7 @@
 """Command line: `python -m service`, configured by environment variables (service/settings.py)."""
 
 import argparse
+import gc
 import logging
 import math
 import signal
@@ -61,6 +62,8 @@ def serve() -> int:
     access, metrics = access_of(settings), Metrics()
     registry = load_models(settings, metrics)
     app = create_app(settings, registry, metrics, access)
+    gc.collect()
+    gc.freeze()  # what is loaded stays, and need not be looked through every time that garbage is collected
     names = ", ".join(sorted(access.keys.digests))
     log.info("keys: %s", names or "none; whoever reaches the port is served")
     # uvicorn drains at SIGTERM, then raises the signal anew: what was asked for and done is no failure.

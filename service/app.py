@@ -12,6 +12,7 @@ from service.api import deepl, inference_v2, infinity, libretranslate, problems,
 from service.api.access import Access, document_keys
 from service.api.door import Door
 from service.api.edge import Edge
+from service.api.express import Express
 from service.api.health import health_router
 from service.api.limits import Limits
 from service.api.native import native_router
@@ -51,7 +52,8 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
         redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
     )  # fmt: skip
     problems.install(app, WORDINGS)
-    app.include_router(native_router(registry, translator, settings))
+    native = native_router(registry, translator, settings)
+    app.include_router(native)
     app.include_router(score_router(registry, settings))
     app.include_router(libretranslate.libretranslate_router(translator, settings))
     app.include_router(deepl.deepl_router(translator, settings))
@@ -68,6 +70,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
     if access.keys.digests:
         document_keys(app)
     # From the inside out: what the door refuses is counted, and a browser may read why.
+    app.add_middleware(Express, router=native, paths=("/v1/translate", "/v1/classify"), wordings=WORDINGS)
     app.add_middleware(Door, settings=settings, access=access, wordings=WORDINGS)
     if origins := settings.origins:
         app.add_middleware(

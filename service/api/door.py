@@ -28,7 +28,7 @@ class Door:
         headers = dict(scope["headers"])
         try:
             body = await self._read(headers, receive)
-            caller = await self.access.enter(scope, headers, _Replay(body, receive))
+            caller = await self.access.enter(scope, headers, Replay(body, receive))
         except ClientGone:
             return
         except (TooLarge, SlowBody) as fault:
@@ -37,7 +37,7 @@ class Door:
             await self._refuse(fault, {}, scope, receive, send)
         else:
             try:
-                await self.app(scope, _Replay(body, receive), send)
+                await self.app(scope, Replay(body, receive), send)
             finally:
                 self.access.leave(caller)
 
@@ -87,7 +87,7 @@ class Door:
         return bytes(body)
 
 
-class _Replay:
+class Replay:
     """Hands out the body that was read, then listens for the caller's departure."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
