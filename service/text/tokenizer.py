@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from service.artifact import ArtifactError, Manifest
 
 SHORT = 2000  # characters: tokenised sooner than they could be handed to another thread
+FEW = 8  # texts: the library's batches call its own threads, which at load have to wait for a core
 
 
 class Located(NamedTuple):
@@ -41,8 +42,8 @@ class TextCodec:
     def encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
         """Texts as sources: prefix + ids, and the end mark if `closed`."""
         suffix = [self._marks.eos] if closed else []
-        if len(texts) == 1:  # a batch of one takes twice as long
-            return [prefix + self._source.encode(texts[0], add_special_tokens=False).ids + suffix]
+        if len(texts) < FEW:
+            return [prefix + self._source.encode(text, add_special_tokens=False).ids + suffix for text in texts]
         encoded = self._source.encode_batch_fast(texts, add_special_tokens=False)
         return [prefix + encoding.ids + suffix for encoding in encoded]
 
