@@ -1,6 +1,6 @@
 """The model card that travels with an artifact."""
 
-from service.artifact import Manifest
+from service.artifact import Evaluation, Manifest
 
 TEMPLATE = """\
 # {name}
@@ -30,10 +30,6 @@ cut. The recipe is in manifest.json, so the model can be trained again.
 def model_card(manifest: Manifest, size: int, notes: str) -> str:
     """Markdown for an artifact of `size` bytes, `notes` at its end."""
     translate = manifest.task == "translate"
-    rows = [
-        f"| {e.data} | {e.split} | {e.metric} | {e.value:.2f} | {_cell(e.signature)} |" for e in manifest.evaluation
-    ]
-    table = ["| data | part | metric | value | signature |", "|---|---|---|---|---|", *rows]
     data = manifest.provenance.recipe["data"]
     assert isinstance(data, dict)
     return TEMPLATE.format(
@@ -49,7 +45,7 @@ def model_card(manifest: Manifest, size: int, notes: str) -> str:
         source=manifest.limits.source_length,
         target=f" and {manifest.limits.target_length} target tokens" if translate else "",
         licence=manifest.provenance.licence,
-        figures="\n".join(table) if rows else "No test set in the recipe.",
+        figures=_figures(manifest.evaluation),
         sentences=manifest.parity.sentences,
         difference=max(manifest.parity.onnx, manifest.parity.cached),
         tolerance=manifest.parity.tolerance,
@@ -58,6 +54,17 @@ def model_card(manifest: Manifest, size: int, notes: str) -> str:
     )
 
 
-def _cell(text: str) -> str:
-    """Text that may hold the character that divides a table's cells."""
-    return text.replace("|", "\\|")
+def _figures(evaluation: list[Evaluation]) -> str:
+    """A table with a line for every split and part, then what the splits are and the metrics' signatures."""
+    if not evaluation:
+        return "No test set in the recipe."
+    values = {(e.split, e.metric, e.precision): f"{e.value:.2f}" for e in evaluation}
+    columns = list(dict.fromkeys((e.metric, e.precision) for e in evaluation))
+    lines = [["split", *(f"{metric}, {precision}" for metric, precision in columns)], ["---"] * (1 + len(columns))]
+    for split in dict.fromkeys(e.split for e in evaluation):
+        lines.append([split, *(values.get((split, *column), "") for column in columns)])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    files = {e.split.partition(" ")[0]: e.data for e in evaluation}
+    signatures = dict.fromkeys(f"{e.metric}: `{e.signature}`" for e in evaluation if e.signature)
+    notes = [f"- {split}: {name}" for split, name in files.items()] + [f"- {one}" for one in signatures]
+    return table + "\n\n" + "\n".join(notes)

@@ -162,3 +162,13 @@ def test_manifest_is_json_that_people_can_read(toy_translator: Path) -> None:
     table = json.loads((toy_translator / "manifest.json").read_text("utf-8"))
     assert table["format"] == 2
     assert {"data", "split", "metric", "value", "signature"} >= set(table["evaluation"][0])
+
+
+def test_a_model_cards_figures_stand_beside_each_other(toy_translator_int8: Path) -> None:
+    manifest = read_artifact(toy_translator_int8).manifest
+    card = model_card(manifest, 1, "")
+    by_precision = {e.precision: e.value for e in manifest.evaluation if e.split == "gate a-b"}
+    assert f"| gate a-b | {by_precision['fp32']:.2f} |" in card
+    assert f"| {by_precision['int8']:.2f} |" in card
+    assert "- gate: valid.tsv\n" in card
+    assert card.count("nrefs:1") == 1
