@@ -23,7 +23,7 @@ from training.tokenizer import BOS
 
 BOUND = 0.3
 CALIBRATION_ROWS = 256
-DEVELOPMENT_ROWS = 2000
+DEVELOPMENT_ROWS = 2000  # of a classifier, or of every two directions of a translator
 ROWS = 64
 FALLBACKS = (0.0, 0.1, 0.25)  # shares of the linear maps that stay in fp32
 
@@ -77,7 +77,8 @@ def compare(fp32: Artifact, int8: Artifact, task: Task, data: Path, bound: float
         QualityError: int8 is worse than fp32 by more than the bound on development rows, in any direction.
     """
     files = task.recipe.data.valid or task.recipe.data.train  # rows held out are in the training files
-    rows = _rows(task, files, data, DEVELOPMENT_ROWS)
+    pairs = max(1, len(task.recipe.pairs) // 2)
+    rows = _rows(task, files, data, DEVELOPMENT_ROWS * pairs)
     name = " ".join(files)
     before, after = _figures(fp32, task, rows), _figures(int8, task, rows)
     measured = []
