@@ -1,6 +1,6 @@
 """Do identical words align with themselves, by cross-attention alone? One line a way to link parallel sentences.
 
-    python -m benchmarks.alignment models/translate-en-de data/multi30k/test2016.en-de.tsv.gz --columns en de
+    python -m benchmarks.alignment models/translate-en-de-fr-es data/multi30k/test2016.en-de.tsv.gz --columns en de
 
 Counted are words that occur once in a sentence and once, spelt the same, in its translation: the reference, and the
 artifact's own greedy one. Names and numbers are those with a digit or, behind the first word, a capital in both. Every

@@ -36,7 +36,7 @@ def measure(engine: TranslateEngine, rows: int, position: int, repeat: int = 5) 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifact", type=Path, nargs="?", default=Path("models/translate-en-de"))
+    parser.add_argument("artifact", type=Path, nargs="?", default=Path("models/translate-en-de-fr-es"))
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()

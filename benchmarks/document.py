@@ -1,6 +1,6 @@
 """A document of 200 sentences over HTTP: at once, as a stream, and one request a sentence in sequence.
 
-    python -m benchmarks.document [--artifact models/translate-en-de] [--data data] [--source en] [--target de]
+    python -m benchmarks.document [--artifact models/translate-en-de-fr-es] [--data data] [--source en] [--target de]
         [--rounds 5] [--json FILE]
 
 Real everyday sentences, one a line, where the corpora are at hand. All sides use one connection that stays open.
@@ -105,7 +105,7 @@ def report(rounds: list[Round]) -> dict[str, Any]:
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--artifact", type=Path, default=Path("models/translate-en-de"))
+    parser.add_argument("--artifact", type=Path, default=Path("models/translate-en-de-fr-es"))
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpora; without them sentences are generated")
     parser.add_argument("--source", default="en")
     parser.add_argument("--target", default="de")

@@ -40,7 +40,7 @@ TUNING = {"greedy": 192, "beam4": 128, "single": 8}  # sentences
 PAUSE = 0.5  # seconds until the idle threads of the last system sleep
 SHAPES = {  # run folder, artifacts
     "base": (Path("runs/bench-base"), [Path("artifacts/bench-base"), Path("artifacts/bench-base-int8")]),
-    "shipped": (Path("runs/translate-en-de"), [Path("models/translate-en-de")]),
+    "shipped": (Path("runs/translate-en-de-fr-es"), [Path("models/translate-en-de-fr-es")]),
 }
 
 

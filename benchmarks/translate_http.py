@@ -1,6 +1,6 @@
 """Translation over HTTP: our service against CTranslate2 behind FastAPI, and against our own engine without HTTP.
 
-    python -m benchmarks.translate_http [--artifact models/translate-en-de] [--run runs/translate-en-de] [--tune]
+    python -m benchmarks.translate_http [--artifact ARTIFACT] [--run RUN] [--tune]
         [--data data] [--source en] [--target de] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
 
 CLIENTS keep one request of one sentence each under way. The sides are measured in turn in every round, the others idle
@@ -37,7 +37,7 @@ TUNED: Flags = {"compute-type": "int8", "workers": 1, "threads": 2, "max-wait-ms
 
 
 def parser() -> argparse.ArgumentParser:
-    top = versus.parser(__doc__, Path("models/translate-en-de"), Path("runs/translate-en-de"), TUNED)
+    top = versus.parser(__doc__, Path("models/translate-en-de-fr-es"), Path("runs/translate-en-de-fr-es"), TUNED)
     top.add_argument("--source", default="en")
     top.add_argument("--target", default="de")
     return top

@@ -9,13 +9,13 @@ PAIR = {"source": "de", "target": "en"}
 
 ANSWERS: dict[str, Any] = {
     "post /v1/translate": {
-        "model": "translate-en-de",
+        "model": "translate-en-de-fr-es",
         "translations": [{"text": "Good morning.", **PAIR, "finish_reason": "stop"}],
         "usage": USAGE,
         "timings_ms": TIMES,
     },
     "post /v1/score": {
-        "model": "translate-en-de",
+        "model": "translate-en-de-fr-es",
         "scores": [{"score": -0.29, "log_probability": -1.46, **PAIR}],
         "usage": USAGE,
         "timings_ms": TIMES,
@@ -89,7 +89,7 @@ ANSWERS: dict[str, Any] = {
     },
     "get /v2/models/{model}/ready": {"name": "langid", "ready": True},
     "post /v2/models/{model}/infer": {
-        "model_name": "translate-en-de",
+        "model_name": "translate-en-de-fr-es",
         "outputs": [{"name": "translation", "datatype": "BYTES", "shape": [1], "data": ["Good morning."]}],
     },
 }  # fmt: skip
