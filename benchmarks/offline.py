@@ -154,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--threads", type=int, default=available_cores(), help="of each system (default: all cores)")
     top.add_argument("--lengths", choices=QUANTILES, default="news", help="of the base shape's sentences")
     top.add_argument("--data", type=Path, default=Path("data"), help="folder of --file")
-    top.add_argument("--file", default="tatoeba/test.en-de.tsv.gz", help="sentences for the shipped shape")
+    top.add_argument("--file", default="tatoeba/test.en-de.tsv.gz as en, de", help="sentences for the shipped shape")
     top.add_argument("--direction", default="en-de")
     top.add_argument("--json", type=Path, help="also write every figure there")
     return top

@@ -33,7 +33,9 @@ FIGURES = {
     "per_second": "sentences/s", "p50_ms": "p50, ms", "p95_ms": "p95, ms", "p99_ms": "p99, ms",
     "server_cpu_ms": "server CPU, ms a sentence", "client_cpu_ms": "client CPU, ms a sentence",
 }  # fmt: skip
-TUNED: Flags = {"compute-type": "int8", "workers": 1, "threads": 2, "max-wait-ms": 2, "max-batch": 64, "sub-batch": 32}
+TUNED: Flags = {
+    "compute-type": "int8", "workers": 2, "threads": 1, "max-wait-ms": 10, "max-batch": 32, "sub-batch": 16,
+}  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,9 +56,11 @@ def requests(arguments: argparse.Namespace) -> tuple[list[str], list[tuple[str, 
 
 
 def grid(cores: int) -> list[list[Flags]]:
-    """What is tried: compute type and division of the cores, then the batcher, then batches split by length."""
+    """What is tried: compute type and division of the cores, then the batcher, then batches split by length, and the
+    compute type again, for in small batches it made no difference."""
     kinds: list[Flags] = [{"compute-type": kind, **part} for kind in ("int8", "float32") for part in division(cores)]
-    return [kinds, batching((0, 2, 5, 10), (16, 32, 64)), splitting((0, 16, 32))]
+    again: list[Flags] = [{"compute-type": kind} for kind in ("int8", "float32")]
+    return [kinds, batching((0, 2, 5, 10), (16, 32, 64)), splitting((0, 16, 32)), again]
 
 
 def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> versus.Measured:
