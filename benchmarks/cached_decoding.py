@@ -1,6 +1,6 @@
 """What a decoding step costs at position 100, against position 10: with a KV cache, about the same.
 
-    python -m benchmarks.cached_decoding [ARTIFACT] [--rows 32] [--rounds 20]
+    python -m benchmarks.cached_decoding [ARTIFACT] [--rows 32] [--rounds 60]
 
 Positions alternate within every round; the figure is the median of the rounds' ratios. Rows are real ones of the state
 pool, with caches filled up to the position.
@@ -38,7 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifact", type=Path, nargs="?", default=Path("models/translate-en-de-fr-es"))
     parser.add_argument("--rows", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=60)
     arguments = parser.parse_args()
     engine = TranslateEngine(TranslateGraphs.load(read_artifact(arguments.artifact), available_cores()), arguments.rows)
     for position in POSITIONS:
