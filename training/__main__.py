@@ -44,7 +44,11 @@ def parser() -> argparse.ArgumentParser:
         asking.add_argument("text", nargs="+")
     distilling = commands.add_parser("distil", help="a corpus for a student: a run's translations of its training data")
     distilling.add_argument("run", type=Path, help="the teacher")
-    distilling.add_argument("output", type=Path, help="a TSV file with the recipe's columns, gzipped if it ends in .gz")
+    distilling.add_argument(
+        "output",
+        type=Path,
+        help="a TSV file of two columns, ordered as the recipe's; gzipped if it ends in .gz",
+    )
     distilling.add_argument("files", nargs="*", help="corpora to translate; default: those that the run trained on")
     distilling.add_argument("--direction", help="for example de-en, when the run has several")
     drawing = commands.add_parser("attention", help="draw where each layer and head looks, as PNG files")

@@ -25,7 +25,7 @@ from training.optimizer import create_optimizers
 from training.place import Place, join_world
 from training.progress import Journal
 from training.run import RunFolder
-from training.starting import adopt, start_from
+from training.starting import adopt
 from training.tasks import Task, create_task, headline, load_task
 
 SAVE_EVERY = 500  # updates between two writes of the `last` checkpoint inside an epoch
@@ -88,7 +88,7 @@ class Trainer:
             raise CorpusError(f"nothing is left to train on: {self.filters}")
         self.model = self.task.build().to(place.device)
         if start is not None:
-            start_from(self.model, start)
+            checkpoint.load_weights(self.model, start.weights)
         objective = Objective(self.model, self.config.label_smoothing)
         self.objective: nn.Module = DistributedDataParallel(objective) if place.world > 1 else objective
         self.optimizers = create_optimizers(self.model, self.config)

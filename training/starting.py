@@ -2,9 +2,6 @@
 
 import shutil
 
-from torch import nn
-
-from training.checkpoint import load_weights
 from training.config import Recipe, RecipeError, differences
 from training.run import RunFolder
 
@@ -32,12 +29,3 @@ def adopt(recipe: Recipe, start: RunFolder, run: RunFolder) -> None:
     for name in ("tokenizer.json", "labels.json"):
         if (start.path / name).is_file():
             shutil.copyfile(start.path / name, run.path / name)
-
-
-def start_from(model: nn.Module, start: RunFolder) -> None:
-    """Fill the model with the other run's weights.
-
-    Raises:
-        CheckpointError: they are missing, damaged, or of another model.
-    """
-    load_weights(model, start.weights)

@@ -111,8 +111,8 @@ class Greedy:
         return choice
 
     def _looping(self, best: np.ndarray) -> np.ndarray:
-        """Which answers (N,) are to end with this token because they only repeat themselves, which their sources do
-        not."""
+        """Which answers (N,) are to end with this token because they only repeat themselves, and neither their
+        source nor a prefix does, nor has to be so long."""
         self.copied += 1
         self.copied *= self.recent == best[:, None]  # (N, P)
         self.recent[:, 1:] = self.recent[:, :-1]
@@ -121,8 +121,9 @@ class Greedy:
         if self.copied.max(initial=0) < COPIED[0]:
             return looping
         for i in np.flatnonzero((self.copied >= COPIED).any(axis=1)).tolist():
-            ticket = self.tickets[i]
-            looping[i] = ticket.options.end_loops and not repeats(ticket.ids)
+            ticket, options = self.tickets[i], self.tickets[i].options
+            wanted = self.length[i] < options.min_length or repeats(ticket.ids) or repeats(list(options.prefix))
+            looping[i] = options.end_loops and not wanted
         return looping
 
     def _outcome(self, i: int, reason: str) -> Answer:

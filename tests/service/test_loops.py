@@ -1,5 +1,6 @@
 """An answer that only repeats itself ends there and is tried again; whoever repeats on purpose is let be."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from tests.service.translation import backwards, speaking, translate, translator
 
 
 def saying(*ids: int) -> Model:
-    """A model that says these, and the last period for ever if they never end."""
+    """A model that says these, then ends."""
 
     def logits(written: list[int]) -> np.ndarray:
         line = np.zeros(12)
@@ -58,6 +59,14 @@ def test_a_source_that_repeats_itself_may_be_repeated() -> None:
         said += choice.finished
     [(_, answer)] = said
     assert answers([answer])[0].ids == [5, 6] * 6
+
+
+@pytest.mark.parametrize("wanted", [Options(min_length=30), Options(prefix=(5, 6) * 6)], ids=["long", "prefix"])
+def test_what_a_caller_wants_is_no_loop(wanted: Options) -> None:
+    loop = [5, 6] * 15
+    options = replace(wanted, max_length=ROOM - 1, end_loops=True)
+    [answer] = answers(decode(Greedy(EOS, ROOM), [saying(*loop)], [options]))
+    assert answer.ids == loop
 
 
 @pytest.mark.parametrize(
