@@ -112,6 +112,7 @@ class AugmentConfig:
 
     cut: float = 0.0  # of a classifier's texts, to one or two words
     ended: float = 0.0  # of a classifier's texts, with a mark at the end; the other keys are a translator's
+    copied: float = 0.0  # of the pairs: their names and numbers become others, or they are given a number
     joined: float = 0.0  # of the pairs, in groups of several sentences
     lowercase: float = 0.0  # of the sources, like those below; one text has one change
     uppercase: float = 0.0

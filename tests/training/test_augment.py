@@ -57,6 +57,31 @@ def test_each_kind_has_its_share() -> None:
     assert sum(s.isupper() for s in sources) == pytest.approx(200, abs=30)
 
 
+def test_names_and_numbers_are_others_and_the_same_on_both_sides() -> None:
+    sources = ["Tom sah 17 Hunde in Boston."] * 200
+    targets = ["In Boston Tom saw 17 dogs."] * 200
+    config = replace(NONE, copied=0.5)
+    exchanged = augment(sources, targets, config, np.random.default_rng(7))
+    found = [pair for pair in zip(*exchanged, strict=True) if pair[0] != sources[0]]
+    assert len(found) == pytest.approx(100, abs=30)
+    for source, target in found:
+        first, sah, number, dogs, within, city = source.rstrip(".").split()
+        assert (sah, dogs, within) == ("sah", "Hunde", "in")
+        assert target == f"In {city} {first} saw {number} dogs."
+        assert number.isdecimal()
+    assert len({pair[0] for pair in found}) == len(found)
+    assert sum(source.split()[0].isdecimal() for source, _ in found) == pytest.approx(len(found) / 4, abs=15)
+
+
+def test_a_pair_without_names_and_numbers_is_given_a_number() -> None:
+    sources, targets = augment(
+        ["das Haus"] * 50, ["the house"] * 50, replace(NONE, copied=1.0), np.random.default_rng(7)
+    )
+    for source, target in zip(sources, targets, strict=True):
+        assert source.replace("das Haus", "") == target.replace("the house", "")
+        assert any(map(str.isdecimal, source))
+
+
 def test_joined_pairs_are_still_translations_and_nothing_is_lost() -> None:
     sources, targets = changed(joined=0.5)
     assert max(s.count("?") for s in sources) == MOST_JOINED
