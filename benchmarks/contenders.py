@@ -66,13 +66,13 @@ class Course:
 
 
 @contextmanager
-def ours(artifacts: Sequence[Path]) -> Iterator[Contender]:
-    """`python -m service` on these artifacts, all other settings their defaults or from the environment."""
+def ours(artifacts: Sequence[Path], **settings: str) -> Iterator[Contender]:
+    """`python -m service` on these artifacts with these settings, all others their defaults or from the environment."""
     with tempfile.TemporaryDirectory() as models:
         for artifact in artifacts:
             (Path(models) / artifact.name).symlink_to(artifact.resolve())
         port = free_port()
-        settings = {"ATTENDANT_MODELS": models, "ATTENDANT_HOST": "127.0.0.1", "ATTENDANT_PORT": str(port)}
+        settings |= {"ATTENDANT_MODELS": models, "ATTENDANT_HOST": "127.0.0.1", "ATTENDANT_PORT": str(port)}
         with server([sys.executable, "-m", "service"], port, settings) as pid:
             yield Contender(port, pid)
 

@@ -1,12 +1,16 @@
 """Translation over HTTP: our service against CTranslate2 behind FastAPI, and against our own engine without HTTP.
 
-    python -m benchmarks.translate_http [--artifact ARTIFACT] [--run RUN] [--tune]
+    python -m benchmarks.translate_http [--shape shipped|base] [--artifact ARTIFACT] [--run RUN] [--tune]
         [--data data] [--source en] [--target de] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
 
 CLIENTS keep one request of one sentence each under way. The sides are measured in turn in every round, the others idle
 meanwhile; figures are medians of the rounds. With --tune the rival's knobs are tried first and the fastest kept, else
---rival gives them. The offline side runs the same sentences, as many together as there are clients, and always has the
-next ones waiting.
+--rival gives them. Ours is measured as it is, and without the guard (ATTENDANT_GUARD=0), when a translation is what the
+model says first, as the rival's and the offline side's is. The offline side runs the same sentences, as many together
+as there are clients, and always has the next ones waiting.
+
+The base shape is that of benchmarks/offline.py, made if it is missing; its sentences are as long as news. Its random
+weights say little but loops, so that a guard would have to do with every one: it is measured without alone.
 """
 
 import argparse
@@ -20,13 +24,18 @@ from typing import Any
 from benchmarks import versus
 from benchmarks.contenders import Course, Flags, agreement, batching, division, machine, ours, rival, splitting, tune
 from benchmarks.direct import Direct
+from benchmarks.offline import SHAPES
+from benchmarks.peers.base import VOCABULARY, made_up, made_up_words
+from benchmarks.peers.cases import SEED, base_case, export_missing
 from benchmarks.peers.ctranslate2 import convert_run
+from benchmarks.peers.lengths import sample_lengths
 from benchmarks.rounds import alternate, ratio, table
 from benchmarks.texts import PARALLEL, fitting, sentences
 from benchmarks.traffic import Traffic
 from service.artifact import read_artifact
 from service.engine.session import available_cores
 from service.text.tokenizer import TextCodec
+from training.tokenizer import MARKS
 
 TEXTS = 4000
 FIGURES = {
@@ -39,17 +48,33 @@ TUNED: Flags = {
 
 
 def parser() -> argparse.ArgumentParser:
-    top = versus.parser(__doc__, Path("models/translate-en-de-fr-es"), Path("runs/translate-en-de-fr-es"), TUNED)
+    top = versus.parser(__doc__, None, None, TUNED)
+    top.add_argument("--shape", choices=SHAPES, default="shipped")
     top.add_argument("--source", default="en")
     top.add_argument("--target", default="de")
     return top
 
 
+def prepare(arguments: argparse.Namespace) -> None:
+    """Fill in what the command line left out, and make what is missing of the base shape.
+
+    Raises:
+        subprocess.CalledProcessError: the export failed.
+    """
+    run, artifacts = SHAPES[arguments.shape]
+    arguments.run, arguments.artifact = arguments.run or run, arguments.artifact or artifacts[-1]
+    if arguments.shape == "base":
+        export_missing(base_case(arguments.run, "news", 1), arguments.artifact)
+
+
 def requests(arguments: argparse.Namespace) -> tuple[list[str], list[tuple[str, str]]]:
     """The sentences, and the request of each."""
     artifact = read_artifact(arguments.artifact)
-    columns = ["en", arguments.target if arguments.source == "en" else arguments.source]
-    found = sentences(arguments.data, PARALLEL, columns, arguments.source, TEXTS)
+    if arguments.shape == "base":
+        found = made_up(made_up_words(VOCABULARY - len(MARKS)), sample_lengths("news", TEXTS, SEED), SEED)
+    else:
+        columns = ["en", arguments.target if arguments.source == "en" else arguments.source]
+        found = sentences(arguments.data, PARALLEL, columns, arguments.source, TEXTS)
     texts = fitting(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)
     fields = {"source": arguments.source, "target": arguments.target}
     return texts, [("/v1/translate", json.dumps({"text": text, **fields})) for text in texts]
@@ -71,26 +96,30 @@ def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> ver
     flags = tune(command, grid(available_cores()), course) if arguments.tune else arguments.rival
     options = ["translate", str(arguments.artifact), "--source", arguments.source, "--target", arguments.target]
     with ExitStack() as stack:
-        mine = stack.enter_context(ours([arguments.artifact]))
+        unguarded = stack.enter_context(ours([arguments.artifact], ATTENDANT_GUARD="0"))
         other = stack.enter_context(rival(command, flags))
         direct = stack.enter_context(Direct([*options, "--rows", str(arguments.clients)], texts))
-        alike = agreement(mine, other, bodies)
+        alike = agreement(unguarded, other, bodies)
         sides = {
             "rival": lambda: course.figures(other),
-            "ours": lambda: course.figures(mine),
-            "ours offline": lambda: direct.measure(course.warm_up, course.seconds),
+            "unguarded": lambda: course.figures(unguarded),
+            "offline": lambda: direct.measure(course.warm_up, course.seconds),
         }
+        if arguments.shape == "shipped":
+            guarded = stack.enter_context(ours([arguments.artifact]))
+            sides["guarded"] = lambda: course.figures(guarded)
         return alternate(sides, arguments.rounds), flags, alike
 
 
 def report(_: argparse.Namespace, measured: versus.Measured) -> dict[str, Any]:
     """Print the table; the ratios and conditions for --json."""
     rounds, flags, alike = measured
-    ratios = {
-        "sentences/s, ours to the rival's": ratio(rounds, "ours", "rival", "per_second"),
-        "p95, ours to the rival's": ratio(rounds, "ours", "rival", "p95_ms"),
-        "sentences/s, HTTP to offline": ratio(rounds, "ours", "ours offline", "per_second"),
-    }
+    ratios = {}
+    for side in ("unguarded", "guarded"):
+        if side in rounds[0]:
+            ratios[f"sentences/s, {side} to the rival's"] = ratio(rounds, side, "rival", "per_second")
+            ratios[f"p95, {side} to the rival's"] = ratio(rounds, side, "rival", "p95_ms")
+            ratios[f"sentences/s, {side} to offline"] = ratio(rounds, side, "offline", "per_second")
     sys.stdout.write(table(rounds, FIGURES))
     sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in ratios.items()))
     sys.stdout.write(f"rival: CTranslate2, {flags}; {alike:.0%} of its answers are ours\n")
@@ -98,7 +127,9 @@ def report(_: argparse.Namespace, measured: versus.Measured) -> dict[str, Any]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    return versus.run(parser().parse_args(words), convert_run, measure, report)
+    arguments = parser().parse_args(words)
+    prepare(arguments)
+    return versus.run(arguments, convert_run, measure, report)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ Measure = Callable[[argparse.Namespace, Path, Traffic], Measured]  # with the fo
 Report = Callable[[argparse.Namespace, Measured], dict[str, Any]]
 
 
-def parser(description: str | None, artifact: Path, run: Path, tuned: Flags) -> argparse.ArgumentParser:
+def parser(description: str | None, artifact: Path | None, run: Path | None, tuned: Flags) -> argparse.ArgumentParser:
     """The options of both; defaults are the artifact that ships and the rival's flags as they were tuned."""
     top = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--artifact", type=Path, default=artifact)

@@ -59,5 +59,6 @@ def between(wanted: Wanted) -> Wanted:
             early_stopping=asked.early_stopping,
             no_repeat_ngram=asked.no_repeat_ngram,
             repetition_penalty=asked.repetition_penalty,
-        )
+        ),
+        guarded=wanted.guarded,
     )

@@ -127,7 +127,8 @@ class Journey:
         """What is to be done with an answer."""
         texts = errand.leg.model.codec.decode([hypothesis.ids for hypothesis in answer.hypotheses])
         attempt = Attempt(texts, answer.hypotheses, self._faults(errand, texts[0], answer.hypotheses[0]))
-        if attempt.faults and errand.earlier is None and errand.binding is None and not errand.segment.heard:
+        first = errand.earlier is None and errand.binding is None
+        if attempt.faults and self.wanted.guarded and first and not errand.segment.heard:
             return [replace(errand, earlier=attempt)]
         if errand.earlier is not None and len(errand.earlier.faults) <= len(attempt.faults):
             attempt = errand.earlier
@@ -152,6 +153,8 @@ class Journey:
             on_the_way = (*errand.between, attempt.texts[0])
             return [replace(errand, text=attempt.texts[0], stage=errand.stage + 1, earlier=None, between=on_the_way)]
         unit = errand.binding or segment.unit
+        if not self.wanted.guarded:
+            unit = replace(unit, numbers_held=True)  # nobody is to look for those that got lost
         renderings = _renderings(unit, attempt)
         if renderings:
             segment.unit, segment.renderings, segment.between = unit, renderings, list(errand.between)

@@ -26,6 +26,7 @@ class Wanted:
     options: Options = Options()
     prefix: str = ""
     max_length: int | None = None
+    guarded: bool = True  # what looks wrong is not left as it is
 
 
 @dataclass
@@ -128,7 +129,7 @@ class ServedModel:
             raise TooLarge(f"max_length is {wanted.max_length}; model {self.name!r} writes at most {limit} tokens")
         prefix = self.codec.target_ids(wanted.prefix) if wanted.prefix else []
         length = wanted.max_length or min(limit, default_target_length(len(ids), limit) + len(prefix))
-        options = replace(wanted.options, max_length=length, prefix=tuple(prefix), end_loops=True)
+        options = replace(wanted.options, max_length=length, prefix=tuple(prefix), end_loops=wanted.guarded)
         if faults := options.faults(self.manifest.vocabulary, limit, self.crew.queue.rows):
             raise InvalidRequest("; ".join(faults))
         return Ticket(ids, options)

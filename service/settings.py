@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     queue_segments: int = Field(default=2048, ge=1)  # of a model; more is answered 503
     queue_tokens: int = Field(default=131_072, ge=1)
 
+    # Loops end while they are written, and what looks wrong or has lost a number is translated anew; without, a
+    # translation is what the model says first.
+    guard: bool = True
+
     keys: str | None = None  # entries of API keys; without these and the file, everybody is served
     key_file: Path | None = None  # one entry a line
     requests_per_minute: int = Field(default=0, ge=0)  # of one caller; 0 is no limit

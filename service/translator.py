@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -55,6 +56,7 @@ class Translator:
             InvalidRequest, TooLarge: what is asked for is impossible.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `Visit`.
         """
+        job = self._guarded(job)
         with Visit(timeout, departure) as visit:
             sources = await self._sources(job, visit)
             passages = await _aside(job, lambda: [source.passage(job) for source in sources])
@@ -70,11 +72,15 @@ class Translator:
         Of a single sentence that is searched greedily, or sampled, and has nothing in it to be protected, every token
         is told as it comes. It is not tried again if it looks wrong: what is told is told.
         """
+        job = self._guarded(job)
         with Visit(timeout, departure) as visit:
             sources = await self._sources(job, visit)
             async with aclosing(Telling(sources, job, visit, partial(_aside, job)).news()) as news:
                 async for one in news:
                     yield one
+
+    def _guarded(self, job: Job) -> Job:
+        return replace(job, wanted=replace(job.wanted, guarded=self.settings.guard))
 
     async def _sources(self, job: Job, visit: Visit) -> list[Source]:
         documents = await _aside(job, lambda: [_document(text, job) for text in job.texts])

@@ -57,7 +57,7 @@ def write_run(path: Path, lengths: str, model: dict[str, Any] = BASE, vocabulary
     """
     run = RunFolder(path)
     recipe = base_recipe(model, vocabulary)
-    words = [f"w{i}" for i in range(vocabulary - len(MARKS))]
+    words = made_up_words(vocabulary - len(MARKS))
     task = TranslateTask(recipe, train_codec(recipe.tokenizer, words, [], []))
     (path / "data").mkdir(parents=True, exist_ok=True)
     for seed, (split, rows) in enumerate(CORPUS.items()):
@@ -69,6 +69,19 @@ def write_run(path: Path, lengths: str, model: dict[str, Any] = BASE, vocabulary
     run.report.write_text(json.dumps({"note": recipe.description}), "utf-8")
     save_weights(stopping_model(recipe.model, task.codec.target.get_vocab_size(), SEED), run.weights)
     return run
+
+
+def made_up_words(count: int) -> list[str]:
+    """Different words of five letters and no digit: a service has rules of its own for numbers."""
+    return [_in_letters(26**4 + i) for i in range(count)]
+
+
+def _in_letters(number: int) -> str:
+    letters = ""
+    while number:
+        number, digit = divmod(number, 26)
+        letters += chr(ord("a") + digit)
+    return letters
 
 
 def made_up(words: Sequence[str], lengths: list[int], seed: int) -> list[str]:

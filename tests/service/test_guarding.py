@@ -68,6 +68,15 @@ def test_a_caller_who_wants_it_short_gets_it_short(toy_translator: Path) -> None
     assert (draft.warnings, draft.finish_reason, len(speaker.heard)) == ([], "length", 1)
 
 
+def test_without_the_guard_a_translation_is_what_the_model_says(toy_translator: Path) -> None:
+    model, speaker = pair(toy_translator, lambda text, _: "das")
+    with translator(model, guard=False) as core:
+        drafts = translate(core, LONG, "house number 1234", source="en")
+    assert [draft.text for draft in drafts] == ["das", "das"]
+    assert drafts[0].warnings == ["length_ratio"]
+    assert len(speaker.heard) == 2
+
+
 class OneRound:
     """A queue that is full from the second submission on."""
 

@@ -9,6 +9,7 @@ import pytest
 from service.engine.options import Options
 from service.engine.scheduler import Ticket
 from service.engine.search import Greedy, repeats
+from service.model import Wanted
 from tests.service.language import EOS, ROOM, Model, answers, decode
 from tests.service.translation import backwards, speaking, translate, translator
 
@@ -86,6 +87,7 @@ def test_a_loop_is_tried_again_and_told_if_it_stays(toy_translator: Path) -> Non
     def looping(ticket: Ticket) -> object:
         answer = original(ticket)
         assert ticket.options.end_loops
+        assert not model.ticket([7, 3], Wanted(guarded=False)).options.end_loops
         if len(speaker.heard) <= tries:
             answer.hypotheses[0].finish_reason = "loop"
         return answer
