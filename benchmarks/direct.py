@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from service.settings import Settings
 from service.text.tokenizer import TextCodec
 
 UNBOUNDED = 10**9
+DRAINED = 60.0  # seconds
 Measure = Callable[[float, float], dict[str, float]]  # seconds of warm-up, seconds measured
 
 
@@ -73,7 +75,8 @@ class Stream:
             future.cancel()
 
 
-def translator(artifact: Artifact, texts: list[str], source: str, target: str, rows: int) -> Measure:
+@contextmanager
+def translator(artifact: Artifact, texts: list[str], source: str, target: str, rows: int) -> Iterator[Measure]:
     """Our engine with the service's own division of the cores, `rows` texts under way and as many waiting."""
     manifest, codec = artifact.manifest, TextCodec(artifact.tokenizer, artifact.manifest)
     direction = next(d for d in manifest.directions if (d.source, d.target) == (source, target))
@@ -104,7 +107,8 @@ def translator(artifact: Artifact, texts: list[str], source: str, target: str, r
         decoding = (time.perf_counter() - started) / len(answers)
         return rates(took / len(answers), encoding + decoding)
 
-    return measure
+    yield measure
+    crew.drain(DRAINED)  # a thread that still runs a graph when the interpreter ends would abort the process
 
 
 def rates(compute: float, text: float) -> dict[str, float]:
@@ -180,15 +184,16 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=CLIENTS)
     arguments = parser.parse_args()
     artifact, texts = read_artifact(arguments.artifact), json.loads(sys.stdin.readline())
-    measure = (
-        classifier(artifact, texts, arguments.rows)
+    side = (
+        nullcontext(classifier(artifact, texts, arguments.rows))
         if arguments.task == "classify"
         else translator(artifact, texts, arguments.source, arguments.target, arguments.rows)
     )
-    for line in sys.stdin:
-        job = json.loads(line)
-        sys.stdout.write(json.dumps(measure(job["warm_up"], job["seconds"])) + "\n")
-        sys.stdout.flush()
+    with side as measure:
+        for line in sys.stdin:
+            job = json.loads(line)
+            sys.stdout.write(json.dumps(measure(job["warm_up"], job["seconds"])) + "\n")
+            sys.stdout.flush()
     return 0
 
 

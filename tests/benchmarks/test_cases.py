@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers.base import made_up, made_up_ids
+from benchmarks.peers.base import made_up, made_up_ids, made_up_words
 from benchmarks.peers.cases import base_case, trained_case
 from benchmarks.peers.lengths import QUANTILES, quantiles, sample_lengths
 from tests.benchmarks.conftest import VOCABULARY
@@ -28,11 +28,18 @@ def test_quantiles_of_a_ramp() -> None:
 def test_made_up_text_and_made_up_ids_have_the_lengths_asked_for(stopping_run: Path) -> None:
     codec = load_codec(stopping_run / "tokenizer.json")
     lengths = [3, 20, 7]
-    ids = codec.source_ids(made_up(["w1", "w2", "w295"], lengths, seed=1), None)
+    ids = codec.source_ids(made_up(made_up_words(3), lengths, seed=1), None)
     assert [len(x) for x in ids] == lengths
     assert 1 not in {token for x in ids for token in x}
     assert [len(x) for x in made_up_ids(VOCABULARY, lengths, seed=1)] == lengths
     assert {x[-1] for x in made_up_ids(VOCABULARY, lengths, seed=1)} == {EOS}
+
+
+def test_made_up_words_differ_and_are_no_numbers() -> None:
+    words = made_up_words(3000)
+    assert len(set(words)) == 3000
+    assert {len(word) for word in words} == {5}
+    assert all(map(str.isalpha, words))
 
 
 def test_a_base_run_is_taken_as_it_is(stopping_run: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import torch
 
 from tests.conftest import write_rows
 from training.config import Recipe, parse_recipe
+from training.loop import Trainer
+from training.place import join_world
 from training.run import RunFolder
 
 torch.set_num_threads(1)  # so small a model is slower on more
@@ -71,3 +75,11 @@ def history(run: RunFolder) -> list[dict[str, Any]]:
 
 def losses(run: RunFolder) -> list[float]:
     return [record["loss"] for record in history(run) if "loss" in record]
+
+
+@contextmanager
+def prepared(recipe: Recipe, data: Path, run: RunFolder) -> Iterator[Trainer]:
+    with join_world() as place:
+        trainer = Trainer(recipe, data, run, resume=False, place=place)
+        with closing(trainer.journal):
+            yield trainer
