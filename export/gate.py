@@ -44,7 +44,7 @@ def attempts(scales: Scales) -> Iterator[Scales]:
         yield scales
     names = list(scales.maps)
     for share in FALLBACKS:
-        yield Scales({name: scales.maps[name] for name in names[round(share * len(names)) :]})
+        yield Scales({name: scales.maps[name] for name in names[round(share * len(names)) :]}, tables=scales.tables)
 
 
 def _rows(task: Task, files: list[str], data: Path, count: int) -> list[Row]:

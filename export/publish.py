@@ -12,7 +12,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from export import graphs, recurrent, verify
+from export import graphs, ngrams, recurrent, verify
 from export.caches import quantise_caches
 from export.card import model_card
 from export.gate import BOUND, QualityError, attempts, calibrated, compare
@@ -40,6 +40,7 @@ from service.artifact import (
 from training.config import Recipe, recipe_table
 from training.corpus import FilterReport, Row, clean, read_corpus
 from training.models.classifier import Classifier
+from training.models.ngrams import NgramClassifier
 from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
 from training.models.transformer import Transformer
 from training.run import RunFolder
@@ -51,6 +52,7 @@ GRAPHS_OF: dict[type[nn.Module], Callable[[Any], dict[str, GraphSource]]] = {
     Classifier: graphs.classifier_graphs,
     RecurrentTranslator: recurrent.translator_graphs,
     RecurrentClassifier: recurrent.classifier_graphs,
+    NgramClassifier: ngrams.classifier_graphs,
 }
 
 
@@ -108,7 +110,7 @@ def _quantised(
     """The first attempt at int8 that passes the gate; the last one's refusal otherwise."""
     refusal: QualityError | None = None
     for chosen in attempts(scales):
-        made = {name: quantise(quantise_caches(one, chosen.caches), chosen.maps) for name, one in models.items()}
+        made = {name: quantise(quantise_caches(one, chosen.caches), chosen) for name, one in models.items()}
         manifest = writer.write(made, folder)
         manifest = manifest.model_copy(update={"precision": "int8"})
         try:

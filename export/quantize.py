@@ -1,4 +1,5 @@
-"""fp32 linear maps to int8: calibrated, static activation scales and a weight scale for every output column.
+"""fp32 linear maps to int8: calibrated, static activation scales and a weight scale for every output column; and tables
+of n-grams, which are only read, with one scale.
 
 A linear map becomes QuantizeLinear (uint8) and com.microsoft.MatMulIntegerToFloat, whose result for a row is the same
 alone and in a batch: a scale computed from the activations of a batch (dynamic quantisation) would tie a row to its
@@ -19,9 +20,11 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from training.models.ngrams import Table
+
 DOMAIN = "com.microsoft"
 WEIGHT_LEVELS = 64  # on either side of zero
-CACHE_LEVELS = 127
+CACHE_LEVELS = TABLE_LEVELS = 127
 ACTIVATION_LEVELS = 255
 SAMPLE = 50_000  # values of each linear map's input that its range is chosen for
 TOKENS = 16  # kept of each sentence
@@ -79,6 +82,7 @@ class Scales:
 
     maps: dict[str, Scale]  # of what a linear map reads, by the name of its weight in the graphs
     caches: dict[str, Cache] = field(default_factory=dict)  # by the name of the state
+    tables: tuple[str, ...] = ()  # names in the graphs
 
 
 class Calibration:
@@ -147,7 +151,8 @@ def calibrate(model: nn.Module, inputs: Iterable[tuple[Tensor, ...]], caches: di
         scales = calibration.scales()
         errors = calibration.errors(scales)
         maps = {name: scales[name] for name in sorted(scales, key=lambda name: -errors[name])}
-        return Scales(maps, calibration.caches(caches))
+        tables = (f"model.{name}.weight" for name, module in model.named_modules() if isinstance(module, Table))
+        return Scales(maps, calibration.caches(caches), tuple(tables))
 
 
 def column_scales(values: np.ndarray, levels: int) -> np.ndarray:
@@ -171,8 +176,15 @@ def quantised_weight(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(quantised.astype(np.int8)), scale
 
 
-def quantise(model: onnx.ModelProto, scales: dict[str, Scale]) -> onnx.ModelProto:
-    """A copy of the graph in which every linear map (Gemm) that has a scale computes in int8.
+def quantised_table(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """table (rows, D) -> int8 (rows, D) and one scale (), the range cut where that lowers the squared error."""
+    sample = table.ravel()[:: max(1, table.size // SAMPLE)]
+    scale = column_scales(np.append(sample, [table.min(), table.max()])[:, None], TABLE_LEVELS)[0]
+    return np.clip(np.round(table / scale), -TABLE_LEVELS, TABLE_LEVELS).astype(np.int8), np.array(scale)
+
+
+def quantise(model: onnx.ModelProto, scales: Scales) -> onnx.ModelProto:
+    """A copy of the graph in which every linear map (Gemm) that has a scale computes in int8, and tables are in int8.
 
     A ReLU in front of one disappears: uint8 with a zero point of 0 cuts at zero by itself.
     """
@@ -209,8 +221,8 @@ def _read(node: onnx.NodeProto) -> Iterator[str]:
 class _Writer:
     """Turns the nodes of one graph."""
 
-    def __init__(self, graph: onnx.GraphProto, scales: dict[str, Scale]) -> None:
-        self.scales = scales
+    def __init__(self, graph: onnx.GraphProto, scales: Scales) -> None:
+        self.scales, self.tables = scales.maps, scales.tables
         self.weights = {tensor.name: tensor for tensor in graph.initializer}
         self.producer = {name: node for node in graph.node for name in node.output}
         self.readers = Counter(name for node in graph.node for name in node.input)
@@ -227,6 +239,8 @@ class _Writer:
             nodes = [made for inner in body.node for made in self.rewrite(inner)]
             del body.node[:]
             body.node.extend(nodes)
+        if node.op_type == "Gather" and node.input[0] in self.tables:
+            return self._read_table(node)
         scale = self.scales.get(node.input[1]) if node.op_type == "Gemm" else None
         if scale is None:
             return [node]
@@ -249,3 +263,15 @@ class _Writer:
         inputs = [name, f"{weight}_i8", f"{name}_scale", f"{weight}_scale", f"{name}_zero", ""]
         made = helper.make_node("MatMulIntegerToFloat", [*inputs, *node.input[2:3]], list(node.output), domain=DOMAIN)
         return [*nodes, made]
+
+    def _read_table(self, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        table, rows, output = node.input[0], node.input[1], node.output[0]
+        if table not in self.converted:
+            self.converted.add(table)
+            values, scale = quantised_table(numpy_helper.to_array(self.weights[table]))
+            self.constant(f"{table}_i8", values)
+            self.constant(f"{table}_scale", scale)
+        return [
+            helper.make_node("Gather", [f"{table}_i8", rows], [f"{output}_i8"], axis=0),
+            helper.make_node("DequantizeLinear", [f"{output}_i8", f"{table}_scale"], [output]),
+        ]

@@ -51,7 +51,7 @@ class DataConfig:
 class TokenizerConfig:
     """How text becomes ids."""
 
-    kind: str = "bpe"  # word | bpe | unigram
+    kind: str = "bpe"  # word | character | bpe | unigram
     vocabulary: int = 8000
     joint: bool = True  # one vocabulary for both sides
     lowercase: bool = False
@@ -62,7 +62,7 @@ class TokenizerConfig:
 class ModelConfig:
     """The shape of a model. The keys of one family are refused in a recipe for another, see `OWN_KEYS`."""
 
-    architecture: str = "transformer"  # transformer | rnn | gru | lstm
+    architecture: str = "transformer"  # transformer | rnn | gru | lstm | ngrams (a classifier)
     width: int = 256
     heads: int = 4
     kv_heads: int = 4
@@ -76,6 +76,8 @@ class ModelConfig:
     bidirectional: bool = True  # the encoder reads in both directions, each with half the width
     attention: str = "additive"  # additive | multiplicative | none
     scheduled_sampling: float = 0.0  # share of the decoder's inputs that are its own words, when training ends
+    order: int = 3  # tokens of the longest n-gram
+    buckets: int = 100_000  # that n-grams of two and more share, each a vector
     tied_embeddings: bool = True
     pooling: str = "mean"  # mean | first (transformer) | last (recurrent); classifiers only
     max_source_length: int = 256  # tokens, language tag and end mark included
@@ -147,11 +149,15 @@ class Recipe:
         return len(self.data.directions) > 1
 
 
-FAMILIES = {"transformer": "transformer", "rnn": "recurrent", "gru": "recurrent", "lstm": "recurrent"}
+FAMILIES = {
+    "transformer": "transformer", "rnn": "recurrent", "gru": "recurrent", "lstm": "recurrent", "ngrams": "ngrams",
+}  # fmt: skip
 OWN_KEYS = {  # of [model], by family; the other keys are everybody's
     "transformer": ("heads", "kv_heads", "feed_forward", "norm", "activation", "positions"),
     "recurrent": ("bidirectional", "attention", "scheduled_sampling"),
+    "ngrams": ("order", "buckets"),
 }
+LAYERS_KEYS = ("encoder_layers", "decoder_layers", "tied_embeddings", "pooling")  # of every family that has layers
 TRANSLATORS_KEYS = ("attention", "scheduled_sampling")  # of a family's own keys
 
 
@@ -208,6 +214,7 @@ def differences(one: Recipe, other: Recipe) -> list[str]:
 def _foreign_keys(family: str, task: object) -> set[str]:
     """Keys of [model] that a model of this family and task has no use for."""
     foreign = {key for other, keys in OWN_KEYS.items() if other != family for key in keys}
+    foreign |= set(LAYERS_KEYS) if family == "ngrams" else set()
     return foreign | (set(TRANSLATORS_KEYS) if task == "classify" else set())
 
 

@@ -9,8 +9,8 @@ if typing.TYPE_CHECKING:
 
 CHOICES = {
     "task": ("translate", "classify"),
-    "tokenizer.kind": ("word", "bpe", "unigram"),
-    "model.architecture": ("transformer", "rnn", "gru", "lstm"),
+    "tokenizer.kind": ("word", "character", "bpe", "unigram"),
+    "model.architecture": ("transformer", "rnn", "gru", "lstm", "ngrams"),
     "model.norm": ("pre", "post"),
     "model.activation": ("relu", "gelu"),
     "model.positions": ("sinusoidal", "learned"),
@@ -22,10 +22,10 @@ CHOICES = {
 LEAST = {
     "data.hold_out": 0, "data.negatives.rows": 0, "data.max_length": 1, "data.max_ratio": 1, "tokenizer.vocabulary": 1,
     "tokenizer.min_frequency": 0, "model.width": 1, "model.heads": 1, "model.kv_heads": 1, "model.feed_forward": 1,
-    "model.encoder_layers": 1, "model.decoder_layers": 1, "model.max_source_length": 1, "model.max_target_length": 1,
-    "training.epochs": 1, "training.updates": 0, "training.batch_tokens": 1, "training.accumulate": 1,
-    "training.warmup": 1, "training.weight_decay": 0, "training.validate_every": 1, "training.patience": 0,
-    "training.keep_last": 1,
+    "model.order": 1, "model.buckets": 1, "model.encoder_layers": 1, "model.decoder_layers": 1,
+    "model.max_source_length": 1, "model.max_target_length": 1, "training.epochs": 1, "training.updates": 0,
+    "training.batch_tokens": 1, "training.accumulate": 1, "training.warmup": 1, "training.weight_decay": 0,
+    "training.validate_every": 1, "training.patience": 0, "training.keep_last": 1,
 }  # fmt: skip
 CLASSIFIERS_SHARES = {"cut", "ended"}  # keys of [augment]
 ROUGH = ("lowercase", "uppercase", "unpunctuated", "misspelt")  # keys of [augment] of which a text has one
@@ -57,8 +57,15 @@ def impossible(recipe: "Recipe") -> list[str]:
 
 def _impossible_shapes(recipe: "Recipe") -> list[str]:
     model, training = recipe.model, recipe.training
-    transformer = model.family == "transformer"
-    faults = _impossible_transformer(model) if transformer else _impossible_recurrent(model, recipe.task)
+    faults = []
+    if model.family == "transformer":
+        faults += _impossible_transformer(model)
+    elif model.family == "recurrent":
+        faults += _impossible_recurrent(model, recipe.task)
+    elif recipe.task == "translate":
+        faults.append(
+            f"model.architecture is {model.architecture!r}, which only classifies; choose another to translate"
+        )
     if not 0 <= model.dropout < 1:
         faults.append(f"model.dropout is {model.dropout}; it must be at least 0 and below 1")
     if not 0 <= training.label_smoothing < 1:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from training.config import TokenizerConfig
 
@@ -110,6 +110,12 @@ def _train(config: TokenizerConfig, texts: Iterable[str], marks: list[str]) -> T
     if config.kind == "word":
         tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        trainer = trainers.WordLevelTrainer(min_frequency=config.min_frequency, **common)
+    elif config.kind == "character":
+        # A space before the first word and behind the last, as all others have: where a word begins and ends shows.
+        steps.append(normalizers.Replace(Regex(r"\s*\z|\A\s*|\s+"), " "))
+        tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?m:.)"), "isolated")
         trainer = trainers.WordLevelTrainer(min_frequency=config.min_frequency, **common)
     elif config.kind == "bpe":
         # On bytes: no text is out of vocabulary, and decoding restores every space.

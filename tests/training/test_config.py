@@ -70,7 +70,7 @@ def test_shipped_recipes_are_good(path: Path) -> None:
         ({"data.directions": ["forth-back", "forth-back"]}, "data.directions repeats itself"),
         ({"data.hold_out": 5}, "either data.valid files or data.hold_out rows"),
         ({"data.valid": None}, "either data.valid files or data.hold_out rows"),
-        ({"augment": {"reversed": 0.1}}, "unknown key augment.reversed (known: cut, ended, joined"),
+        ({"augment": {"reversed": 0.1}}, "unknown key augment.reversed (known: cut, ended, copied"),
         ({"data.negatives": {"rows": 5}}, "data.negatives needs both files and rows"),
         ({"data.negatives": {"files": ["a.tsv"], "rows": 5}}, "data.negatives are for classifiers; leave them out"),
         ({"data.negatives": {"columns": ["en", "de"]}}, 'must name two columns, one of them "text", not en, de'),
@@ -103,7 +103,8 @@ def test_a_fault_of_a_recurrent_recipe_is_named(changes: dict[str, Any], words: 
 def test_one_word_changes_the_architecture() -> None:
     sections = {"transformer": {"heads": 2, "kv_heads": 1}, "recurrent": {"attention": "multiplicative"}}
     either = changed(REVERSE, {"model": {"width": 16, "max_source_length": 20, "max_target_length": 20, **sections}})
-    recipes = {a: parse_recipe(changed(either, {"model.architecture": a}), "toy.toml") for a in FAMILIES}
+    translators = [architecture for architecture, family in FAMILIES.items() if family != "ngrams"]
+    recipes = {a: parse_recipe(changed(either, {"model.architecture": a}), "toy.toml") for a in translators}
     assert recipes["transformer"].model == ModelConfig(
         width=16, heads=2, kv_heads=1, max_source_length=20, max_target_length=20
     )

@@ -11,7 +11,7 @@ TEXTS = [
     "the cat sat on the mat", "a <eos> in a text", "<2de> x<eos>y <pad> <bos> <unk>", "two  spaces   three",
     "ein Café 😀", "Größe", "0123456789", "a > b < c",
 ] * 5  # fmt: skip
-KINDS = {"word": 56, "bpe": 300, "unigram": 82}
+KINDS = {"word": 56, "bpe": 300, "unigram": 82}  # those that restore text; characters are for classifiers
 
 
 def build(kind: str, joint: bool = True, **changes: object) -> Codec:
@@ -66,6 +66,18 @@ def test_unigram_restores_known_characters() -> None:
     unigram = build("unigram")
     assert unigram.text(unigram.target_ids(["the mat  sat"])) == ["the mat  sat"]
     assert UNK in unigram.target_ids(["東京"])[0]
+
+
+def test_characters_show_where_words_begin_and_end(tmp_path: Path) -> None:
+    config = TokenizerConfig(kind="character", vocabulary=43, min_frequency=1)
+    codec = train_codec(config, TEXTS, [], [])
+    codec.save(tmp_path / "tokenizer.json")
+    for reader in (codec, load_codec(tmp_path / "tokenizer.json")):
+        space, t = (reader.source.token_to_id(c) for c in " t")
+        one, two, unknown = reader.target_ids(["t", "  t\n\tt", "東"])
+        assert one == [space, t, space]
+        assert two == [space, t, space, t, space]
+        assert unknown == [space, UNK, space]
 
 
 def test_lower_case_is_a_choice() -> None:

@@ -4,11 +4,17 @@ from typing import Protocol, runtime_checkable
 
 from training.config import ModelConfig
 from training.models.classifier import Classifier
+from training.models.ngrams import NgramClassifier
 from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
 from training.models.transformer import Transformer
 
 Translator = Transformer | RecurrentTranslator
-TextClassifier = Classifier | RecurrentClassifier
+TextClassifier = Classifier | RecurrentClassifier | NgramClassifier
+CLASSIFIERS: dict[str, type[TextClassifier]] = {
+    "transformer": Classifier,
+    "recurrent": RecurrentClassifier,
+    "ngrams": NgramClassifier,
+}
 
 
 @runtime_checkable
@@ -27,5 +33,4 @@ def build_translator(config: ModelConfig, source_vocabulary: int, target_vocabul
 
 def build_classifier(config: ModelConfig, vocabulary: int, labels: int) -> TextClassifier:
     """A classifier with fresh weights."""
-    family = RecurrentClassifier if config.family == "recurrent" else Classifier
-    return family(config, vocabulary, labels)
+    return CLASSIFIERS[config.family](config, vocabulary, labels)
