@@ -1,11 +1,14 @@
 """Classification over HTTP: our service against transformers behind FastAPI, and against the bare session.
 
-    python -m benchmarks.classify_http [--artifact models/langid] [--run runs/langid] [--backend optimum] [--tune]
+    python -m benchmarks.classify_http [--artifact ARTIFACT --run RUN] [--backend optimum] [--tune]
         [--data data] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
 
 CLIENTS keep one request of one text each under way. The sides are measured in turn in every round, the others idle
 meanwhile; figures are medians of the rounds. The bare side calls `session.run` on the same texts, sorted by length and
-64 in a batch: once with ids that are ready, once with the tokenising counted in. The rival runs in .venv-bench.
+64 in a batch: once with ids that are ready, once with the tokenising counted in.
+
+The rival runs in .venv-bench. It knows Transformers alone: without --artifact all sides have the weights of
+benchmarks/peers/labels.py, made if they are missing.
 """
 
 import argparse
@@ -19,6 +22,8 @@ from typing import Any
 from benchmarks import versus
 from benchmarks.contenders import Course, Flags, agreement, batching, division, machine, ours, rival, splitting, tune
 from benchmarks.direct import Direct
+from benchmarks.peers.cases import export_missing
+from benchmarks.peers.labels import write_classifier
 from benchmarks.rivals.classifier import convert_run
 from benchmarks.rounds import alternate, ratio, table
 from benchmarks.texts import LABELLED, fitting, sentences
@@ -26,8 +31,10 @@ from benchmarks.traffic import Traffic
 from service.artifact import read_artifact
 from service.engine.session import available_cores
 from service.text.tokenizer import TextCodec
+from training.run import RunFolder
 
 TEXTS = 4096
+ARTIFACT = Path("artifacts/bench-classifier-int8")
 FIGURES = {
     "per_second": "texts/s", "with_text": "texts/s, tokenising too", "p50_ms": "p50, ms", "p95_ms": "p95, ms",
     "p99_ms": "p99, ms", "server_cpu_ms": "server CPU, ms a text", "client_cpu_ms": "client CPU, ms a text",
@@ -36,10 +43,18 @@ TUNED: Flags = {"workers": 1, "threads": 2, "max-wait-ms": 2, "max-batch": 64, "
 
 
 def parser() -> argparse.ArgumentParser:
-    top = versus.parser(__doc__, Path("models/langid"), Path("runs/langid"), TUNED)
+    top = versus.parser(__doc__, ARTIFACT, Path("runs/bench-classifier"), TUNED)
     top.add_argument("--backend", choices=["torch", "optimum"], default="torch")
     top.add_argument("--python", type=Path, default=Path(".venv-bench/bin/python"), help="that has transformers")
     return top
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Make what is missing of the classifier that nobody trained."""
+    if arguments.artifact == ARTIFACT:
+        if not RunFolder(arguments.run).weights.is_file():
+            write_classifier(arguments.run, sentences(arguments.data, LABELLED, ["label", "text"], "text", TEXTS))
+        export_missing(arguments.run, ARTIFACT)
 
 
 def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> versus.Measured:
@@ -86,7 +101,9 @@ def report(arguments: argparse.Namespace, measured: versus.Measured) -> dict[str
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    return versus.run(parser().parse_args(words), convert_run, measure, report)
+    arguments = parser().parse_args(words)
+    prepare(arguments)
+    return versus.run(arguments, convert_run, measure, report)
 
 
 if __name__ == "__main__":

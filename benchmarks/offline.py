@@ -124,7 +124,7 @@ def prepare(arguments: argparse.Namespace) -> Case:
     case = base_case(run, arguments.lengths, arguments.sentences)
     if "attendant" in arguments.systems and made:
         for path in artifacts:
-            export_missing(case, path)
+            export_missing(case.run.path, path)
     return case
 
 

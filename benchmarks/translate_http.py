@@ -64,7 +64,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     run, artifacts = SHAPES[arguments.shape]
     arguments.run, arguments.artifact = arguments.run or run, arguments.artifact or artifacts[-1]
     if arguments.shape == "base":
-        export_missing(base_case(arguments.run, "news", 1), arguments.artifact)
+        base_case(arguments.run, "news", 1)
+        export_missing(arguments.run, arguments.artifact)
 
 
 def requests(arguments: argparse.Namespace) -> tuple[list[str], list[tuple[str, str]]]:

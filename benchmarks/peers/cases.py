@@ -87,17 +87,15 @@ def trained_case(run: Path, data: Path, file: str, direction: str, count: int) -
     return Case(folder, sources[:count], model.config.max_target_length)
 
 
-def export_missing(case: Case, artifact: Path) -> None:
-    """Export the run's artifact, in int8 if its name ends so, if there is none yet.
+def export_missing(run: Path, artifact: Path) -> None:
+    """Export the artifact of a run that brings its corpus, in int8 if its name ends so, if there is none yet.
 
     Raises:
         subprocess.CalledProcessError: the export failed.
     """
     if (artifact / "manifest.json").is_file():
         return
-    data, sure = case.run.path / "data", ["--sentences", "50", "--tolerance", "1e-3"]
+    data, sure = run / "data", ["--sentences", "50", "--tolerance", "1e-3"]
     if artifact.name.endswith("-int8"):
         sure += ["--int8", "--bound", "100"]  # weights that nobody trained have no quality to lose
-    subprocess.run(
-        [sys.executable, "-m", "export", str(case.run.path), str(artifact), "--data", str(data), *sure], check=True
-    )
+    subprocess.run([sys.executable, "-m", "export", str(run), str(artifact), "--data", str(data), *sure], check=True)
