@@ -72,10 +72,10 @@ def trained(tensors: dict[str, np.ndarray], name: str) -> np.ndarray | None:
     """A parameter by its name in the graphs, (O, I) where it is a linear map's weight; None if it is not in them."""
     if name in tensors:
         return np.array(tensors[name])
-    if f"{name}_i8" in tensors and tensors[f"{name}_scale"].ndim == 0:  # of a table
-        return np.asarray(tensors[f"{name}_i8"].astype(np.float32) * tensors[f"{name}_scale"])
     if f"{name}_i8" in tensors:
-        return np.ascontiguousarray((tensors[f"{name}_i8"].astype(np.float32) * tensors[f"{name}_scale"]).T)
+        scale = tensors[f"{name}_scale"]
+        values = np.asarray(tensors[f"{name}_i8"].astype(np.float32) * scale)
+        return np.ascontiguousarray(values.T if scale.ndim else values)  # a table has one scale, and stands as it was
     return None
 
 

@@ -72,6 +72,8 @@ def _impossible_shapes(recipe: "Recipe") -> list[str]:
         faults.append(f"training.label_smoothing is {training.label_smoothing}; it must be at least 0 and below 1")
     if training.learning_rate <= 0 or training.clip_norm <= 0:
         faults.append("training.learning_rate and training.clip_norm must be above 0")
+    if recipe.task == "translate" and recipe.tokenizer.kind == "character":
+        faults.append("tokenizer.kind is 'character', which restores no text; choose another to translate")
     limit = min(model.max_source_length, model.max_target_length)
     if recipe.task == "classify":
         limit = model.max_source_length

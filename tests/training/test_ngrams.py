@@ -77,6 +77,11 @@ def test_what_the_family_has_no_use_for_is_refused(changes: dict[str, object], w
         parse_recipe(changed({**changed(REVERSE, TO_CLASSIFY), **SHAPE}, changes), "toy.toml")
 
 
+def test_characters_are_for_classifiers() -> None:
+    with pytest.raises(RecipeError, match="tokenizer.kind is 'character', which restores no text; choose another"):
+        parse_recipe(changed(REVERSE, {"tokenizer.kind": "character"}), "toy.toml")
+
+
 def test_it_does_not_translate() -> None:
     with pytest.raises(RecipeError, match="model.architecture is 'ngrams', which only classifies"):
         parse_recipe({**REVERSE, **SHAPE}, "toy.toml")
