@@ -35,18 +35,26 @@ class Desk:
             TooLarge: not even an empty queue could take them, so to come back later would never help.
             Overloaded, NotReady: not now.
         """
-        bounds, tokens = self.queue.bounds, sum(ticket.tokens for ticket in tickets)
-        if len(tickets) > bounds.queue_segments or tokens > bounds.queue_tokens:
-            raise TooLarge(
-                f"{len(tickets)} segments of {tokens} tokens; model {self.name!r} queues at most "
-                f"{bounds.queue_segments} segments and {bounds.queue_tokens} tokens: send several requests"
-            )
+        self.allow(len(tickets), sum(ticket.tokens for ticket in tickets))
         try:
             self.queue.submit(tickets)
         except QueueFull as full:
             raise Overloaded(f"model {self.name!r} has {full.waiting} segments waiting; try again later") from None
         except Closed:
             raise NotReady(f"model {self.name!r} takes no more requests") from None
+
+    def allow(self, segments: int, tokens: int = 0) -> None:
+        """Whether an empty queue could take so much of one request.
+
+        Raises:
+            TooLarge: no.
+        """
+        bounds = self.queue.bounds
+        if segments > bounds.queue_segments or tokens > bounds.queue_tokens:
+            raise TooLarge(
+                f"{segments} segments{f' of {tokens} tokens' if tokens else ' or more'}; model {self.name!r} queues at "
+                f"most {bounds.queue_segments} segments and {bounds.queue_tokens} tokens: send several requests"
+            )
 
     def settled(self, answer: Answer) -> None:
         """Count an answer that somebody got."""

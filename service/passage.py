@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 
 from service.engine.scheduler import Hypothesis
 from service.job import Detection, Draft, Piece, Reading
@@ -168,12 +168,13 @@ def _told(leaf: Leaf) -> Iterator[str | None]:
 def best_choices(scores: list[list[float]]) -> list[tuple[int, ...]]:
     """Which rendering to take of each segment, for the text's best, second best, ... translation.
 
-    `scores` are the segments' renderings', best first; there are as many choices as the segment with most has
-    renderings. The best has the best of each; every other has the greatest sum that is left.
+    `scores` are the segments' renderings', best first, which a cut answer of greater score is not: it counts as no
+    better than what is before it. There are as many choices as the segment with most has renderings. The best has the
+    best of each; every other has the greatest sum that is left.
     """
     count = max(map(len, scores), default=1)
     rows: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     for row in scores:
-        longer = [(total + score, (*taken, k)) for total, taken in rows for k, score in enumerate(row)]
+        longer = [(total + score, (*taken, k)) for total, taken in rows for k, score in enumerate(accumulate(row, min))]
         rows = sorted(longer, key=lambda one: -one[0])[:count]
     return [taken for _, taken in rows]

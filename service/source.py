@@ -1,8 +1,10 @@
 """A text to translate, with its language and its route, and how it is cut."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from service.desk import Desk
 from service.job import Detection, Job
 from service.passage import Cut, Passage
 from service.segment import Leg
@@ -69,3 +71,26 @@ class Source:
         passage.detected = self.origin.detected
         passage.warnings |= self.origin.warnings
         return passage
+
+
+def cut(sources: Iterable[Source], job: Job, before: Sequence[Passage] = ()) -> list[Passage]:
+    """All sources cut into segments, behind the passages that there are.
+
+    Raises:
+        TooLarge: they are more than a model's queue takes, and the rest is not even cut.
+    """
+    passages = list(before)
+    segments = Counter[Desk]()
+    for passage in passages:
+        _count(passage, segments)
+    for source in sources:
+        passages.append(source.passage(job))
+        _count(passages[-1], segments)
+    return passages
+
+
+def _count(passage: Passage, segments: Counter[Desk]) -> None:
+    if passage.route:
+        desk = passage.route[0].model.desk
+        segments[desk] += len(passage.segments)
+        desk.allow(segments[desk])

@@ -7,7 +7,7 @@ from service.job import Delta, Draft, Finished, Job, News
 from service.journey import Journey
 from service.passage import Passage
 from service.segment import Segment
-from service.source import Source
+from service.source import Source, cut
 
 Aside = Callable[[Callable[[], list[Segment]]], Awaitable[list[Segment]]]
 
@@ -53,14 +53,14 @@ class Telling:
         self.journey.start(first, listening=alone and self.job.format == "text" and not self.job.glossary)
 
     def _cut_all(self) -> list[Segment]:
-        self._passages = [source.passage(self.job) for source in self._sources]
+        self._passages = cut(self._sources, self.job)
         return [segment for passage in self._passages for segment in passage.segments]
 
     def _cut_rest(self) -> list[Segment]:
         assert self._cut_at is not None
         found = self._passages[0].extend(self._sources[0].rest(self._cut_at))
         self._cut_at = None
-        self._passages += [source.passage(self.job) for source in self._sources[1:]]
+        self._passages = cut(self._sources[1:], self.job, self._passages)
         return found + [segment for passage in self._passages[1:] for segment in passage.segments]
 
     async def _go_on(self) -> None:

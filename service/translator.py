@@ -15,7 +15,7 @@ from service.journey import Journey
 from service.registry import Registry
 from service.segment import Leg
 from service.settings import Settings
-from service.source import Origin, Route, Source
+from service.source import Origin, Route, Source, cut
 from service.telling import Telling
 from service.text.markup import Document, parse
 
@@ -59,7 +59,7 @@ class Translator:
         job = self._guarded(job)
         with Visit(timeout, departure) as visit:
             sources = await self._sources(job, visit)
-            passages = await _aside(job, lambda: [source.passage(job) for source in sources])
+            passages = await _aside(job, lambda: cut(sources, job))
             journey = Journey(visit, job.wanted, job.glossary)
             journey.start([segment for passage in passages for segment in passage.segments])
             while not journey.ended:
@@ -109,7 +109,7 @@ class Translator:
         """No leg at all for a text that is in the target's language already."""
         if source is None:
             return [Leg(*self.registry.translator(job.model, None, job.target))]
-        if source == job.target and job.source in (None, AUTO):
+        if source == job.target and any(source in pair for pair in self.registry.pairs(job.model)):
             return []
         return [Leg(model, direction) for model, direction in self.registry.route(job.model, source, job.target)]
 

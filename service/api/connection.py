@@ -12,6 +12,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 # No other protocol is spoken here, and that is answered by going on in this one (RFC 9110, 7.8). The parser would take
 # the body of a request that offers one, as Java's client does with h2c, for the new protocol's, and drop it.
 OFFER = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
+# What a packet may end with that the next one makes an offer of, or the end of the head.
+BEGUN = re.compile(rb"\r(\n(\r|u(p(g(r(a(d(e[ \t]*)?)?)?)?)?)?)?)?\Z", re.IGNORECASE)
 
 
 class Connection(HttpToolsProtocol):
@@ -23,6 +25,7 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._in_head, self._size = True, 0  # whether a head is being read or waited for, and what came of it
+        self._held = b""  # of the head, until it is clear what it begins
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -58,7 +61,11 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._size += len(data)
+            data, self._held = self._held + data, b""
             head, end, body = data.partition(b"\r\n\r\n")
+            if not end and (begun := BEGUN.search(head)):
+                head, self._held = head[: begun.start()], begun[0]
+                data = head
             if OFFER.search(head):
                 data = OFFER.sub(b"\r\nx-declined-upgrade", head) + end + body
         super().data_received(data)

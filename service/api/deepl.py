@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 
 from service.api.common import FAULTS, checked_texts, departure
 from service.api.door import REFUSALS
@@ -42,7 +42,7 @@ def _divided(tags: Any) -> Any:
 
 
 TAGS_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "maxItems": 1000}]}
-Tags = Annotated[list[str], BeforeValidator(_divided), Field(max_length=1000), WithJsonSchema(TAGS_SCHEMA)]
+Tags = Annotated[list[str], FailFast(), Field(max_length=1000), BeforeValidator(_divided), WithJsonSchema(TAGS_SCHEMA)]
 
 
 class DeepLError(BaseModel):

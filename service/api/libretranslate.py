@@ -53,7 +53,7 @@ class LibreTranslateBody(BaseModel):
     ]
     source: Annotated[Language, Field(description="A language, or auto.")] = AUTO
     target: Language
-    format: Literal["text", "html"] = "text"
+    format: Literal["text", "html", ""] | None = "text"
     alternatives: Annotated[int, Field(ge=0, lt=MAX_BEAM, description="How many other translations are wanted.")] = 0
     api_key: str | None = None
 
@@ -141,7 +141,7 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         texts = checked_texts(body.q, settings, blank=isinstance(body.q, list))
         width = body.alternatives + 1
         wanted = Wanted(Options(beam_size=width, n_best=width))
-        job = Job(texts, body.target, source=body.source, wanted=wanted, format=body.format)
+        job = Job(texts, body.target, source=body.source, wanted=wanted, format=body.format or "text")
         done = await translator.translate(job, settings.request_timeout_seconds, departure(request))
         return JSONResponse(_reply(body, done.drafts))
 

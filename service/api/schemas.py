@@ -10,6 +10,9 @@ from service.job import Job
 from service.model import Wanted
 from service.settings import Settings
 
+TOLD = 20  # unknown fields one by one; to list a megabyte of them would take a second in which nobody is served
+TERMS = 200
+
 
 class Body(BaseModel):
     """A request body; an unknown field is an error, so a misspelt option is never silently ignored."""
@@ -19,13 +22,26 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _whole(cls, body: Any) -> Any:
-        """To JSON 3.0 is the integer 3."""
+        """To JSON 3.0 is the integer 3; and not every one of ten thousand unknown fields is told."""
         if not isinstance(body, dict):
             return body
+        if (count := len(body.keys() - cls.model_fields.keys())) > TOLD:
+            raise PydanticCustomError(
+                "extra_forbidden", "{count} fields are not known; leave them out", {"count": count}
+            )
         return {name: int(one) if type(one) is float and one.is_integer() else one for name, one in body.items()}
 
 
-Term = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
+_SEEN = r"[^\s\x1c-\x1f]"  # nor what is white space to Python alone
+Term = Annotated[str, Field(min_length=1, max_length=100, pattern=rf"^{_SEEN}(.*{_SEEN})?$")]
+
+
+def _few_terms(given: Any) -> Any:
+    """Before each is looked at."""
+    if isinstance(given, dict) and len(given) > TERMS:
+        message = "{count} terms are too many; send at most {limit}"
+        raise PydanticCustomError("too_long", message, {"count": len(given), "limit": TERMS})
+    return given
 
 
 class TranslateBody(Body):
@@ -82,8 +98,9 @@ class TranslateBody(Body):
 
     glossary: Annotated[
         dict[Term, Term],
+        BeforeValidator(_few_terms),
         Field(
-            max_length=200,
+            max_length=TERMS,
             description="Terms of the source and what they are to become, where the model can be brought to it.",
             examples=[{"dog": "Köter"}],
         ),

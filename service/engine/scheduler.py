@@ -171,14 +171,14 @@ class Queue:
         self._tokens = sum(ticket.tokens for ticket in self._waiting)
         self._rows_waiting = sum(ticket.rows for ticket in self._waiting)
 
-    def take(self, occupied: int) -> list[Ticket] | None:
+    def take(self, occupied: int, wait: bool = True) -> list[Ticket] | None:
         """The next tickets for a worker that runs `occupied` rows; None when closed and nothing is left to do.
 
-        Waits while there is nothing to do at all. First come, first served, as many as fit the worker's rows, its fair
-        share of all the work, and the encode budget.
+        Waits, if it may, while there is nothing to do at all. First come, first served, as many as fit the worker's
+        rows, its fair share of all the work, and the encode budget.
         """
         with self._changed:
-            while not self._waiting and not occupied:
+            while wait and not self._waiting and not occupied:
                 if self._closed:
                     return None
                 self._changed.wait()
@@ -244,7 +244,7 @@ class Scheduler:
         """Wait until there is something to do and say what; None when closed and everything is done."""
         leave = [ticket for ticket in self._joined if ticket.left]
         self._forget(leave)
-        newcomers = self.queue.take(self.rows)
+        newcomers = self.queue.take(self.rows, wait=not leave)
         return None if newcomers is None else Plan(leave, group_by_length(newcomers))
 
     def seat(self, group: list[Ticket]) -> None:

@@ -76,7 +76,8 @@ def _count(target: str, translation: str) -> int:
 
 
 def _folded(term: str) -> str:
-    return " ".join(term.split()).casefold()
+    # Written in capitals or not, with a dot or without, an i is an i to regular expressions that ignore case.
+    return " ".join(term.split()).translate({ord("İ"): "i", ord("ı"): "i"}).casefold()
 
 
 def _bare(text: str) -> str:

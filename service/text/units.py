@@ -14,6 +14,7 @@ from service.text.protect import attached, find_stand_ins, lost_numbers, numbers
 from service.text.sentences import has_letters, trimmed, within
 
 _END = ".!?…。！？"
+_CLOSING = "\"'”“»«’‘›‹)]}」』）】"
 # Where a sentence that is too long may be cut: behind a clause, or else at a space.
 _CLAUSE = re.compile(r"[.!?…;:,\u2013\u2014]+[\"'”»’)\]]*\s+|[，、；：。！？]")
 # Models end everything with a point: headings, list items, parts of sentences.
@@ -86,7 +87,7 @@ class Unit:
         ]
         if self.shouted:
             edits += self._capitals(translation.text, places)
-        if _ADDED_POINT.search(translation.text) and self.source[-1] not in _END:
+        if _ADDED_POINT.search(translation.text) and self.source.rstrip(_CLOSING)[-1:] not in _END:
             edits.append((len(translation.text) - 1, len(translation.text), ""))
         edits += self._wide_gaps(translation.text)
         rewrite = Rewrite(translation.text, sorted(edits))

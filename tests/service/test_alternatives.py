@@ -24,6 +24,11 @@ def test_the_best_sums_come_first(scores: list[list[float]]) -> None:
     assert len(set(choices)) == len(choices)
 
 
+def test_a_cut_answer_is_not_preferred_for_its_score() -> None:
+    assert best_choices([[-0.8, -0.5]]) == [(0,), (1,)]
+    assert best_choices([[-0.8, -0.5], [-1.0, -1.2]]) == [(0, 0), (1, 0)]
+
+
 def test_each_alternative_is_a_whole_text_with_the_sum_of_its_scores(service: Service) -> None:
     body = TRANSLATE | {"beam_size": 3, "n_best": 3, "include": ["score", "tokens"]}
     one, other, both = (

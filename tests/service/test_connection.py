@@ -118,3 +118,19 @@ def test_a_head_within_the_limit_may_come_in_pieces(service: Service) -> None:
 def test_many_requests_on_one_connection_do_not_add_up(service: Service) -> None:
     with httpx.Client(base_url=service.url, timeout=PATIENCE, headers={"X-Long": "x" * 10_000}, verify=False) as client:
         assert {client.get("/healthz").status_code for _ in range(20)} == {200}
+
+
+class Dripping(Connection):
+    """Whatever comes, comes byte by byte."""
+
+    def data_received(self, data: bytes) -> None:
+        for byte in data:
+            super().data_received(bytes([byte]))
+
+
+def test_an_offer_and_the_end_of_a_head_may_come_in_pieces(pretend: Callable[..., Service]) -> None:
+    service = pretend(EchoEngine(), connection=Dripping)
+    with connect(service) as connection:
+        for _ in range(2):
+            connection.sendall((HEAD + "\r\n".join(JAVA) + "\r\n\r\n").encode() + BODY)
+            assert answer(connection).startswith(b"HTTP/1.1 200")

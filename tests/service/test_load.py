@@ -82,6 +82,14 @@ def test_what_no_queue_could_take_is_too_large(pretend: Pretend, bounds: dict[st
     assert echo(service, "dog").status_code == 200
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_is_beyond_the_queue_is_not_even_cut(pretend: Pretend, stream: bool) -> None:
+    service = pretend(EchoEngine(), queue_segments=10)
+    body = {"text": ["dog.\n" * 6] * 200, "target": "b", "stream": stream}
+    refused = assert_problem(service.post("/v1/translate", body), 413, "too_large")
+    assert refused["detail"].startswith("12 segments or more; model 'toy-translator' queues at most 10 segments")
+
+
 def test_a_deadline_frees_rows_and_queue(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
     service, engine = held(pretend, rows=1, request_timeout_seconds=0.3)
     late = assert_problem(echo(service, ["red house", "dog"]), 504, "deadline_exceeded")

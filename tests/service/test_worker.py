@@ -143,6 +143,26 @@ def test_a_cancelled_running_ticket_leaves_before_the_next_step(start: Start) ->
     assert ids(stays) == [2] * 9
 
 
+def test_when_all_callers_have_left_nothing_of_theirs_stays(start: Start) -> None:
+    empty = threading.Event()
+
+    class Watched(HeldEngine):
+        def drop(self, tickets: list[Ticket]) -> None:
+            super().drop(tickets)
+            if tickets and not self.tickets:
+                empty.set()
+
+    engine = Watched()
+    crew = start(engine)
+    gone = [Ticket([1] * 9), Ticket([2] * 9)]
+    crew.queue.submit(gone)
+    engine.wait_for_step(1)
+    for ticket in gone:
+        ticket.future.cancel()
+    engine.allow(1)
+    assert empty.wait(PATIENCE)  # and nobody came to have it done
+
+
 def test_draining_answers_everything_admitted(start: Start) -> None:
     engine = HeldEngine()
     crew = start(engine, rows=2)

@@ -118,6 +118,16 @@ def test_alternatives(babel: Service) -> None:
     assert [len(others) for others in many["alternatives"]] == [2, 2]
 
 
+def test_an_empty_format_is_text(babel: Service) -> None:
+    for nothing in (None, ""):
+        assert babel.post("/translate", ASK | {"format": nothing}).json() == {"translatedText": "rot Haus"}
+
+
+def test_a_text_stays_in_its_language(babel: Service) -> None:
+    assert babel.post("/translate", ASK | {"target": "en"}).json() == {"translatedText": "red house"}
+    assert_error(babel.post("/translate", ASK | {"source": "xx", "target": "xx"}), 400)
+
+
 def test_html(babel: Service) -> None:
     page = "<ul><li>red house<li>one <a href='/red'>dog</a></ul>"
     found = babel.post("/translate", ASK | {"q": [page, "red < dog"], "format": "html"}).json()["translatedText"]

@@ -211,6 +211,9 @@ def test_long_sentences_are_cut_at_clauses_then_at_spaces(text: str, texts: list
         ("A sentence.", "Ein Satz.", "Ein Satz."),
         ("Wait", "Warte...", "Warte..."),
         ("Really?", "Wirklich.", "Wirklich."),
+        ('He said "Yes."', 'Er sagte "Ja".', 'Er sagte "Ja".'),
+        ("(Yes!)", "Ja.", "Ja."),
+        ('He said "Yes"', 'Er sagte "Ja".', 'Er sagte "Ja"'),
     ],
 )
 def test_a_point_that_the_source_has_not_goes(source: str, target: str, expected: str) -> None:

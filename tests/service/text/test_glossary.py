@@ -22,11 +22,19 @@ def found(text: str, *terms: str, language: str = "en", kept: tuple[tuple[int, i
         ("Tell us about the US.", ["US"], "en", ["US>US"]),
         ("des Hauses, dem Hause", ["Haus"], "de-AT", ["Hauses>HAUS", "Hause>HAUS"]),
         ("house houses", ["house"], "xx", ["house>HOUSE"]),
+        ("İzmir, ızmir and Izmir", ["izmir"], "en", ["İzmir>IZMIR", "ızmir>IZMIR", "Izmir>IZMIR"]),
+        ("Izmir", ["İzmir"], "tr", ["Izmir>İZMIR"]),
         ("C++ and a.b", ["C++", "a.b"], "en", ["C++>C++", "a.b>A.B"]),
     ],
 )  # fmt: skip
 def test_terms_in_a_text(text: str, terms: list[str], language: str, expected: list[str]) -> None:
     assert found(text, *terms, language=language) == expected
+
+
+def test_every_letter_that_the_pattern_takes_for_another_is_that_other_letter() -> None:
+    letters = [chr(code) for code in range(0x110000) if chr(code).lower() != chr(code).upper()]
+    glossary = Glossary(dict.fromkeys(letters, "x"), "xx")
+    assert len(glossary.found(" ".join(letters), ())) >= len(letters)
 
 
 def test_what_is_kept_holds_no_term() -> None:
