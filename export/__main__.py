@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("artifact", type=Path, help="folder to publish")
     top.add_argument("--data", type=Path, default=Path("data"), help="folder of the recipe's corpora (default: data)")
     top.add_argument("--version", default="1", help="version written to the manifest (default: 1)")
-    top.add_argument("--sentences", type=int, default=500, help="real sentences to prove parity on (default: 500)")
+    top.add_argument("--sentences", type=_positive, default=500, help="real texts to prove parity on (default: 500)")
     top.add_argument("--tolerance", type=float, default=1e-4, help="largest difference allowed (default: 1e-4)")
     top.add_argument(
         "--int8",
@@ -36,6 +36,13 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--notes", type=Path, help="a file of Markdown for the end of the model card")
     return top
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
+    return value
 
 
 def main() -> int:
@@ -58,6 +65,7 @@ def main() -> int:
         QualityError,
         RecipeError,
         TokenizerError,
+        OSError,  # a file in a folder's place, a full disk
     ) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -1,5 +1,6 @@
 """The quality gate of int8: both precisions answer the same rows through the service's own engine, and are compared."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from service.engine.options import Options
 from service.engine.scheduler import Ticket
 from service.engine.session import Session, available_cores
 from service.engine.translate import TranslateEngine, TranslateGraphs
-from training.corpus import FilterReport, Row, clean, read_corpus
-from training.evaluate import classification_figures, default_target_length, translation_figures
+from training.config import Recipe
+from training.corpus import FilterReport, Row, clean, read_corpus, split_corpus
+from training.evaluate import default_target_length, translation_figures
 from training.tasks import ClassifyTask, Task, TranslateTask
 from training.tokenizer import BOS
 
@@ -34,8 +36,8 @@ class QualityError(RuntimeError):
 
 def calibrated(task: Task, model: nn.Module, data: Path) -> Scales:
     """Scales, from training rows, for every linear map, the one that int8 hurts most first; and for every cache."""
-    rows = _rows(task, task.recipe.data.train, data, CALIBRATION_ROWS)
-    return calibrate(model, _inputs(task, rows), cache_origins(model))
+    rows, _ = split_corpus(task.recipe.data, task.recipe.seed, data)
+    return calibrate(model, _inputs(task, _drawn(task, rows, CALIBRATION_ROWS)), cache_origins(model))
 
 
 def attempts(scales: Scales) -> Iterator[Scales]:
@@ -43,12 +45,12 @@ def attempts(scales: Scales) -> Iterator[Scales]:
     if scales.caches:
         yield scales
     names = list(scales.maps)
-    for share in FALLBACKS:
-        yield Scales({name: scales.maps[name] for name in names[round(share * len(names)) :]}, tables=scales.tables)
+    for kept in sorted({math.ceil(share * len(names)) for share in FALLBACKS}):
+        yield Scales({name: scales.maps[name] for name in names[kept:]}, tables=scales.tables)
 
 
-def _rows(task: Task, files: list[str], data: Path, count: int) -> list[Row]:
-    rows = clean(read_corpus(files, task.recipe.data.columns, data), FilterReport(), distinct=False)
+def _drawn(task: Task, rows: list[Row], count: int) -> list[Row]:
+    rows = clean(rows, FilterReport(), distinct=False)
     order = np.random.default_rng(task.recipe.seed).permutation(len(rows))[:count]
     return [rows[i] for i in order]
 
@@ -76,10 +78,9 @@ def compare(fp32: Artifact, int8: Artifact, task: Task, data: Path, bound: float
     Raises:
         QualityError: int8 is worse than fp32 by more than the bound on development rows, in any direction.
     """
-    files = task.recipe.data.valid or task.recipe.data.train  # rows held out are in the training files
     pairs = max(1, len(task.recipe.pairs) // 2)
-    rows = _rows(task, files, data, DEVELOPMENT_ROWS * pairs)
-    name = " ".join(files)
+    rows = _drawn(task, split_corpus(task.recipe.data, task.recipe.seed, data)[1], DEVELOPMENT_ROWS * pairs)
+    name = " ".join(validation(task.recipe))
     before, after = _figures(fp32, task, rows), _figures(int8, task, rows)
     measured = []
     for part, (metric, value, signature) in before.items():
@@ -98,6 +99,11 @@ def compare(fp32: Artifact, int8: Artifact, task: Task, data: Path, bound: float
     return measured
 
 
+def validation(recipe: Recipe) -> list[str]:
+    """What the validation rows are, for a reader."""
+    return recipe.data.valid or [f"{recipe.data.hold_out} rows held out of training"]
+
+
 def _evaluation(data: str, split: str, metric: str, value: float, signature: str, precision: str) -> Evaluation:
     return Evaluation(
         data=data, split=split, metric=metric, value=value, signature=signature, precision=precision
@@ -113,31 +119,29 @@ def _figures(artifact: Artifact, task: Task, rows: list[Row]) -> Measured:
 
 
 def _accuracy(artifact: Artifact, task: ClassifyTask, rows: list[Row]) -> Measured:
-    columns = task.recipe.data.columns
-    texts, labels = ([row[columns.index(name)] for row in rows] for name in ("text", "label"))
     engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), available_cores()))
-    sources = [ids[: task.recipe.model.max_source_length] for ids in task.source_ids(texts)]
-    answers = serve([engine], [Ticket(ids) for ids in sources], ROWS)
-    predicted = np.array([np.argmax(answer.probabilities) for answer in answers])
-    expected = np.array([task.labels.index(label) for label in labels])
-    figures = classification_figures(predicted, expected, len(task.labels))
-    return {"labels": ("accuracy", float(figures["accuracy"]), "")}
+
+    def predict(sources: list[list[int]]) -> np.ndarray:
+        answers = serve([engine], [Ticket(ids) for ids in sources], ROWS)
+        return np.array([np.argmax(answer.probabilities) for answer in answers])
+
+    return {"labels": ("accuracy", float(task.figures(rows, predict)["accuracy"]), "")}
 
 
 def _bleu(artifact: Artifact, task: TranslateTask, rows: list[Row]) -> Measured:
     engine = TranslateEngine(TranslateGraphs.load(artifact, available_cores()), ROWS)
-    config = task.recipe.model
+    limit = task.recipe.model.max_target_length
+
+    def answer(sources: list[list[int]]) -> list[list[int]]:
+        lengths = [default_target_length(len(ids), limit) for ids in sources]
+        tickets = [Ticket(ids, Options(max_length=n)) for ids, n in zip(sources, lengths, strict=True)]
+        return [one.ids for one in serve([engine], tickets, ROWS)]
+
     found: Measured = {}
     for source, target in task.recipe.pairs:
         texts, references = task.oriented(rows, source, target)
         if not texts:
             continue
-        sources = [ids[: config.max_source_length] for ids in task.source_ids(texts, target)]
-        tickets = [
-            Ticket(ids, Options(max_length=default_target_length(len(ids), config.max_target_length)))
-            for ids in sources
-        ]
-        hypotheses = task.codec.text([answer.ids for answer in serve([engine], tickets, ROWS)])
-        figures = translation_figures(hypotheses, references)
+        figures = translation_figures(task.fitting(texts, target, answer), references)
         found[f"{source}-{target}"] = ("bleu", float(figures["bleu"]), str(figures["signature"]))
     return found

@@ -15,7 +15,7 @@ from torch import nn
 from export import graphs, ngrams, recurrent, verify
 from export.caches import quantise_caches
 from export.card import model_card
-from export.gate import BOUND, QualityError, attempts, calibrated, compare
+from export.gate import BOUND, QualityError, attempts, calibrated, compare, validation
 from export.graphs import GraphSource
 from export.onnx import WEIGHTS, to_onnx, write_graphs
 from export.quantize import Scales, quantise
@@ -34,11 +34,12 @@ from service.artifact import (
     Provenance,
     State,
     publish,
+    read_artifact,
     sha256,
     write_manifest,
 )
-from training.config import Recipe, recipe_table
-from training.corpus import FilterReport, Row, clean, read_corpus
+from training.config import Recipe, RecipeError, recipe_table
+from training.corpus import CorpusError, FilterReport, Row, clean, read_corpus
 from training.models.classifier import Classifier
 from training.models.ngrams import NgramClassifier
 from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
@@ -96,6 +97,7 @@ def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest
         files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
         manifest = manifest.model_copy(update={"files": files})
         write_manifest(folder, manifest)
+        read_artifact(folder)  # as the service will
     return manifest
 
 
@@ -142,25 +144,30 @@ class Writer:
 
 
 def proof_sources(task: Task, data: Path, count: int) -> list[list[int]]:
-    """Up to `count` sources with marks, of all directions alike, from validation, test or training rows."""
+    """Up to `count` sources with marks, of all directions alike, from validation, test or training rows.
+
+    Raises:
+        CorpusError: none of them is within the model's limit.
+    """
     files = task.recipe.data.valid or task.recipe.data.test or task.recipe.data.train
     rows = clean(read_corpus(files, task.recipe.data.columns, data), FilterReport())
     order = np.random.default_rng(task.recipe.seed).permutation(len(rows))
     chosen = [rows[i] for i in order]
-    limit = task.recipe.model.max_source_length
-    sources = [ids for ids in _sources(task, chosen, count) if len(ids) <= limit]
-    return sources[:count]
+    limit, found = task.recipe.model.max_source_length, list[list[int]]()
+    directions = _sources(task, chosen)
+    for sources in directions:
+        fitting = [ids for ids in sources if len(ids) <= limit]
+        found += fitting[: -(-count // len(directions))]
+    if not found:
+        raise CorpusError(f"{' '.join(files)}: no text is within the model's {limit} tokens to prove parity on")
+    return found[:count]
 
 
-def _sources(task: Task, rows: list[Row], count: int) -> list[list[int]]:
+def _sources(task: Task, rows: list[Row]) -> list[list[list[int]]]:
+    """Every row's, direction by direction."""
     if isinstance(task, ClassifyTask):
-        return task.source_ids([row[task.recipe.data.columns.index("text")] for row in rows[:count]])
-    share = -(-count // len(task.recipe.pairs))
-    return [
-        ids
-        for source, target in task.recipe.pairs
-        for ids in task.source_ids(task.oriented(rows, source, target)[0][:share], target)
-    ]
+        return [task.source_ids([row[task.recipe.data.columns.index("text")] for row in rows])]
+    return [task.source_ids(task.oriented(rows, source, target)[0], target) for source, target in task.recipe.pairs]
 
 
 def describe(
@@ -202,10 +209,12 @@ def _directions(task: TranslateTask) -> list[Direction]:
 
 def evaluations(recipe: Recipe, run: RunFolder) -> list[Evaluation]:
     """The figures of the run's report. Greedy answers being identical, they are the artifact's too."""
+    if not run.report.is_file():
+        raise RecipeError(f"{run.path}: the run has not ended (no {run.report.name}); go on with fit --resume")
     report = json.loads(run.report.read_text("utf-8"))
     found = []
     for split in ("valid", "test"):
-        files = getattr(recipe.data, split) or [f"{recipe.data.hold_out} rows held out of training"]
+        files = recipe.data.test if split == "test" else validation(recipe)
         for part, figures in report.get(split, {}).items():
             signature = str(figures.get("signature", ""))
             found += [

@@ -8,8 +8,11 @@ and key (multiplicative), or its bias beside a query of zeros (additive).
 Shapes: B rows, S source length, T target length, D width, V vocabulary.
 """
 
+from collections.abc import Iterable
+from operator import itemgetter
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -76,6 +79,22 @@ class Layer(nn.Module):
             dtypes=(FLOAT,) * 2, shapes=shapes,
         )  # fmt: skip
         return states.transpose(1, 2).flatten(2), last.transpose(0, 1).flatten(1)  # (S, B, D), (B, D)
+
+
+def taken_apart(tensors: dict[str, np.ndarray], encoder: RecurrentEncoder, architecture: str) -> dict[str, np.ndarray]:
+    """The parameters of an encoder's layers, by their names in it, from a graph's constants: the inverse of `Layer`."""
+    found: dict[str, np.ndarray] = {}
+    places = GATES[architecture]
+    for i, layer in enumerate(cast(Iterable[nn.RNNBase], encoder.layers)):
+        stacked = {part: tensors[f"layers.{i}.{part}"] for part in ("of_input", "of_state", "bias")}
+        for direction, ending in enumerate(("", "_reverse") if layer.bidirectional else ("",)):
+            halves = np.split(stacked["bias"][direction], 2)
+            arrays = stacked["of_input"][direction], stacked["of_state"][direction], *halves
+            for name, array in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), arrays, strict=True):
+                gates = np.split(array, len(array) // layer.hidden_size)[-len(places) :]
+                ordered = [gate for _, gate in sorted(zip(places, gates, strict=True), key=itemgetter(0))]
+                found[f"layers.{i}.{name}_l0{ending}"] = np.concatenate(ordered)
+    return found
 
 
 class Layers(nn.ModuleList):

@@ -17,9 +17,11 @@ import onnx
 import torch
 from onnx import numpy_helper
 
+from export.recurrent import taken_apart
 from service.artifact import Artifact, ArtifactError, read_artifact
 from training.checkpoint import save_weights
 from training.config import RecipeError, parse_recipe
+from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
 from training.run import RunFolder
 from training.tasks import load_task
 
@@ -47,6 +49,9 @@ def rebuild(artifact: Artifact, run: RunFolder) -> None:
         (run.path / "labels.json").write_text(json.dumps(artifact.manifest.labels), "utf-8")
     model = load_task(run.recipe(), run.path).build()
     tensors, filled = initialisers(artifact), set[torch.nn.Parameter]()
+    if isinstance(model, RecurrentTranslator | RecurrentClassifier):
+        layers = taken_apart(tensors, model.encoder, model.config.architecture)
+        tensors |= {f"model.encoder.{name}": array for name, array in layers.items()}
     with torch.no_grad():
         # A shared parameter has several names, and the graphs know it by one of them.
         for name, parameter in model.named_parameters(remove_duplicate=False):

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 EXCERPT = 60  # characters of a text or an answer that a message may show
 SCORE_TOLERANCE = 1e-6
-FINISH_REASONS = ("stop", "length")
+FINISH_REASONS = ("stop", "length", "loop")
 
 Kind = TypeVar("Kind")
 Answer = dict[str, Any]  # one element of `translations` or of `results`

@@ -174,7 +174,8 @@ def _json(value: object) -> str:
 def main() -> int:
     try:
         sys.stdout.write(run_command(parser().parse_args()))
-    except (RecipeError, CorpusError, TokenizerError, CheckpointError, TrainingError) as error:
+    # OSError: a file in a folder's place, a full disk.
+    except (RecipeError, CorpusError, TokenizerError, CheckpointError, TrainingError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0

@@ -11,6 +11,7 @@ A source is one string:
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.config import NegativesConfig
+from training.config import DataConfig, NegativesConfig, RecipeError
+
+_HALF = re.compile("[\ud800-\udfff]")  # JSON can spell it
 
 Row = tuple[str, ...]  # a string for each column, empty where its source has no such column
 
@@ -51,6 +54,22 @@ def read_corpus(sources: list[str], columns: list[str], root: Path) -> list[Row]
         CorpusError: a file is missing, empty, misaligned, malformed or not UTF-8, or has columns that are not these.
     """
     return [row for source in sources for row in _read_named(source, columns, root)]
+
+
+def split_corpus(data: DataConfig, seed: int, root: Path) -> tuple[list[Row], list[Row]]:
+    """Training and validation rows: files of their own, or `hold_out` rows that the seed draws.
+
+    Raises:
+        CorpusError: as `read_corpus`.
+        RecipeError: more is held out than there is.
+    """
+    rows = read_corpus(data.train, data.columns, root)
+    if not data.hold_out:
+        return rows, read_corpus(data.valid, data.columns, root)
+    if data.hold_out >= len(rows):
+        raise RecipeError(f"data.hold_out {data.hold_out} leaves nothing of the corpus's {len(rows)} rows to train on")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    return [rows[i] for i in sorted(order[data.hold_out :])], [rows[i] for i in order[: data.hold_out]]
 
 
 def _read_named(source: str, columns: list[str], root: Path) -> list[Row]:
@@ -158,16 +177,21 @@ def _read_hub(name: str, columns: list[str], root: Path) -> Iterator[Row]:
     except Exception as error:  # not found, no such split, damaged, no network: each a class of its own
         raise CorpusError(f"hf:{name}: {error}") from None
     # A label column is usually an integer into the names that the dataset declares.
-    names = {c: f.int2str for c, f in loaded.features.items() if isinstance(f, datasets.ClassLabel)}
+    names = {c: f.names for c, f in loaded.features.items() if isinstance(f, datasets.ClassLabel)}
     for number, record in enumerate(loaded, start=1):
-        named = {c: names[c](value) if c in names else value for c, value in record.items()}
+        if unnamed := [f"{c} {record[c]}" for c in names if record[c] not in range(len(names[c]))]:
+            raise CorpusError(f"hf:{name}:{number}: no label: {', '.join(unnamed)}; test splits often come without")
+        named = {c: names[c][value] if c in names else value for c, value in record.items()}
         yield _row_of(named.get("translation", named), columns, f"hf:{name}:{number}")
 
 
 def _row_of(record: object, columns: list[str], where: str) -> Row:
     if not isinstance(record, dict) or not all(isinstance(record.get(column), str) for column in columns):
         raise CorpusError(f"{where}: expected an object with the strings {' and '.join(columns)}")
-    return tuple(record[column] for column in columns)
+    row = tuple(record[column] for column in columns)
+    if _HALF.search("".join(row)):
+        raise CorpusError(f"{where}: half of a surrogate pair, which is no character")
+    return row
 
 
 def clean(rows: list[Row], report: FilterReport, distinct: bool = True) -> list[Row]:

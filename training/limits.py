@@ -1,6 +1,7 @@
 """What no recipe may ask for: values out of range, shapes that do not fit, data that cannot be meant."""
 
 import dataclasses
+import re
 import typing
 from itertools import permutations
 
@@ -27,6 +28,7 @@ LEAST = {
     "training.batch_tokens": 1, "training.accumulate": 1, "training.warmup": 1, "training.weight_decay": 0,
     "training.validate_every": 1, "training.patience": 0, "training.keep_last": 1,
 }  # fmt: skip
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")  # of an artifact, as the service has it
 CLASSIFIERS_SHARES = {"cut", "ended"}  # keys of [augment]
 ROUGH = ("lowercase", "uppercase", "unpunctuated", "misspelt")  # keys of [augment] of which a text has one
 
@@ -48,6 +50,8 @@ def impossible(recipe: "Recipe") -> list[str]:
     faults += [
         f"{path} is {value(path)}; it must be at least {least}" for path, least in LEAST.items() if value(path) < least
     ]
+    if not NAME.fullmatch(recipe.name):
+        faults.append(f"name is {recipe.name!r}; use lower-case letters, digits, '.', '_' and '-'")
     if not 0 <= recipe.seed < 2**32:
         faults.append(f"seed is {recipe.seed}; it must be at least 0 and below 2**32")
     return faults + (
@@ -114,6 +118,8 @@ def _impossible_recurrent(model: "ModelConfig", task: str) -> list[str]:
 
 def _impossible_data(recipe: "Recipe") -> list[str]:
     data = recipe.data
+    if not data.train:
+        return ["data.train names no file"]
     if bool(data.valid) == bool(data.hold_out):
         return ["give either data.valid files or data.hold_out rows to validate on"]
     if len(data.columns) < 2 or len(set(data.columns)) < len(data.columns):

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training import checkpoint
 from training.batches import Batch, Examples, count_updates, plan_epoch, updates_of_epoch
 from training.config import AugmentConfig, Recipe, RecipeError, TrainingConfig, differences
-from training.corpus import CorpusError, FilterReport, Row, draw_negatives, read_corpus
+from training.corpus import CorpusError, FilterReport, Row, clean, draw_negatives, read_corpus, split_corpus
 from training.models import Scheduled
 from training.objective import Objective
 from training.optimizer import create_optimizers
@@ -73,13 +73,12 @@ class Trainer:
         self.recipe, self.config, self.run, self.place = recipe, recipe.training, run, place
         self._check_folder(resume)
         torch.manual_seed(recipe.seed)
-        rows = read_corpus(recipe.data.train, recipe.data.columns, data)
-        rows, self.valid = self._split(rows, data)
+        rows, self.valid = split_corpus(recipe.data, recipe.seed, data)
         if recipe.data.negatives.files:
             rows = rows + draw_negatives(recipe.data.negatives, recipe.data.columns, recipe.seed, data)
         self.test = read_corpus(recipe.data.test, recipe.data.columns, data) if recipe.data.test else []
         self.task = self._task(rows, resume, start)
-        for checked in filter(None, (rows, self.valid, self.test)):
+        for checked in filter(None, (clean(rows, FilterReport(), distinct=False), self.valid, self.test)):
             self.task.check(checked)
         self.rows = rows
         self.filters = FilterReport()
@@ -112,16 +111,6 @@ class Trainer:
         if not resume and (last.is_file() or self.run.weights.is_file()):
             raise RecipeError(f"{self.run.path} already holds a run; add --resume to go on, or choose another run")
 
-    def _split(self, rows: list[Row], data: Path) -> tuple[list[Row], list[Row]]:
-        """Training and validation rows."""
-        held = self.recipe.data.hold_out
-        if not held:
-            return rows, read_corpus(self.recipe.data.valid, self.recipe.data.columns, data)
-        if held >= len(rows):
-            raise RecipeError(f"data.hold_out {held} leaves nothing of the corpus's {len(rows)} rows to train on")
-        order = np.random.default_rng(self.recipe.seed).permutation(len(rows))
-        return [rows[i] for i in sorted(order[held:])], [rows[i] for i in order[:held]]
-
     def _task(self, rows: list[Row], resume: bool, start: RunFolder | None) -> Task:
         if self.place.first and not resume:
             if start is None:
@@ -138,6 +127,11 @@ class Trainer:
         """Epoch after epoch until the recipe's end, early stopping, or SIGTERM/SIGINT."""
         total = self.config.epochs * self._count_updates()
         total = min(total, self.config.updates or total)
+        if self.config.warmup > total:
+            raise RecipeError(
+                f"training.warmup {self.config.warmup} is more than all {total} updates of the run, which would "
+                "never reach its learning rate; lower it"
+            )
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
         parameters = count_parameters(self.model)
         self.journal.say(f"{len(self.examples):,} examples ({self.filters}); {parameters:,} parameters")
@@ -268,11 +262,17 @@ class Trainer:
         if self.place.first:
             moments = checkpoint.optimizer_tensors(self.model, self.optimizers)
             progress = {k: getattr(self, k) for k in ("update", "epoch", "within", "best", "stale")}
+            progress["processes"] = self.place.world
             checkpoint.save_weights(self.model, self.run.checkpoint(name), moments, **progress)
 
     def _resume(self) -> None:
         last = self.run.checkpoint("last")
         progress = checkpoint.load_weights(self.model, last)
+        if (processes := progress.pop("processes", self.place.world)) != self.place.world:
+            raise RecipeError(
+                f"{self.run.path} was trained by {processes} processes and would not be the same run with "
+                f"{self.place.world}; resume it with {processes}"
+            )
         checkpoint.load_optimizers(self.model, self.optimizers, last)
         for name, value in progress.items():
             setattr(self, name, value)

@@ -1,6 +1,7 @@
 """What differs between translation and classification: rows to examples, the model, the figures."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,9 +104,13 @@ class TranslateTask:
         self, model: nn.Module, texts: list[str], target: str, device: torch.device, beam: Beam = GREEDY
     ) -> list[str]:
         """Translations; a text above the model's limit has an empty one, for the service would refuse it."""
+        return self.fitting(texts, target, lambda sources: self.answers(model, sources, device, beam))
+
+    def fitting(self, texts: list[str], target: str, answer: Callable[[list[list[int]]], list[list[int]]]) -> list[str]:
+        """Translations by whatever answers the sources that fit the model; empty ones of all others."""
         limit = self.recipe.model.max_source_length
         ids = self.source_ids(texts, target)
-        answers = iter(self.codec.text(self.answers(model, [x for x in ids if len(x) <= limit], device, beam)))
+        answers = iter(self.codec.text(answer([x for x in ids if len(x) <= limit])))
         return [next(answers) if len(x) <= limit else "" for x in ids]
 
     def answers(
@@ -146,7 +151,9 @@ class ClassifyTask:
 
     @staticmethod
     def create(recipe: Recipe, rows: list[Row]) -> "ClassifyTask":
-        texts, labels = _text_and_label(recipe, rows)
+        texts, labels = _text_and_label(recipe, clean(rows, FilterReport(), distinct=False))
+        if not labels:
+            raise CorpusError("no training row has both a label and a text; see data.train and data.columns")
         if len(set(labels)) < 2:
             raise CorpusError(f"every training row has the label {labels[0]}; a classifier needs at least two")
         return ClassifyTask(recipe, train_codec(recipe.tokenizer, texts, [], []), sorted(set(labels)))
@@ -194,19 +201,25 @@ class ClassifyTask:
         if unseen := sorted(set(_text_and_label(self.recipe, rows)[1]) - set(self.labels)):
             raise CorpusError(f"{len(unseen)} labels never seen in training: {', '.join(unseen[:10])}")
 
+    def figures(self, rows: list[Row], predict: Callable[[list[list[int]]], np.ndarray]) -> evaluate.Figures:
+        """The figures of whatever says which label the texts have that fit the model; all others count as wrong."""
+        texts, labels = _text_and_label(self.recipe, rows)
+        ids = self.source_ids(texts)
+        expected = np.array([self.labels.index(label) for label in labels])
+        fits = np.array([len(x) <= self.recipe.model.max_source_length for x in ids])
+        predicted = (expected + 1) % len(self.labels)
+        if fits.any():
+            predicted[fits] = predict([x for x, fit in zip(ids, fits, strict=True) if fit])
+        return evaluate.classification_figures(predicted, expected, len(self.labels))
+
     def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, evaluate.Figures]:
         """Accuracy and macro-F1; a text above the model's limit counts as wrong, for the service would refuse it."""
         self.check(rows)
-        texts, labels = _text_and_label(self.recipe, rows)
-        ids = self.source_ids(texts)
-        fitting = [x if len(x) <= self.recipe.model.max_source_length else [BOS] for x in ids]
-        predicted = evaluate.class_probabilities(model, fitting, device).argmax(-1)
-        expected = np.array([self.labels.index(label) for label in labels])
-        too_long = np.array([len(x) > self.recipe.model.max_source_length for x in ids])
-        predicted[too_long & (predicted == expected)] = (predicted[too_long & (predicted == expected)] + 1) % len(
-            self.labels
-        )
-        return {"labels": evaluate.classification_figures(predicted, expected, len(self.labels))}
+
+        def predict(sources: list[list[int]]) -> np.ndarray:
+            return evaluate.class_probabilities(model, sources, device).argmax(-1)
+
+        return {"labels": self.figures(rows, predict)}
 
 
 Task = TranslateTask | ClassifyTask
@@ -236,4 +249,4 @@ def headline(task: Task, figures: dict[str, evaluate.Figures]) -> float:
 
 def _text_and_label(recipe: Recipe, rows: list[Row]) -> tuple[list[str], list[str]]:
     text, label = recipe.data.columns.index("text"), recipe.data.columns.index("label")
-    return [row[text] for row in rows], [row[label] for row in rows]
+    return [row[text].strip() for row in rows], [row[label].strip() for row in rows]

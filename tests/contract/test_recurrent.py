@@ -14,7 +14,7 @@ import onnx
 import pytest
 import torch
 
-from export import publish, recurrent
+from export import publish, recurrent, restore
 from export.verify import ParityError, serve
 from service.app import create_app
 from service.artifact import read_artifact
@@ -93,6 +93,19 @@ def test_what_belongs_to_a_row(architecture: str, states: dict[str, str], artifa
     assert {state.input: state.kind for state in manifest.state} == states
     found = {tensor.name for tensor in manifest.graphs["score"].outputs}
     assert found == {"log_probability"} | ({"cross_attention"} if "memory_key" in states else set())
+
+
+@pytest.mark.parametrize(
+    ("task", "architecture"),
+    [*(("translate", name) for name in ARCHITECTURES), *(("classify", name) for name in CLASSIFIERS)],
+)
+def test_a_run_made_of_an_artifact_has_its_weights(
+    task: str, architecture: str, run_of: Runs, artifact_of: Artifacts, tmp_path: Path
+) -> None:
+    _, trained = run_of(task, architecture).open(CPU)
+    _, rebuilt = RunFolder(restore.run_of(artifact_of(task, architecture), tmp_path / "run")).open(CPU)
+    for (name, weight), again in zip(trained.named_parameters(), rebuilt.parameters(), strict=True):
+        assert torch.equal(weight, again), name
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -15,12 +15,16 @@ import torch
 from export import graphs, verify
 from export.card import model_card
 from export.onnx import WEIGHTS, to_onnx, write_graphs
-from export.publish import Options, export
+from export.publish import Options, export, proof_sources
 from export.verify import ParityError
+from service import artifact
 from service.artifact import ArtifactError, read_artifact
 from service.engine.session import Session
 from service.engine.translate import pad
-from training.config import ModelConfig
+from tests.conftest import write_rows
+from training import limits
+from training.config import ModelConfig, RecipeError
+from training.corpus import CorpusError
 from training.models import build_classifier
 from training.run import RunFolder
 
@@ -172,3 +176,26 @@ def test_a_model_cards_figures_stand_beside_each_other(toy_translator_int8: Path
     assert f"| {by_precision['int8']:.2f} |" in card
     assert "- gate: valid.tsv\n" in card
     assert card.count("nrefs:1") == 1
+
+
+def test_a_recipe_has_a_name_that_the_service_takes() -> None:
+    assert limits.NAME.pattern == artifact.NAME.pattern
+
+
+def test_a_run_that_has_not_ended(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(toy_classification_run.path, tmp_path / "run")
+    (tmp_path / "run" / "report.json").unlink()
+    with pytest.raises(RecipeError, match="the run has not ended"):
+        export(RunFolder(tmp_path / "run"), tmp_path / "artifact", toy_classification_run.path.parent, Options())
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_texts_to_prove_parity_on(toy_translation_run: RunFolder, tmp_path: Path) -> None:
+    """Those within the limit, of every direction alike, wherever they are in the file."""
+    task, _ = toy_translation_run.open(torch.device("cpu"))
+    long = "red " * 60
+    write_rows(tmp_path / "valid.tsv", [*[(long, long.replace("red", "rot"))] * 50, ("one dog", "eins Hund")])
+    assert len(proof_sources(task, tmp_path, 10)) == 2
+    write_rows(tmp_path / "valid.tsv", [(long, long)])
+    with pytest.raises(CorpusError, match="no text is within the model's 48 tokens"):
+        proof_sources(task, tmp_path, 10)

@@ -1,5 +1,6 @@
 """int8: both precisions measured, smaller weights, and nothing published that loses more than it may."""
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -132,7 +133,7 @@ def test_the_command_line_says_why(
     assert written.out == ""
     monkeypatch.setattr(sys, "argv", ["export", *arguments, "--sentences", "10", "--bound", "100"])
     assert command.main() == 0
-    assert "int8: train.tsv gate labels: accuracy" in capsys.readouterr().out
+    assert "int8: 60 rows held out of training gate labels: accuracy" in capsys.readouterr().out
 
 
 def test_what_int8_hurts_most_stays_in_fp32_before_the_gate_gives_up(
@@ -176,6 +177,28 @@ def test_attempts_leave_out_more_and_more() -> None:
     assert all(list(one.maps) == list(maps)[-len(one.maps) :] for one in tried)
     assert not any(one.caches for one in tried[1:])
     assert len(list(attempts(Scales(maps)))) == 3
+    assert [len(one.maps) for one in attempts(Scales({"only": Scale(1.0, 1)}))] == [1, 0]
+
+
+def test_the_gate_measures_rows_that_were_not_trained_on(
+    toy_classification_run: RunFolder, toy_classifier_int8: Path
+) -> None:
+    """They are the run's own validation rows, so the figure of fp32 is the run's."""
+    assert toy_classification_run.recipe().data.hold_out
+    report = json.loads(toy_classification_run.report.read_text("utf-8"))
+    found = figures(read_artifact(toy_classifier_int8).manifest)["gate labels", "fp32"]
+    assert found == report["valid"]["labels"]["accuracy"]
+
+
+@pytest.mark.parametrize("name", ["translation", "classification"])
+def test_texts_above_the_limit_count_as_the_service_has_them(name: str, request: pytest.FixtureRequest) -> None:
+    task, model = request.getfixturevalue(f"toy_{name}_run").open(torch.device("cpu"))
+    artifact = read_artifact(request.getfixturevalue("toy_translator" if name == "translation" else "toy_classifier"))
+    long = {"translation": ("red " * 60, "rot " * 60), "classification": ("warm", "red " * 600)}[name]
+    short = {"translation": ("red dog", "rot Hund"), "classification": ("warm", "red")}[name]
+    expected = task.evaluate(model, [long, short], torch.device("cpu"))
+    for part, (metric, value, _) in gate._figures(artifact, task, [long, short]).items():
+        assert value == expected[part][metric] < 100
 
 
 def test_caches_are_int8_and_fill_a_quarter_of_the_memory(toy_translator: Path, toy_translator_int8: Path) -> None:

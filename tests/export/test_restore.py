@@ -52,7 +52,7 @@ def test_training_goes_on_from_an_artifact(
     assert main() == 0
     assert main() == 1  # it is there
     table = recipe_table(toy_translation_run.recipe())
-    table["training"] |= {"epochs": 1, "learning_rate": 1e-9, "validate_every": 1}  # type: ignore[operator]
+    table["training"] |= {"epochs": 1, "learning_rate": 1e-9, "warmup": 1, "validate_every": 1}  # type: ignore[operator]
     run = tmp_path / "run"
     fit(parse_recipe(table, "toy.toml"), data, RunFolder(run), resume=False, start=RunFolder(restored))
     reports = [json.loads(one.report.read_text())["valid"] for one in (toy_translation_run, RunFolder(run))]

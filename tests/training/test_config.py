@@ -63,6 +63,8 @@ def test_shipped_recipes_are_good(path: Path) -> None:
         ({"training.label_smoothing": -0.1}, "training.label_smoothing is -0.1"),
         ({"training.learning_rate": 0}, "training.learning_rate"),
         ({"data.max_length": 21}, "data.max_length 21 is above the model's limit of 20"),
+        ({"name": "My Model"}, "name is 'My Model'; use lower-case letters"),
+        ({"data.train": []}, "data.train names no file"),
         ({"data.columns": ["forth"]}, "data.columns must name two or more"),
         ({"data.columns": ["forth", "forth"]}, "data.columns must name two or more different columns"),
         ({"data.directions": []}, "data.directions is missing; name at least one, for example 'forth-back'"),

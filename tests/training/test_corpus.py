@@ -106,6 +106,15 @@ def test_a_class_label_of_the_hub_library_is_its_name(hub: Path) -> None:
     features = f"[{{name: text, dtype: string}}, {{name: label, dtype: {names}}}]"
     (hub / "films" / "README.md").write_text(f"---\ndataset_info: {{features: {features}}}\n---\n", "utf-8")
     assert read_corpus(["hf:films"], ["label", "text"], hub) == [("bad", "dull"), ("good", "great")]
+    write_jsonl(hub / "films" / "test.jsonl", [{"text": "dull", "label": 1}, {"text": "great", "label": -1}])
+    write_jsonl(hub / "films" / "other.jsonl", [{"text": "dull", "label": None}])
+    with pytest.raises(CorpusError, match=r"hf:films:2: no label: label -1; test splits often come without"):
+        read_corpus(["hf:films#test"], ["label", "text"], hub)
+
+
+def test_half_a_character_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "half.jsonl").write_text('{"de": "a", "en": "b"}\n{"de": "a \\ud83d", "en": "b"}\n')
+    assert "half.jsonl:2: half of a surrogate pair" in refusal("half.jsonl", tmp_path)
 
 
 def test_filters_count_what_they_leave_out() -> None:

@@ -13,7 +13,7 @@ import torch
 import training
 from tests.training.toys import REVERSE, changed, history, losses
 from training import checkpoint
-from training.config import parse_recipe
+from training.config import RecipeError, load_recipe, parse_recipe
 from training.loop import fit
 from training.run import RunFolder
 
@@ -99,3 +99,5 @@ def test_processes_stop_together(recipe: Path, reverse_data: Path, tmp_path: Pat
     errors = torchrun(tmp_path / "stopped.py", "fit", recipe, "--data", reverse_data, "--run-folder", tmp_path / "run")
     assert errors.count("error: stopped at update 15; add --resume to go on") == 2
     assert_same_training(RunFolder(tmp_path / "run"), alone)
+    with pytest.raises(RecipeError, match="was trained by 2 processes .* with 1; resume it with 2"):
+        fit(load_recipe(recipe), reverse_data, RunFolder(tmp_path / "run"), resume=True)

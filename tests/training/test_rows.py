@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.training.toys import REVERSE, changed, prepared
 from training.config import RecipeError, parse_recipe
 from training.corpus import CorpusError
 from training.loop import fit
 from training.run import RunFolder
+from training.tasks import ClassifyTask
 from training.tokenizer import TokenizerError
 
 TO_CLASSIFY = {
@@ -79,6 +81,27 @@ def test_a_label_never_trained_on_is_refused_before_training(tmp_path: Path) -> 
     with pytest.raises(CorpusError, match="1 labels never seen in training: ugly"):  # in a test file just as well
         fit(parse_recipe(table, "toy.toml"), tmp_path, run, resume=False)
     assert not run.metrics.exists()
+
+
+def test_labels_are_as_they_are_trained(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("good \tfine\n bad\tpoor\ngood\tfine\n\tnothing\nlost\t \n")
+    (tmp_path / "valid.tsv").write_text(" good\tfine\nbad \tpoor\n")
+    recipe = parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "tokenizer.vocabulary": 6}), "toy.toml")
+    with prepared(recipe, tmp_path, RunFolder(tmp_path / "run")) as trainer:
+        assert isinstance(trainer.task, ClassifyTask)
+        assert trainer.task.labels == ["bad", "good"]
+        assert len(trainer.examples) == 3
+        trainer.task.evaluate(trainer.model.eval(), trainer.valid, torch.device("cpu"))
+    (tmp_path / "train.tsv").write_text("\tfine\n")
+    with pytest.raises(CorpusError, match="no training row has both a label and a text"):
+        fit(recipe, tmp_path, RunFolder(tmp_path / "other"), resume=False)
+
+
+def test_a_warm_up_longer_than_the_run(reverse_data: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(RecipeError, match=r"training.warmup 1000 is more than all \d+ updates of the run"):
+        fit(parse_recipe(changed(REVERSE, {"training.warmup": 1000}), "toy.toml"), reverse_data, run, resume=False)
+    assert not run.checkpoint("last").exists()
 
 
 def test_a_vocabulary_above_the_corpus_is_refused_before_training(reverse_data: Path, tmp_path: Path) -> None:
