@@ -83,6 +83,7 @@ class Journey:
             self._submit(self._tickets(errands))
         except (Overloaded, NotReady, InvalidRequest):
             for errand in errands:
+                errand.segment.rejoin()
                 if errand.binding is not None:
                     self._finish(errand.segment)
                 elif errand.earlier is not None:
@@ -129,7 +130,7 @@ class Journey:
         attempt = Attempt(texts, answer.hypotheses, self._faults(errand, texts[0], answer.hypotheses[0]))
         first = errand.earlier is None and errand.binding is None
         if attempt.faults and self.wanted.guarded and first and not errand.segment.heard:
-            return [replace(errand, earlier=attempt)]
+            return [replace(errand, earlier=attempt, listening=False)]  # whose tokens may not be what is taken
         if errand.earlier is not None and len(errand.earlier.faults) <= len(attempt.faults):
             attempt = errand.earlier
         return self._accept(errand, attempt)

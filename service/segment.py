@@ -67,6 +67,10 @@ class Segment:
         self.parts, self.done = list(parts), True
         return segments
 
+    def rejoin(self) -> None:
+        """Take its place again: its parts could not be handed in."""
+        self.parts, self.done = None, False
+
     def leave(self, warning: str) -> None:
         """Let it say what it says in the source's language."""
         self.warnings.add(warning)

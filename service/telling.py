@@ -67,6 +67,8 @@ class Telling:
         """Wait for news; let the rest join when the first are done."""
         if not self.journey.ended:
             await self.journey.proceed()
+        elif not self._waiting and self._cut_at is None:
+            raise RuntimeError("a part of the text is never done")  # and to ask again would be to ask for ever
         if self.journey.ended and (self._waiting or self._cut_at is not None):
             rest, self._waiting = self._waiting, []
             if self._cut_at is not None:

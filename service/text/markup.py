@@ -32,7 +32,9 @@ _BLOCK = {
 # Their contents are for machines, or for readers of any language.
 _KEPT = {"pre", "code", "kbd", "samp", "var", "svg", "math"}
 _NO_TRANSLATION = re.compile(
-    r"""\s(?:translate\s*=\s*["']?no\b|class\s*=\s*(?:"[^"]*\bnotranslate\b|'[^']*\bnotranslate\b|notranslate\b))""",
+    r"""\s(?:translate\s*=\s*["']?no\b|class\s*=\s*(?:"[^"]*CLASS|'[^']*CLASS|CLASS))""".replace(
+        "CLASS", r"(?<![\w-])notranslate(?![\w-])"
+    ),
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")

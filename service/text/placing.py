@@ -180,6 +180,14 @@ class _Placing:
         if k < 0 or (parent >= 0 and self.sources[k][0] <= self.block.elements[parent].start):
             return low
         position = min(max(self.sources[k][1] + 1, low), high)
+        # What comes behind a point stays behind what has become of it.
+        if self.block.text[at - 1 : at].strip() and not wordlike(self.block.text[at - 1]):
+            while (
+                position < high
+                and not self.cells[position].text.isspace()
+                and not wordlike(self.cells[position].text[0])
+            ):
+                position += 1
         # What leans on the word behind it goes behind the space.
         leans = self.block.text[at - 1 : at] == " "
         return position + (leans and position < high and self.cells[position].text.isspace())

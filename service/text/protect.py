@@ -8,7 +8,6 @@ that year comes out, provided that it comes out exactly once. What did not is tr
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 
 from service.text.alignment import Span
@@ -22,8 +21,9 @@ _PROTECTED = re.compile(
     r"""
     `{1,3}[^`\n]{1,500}`{1,3}                                                   # `code`
   | (?<![A-Za-z0-9])(?:(?i:https?|ftp|file)://|(?i:www)\.)[^URL_END]+                 # https://example.org/path
-  | (?<![\w.+-])[\w.+-]{1,64}+@(?:[\w-]{1,63}+\.){1,5}[A-Za-z]{2,24}(?![\w@])   # name@example.org
-  | (?<![\w.@-])(?:[a-z0-9-]{1,63}+\.){1,5}(?:com|org|net|edu|gov|info|io|dev|app|eu|de|fr|es|it|nl|pl|ch|at|uk|us)
+  | (?<![\w.+-])(?:[\w.+-]|(?<=\w)['’](?=\w)){1,64}+
+    @(?:[\w-]{1,63}+\.){1,5}[A-Za-z]{2,24}(?![\w@])                              # name@example.org
+  | (?<![\w.@-])(?:[A-Za-z0-9-]{1,63}+\.){1,5}(?:com|org|net|edu|gov|info|io|dev|app|eu|de|fr|es|it|nl|pl|ch|at|uk|us)
     (?![\w@-])(?!\.\w)(?:/[^URL_END]*)?                                               # example.org/path
   | \{\{[^{}\n]{0,200}\}\} | \$?\{[^{}\n]{0,200}\}                              # {{name}} {name} ${name}
   | %\([\w.]{1,60}\)[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?[a-zA-Z]                    # %(name)s
@@ -36,8 +36,11 @@ _PROTECTED = re.compile(
     re.VERBOSE,
 )
 # 5, 3rd, 10am: with a word's letters or without, it may be written as a word.
+# A number of one group, or of two that only a point or a comma parts: nothing of it may be missing.
+_ONE = re.compile(r"[^\W\d]*\d+(?:[.,]\d+)?[^\W\d]*")
+_SPACED = re.compile(r"(?<=\d)\s(?=\d{3}(?!\d))")
 _SMALL = re.compile(r"\d{1,2}[a-z]{0,3}")
-_NUMBER = re.compile(r"\w+(?:(?<=\d)[.,:/'’\u00a0\u202f](?=\d)\w+)*+")
+_NUMBER = re.compile(r"\d++(?:-\d++){2,}+(?!\w)|\w+(?:(?<=\d)[.,:/'’\u00a0\u202f](?=\d)\w+)*+")
 
 
 def protected(text: str) -> list[Span]:
@@ -77,19 +80,20 @@ def numbers(text: str) -> list[Span]:
 
 
 def lost_numbers(source: str, target: str) -> bool:
-    """Whether a number of the source is missing in the target; 1,000 and 1.000 and 1000 are the same."""
-    telling = numbers(source)
+    """Whether a number of the source is missing in the target.
+
+    1,000 and 1.000 and 1 000 and 1000 are the same, 1.5 and 1,5 are, and 15 is another; 12:30 may be 12 Uhr 30.
+    """
+    telling = [source[start:end] for start, end in numbers(source)]
     if not telling:
         return False
-    left = Counter(map(_digits, (target[start:end] for start, end in _every_number(target))))
-    groups = Counter(_groups(target))
-    for start, end in telling:
-        number = source[start:end]
-        if left[_digits(number)]:
-            left[_digits(number)] -= 1
-        elif any(groups[group] == 0 for group in _groups(number)):
-            return True
-    return False
+    written = [text[start:end] for text in {target, _SPACED.sub("", target)} for start, end in _every_number(text)]
+    values, groups = set(map(_value, written)), {group.lstrip("0") for group in _groups(target)}
+    return any(
+        _value(number) not in values
+        and (_ONE.fullmatch(number) is not None or not groups.issuperset(g.lstrip("0") for g in _groups(number)))
+        for number in telling
+    )
 
 
 def _every_number(text: str) -> list[Span]:
@@ -106,8 +110,17 @@ def _digits(number: str) -> str:
     return "".join(str(unicodedata.decimal(c)) for c in number if c.isdecimal())
 
 
+def _value(number: str) -> str:
+    """A number without what groups its thousands, a point between all other parts."""
+    first, *rest = _groups(number)
+    if len(first) <= 3 and first[0] != "0":
+        while rest and len(rest[0]) == 3:
+            first += rest.pop(0)
+    return ".".join([first.lstrip("0") or "0", *rest])
+
+
 def _groups(text: str) -> list[str]:
-    return [_digits(group).lstrip("0") for group in re.findall(r"\d+", text)]
+    return [_digits(group) for group in re.findall(r"\d+", text)]
 
 
 def stand_ins(text: str, spans: Sequence[Span]) -> list[str] | None:

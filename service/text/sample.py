@@ -3,10 +3,16 @@
 from service.text.protect import outside, protected
 
 ENOUGH = 400  # characters
+WINDOW = 4 * ENOUGH  # in which they are looked for at a time; an address that is cut by its end is no harm
 
 
 def sample(text: str) -> str:
     """The beginning of a text, without addresses and code; the text itself if that is all there is."""
-    start = text[: 4 * ENOUGH]
-    words = " ".join(outside(start, protected(start)).split())
-    return words[:ENOUGH] or text[:ENOUGH]
+    words, length = list[str](), 0
+    for start in range(0, len(text), WINDOW):
+        window = text[start : start + WINDOW]
+        words += outside(window, protected(window)).split()
+        length = sum(map(len, words)) + len(words)
+        if length > ENOUGH:
+            break
+    return " ".join(words)[:ENOUGH] or text.strip()[:ENOUGH]

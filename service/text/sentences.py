@@ -45,6 +45,23 @@ _ORDINAL_LANGUAGES = {
     "bs", "cs", "da", "de", "et", "fi", "fo", "hr", "hu", "is", "lb",
     "lv", "nb", "nn", "no", "pl", "sk", "sl", "sr", "tr",
 }  # fmt: skip
+_MONTHS = re.compile(
+    r"(?:januar|jänner|februar|feber|märz|marts|mars|april|mai|maj|juni|juli|august|september|oktober|november"
+    r"|de[zsc]ember)\b|(?:jan|feb|apr|aug|sept|okt|nov|dez|des|dec)\.",
+    re.IGNORECASE,
+)
+# What the splitter takes for a sentence's last word.
+_ABBREVIATIONS = {
+    "en": "Ms approx est Vol Ph.D M.D ed eds Figs Eq max incl",
+    "de": "inkl zzgl geb Okt Dez Abb Kap Bd Abs Tel Fa Dipl max Prof",
+    "fr": "Dr Pr Mme Mlle Mgr St Ste janv févr oct nov déc Prof Cie J.-C env Env",
+    "es": "aprox Cnel Dña Cía ene feb Prof",
+}
+_KNOWN = {language: frozenset(words.split()) for language, words in _ABBREVIATIONS.items()}
+# Where the sentence goes on in small letters.
+_UNITS = frozenset({"cm", "ft", "hr", "hrs", "kg", "km", "lb", "lbs", "mm", "oz"})
+_LAST = re.compile(r"([^\s(\[\"“„«']+)\.\s*$")
+_BEFORE = 16  # characters that are looked back at; no abbreviation is longer
 _QUOTE = re.compile(r"[\"“”„«»]")
 _OPENING = re.compile(r"(?<=\s)(?:[\"“„»]+|«\s?)$")
 # These end a sentence without a space behind them.
@@ -56,13 +73,19 @@ def sentences(text: str, language: str, kept: Sequence[Span] = ()) -> list[Span]
     found = []
     for start, end in _stretches(text, kept):
         leading = _LEADING.match(text, start, end)
-        start = leading.end() if leading else start
+        start = _behind(text, start, leading.end(), language) if leading else start
         inside = within(kept, start, end)
         for span in _split(text, start, end, language, inside):
             first, last = trimmed(text, *span)
             if has_letters(text, first, last, within(inside, first, last)):
                 found.append((first, last))
     return found
+
+
+def _behind(text: str, start: int, end: int, language: str) -> int:
+    """Where what leads a line ends; a day before its month is no numbering."""
+    day = language in _ORDINAL_LANGUAGES and _MONTHS.match(text, end) and _ORDINAL.search(text[start:end])
+    return start + day.start() if day else end
 
 
 def within(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
@@ -106,21 +129,24 @@ def _split(text: str, start: int, end: int, language: str, kept: Sequence[Span])
     first, k = start, 0
     for border in _borders(text[start:end], language):
         at = start + border
-        before = text[max(first, at - 8) : at]
+        before = text[max(first, at - _BEFORE) : at]
         spaced = before[-1:].isspace() or text[at : at + 1].isspace()
         while k < len(kept) and kept[k][1] <= at:
             k += 1
         cuts_kept = k < len(kept) and kept[k][0] < at
-        if cuts_kept or not (spaced or _WIDE_END.search(before)) or _abbreviated(before, language):
+        if cuts_kept or not (spaced or _WIDE_END.search(before)) or _abbreviated(before, text[at : at + 2], language):
             continue
         yield first, at
         first = at
     yield first, end
 
 
-def _abbreviated(before: str, language: str) -> bool:
-    """Whether the point before a border is an initial's or an ordinal's: to join too much costs less than to cut."""
+def _abbreviated(before: str, after: str, language: str) -> bool:
+    """Whether the point before a border is no sentence's: to join too much costs less than to cut."""
     if _INITIAL.search(before):
+        return True
+    last = _LAST.search(before)
+    if last and (last[1] in _KNOWN.get(language, ()) or (last[1] in _UNITS and after.strip()[:1].islower())):
         return True
     return language in _ORDINAL_LANGUAGES and _ORDINAL.search(before) is not None
 

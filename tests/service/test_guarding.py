@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from service.engine.options import Options
-from service.engine.scheduler import QueueFull, Ticket
+from service.engine.scheduler import Answer, QueueFull, Ticket
 from service.model import ServedModel, Wanted
-from tests.service.translation import Say, Speaker, backwards, speaking, translate, translated, translator
+from tests.service import translation
+from tests.service.translation import Say, Speaker, backwards, speaking, streamed, translate, translated, translator
 
 LONG = "the little house is at the end of a long road"
 
@@ -115,3 +116,19 @@ def test_options_that_leave_no_safer_ones_leave_the_first_try(toy_translator: Pa
     with translator(model) as core:
         [draft] = translate(core, LONG, source="en", wanted=wanted)
     assert (draft.text, draft.warnings, len(speaker.heard)) == ("das", ["length_ratio"], 1)
+
+
+def test_a_second_try_is_not_told_before_it_is_taken(toy_translator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loud(Speaker):
+        def answer(self, ticket: Ticket) -> Answer:
+            answer = super().answer(ticket)
+            for token in answer.hypotheses[0].ids if ticket.on_token else ():
+                ticket.on_token(token)  # type: ignore[misc]
+            return answer
+
+    monkeypatch.setattr(translation, "Speaker", Loud)
+    answers = iter(["", "das"])
+    model, _ = pair(toy_translator, lambda *_: next(answers))
+    with translator(model) as core:
+        told, [draft] = streamed(core, LONG, source="en")
+    assert told == draft.text

@@ -5,10 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from service.engine.scheduler import QueueFull, Ticket
 from service.errors import UnknownModel
 from service.job import Detection, Job
 from tests.service.fakes import PATIENCE
-from tests.service.translation import backwards, capitals, labelling, speaking, stays, translate, translated, translator
+from tests.service.translation import (
+    backwards,
+    capitals,
+    labelling,
+    speaking,
+    stays,
+    streamed,
+    translate,
+    translated,
+    translator,
+)
 
 LABELS = ["de", "en", "fr"]
 
@@ -93,6 +104,35 @@ def test_what_is_too_long_for_the_second_model_is_split(toy_translator: Path) ->
     assert draft.warnings[-1] == "split_long_sentence"
     assert len(read.heard) >= 2
     assert draft.text.count("TWELVE") == 3
+
+
+def test_what_is_split_on_its_way_and_finds_no_room_stays_as_it_was(toy_translator: Path) -> None:
+    def full(tickets: list[Ticket]) -> None:
+        raise QueueFull(99)
+
+    text = "one two three four five six seven eight nine ten eleven twelve"
+    first, _ = speaking(toy_translator, "fr-en", ("fr", "en"), lambda text, _: " ".join(text.split() * 3))
+    second, _ = speaking(toy_translator, "en-de", ("en", "de"), capitals)
+    second.crew.queue.submit = full  # type: ignore[method-assign, assignment]
+    with translator(first, second) as core:
+        [draft] = translate(core, text, source="fr")
+        told, [again] = streamed(core, text, source="fr")
+    assert draft.text == again.text == told == text
+    assert "not_translated" in draft.warnings
+
+
+def test_a_language_is_told_by_what_comes_after_addresses(toy_translator: Path, toy_classifier: Path) -> None:
+    heard: list[str] = []
+
+    def listen(text: str) -> list[float]:
+        heard.append(text)
+        return language("house")
+
+    model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
+    with translator(model, labelling(toy_classifier, LABELS, listen)) as core:
+        translate(core, "https://maison.fr/x\n" * 200 + "see the house")
+        translate(core, " " * 3000 + "see the dog")
+    assert [text.endswith(end) for text, end in zip(heard, ("see the house", "see the dog"), strict=True)] == [True] * 2
 
 
 def test_languages_are_found_out_for_whoever_asks(toy_translator: Path, toy_classifier: Path) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from service.artifact import Direction
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
-from service.job import Draft, Job, Translated
+from service.job import Delta, Draft, Job, Translated
+from service.job import Finished as Told
 from service.metrics import Metrics
 from service.model import ServedModel
 from service.registry import Registry
@@ -126,6 +127,21 @@ async def stays() -> None:
 
 def translate(core: Translator, *texts: str, **job: Any) -> list[Draft]:
     return translated(core, *texts, **job).drafts
+
+
+def streamed(core: Translator, *texts: str, **job: Any) -> tuple[str, list[Draft]]:
+    """The deltas, put together, and the drafts."""
+
+    async def listen() -> tuple[str, list[Draft]]:
+        deltas, drafts = "", list[Draft]()
+        async for news in core.stream(Job(list(texts), **({"target": "de"} | job)), PATIENCE, stays):
+            if isinstance(news, Delta):
+                deltas += news.text
+            elif isinstance(news, Told):
+                drafts.append(news.draft)
+        return deltas, drafts
+
+    return asyncio.run(listen())
 
 
 def translated(core: Translator, *texts: str, **job: Any) -> Translated:

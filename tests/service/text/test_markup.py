@@ -51,6 +51,7 @@ def render(markup: str, mode: Mode = "html") -> str:
         ("one<wbr>two three", "<wbr>THREE ONETWO"),
         ("x <code>foo(a < b)</code> y z", "Z Y <code>foo(a < b)</code> X"),
         ('a <span translate="no">Wet Leg</span> song', 'SONG <span translate="no">Wet Leg</span> A'),
+        ("a <i class='notranslate-not'>b c</i> d", "D <i class='notranslate-not'>C B</i> A"),
         ("a <i class='x notranslate'>b c</i> d", "D <i class='x notranslate'>b c</i> A"),
         ("H<sub>2</sub>o is wet", "WET IS <sub>H2O</sub>"),
         ("un<b>believ</b>able one", "ONE <b>UNBELIEVABLE</b>"),
@@ -139,6 +140,11 @@ def test_without_links_words_are_taken_in_order() -> None:
     document = parse("one <b>two</b> three", "html")
     assert document.render([Translation("eins zwei drei")]) == "eins <b>zwei</b> drei"
     assert parse("one <b>two</b>", "html").render([Translation("...")]) == "<b></b>..."
+
+
+def test_what_comes_behind_a_point_stays_behind_it() -> None:
+    document = parse("<p>hello Tom.<br/>\nwe are here.</p>", "html")
+    assert document.render([Translation("hallo Tom! wir sind hier.")]) == "<p>hallo Tom!<br/> wir sind hier.</p>"
 
 
 def test_scripts_without_spaces() -> None:
