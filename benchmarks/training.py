@@ -50,7 +50,7 @@ def recipe_of(shape: str, dropout: float, batch_tokens: int) -> Recipe:
             "width": size["width"], "heads": size["heads"], "kv_heads": size["heads"], "dropout": dropout,
             "feed_forward": size["feed_forward"], "encoder_layers": size["layers"], "decoder_layers": size["layers"],
         },
-        "training": {"epochs": 1, "batch_tokens": batch_tokens, "keep_last": 1},
+        "training": {"epochs": 1, "batch_tokens": batch_tokens, "warmup": WARMING, "keep_last": 1},
     }  # fmt: skip
     return parse_recipe(table, f"{shape}.toml")
 
