@@ -127,7 +127,7 @@ def test_a_second_try_is_not_told_before_it_is_taken(toy_translator: Path, monke
             return answer
 
     monkeypatch.setattr(translation, "Speaker", Loud)
-    answers = iter(["", "das"])
+    answers = iter(["", LONG])  # more tokens than are followed up at a time, and as wrong
     model, _ = pair(toy_translator, lambda *_: next(answers))
     with translator(model) as core:
         told, [draft] = streamed(core, LONG, source="en")

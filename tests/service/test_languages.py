@@ -75,8 +75,12 @@ def test_addresses_do_not_tell_a_language(toy_translator: Path, toy_classifier: 
     model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
     with translator(model, labelling(toy_classifier, LABELS, listen)) as core:
         translate(core, "See https://maison.fr/x now. " + "word " * 400)
+        translate(core, "https://maison.fr/x\n" * 200 + "see the house")  # however many there are before the words
+        translate(core, " " * 3000 + "see the dog")
     assert heard[0].startswith("see now. word word")
     assert len(heard[0]) < 400
+    assert heard[1].endswith("see the house")
+    assert heard[2] == "see the dog"
 
 
 def test_a_direction_that_is_missing_goes_by_english(toy_translator: Path) -> None:
@@ -119,20 +123,6 @@ def test_what_is_split_on_its_way_and_finds_no_room_stays_as_it_was(toy_translat
         told, [again] = streamed(core, text, source="fr")
     assert draft.text == again.text == told == text
     assert "not_translated" in draft.warnings
-
-
-def test_a_language_is_told_by_what_comes_after_addresses(toy_translator: Path, toy_classifier: Path) -> None:
-    heard: list[str] = []
-
-    def listen(text: str) -> list[float]:
-        heard.append(text)
-        return language("house")
-
-    model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
-    with translator(model, labelling(toy_classifier, LABELS, listen)) as core:
-        translate(core, "https://maison.fr/x\n" * 200 + "see the house")
-        translate(core, " " * 3000 + "see the dog")
-    assert [text.endswith(end) for text, end in zip(heard, ("see the house", "see the dog"), strict=True)] == [True] * 2
 
 
 def test_languages_are_found_out_for_whoever_asks(toy_translator: Path, toy_classifier: Path) -> None:

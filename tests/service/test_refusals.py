@@ -162,6 +162,20 @@ def test_languages_of_the_wrong_type(service: Service, field: str, value: Any) -
 
 
 @both
+def test_a_flood_of_unknown_fields_is_told_as_one(service: Service, path: str) -> None:
+    body = {f"field {i}": 1 for i in range(50_000)}
+    refused = assert_problem(send(service, path, body), 422, "invalid_request")
+    assert refused["detail"] == "body: 50000 fields are not known; leave them out"
+    assert len(refused["errors"]) == 1
+
+
+def test_too_many_terms_are_not_looked_at(service: Service) -> None:
+    body = {"glossary": {f" {i}": "" for i in range(201)}}  # each of them wrong, too
+    refused = assert_problem(send(service, "/v1/translate", body), 422, "invalid_request")
+    assert refused["detail"] == "body.glossary: 201 terms are too many; send at most 200"
+
+
+@both
 @pytest.mark.parametrize("text", ["a \ud800 b", ["dog", "\udfff"], "\ude00\ud83d"])
 def test_half_a_surrogate_pair_in_a_text(service: Service, path: str, text: Any) -> None:
     detail = assert_problem(send(service, path, {"text": text}), 422, "invalid_request")["detail"]

@@ -192,17 +192,12 @@ def test_half_a_surrogate_pair(babel: Service, name: str, text: Any) -> None:
 
 @every
 def test_half_a_surrogate_pair_in_bytes(babel: Service, name: str) -> None:
-    for body in (DIALECTS[name].ask("half"), DIALECTS[name].ask("half dog") | {"id": "half"}):
+    bodies = [DIALECTS[name].ask("half")]
+    if name.startswith("inference"):
+        bodies.append(DIALECTS[name].ask("dog") | {"id": "half"})
+    for body in bodies:
         content = json.dumps(body).encode().replace(b"half", b"\xed\xa0\x80")
         assert_refused(send(babel, name, content), name, DIALECTS[name].wrong)
-
-
-@every
-def test_a_flood_of_unknown_fields(babel: Service, name: str) -> None:
-    flood = dict.fromkeys(map(str, range(50_000)), 1)
-    response = send(babel, name, DIALECTS[name].ask("dog") | flood)
-    if response.status_code != 200:
-        assert_refused(response, name, DIALECTS[name].wrong)
 
 
 @every

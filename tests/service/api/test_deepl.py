@@ -135,6 +135,11 @@ def test_wrong_bodies(babel: Service, body: Any) -> None:
     assert_error(babel.post("/v2/translate", body), 400)
 
 
+def test_the_first_wrong_tag_is_told_alone(babel: Service) -> None:
+    said = babel.post("/v2/translate", ASK | {"ignore_tags": [5] * 50_000}).json()["message"]
+    assert said.count("Input should be") == 1
+
+
 def test_the_paths_beside_are_the_open_inference_protocols(babel: Service) -> None:
     assert assert_error(babel.client.post("/v2/document"), 404)
     assert assert_error(babel.client.get("/v2/translate"), 405)

@@ -33,8 +33,8 @@ def test_terms_in_a_text(text: str, terms: list[str], language: str, expected: l
 
 def test_every_letter_that_the_pattern_takes_for_another_is_that_other_letter() -> None:
     letters = [chr(code) for code in range(0x110000) if chr(code).lower() != chr(code).upper()]
-    glossary = Glossary(dict.fromkeys(letters, "x"), "xx")
-    assert len(glossary.found(" ".join(letters), ())) >= len(letters)
+    small = [letter for letter in letters if letter.lower() == letter]
+    assert len(Glossary(dict.fromkeys(small, "x"), "xx").found(" ".join(letters), ())) > len(small)
 
 
 def test_what_is_kept_holds_no_term() -> None:
