@@ -61,7 +61,7 @@ def fit(recipe: Recipe, data: Path, run: RunFolder, resume: bool, start: RunFold
             trainer.train()
             return trainer.finish() if place.first else {}
         finally:
-            trainer.journal.close()
+            trainer.close()
 
 
 class Trainer:
@@ -98,6 +98,11 @@ class Trainer:
         self.journal = Journal(run, self.update, quiet=not place.first)
         self.asked = False  # a signal asked this process to stop
         self.stopping = False  # all processes agreed to, after the same update
+
+    def close(self) -> None:
+        """End the journal, and let go of the wrapper that holds the process group; the group ends next."""
+        self.journal.close()
+        del self.objective
 
     def _check_folder(self, resume: bool) -> None:
         last = self.run.checkpoint("last")

@@ -1,6 +1,7 @@
 """Where a process trains: alone or among others, on which device, and what that multiplies fastest."""
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,4 +45,7 @@ def join_world() -> Iterator[Place]:
         yield Place(int(os.environ.get("RANK", "0")), world, device)
     finally:
         if world > 1:
+            # Whoever still holds the group keeps its threads alive; one that wants Python's lock while the interpreter
+            # ends aborts the process, and wrappers of models are parts of reference cycles.
+            gc.collect()
             dist.destroy_process_group()
