@@ -18,10 +18,11 @@ import numpy as np
 
 from export.verify import ROWS, serve
 from service.artifact import Artifact, Direction, read_artifact
+from service.engine.cores import available_cores
 from service.engine.options import Options
 from service.engine.scheduler import Ticket
 from service.engine.score import alignment_layer
-from service.engine.session import Session, available_cores
+from service.engine.session import Session
 from service.engine.translate import TranslateEngine, TranslateGraphs, pad
 from service.model import default_target_length
 from service.text.alignment import Link

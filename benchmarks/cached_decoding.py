@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from service.artifact import read_artifact
+from service.engine.cores import available_cores
 from service.engine.scheduler import Ticket
-from service.engine.session import available_cores
 from service.engine.translate import TranslateEngine, TranslateGraphs
 
 POSITIONS = (10, 100)

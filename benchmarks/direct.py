@@ -20,12 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers.attendant import Silent
 from benchmarks.traffic import CLIENTS
 from service.artifact import Artifact, read_artifact
+from service.engine.cores import available_cores
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Bounds, Queue, Ticket
-from service.engine.session import Session, available_cores
+from service.engine.session import Session
+from service.engine.staff import Silent
 from service.engine.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.worker import Crew
 from service.model import default_target_length

@@ -31,7 +31,7 @@ from benchmarks.peers.process import ROOT, SystemFailed, SystemProcess
 from benchmarks.peers.results import Contender, Result, results_of, table
 from benchmarks.peers.systems import MODES
 from export.restore import run_of
-from service.engine.session import available_cores
+from service.engine.cores import available_cores
 
 SYSTEMS = ("attendant", "ctranslate2", "transformers", "optimum")
 SLOW = ("transformers", "optimum")

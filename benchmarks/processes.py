@@ -23,15 +23,23 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def family(pid: int) -> Iterator[int]:
+    """A process and all those that it has started and that live, and so on."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            yield from family(int(child))
+
+
 def cpu_seconds(pid: int) -> float:
-    """CPU time of all threads of a process, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """CPU time of all threads of a process and of those that it has started, user and system."""
+    fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in family(pid)]
+    return sum(int(one[11]) + int(one[12]) for one in fields) / TICKS
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    """Resident memory of a process and of those that it has started."""
+    return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in family(pid)) * PAGE
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from benchmarks.rounds import alternate, median, ratio
 from benchmarks.trainers.corpus import write_corpus
 from benchmarks.trainers.joeynmt import JoeyFailed, tokens_per_second
 from benchmarks.trainers.torch_transformer import TorchTransformer
-from service.engine.session import available_cores
+from service.engine.cores import available_cores
 from training import tasks
 from training.config import Recipe, parse_recipe
 from training.loop import fit

@@ -33,7 +33,7 @@ from benchmarks.rounds import alternate, ratio, table
 from benchmarks.texts import PARALLEL, fitting, sentences
 from benchmarks.traffic import Traffic
 from service.artifact import read_artifact
-from service.engine.session import available_cores
+from service.engine.cores import available_cores
 from service.text.tokenizer import TextCodec
 from training.tokenizer import MARKS
 

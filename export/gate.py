@@ -13,9 +13,10 @@ from export.quantize import Scales, calibrate
 from export.verify import serve
 from service.artifact import Artifact, Evaluation
 from service.engine.classify import ClassifyEngine
+from service.engine.cores import available_cores
 from service.engine.options import Options
 from service.engine.scheduler import Ticket
-from service.engine.session import Session, available_cores
+from service.engine.session import Session
 from service.engine.translate import TranslateEngine, TranslateGraphs
 from training.config import Recipe
 from training.corpus import FilterReport, Row, clean, read_corpus, split_corpus

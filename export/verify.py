@@ -13,9 +13,11 @@ from torch import nn
 
 from service.artifact import Artifact, Parity
 from service.engine.classify import ClassifyEngine
+from service.engine.cores import available_cores
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Bounds, Queue, Ticket
-from service.engine.session import Session, available_cores
+from service.engine.session import Session
+from service.engine.staff import Silent
 from service.engine.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.worker import Crew, Engine
 from training.evaluate import class_probabilities, default_target_length, greedy
@@ -141,22 +143,13 @@ def verify_classifier(model: nn.Module, artifact: Artifact, sources: list[list[i
     return Parity(sentences=len(sources), cached=0.0, onnx=largest, tolerance=tolerance)
 
 
-class _Silent:
-    """An observer for a worker whose measurements nobody reads."""
-
-    def encoded(self, tokens: int, padded: int, seconds: float) -> None: ...
-    def stepped(self, rows: int, seconds: float) -> None: ...
-    def answered(self, answers: int) -> None: ...
-    def failed(self) -> None: ...
-
-
 def serve(engines: Sequence[Engine], tickets: list[Ticket], rows: int = ROWS) -> list[Answer]:
     """Answer the tickets with the service's queue and workers, `rows` at a time, all submitted at once."""
     for engine in engines:
         engine.clear()
     tokens = sum(ticket.tokens for ticket in tickets)
     bounds = Bounds(rows=rows, queue_segments=len(tickets), queue_tokens=tokens)
-    crew = Crew("verify", list(engines), Queue(bounds, len(engines)), _Silent())
+    crew = Crew("verify", list(engines), Queue(bounds, len(engines)), Silent())
     crew.start()
     crew.queue.submit(tickets)
     answers = [ticket.future.result() for ticket in tickets]

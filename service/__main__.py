@@ -1,8 +1,6 @@
 """Command line: `python -m service`, configured by environment variables (service/settings.py)."""
 
 import argparse
-import ctypes
-import gc
 import logging
 import math
 import signal
@@ -14,6 +12,8 @@ import uvicorn
 from service.api.connection import Connection
 from service.app import access_of, create_app
 from service.artifact import ArtifactError
+from service.engine.interpreter import keep_what_is_loaded, prepare
+from service.engine.remote import EngineProcess
 from service.keys import KeysError, make_key
 from service.metrics import Metrics
 from service.registry import load_models
@@ -24,10 +24,6 @@ log = logging.getLogger("attendant")
 # Seconds that an idle connection stays open: longer than the pools of usual clients and load balancers (60 s) keep one,
 # for who ends it first decides whether a request can meet a connection that has just been closed.
 KEEP_ALIVE = 75
-# Seconds that a thread keeps the interpreter from others. A worker comes back for it after every run of a graph, of a
-# millisecond or less, and would wait 5 ms, Python's default, whenever a request is being read.
-SWITCH_INTERVAL = 0.0005
-M_ARENA_MAX = -8  # mallopt's number for it, from glibc's malloc.h
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -58,39 +54,29 @@ def serve() -> int:
     Raises:
         SettingsError, KeysError, ArtifactError: it cannot start.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    share_one_arena()
+    prepare()
     settings = read_settings()
     access, metrics = access_of(settings), Metrics()
-    registry = load_models(settings, metrics)
-    app = create_app(settings, registry, metrics, access)
-    gc.collect()
-    gc.freeze()  # what is loaded stays, and need not be looked through every time that garbage is collected
-    names = ", ".join(sorted(access.keys.digests))
-    log.info("keys: %s", names or "none; whoever reaches the port is served")
-    # uvicorn drains at SIGTERM, then raises the signal anew: what was asked for and done is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http=Connection,
-        ws="none",
-        log_config=None,
-        access_log=False,  # the edge writes one line a request, with its id
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=math.ceil(settings.drain_timeout_seconds),
-    )
+    with EngineProcess() as engine:
+        registry = load_models(settings, metrics, engine.hire)
+        app = create_app(settings, registry, metrics, access)
+        keep_what_is_loaded()
+        names = ", ".join(sorted(access.keys.digests))
+        log.info("keys: %s", names or "none; whoever reaches the port is served")
+        # uvicorn drains at SIGTERM, then raises the signal anew: what was asked for and done is no failure.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        uvicorn.run(
+            app,
+            host=settings.host,
+            port=settings.port,
+            http=Connection,
+            ws="none",
+            log_config=None,
+            access_log=False,  # the edge writes one line a request, with its id
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=math.ceil(settings.drain_timeout_seconds),
+        )
     return 0
-
-
-def share_one_arena() -> None:
-    """Have all threads allocate from one arena. glibc gives each its own, and what one thread allocates and another
-    frees leaves holes in all of them: memory grows for hours at full load. Other C libraries have nothing to set."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_ARENA_MAX, 1)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 
-from service.engine.scheduler import Answer, Closed, Queue, QueueFull, Ticket
+from service.engine.scheduler import Answer, Closed, QueueFull, Ticket
 from service.engine.search import NotANumber
+from service.engine.staff import Admission
 from service.engine.worker import EngineFailure
 from service.errors import ClientGone, DeadlineExceeded, InternalError, NotReady, Overloaded, TooLarge
 from service.metrics import ModelMetrics
@@ -25,7 +26,7 @@ AT_ONCE = 8  # news that are followed up before the event loop goes on: a step m
 class Desk:
     """Hands tickets to a model's queue, or says why not."""
 
-    def __init__(self, name: str, queue: Queue, observer: ModelMetrics) -> None:
+    def __init__(self, name: str, queue: Admission, observer: ModelMetrics) -> None:
         self.name, self.queue, self._observer = name, queue, observer
 
     def submit(self, tickets: Sequence[Ticket]) -> None:

@@ -1,8 +1,11 @@
 """Prometheus metrics that explain throughput and latency."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from service.engine.scheduler import Ticket
+from service.engine.staff import Staff
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -42,10 +45,10 @@ class Metrics:
         """The observer of one model's workers."""
         return ModelMetrics(self, name)
 
-    def watch(self, name: str, waiting: Callable[[], float], pool_bytes: Callable[[], float]) -> None:
+    def watch(self, name: str, staff: Staff) -> None:
         """Read a model's gauges whenever they are asked for."""
-        self.waiting.labels(name).set_function(waiting)
-        self.pool.labels(name).set_function(pool_bytes)
+        self.waiting.labels(name).set_function(lambda: float(staff.queue.waiting))
+        self.pool.labels(name).set_function(lambda: float(staff.pool_bytes))
 
 
 class ModelMetrics:
@@ -62,10 +65,11 @@ class ModelMetrics:
             metrics.target_tokens.labels(model),
         )
 
-    def encoded(self, tokens: int, padded: int, seconds: float) -> None:
-        """A group joined: its real tokens, those of its padded rectangle, and the time it took."""
-        self._real.inc(tokens)
-        self._padding.inc(padded - tokens)
+    def encoded(self, group: Sequence[Ticket], seconds: float) -> None:
+        """A group joined, and the time it took: count its tokens, and the padding of its rectangle."""
+        lengths = [len(ticket.ids) for ticket in group]
+        self._real.inc(sum(lengths))
+        self._padding.inc(len(lengths) * max(lengths) - sum(lengths))
         self._encode_seconds.observe(seconds)
 
     def stepped(self, rows: int, seconds: float) -> None:
@@ -80,3 +84,6 @@ class ModelMetrics:
     def failed(self) -> None:
         """A group or a step failed."""
         self._failures.inc()
+
+    def turned(self) -> None:
+        """A worker's turn has ended."""

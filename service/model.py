@@ -7,7 +7,7 @@ from service.artifact import Artifact, Direction, Manifest
 from service.desk import Departure, Desk, Visit
 from service.engine.options import Options
 from service.engine.scheduler import Answer, Ticket
-from service.engine.worker import Crew
+from service.engine.staff import Staff
 from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
 from service.metrics import ModelMetrics
 from service.scorer import Scorer
@@ -51,7 +51,7 @@ class ServedModel:
     """An artifact with its tokeniser, its workers, and the desk before them."""
 
     def __init__(
-        self, artifact: Artifact, codec: TextCodec, crew: Crew, observer: ModelMetrics, scorer: Scorer | None = None
+        self, artifact: Artifact, codec: TextCodec, crew: Staff, observer: ModelMetrics, scorer: Scorer | None = None
     ) -> None:
         self.manifest: Manifest = artifact.manifest
         self._scorer = scorer
@@ -74,7 +74,7 @@ class ServedModel:
         return self._scorer
 
     @property
-    def crews(self) -> list[Crew]:
+    def crews(self) -> list[Staff]:
         """All the model's workers."""
         return [self.crew] if self._scorer is None else [self.crew, self._scorer.crew]
 
@@ -87,7 +87,7 @@ class ServedModel:
         """Answer made-up tickets, so that the first caller finds everything allocated."""
         tickets = []
         for crew in self.crews:
-            made_up = [Ticket([self.manifest.marks.eos], translation=[]) for _ in crew.workers]
+            made_up = [Ticket([self.manifest.marks.eos], translation=[]) for _ in range(crew.size)]
             crew.queue.submit(made_up)
             tickets += made_up
         for ticket in tickets:

@@ -1,19 +1,15 @@
 """The models that are served: loaded from their artifacts, chosen by name or by direction."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from service.artifact import Artifact, ArtifactError, Direction, read_artifact
-from service.engine.classify import ClassifyEngine
-from service.engine.scheduler import Bounds, Queue
-from service.engine.score import ScoreEngine
-from service.engine.session import Session, available_cores
-from service.engine.translate import TranslateEngine, TranslateGraphs
-from service.engine.worker import Crew, Engine
+from service.engine.cores import available_cores
+from service.engine.scheduler import Bounds
+from service.engine.staff import Hire, Posts, Staff, scoring
 from service.errors import ModelRequired, ServiceError, UnknownModel
-from service.metrics import Metrics, ModelMetrics
+from service.metrics import Metrics
 from service.model import ServedModel
 from service.scorer import Scorer
 from service.settings import Settings
@@ -112,8 +108,8 @@ class Registry:
             crew.drain(max(0.0, deadline - time.monotonic()))
 
 
-def load_models(settings: Settings, metrics: Metrics) -> Registry:
-    """Load every artifact in the models folder and start its workers.
+def load_models(settings: Settings, metrics: Metrics, hire: Hire) -> Registry:
+    """Load every artifact in the models folder; `hire` puts crews to work on them, here or in another process.
 
     Raises:
         ArtifactError: with the faults of every artifact, so that one start shows all of them.
@@ -127,63 +123,52 @@ def load_models(settings: Settings, metrics: Metrics) -> Registry:
     faults: list[str] = []
     for folder in folders:
         try:
-            loaded.append(_load(folder, settings))
+            artifact = read_artifact(folder)
+            loaded.append(Loaded(artifact, TextCodec(artifact.tokenizer, artifact.manifest)))
         except ArtifactError as error:
             faults.append(str(error))
     names = [one.artifact.manifest.name for one in loaded]
     faults += [f"{settings.models}: two artifacts are named {n!r}" for n in sorted(set(names)) if names.count(n) > 1]
+    if settings.classifier and settings.classifier not in names:
+        there = ", ".join(sorted(names))
+        faults.append(f"ATTENDANT_CLASSIFIER is {settings.classifier!r}, which is not served; there is {there}")
+    try:
+        crews = hire([one.artifact for one in loaded], posts(settings), metrics.of_model)
+    except ArtifactError as error:
+        raise ArtifactError("\n".join([*faults, str(error)])) from None
     if faults:
+        for crew in crews.values():
+            crew.queue.close()
         raise ArtifactError("\n".join(faults))
-    if settings.classifier and settings.classifier not in (one.artifact.manifest.name for one in loaded):
-        raise ArtifactError(
-            f"ATTENDANT_CLASSIFIER is {settings.classifier!r}, which is not served; there is {', '.join(sorted(names))}"
-        )
-    return Registry([_serve(one, settings, metrics) for one in loaded], settings.classifier)
+    for name, crew in crews.items():
+        metrics.watch(name, crew)
+    return Registry([_serve(one, crews, metrics) for one in loaded], settings.classifier)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Loaded:
-    """An artifact that can be served, its workers not started yet."""
+    """An artifact that can be served."""
 
     artifact: Artifact
     codec: TextCodec
-    engines: list[Engine]
-    scoring: list[Engine]
 
 
-def _load(folder: Path, settings: Settings) -> Loaded:
-    artifact = read_artifact(folder)
-    codec = TextCodec(artifact.tokenizer, artifact.manifest)
+def posts(settings: Settings) -> Posts:
+    """What the settings grant every crew, on the cores that there are."""
     workers, threads = settings.crew(available_cores())
-    if artifact.manifest.task == "classify":
-        graph = Session(artifact.graph("classify"), threads)
-        return Loaded(artifact, codec, [ClassifyEngine(artifact, graph) for _ in range(workers)], [])
-    graphs, rows = TranslateGraphs.load(artifact, threads), max(1, settings.rows // workers)
-    score = Session(artifact.graph("score"), threads)
-    engines: list[Engine] = [TranslateEngine(graphs, rows) for _ in range(workers)]
-    return Loaded(artifact, codec, engines, [ScoreEngine(artifact, score) for _ in range(workers)])
-
-
-def _serve(loaded: Loaded, settings: Settings, metrics: Metrics) -> ServedModel:
-    manifest = loaded.artifact.manifest
-    crew, observer = _crew(manifest.name, loaded.engines, settings, metrics)
-    scorer = None
-    if loaded.scoring:
-        scorer = Scorer(manifest, loaded.codec, *_crew(f"{manifest.name}/score", loaded.scoring, settings, metrics))
-    return ServedModel(loaded.artifact, loaded.codec, crew, observer, scorer)
-
-
-def _crew(name: str, engines: list[Engine], settings: Settings, metrics: Metrics) -> tuple[Crew, ModelMetrics]:
-    """Workers that have started, and who observes them."""
     bounds = Bounds(
         rows=settings.rows,
         encode_tokens=settings.encode_tokens,
         queue_segments=settings.queue_segments,
         queue_tokens=settings.queue_tokens,
     )
-    queue = Queue(bounds, len(engines))
-    observer = metrics.of_model(name)
-    crew = Crew(name, engines, queue, observer)
-    metrics.watch(name, lambda: float(queue.waiting), lambda: float(crew.pool_bytes))
-    crew.start()
-    return crew, observer
+    return Posts(workers, threads, bounds)
+
+
+def _serve(loaded: Loaded, crews: Mapping[str, Staff], metrics: Metrics) -> ServedModel:
+    manifest, codec = loaded.artifact.manifest, loaded.codec
+    scores = scoring(manifest.name)
+    scorer = None
+    if scores in crews:
+        scorer = Scorer(manifest, codec, crews[scores], metrics.of_model(scores))
+    return ServedModel(loaded.artifact, codec, crews[manifest.name], metrics.of_model(manifest.name), scorer)

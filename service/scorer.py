@@ -7,7 +7,7 @@ from typing import NamedTuple
 from service.artifact import Direction, Manifest
 from service.desk import Departure, Desk, Visit
 from service.engine.scheduler import Answer, Ticket
-from service.engine.worker import Crew
+from service.engine.staff import Staff
 from service.errors import TooLarge
 from service.metrics import ModelMetrics
 from service.text.alignment import Link
@@ -50,7 +50,7 @@ class Scored(NamedTuple):
 class Scorer:
     """The workers that score a model's translations, and the desk before them."""
 
-    def __init__(self, manifest: Manifest, codec: TextCodec, crew: Crew, observer: ModelMetrics) -> None:
+    def __init__(self, manifest: Manifest, codec: TextCodec, crew: Staff, observer: ModelMetrics) -> None:
         self.manifest, self.codec, self.crew = manifest, codec, crew
         self.desk = Desk(manifest.name, crew.queue, observer)
 

@@ -47,7 +47,7 @@ class Telling:
             self._passages, self._waiting = [passage], list(passage.segments)
         if not self._waiting:
             return  # nothing to translate, or not so early
-        head = len(self._waiting[0].route[0].model.crew.workers)
+        head = self._waiting[0].route[0].model.crew.size
         first, self._waiting = self._waiting[:head], self._waiting[head:]
         alone = len(first) == 1 and not self._waiting and self._cut_at is None
         self.journey.start(first, listening=alone and self.job.format == "text" and not self.job.glossary)

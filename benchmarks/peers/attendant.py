@@ -6,19 +6,11 @@ from benchmarks.peers.systems import MODES, TOGETHER, beam_of
 from service.artifact import read_artifact
 from service.engine.options import Options
 from service.engine.scheduler import Bounds, Queue, Ticket
+from service.engine.staff import Silent
 from service.engine.translate import TranslateEngine, TranslateGraphs
 from service.engine.worker import Crew, Engine
 
 ORDERS = ("longest first", "as they come")
-
-
-class Silent:
-    """An observer for workers whose measurements nobody reads."""
-
-    def encoded(self, tokens: int, padded: int, seconds: float) -> None: ...
-    def stepped(self, rows: int, seconds: float) -> None: ...
-    def answered(self, answers: int) -> None: ...
-    def failed(self) -> None: ...
 
 
 class Attendant:

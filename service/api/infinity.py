@@ -167,7 +167,7 @@ def _describe(model: ServedModel, started: int) -> InfinityModel:
     stats = Stats(
         queue_fraction=queue.waiting / queue.bounds.queue_segments,
         queue_absolute=queue.waiting,
-        results_pending=queue.waiting + sum(len(worker.scheduler.running) for worker in model.crew.workers),
+        results_pending=queue.waiting + model.crew.running,
         batch_size=queue.rows,
     )
     return InfinityModel(id=model.name, stats=stats, created=started)

@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 from service.engine.scheduler import Finished, Plan, Queue, Scheduler, Ticket
+from service.engine.staff import Observer
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +20,6 @@ class Engine(Protocol):
     def clear(self) -> None: ...
     @property
     def pool_bytes(self) -> int: ...
-
-
-class Observer(Protocol):
-    """Who is told what a worker does."""
-
-    def encoded(self, tokens: int, padded: int, seconds: float) -> None: ...
-    def stepped(self, rows: int, seconds: float) -> None: ...
-    def answered(self, answers: int) -> None: ...
-    def failed(self) -> None: ...
 
 
 class EngineFailure(Exception):
@@ -60,6 +52,7 @@ class Worker:
         try:
             while (plan := self.scheduler.pick()) is not None:
                 self._step(plan)
+                self.observer.turned()
         except BaseException as error:
             log.exception("%s died", self._thread.name)
             failure = EngineFailure(f"the worker died: {type(error).__name__}")
@@ -67,6 +60,7 @@ class Worker:
                 self.scheduler.refuse(group, failure)
             self.scheduler.fail_running(failure)
             self.scheduler.queue.fail(failure)
+            self.observer.turned()
 
     def _step(self, plan: Plan) -> None:
         self.engine.drop(plan.leave)
@@ -98,12 +92,11 @@ class Worker:
             self.scheduler.refuse(group, EngineFailure(f"encoding failed: {type(error).__name__}"))
             return
         self.scheduler.seat(group)
-        lengths = [len(ticket.ids) for ticket in group]
-        self.observer.encoded(sum(lengths), len(lengths) * max(lengths), time.perf_counter() - started)
+        self.observer.encoded(group, time.perf_counter() - started)
 
 
 class Crew:
-    """The workers of one model, and their queue."""
+    """The workers of one model in threads of this process, and their queue."""
 
     def __init__(self, name: str, engines: list[Engine], queue: Queue, observer: Observer) -> None:
         self.queue = queue
@@ -112,6 +105,16 @@ class Crew:
     def start(self) -> None:
         for worker in self.workers:
             worker.start()
+
+    @property
+    def size(self) -> int:
+        """How many workers there are."""
+        return len(self.workers)
+
+    @property
+    def running(self) -> int:
+        """Segments in the workers' batches."""
+        return sum(len(worker.scheduler.running) for worker in self.workers)
 
     @property
     def alive(self) -> bool:

@@ -12,6 +12,7 @@ from export.verify import serve
 from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.classify import ClassifyEngine
+from service.engine.crews import hire
 from service.engine.options import Options
 from service.engine.scheduler import Ticket
 from service.engine.session import Session
@@ -100,7 +101,7 @@ def test_ids_and_text_agree_from_torch_to_http(
 
 async def over_http(models: Path, texts: list[str], target: str) -> list[str]:
     metrics, settings = Metrics(), Settings(models=models, threads=1)
-    app = create_app(settings, load_models(settings, metrics), metrics)
+    app = create_app(settings, load_models(settings, metrics, hire), metrics)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

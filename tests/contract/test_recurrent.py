@@ -18,6 +18,7 @@ from export import publish, recurrent, restore
 from export.verify import ParityError, serve
 from service.app import create_app
 from service.artifact import read_artifact
+from service.engine.crews import hire
 from service.engine.options import Options
 from service.engine.scheduler import Ticket
 from service.engine.score import ScoreEngine
@@ -231,7 +232,7 @@ def test_all_families_side_by_side_over_http(
 async def over_http(models: Path, names: list[str]) -> dict[str, list[str]]:
     """Every text to every model, each in a request of its own and all at once."""
     metrics, settings = Metrics(), Settings(models=models, threads=1)
-    app = create_app(settings, load_models(settings, metrics), metrics)
+    app = create_app(settings, load_models(settings, metrics, hire), metrics)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,

@@ -18,6 +18,7 @@ from service.api.access import Access
 from service.api.connection import Connection
 from service.app import create_app
 from service.artifact import read_artifact
+from service.engine.remote import EngineProcess
 from service.engine.scheduler import Bounds, Queue
 from service.engine.worker import Crew, Engine
 from service.metrics import Metrics, ModelMetrics
@@ -62,7 +63,7 @@ class Service:
     def idle(self) -> bool:
         """Whether nobody waits or runs at the translator."""
         crew = self.crew()
-        return not crew.queue.waiting and not any(worker.scheduler.running for worker in crew.workers)
+        return not crew.queue.waiting and not crew.running
 
     def sample(self, series: str, **labels: str) -> float:
         """A metric's value now; 0 where nothing was counted yet."""
@@ -107,9 +108,9 @@ def serving(
 
 @pytest.fixture(scope="session")
 def service(toy_models: Path) -> Iterator[Service]:
-    """The toy models with the default settings."""
+    """The toy models with the default settings, computed by an engine process."""
     settings, metrics = Settings(models=toy_models, workers=1, threads=1), Metrics()
-    with serving(settings, load_models(settings, metrics), metrics) as running:
+    with EngineProcess() as engine, serving(settings, load_models(settings, metrics, engine.hire), metrics) as running:
         yield running
 
 
@@ -135,7 +136,7 @@ def fake_crew(name: str, engine: Engine, settings: Settings, metrics: Metrics) -
     )
     observer = metrics.of_model(name)
     crew = Crew(name, [engine], Queue(bounds), observer)
-    metrics.watch(name, lambda: float(crew.queue.waiting), lambda: float(crew.pool_bytes))
+    metrics.watch(name, crew)
     crew.start()
     return crew, observer
 

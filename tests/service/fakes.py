@@ -1,7 +1,7 @@
 """Engines with predictable answers, driven by hand or failing on demand."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
 
@@ -95,13 +95,14 @@ class Record:
     """An observer that remembers."""
 
     def __init__(self) -> None:
-        self.groups: list[tuple[int, int]] = []
+        self.groups: list[list[int]] = []
         self.steps: list[int] = []
         self.answers = 0
         self.failures = 0
+        self.turns = 0
 
-    def encoded(self, tokens: int, padded: int, seconds: float) -> None:
-        self.groups.append((tokens, padded))
+    def encoded(self, group: Sequence[Ticket], seconds: float) -> None:
+        self.groups.append([len(ticket.ids) for ticket in group])
 
     def stepped(self, rows: int, seconds: float) -> None:
         self.steps.append(rows)
@@ -111,3 +112,6 @@ class Record:
 
     def failed(self) -> None:
         self.failures += 1
+
+    def turned(self) -> None:
+        self.turns += 1

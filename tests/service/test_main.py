@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import re
 import shutil
 import signal
@@ -19,6 +18,7 @@ import pytest
 
 from service.__main__ import main
 from service.artifact import ArtifactError, sha256
+from service.engine.crews import hire
 from service.metrics import Metrics
 from service.registry import load_models
 from service.settings import Settings
@@ -214,7 +214,7 @@ def test_every_bad_artifact_is_reported(toy_models: Path, tmp_path: Path) -> Non
     (models / ".hidden").mkdir()
     (models / "readme.txt").write_text("hello", "utf-8")
     with pytest.raises(ArtifactError) as caught:
-        load_models(Settings(models=models), Metrics())
+        load_models(Settings(models=models), Metrics(), hire)
     for fault in (
         "no-graph/classify.onnx: onnxruntime cannot load it",
         "no-tokenizer/tokenizer.json: not a tokenizer file",
@@ -228,7 +228,7 @@ def test_every_bad_artifact_is_reported(toy_models: Path, tmp_path: Path) -> Non
 
 def test_a_classifier_that_is_not_served_is_refused_at_start(toy_models: Path) -> None:
     with pytest.raises(ArtifactError, match="ATTENDANT_CLASSIFIER is 'langid', which is not served; there is toy-"):
-        load_models(Settings(models=toy_models, classifier="langid"), Metrics())
+        load_models(Settings(models=toy_models, classifier="langid"), Metrics(), hire)
 
 
 def test_a_bad_models_folder_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
@@ -243,37 +243,3 @@ def test_a_bad_models_folder_ends_the_process_without_a_traceback(tmp_path: Path
         f"error: {tmp_path}/one",
         f"error: {tmp_path}/two",
     ]
-
-
-ARENAS = """
-import ctypes, sys, threading
-from service.__main__ import share_one_arena
-
-if sys.argv[1:]:
-    share_one_arena()
-libc = ctypes.CDLL(None)
-libc.malloc.restype = ctypes.c_void_p
-libc.fdopen.restype = ctypes.c_void_p
-ready = threading.Barrier(5)
-
-def work():
-    libc.malloc(1000)
-    ready.wait()
-
-threads = [threading.Thread(target=work) for _ in range(4)]
-[thread.start() for thread in threads]
-ready.wait()
-file = ctypes.c_void_p(libc.fdopen(1, b"w"))
-libc.malloc_info(0, file)
-libc.fflush(file)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas to count")
-def test_threads_share_one_arena() -> None:
-    def arenas(*arguments: str) -> int:
-        found = subprocess.run([sys.executable, "-c", ARENAS, *arguments], capture_output=True, text=True, check=True)
-        return found.stdout.count("<heap nr=")
-
-    assert arenas() > 1
-    assert arenas("shared") == 1

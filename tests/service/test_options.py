@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from service.engine.crews import hire
 from service.engine.options import Options
 from service.metrics import Metrics
 from service.registry import load_models
@@ -231,7 +232,7 @@ def test_a_length_above_the_models_is_too_large(service: Service) -> None:
 
 def test_a_beam_wider_than_the_workers_rows_is_refused(toy_models: Path) -> None:
     settings, metrics = Settings(models=toy_models, rows=8, workers=2, threads=1), Metrics()
-    with serving(settings, load_models(settings, metrics), metrics) as small:
+    with serving(settings, load_models(settings, metrics, hire), metrics) as small:
         reply = small.post("/v1/translate", TRANSLATE | {"beam_size": 5})
         assert "beam_size is 5: 1 to 4" in assert_problem(reply, 422, "invalid_request")["detail"]
         assert translate(small, beam_size=4)["text"] == "eins rot Hund"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from service.artifact import ArtifactError, read_artifact
-from service.engine import session
+from service.engine.cores import available_cores, cgroup_quota
 from service.engine.scheduler import Ticket
-from service.engine.session import Session, available_cores
+from service.engine.session import Session
 from service.engine.translate import TranslateEngine, TranslateGraphs
 
 
@@ -32,7 +32,7 @@ def write(root: Path, files: dict[str, str]) -> Path:
     ids=["v2", "v2 unlimited", "v1", "v1 unlimited", "no cgroup"],
 )
 def test_the_quota_of_the_cgroup(tmp_path: Path, files: dict[str, str], quota: float | None) -> None:
-    assert session.cgroup_quota(write(tmp_path, files)) == quota
+    assert cgroup_quota(write(tmp_path, files)) == quota
 
 
 @pytest.mark.parametrize(("limit", "cores"), [("50000", 1), ("100000", 1), ("max", None), ("99900000", None)])

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.engine.crews import hire
 from service.engine.scheduler import Bounds
 from service.engine.translate import TranslateEngine
 from service.metrics import Metrics
@@ -43,7 +44,7 @@ def test_a_loaded_model_is_served_as_the_settings_say(toy_models: Path) -> None:
     settings = Settings(
         models=toy_models, workers=3, rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600
     )  # fmt: skip
-    registry = load_models(settings, Metrics())
+    registry = load_models(settings, Metrics(), hire)
     for model in registry:
         bounds = model.crew.queue.bounds
         assert bounds == Bounds(rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600)

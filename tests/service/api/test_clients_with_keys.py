@@ -14,6 +14,7 @@ from libretranslatepy import LibreTranslateAPI
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
+from service.engine.crews import hire
 from service.keys import make_key
 from service.metrics import Metrics
 from service.registry import load_models
@@ -27,7 +28,7 @@ KEY, ENTRY = make_key("alice")
 def closed(english_and_german: Path) -> Iterator[Service]:
     """Between English and German, for who has the key."""
     settings, metrics = Settings(models=english_and_german, workers=1, threads=1, keys=ENTRY), Metrics()
-    with serving(settings, load_models(settings, metrics), metrics) as running:
+    with serving(settings, load_models(settings, metrics, hire), metrics) as running:
         yield running
 
 
