@@ -11,8 +11,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from service.text.alignment import Link, Translation
+from service.text.alignment import Link, Span, Translation
 from service.text.blocks import OBJECT, Block, Point
+from service.text.protect import protected
 from service.text.words import wordlike, words
 
 
@@ -31,6 +32,16 @@ def in_order(source: str, target: str) -> Iterator[Link]:
         yield Link(*sources[k * len(sources) // len(targets)], *span)
 
 
+def whole_words(text: str) -> Iterator[Span]:
+    """Words, signs and spaces; what a translation must not touch is one word, for no tag may be put into it."""
+    read = 0
+    for start, end in [*protected(text.replace(OBJECT, " ")), (len(text), len(text))]:
+        yield from ((read + a, read + b) for a, b in words(text[read:start]))
+        if start < end:
+            yield start, end
+        read = end
+
+
 @dataclass
 class _Cell:
     """A word, a character or a space of the translation, which is in one element as a whole."""
@@ -39,6 +50,11 @@ class _Cell:
     at: int | None = None  # where in the source it came from, if that is known
     end: int = 0
     owner: int | None = None  # the innermost element that it belongs to, -1 for none
+
+    @property
+    def says(self) -> bool:
+        """Whether it is more than signs and spaces."""
+        return any(map(wordlike, self.text))
 
 
 @dataclass
@@ -74,7 +90,7 @@ class _Placing:
         for link in reversed(self.translation.links):
             start, end = max(0, link.target_start), min(link.target_end, len(text))
             links[start:end] = [link] * (end - start)
-        for start, end in words(text):
+        for start, end in whole_words(text):
             origins = [self._copied(i, links[i]) for i in range(start, end)]
             first = origins[0]
             if first is not None and origins == list(range(first, first + end - start)):
@@ -157,7 +173,7 @@ class _Placing:
         runs: list[tuple[int, int]] = []
         for i in indices:
             gap = self.cells[runs[-1][1] + 1 : i] if runs else []
-            strange = sum(wordlike(cell.text[0]) for cell in gap)
+            strange = sum(cell.says for cell in gap)
             if runs and strange <= 1 and all(cell.owner == parent for cell in gap):
                 runs[-1] = (runs[-1][0], i)
             else:
@@ -165,7 +181,7 @@ class _Placing:
         return runs
 
     def _weight(self, run: tuple[int, int]) -> int:
-        return sum(len(cell.text) for cell in self.cells[run[0] : run[1] + 1] if wordlike(cell.text[0]))
+        return sum(len(cell.text) for cell in self.cells[run[0] : run[1] + 1] if cell.says)
 
     def _chain(self, cell: _Cell) -> tuple[int, ...]:
         return self.chains[-1 if cell.owner is None else cell.owner]
@@ -182,11 +198,7 @@ class _Placing:
         position = min(max(self.sources[k][1] + 1, low), high)
         # What comes behind a point stays behind what has become of it.
         if self.block.text[at - 1 : at].strip() and not wordlike(self.block.text[at - 1]):
-            while (
-                position < high
-                and not self.cells[position].text.isspace()
-                and not wordlike(self.cells[position].text[0])
-            ):
+            while position < high and not self.cells[position].text.isspace() and not self.cells[position].says:
                 position += 1
         # What leans on the word behind it goes behind the space.
         leans = self.block.text[at - 1 : at] == " "

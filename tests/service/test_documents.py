@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from service.text.protect import protected
@@ -97,6 +97,7 @@ def said(markup: str) -> Counter[str]:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pages())
+@example("<p> <code>x</code><img>one{name} </p>")
 def test_every_tag_of_a_page_comes_back(core: Translator, markup: str) -> None:
     [draft] = translate(core, markup, source="en", format="html")
     assert tags(draft.text) == tags(markup)
