@@ -63,7 +63,7 @@ format: $(DEV_READY)  ## Format the code and apply the safe lint fixes
 .PHONY: bench
 bench: $(DEV_READY) $(BENCH_READY)  ## Ours beside others, offline and over HTTP, one table each (hours): [DATA=data]
 	@for script in cached_decoding startup offline $(if $(wildcard $(DATA)),"offline --shape shipped --data $(DATA)") \
-			"translate_http --data $(DATA)" "classify_http --data $(DATA)"; do \
+			"translate_http --data $(DATA)" "translate_http --shape base" "classify_http --data $(DATA)"; do \
 		echo "== $$script"; $(DEV) -m benchmarks.$$script; done
 
 .PHONY: loadtest

@@ -14,6 +14,7 @@ from service.app import access_of, create_app
 from service.artifact import ArtifactError
 from service.engine.interpreter import keep_what_is_loaded, prepare
 from service.engine.remote import EngineProcess
+from service.engine.worker import EngineFailure
 from service.keys import KeysError, make_key
 from service.metrics import Metrics
 from service.registry import load_models
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     options = parser.parse_args(arguments)
     try:
         return print_key(options.name) if options.command == "key" else serve()
-    except (SettingsError, KeysError, ArtifactError) as error:
+    except (SettingsError, KeysError, ArtifactError, EngineFailure) as error:
         sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 1
 
@@ -52,19 +53,20 @@ def serve() -> int:
     """Serve until told to stop.
 
     Raises:
-        SettingsError, KeysError, ArtifactError: it cannot start.
+        SettingsError, KeysError, ArtifactError, EngineFailure: it cannot start.
     """
     prepare()
     settings = read_settings()
     access, metrics = access_of(settings), Metrics()
-    with EngineProcess() as engine:
+    # Without its engine the service ends as if told to, so that whatever started it may start it anew.
+    with EngineProcess(on_death=lambda: signal.raise_signal(signal.SIGTERM)) as engine:
         registry = load_models(settings, metrics, engine.hire)
         app = create_app(settings, registry, metrics, access)
         keep_what_is_loaded()
         names = ", ".join(sorted(access.keys.digests))
         log.info("keys: %s", names or "none; whoever reaches the port is served")
         # uvicorn drains at SIGTERM, then raises the signal anew: what was asked for and done is no failure.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1 if engine.died else 0))
         uvicorn.run(
             app,
             host=settings.host,

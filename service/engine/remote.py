@@ -218,9 +218,14 @@ class Line(asyncio.Protocol):
 
 
 class EngineProcess:
-    """The process and its pipe. It ends when the context does; when it dies before, its crews are seen to be dead."""
+    """The process and its pipe. It ends when the context does; when it dies before, its crews are seen to be dead.
 
-    def __init__(self) -> None:
+    Then `on_death` is called, once every ticket has failed.
+    """
+
+    def __init__(self, on_death: Callable[[], object] = lambda: None) -> None:
+        self.died = False
+        self._on_death = on_death
         self._near, far = socket.socketpair()
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         with far:
@@ -287,10 +292,12 @@ class EngineProcess:
             self._transport.close()
 
     def _lose(self) -> None:
-        if self._at_work:
-            log.error("the engine process has ended")
+        self.died = bool(self._at_work)
         for crew in self._crews.values():
             crew.lose(EngineFailure("the engine process died"))
+        if self.died:
+            log.error("the engine process has died")
+            self._on_death()
 
     def __enter__(self) -> "EngineProcess":
         return self
