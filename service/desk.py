@@ -20,6 +20,7 @@ from service.metrics import ModelMetrics
 
 # Resolves when the caller has left; asked while an answer is being computed.
 Departure = Callable[[], Awaitable[None]]
+UNWATCHED = 0.05  # seconds, in which most answers come: to look out for a caller's departure takes a task of its own
 AT_ONCE = 8  # news that are followed up before the event loop goes on: a step may answer a hundred segments
 
 
@@ -74,16 +75,18 @@ class Visit:
         self._rung = False
         self._late = False
         self._awake: asyncio.Future[None] | None = None
-        self._timer = self._loop.call_later(timeout, self._expire)
-        self._leaving = asyncio.ensure_future(departure())
-        self._leaving.add_done_callback(lambda _: self._wake())
+        self._departure = departure
+        self._leaving: asyncio.Future[None] | None = None
+        self._timers = [self._loop.call_later(UNWATCHED, self._watch), self._loop.call_later(timeout, self._expire)]
 
     def __enter__(self) -> "Visit":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._timer.cancel()
-        self._leaving.cancel()
+        for timer in self._timers:
+            timer.cancel()
+        if self._leaving is not None:
+            self._leaving.cancel()
         opened, self._open = self._open, {}
         for ticket in opened:
             ticket.future.cancel()
@@ -117,7 +120,7 @@ class Visit:
             # They may come faster than they are followed up: other requests have their turn, and the deadline its.
             await asyncio.sleep(0)
         while self._open:
-            if self._leaving.done():
+            if self._leaving is not None and self._leaving.done():
                 raise ClientGone("the client closed the connection")
             if self._late:
                 raise DeadlineExceeded(f"no answer within {self._timeout:g} s")
@@ -159,6 +162,10 @@ class Visit:
     def _ring(self) -> None:
         self._rung = False
         self._wake()
+
+    def _watch(self) -> None:
+        self._leaving = asyncio.ensure_future(self._departure())
+        self._leaving.add_done_callback(lambda _: self._wake())
 
     def _expire(self) -> None:
         self._late = True

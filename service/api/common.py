@@ -1,10 +1,10 @@
 """What every dialect does alike: texts checked, callers watched, labels ranked, replies written."""
 
+import heapq
 import re
 import time
 from typing import Any
 
-import numpy as np
 from fastapi import Request, Response
 from pydantic import BaseModel
 
@@ -73,7 +73,7 @@ def departure(request: Request) -> Departure:
 
 def best_labels(model: ServedModel, probabilities: list[float], count: int) -> Labels:
     """The most probable labels, first the best; equal ones in the model's order."""
-    order = np.argsort(-np.asarray(probabilities), kind="stable")[:count]
+    order = heapq.nlargest(count, range(len(probabilities)), key=probabilities.__getitem__)
     return Labels(labels=[Label(label=model.manifest.labels[i], score=probabilities[i]) for i in order])
 
 

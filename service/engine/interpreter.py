@@ -14,6 +14,7 @@ M_ARENA_MAX = -8  # mallopt's number for it, from glibc's malloc.h
 def prepare() -> None:
     """Before anything is loaded."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line tells of them
     sys.setswitchinterval(SWITCH_INTERVAL)
     share_one_arena()
 

@@ -4,15 +4,17 @@
 """
 
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tokenizers import Tokenizer
+# The library would have other threads tokenise, even a single text; at load these have to wait for a core.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+from tokenizers import Tokenizer  # noqa: E402
 
 from service.artifact import ArtifactError, Manifest
 
 SHORT = 2000  # characters: tokenised sooner than they could be handed to another thread
-FEW = 8  # texts: the library's batches call its own threads, which at load have to wait for a core
 
 
 class Located(NamedTuple):
@@ -42,8 +44,6 @@ class TextCodec:
     def encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
         """Texts as sources: prefix + ids, and the end mark if `closed`."""
         suffix = [self._marks.eos] if closed else []
-        if len(texts) < FEW:
-            return [prefix + self._source.encode(text, add_special_tokens=False).ids + suffix for text in texts]
         encoded = self._source.encode_batch_fast(texts, add_special_tokens=False)
         return [prefix + encoding.ids + suffix for encoding in encoded]
 
@@ -58,8 +58,7 @@ class TextCodec:
 
     def decode(self, ids: list[list[int]]) -> list[str]:
         """Target ids as text, marks left out."""
-        # The library's decode_batch calls other threads, which costs more than a hundred sentences.
-        return [self._target.decode(one, skip_special_tokens=True) for one in ids]
+        return self._target.decode_batch(ids, skip_special_tokens=True)
 
     def target_ids(self, text: str) -> list[int]:
         """Text as the decoder would write it, without marks."""

@@ -24,10 +24,11 @@ async def at_once() -> None: ...
     ids=["deadline", "departure"],
 )
 def test_answers_without_a_pause_keep_nobody_from_ending_it(
-    timeout: float, departure: object, fault: type[ServiceError]
+    timeout: float, departure: object, fault: type[ServiceError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tickets = [Ticket([n]) for n in range(1000)]
 
+    monkeypatch.setattr("service.desk.UNWATCHED", 0.0)
     answered: list[Ticket] = []
 
     async def work() -> None:
