@@ -111,9 +111,11 @@ class BuildahContainer:
         return self.health
 
     def service(self) -> int:
-        """The innermost child of `buildah run`, whose threads each have children of their own."""
+        """The innermost child of `buildah run`, whose threads each have children of their own, but for its engine."""
         pid = self.process.pid
         while children := [child for task in Path(f"/proc/{pid}/task").iterdir() for child in read_children(task)]:
+            if b"service.engine" in Path(f"/proc/{children[0]}/cmdline").read_bytes():
+                break
             pid = children[0]
         return pid
 

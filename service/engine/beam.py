@@ -81,17 +81,25 @@ class Beam:
 
     def _extend(self, picked: "_Picked", sound: np.ndarray, token: np.ndarray) -> Choice:
         """The hypotheses that run on, each from its parent; whoever is decided or at the limit is finished."""
-        kept = self.ids
         line, column, at = np.arange(len(self.tickets))[:, None], np.arange(self.size)[None], self.length[:, None]
         parent, chosen = picked.parent, picked.token
-        self.ids, self.gains, self.sums = self.ids[line, parent], self.gains[line, parent], picked.total
-        self.ids[line, column, at], self.gains[line, column, at] = chosen, picked.gain
+        written = int(self.length.max()) + 1  # the room behind that is many times as wide, and empty
+        before = self.ids[..., :written]
+        after, gains = before[line, parent], self.gains[line, parent, :written]
+        after[line, column, at], gains[line, column, at] = chosen, picked.gain
         self.length += 1
-        token[self.rows] = chosen
+        self.sums = picked.total
         done = np.array([self._decided(i) for i in range(len(self.tickets))], bool) | (self.length >= self.limit)
         done |= ~sound
-        moved = (parent != column) & ~done[:, None]
-        choice = Choice(self.rows[moved], self.rows[line, parent][moved], _common(kept, self.ids, moved))
+        place, copied = _places(parent)
+        copied &= ~done[:, None]
+        to, source = place[copied], parent[copied]
+        lines = np.nonzero(copied)[0]
+        start = _common(before[lines, to], before[lines, source])
+        choice = Choice(self.rows[lines, to], self.rows[lines, source], start)
+        self.rows = self.rows[line, place]
+        token[self.rows] = chosen
+        self.ids[..., :written], self.gains[..., :written] = after, gains
         for i in np.flatnonzero(done).tolist():
             choice.finished.append((self.tickets[i], self._outcome(i) if sound[i] else unsound()))
         if choice.finished:
@@ -126,12 +134,23 @@ class Beam:
         self.length, self.limit = self.length[mask], self.limit[mask]
 
 
-def _common(before: np.ndarray, after: np.ndarray, moved: np.ndarray) -> int:
-    """How many ids every moved hypothesis shares with the one that it replaces: ids (N, k, T) each, moved (N, k)."""
-    if not moved.any():
-        return 0
-    differ = (before[moved] != after[moved]).any(axis=0)  # (T,)
-    return int(differ.argmax())
+def _places(parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whose row each hypothesis takes over (N, k), and whether it has to copy its parent's into it.
+
+    The first child of a parent goes on where that is; only the others need rows, those of parents without children.
+    """
+    same = parent[:, :, None] == parent[:, None, :]  # (N, k, k)
+    later = np.tril(same, -1).any(axis=2)  # (N, k)
+    childless = (parent[:, :, None] != np.arange(parent.shape[1])).all(axis=1)  # (N, k)
+    place = parent.copy()
+    place[later] = np.nonzero(childless)[1]  # as many in each line as come later there
+    return place, later
+
+
+def _common(one: np.ndarray, other: np.ndarray) -> int:
+    """How many ids the lines of both have in common at their beginning: (M, T) each."""
+    differ = (one != other).any(axis=0)  # (T,)
+    return int(differ.argmax()) if differ.any() else 0
 
 
 def _first(mask: np.ndarray, count: int) -> np.ndarray:
