@@ -24,7 +24,7 @@ from service.registry import load_models
 from service.settings import Settings
 from tests.service.conftest import eventually
 from tests.service.fakes import PATIENCE, Record, answer
-from tests.service.test_main import Process, Start, spoil, start
+from tests.service.test_main import Process, Start, spoil, start, waiting
 
 __all__ = ["start"]
 EOS = 3
@@ -206,11 +206,11 @@ def engine_of(service: Process) -> int:
 
 
 def test_without_its_engine_the_service_tells_its_callers_and_ends(start: Start) -> None:
-    service = start(rows=1)
-    texts = ["one two three four five"] * 200
+    service = start(rows=1, max_texts=4000)
+    texts = ["one two three four five"] * 800
     with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as pool:
         reply = pool.submit(client.post, "/v1/translate", json={"text": texts, "source": "a", "target": "b"})
-        eventually(lambda: 'attendant_step_rows_count{model="toy-translator"}' in client.get("/metrics").text)
+        eventually(lambda: waiting(client.get("/metrics").text) > 100)
         os.kill(engine_of(service), signal.SIGKILL)
         # Which of the two depends on whether some of its segments were still to be handed in.
         assert (reply.result().status_code, reply.result().json()["code"]) in {(500, "internal"), (503, "not_ready")}
@@ -220,11 +220,11 @@ def test_without_its_engine_the_service_tells_its_callers_and_ends(start: Start)
 
 
 def test_an_interrupt_of_both_processes_loses_no_answer(start: Start) -> None:
-    service = start(rows=1)
-    texts = ["one two three four five"] * 200
+    service = start(rows=1, max_texts=4000)
+    texts = ["one two three four five"] * 800
     with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as pool:
         reply = pool.submit(client.post, "/v1/translate", json={"text": texts, "source": "a", "target": "b"})
-        eventually(lambda: 'attendant_step_rows_count{model="toy-translator"}' in client.get("/metrics").text)
+        eventually(lambda: waiting(client.get("/metrics").text) > 100)
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(engine_of(service), number)
         assert service.stop(signal.SIGINT) == 0
