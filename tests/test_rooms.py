@@ -142,7 +142,12 @@ def run_without_training(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_service_imports_without_torch() -> None:
-    result = run_without_training("import service.app")
+    result = run_without_training("import service.__main__, service.engine.__main__")
+    assert result.returncode == 0, result.stderr
+
+
+def test_who_reads_requests_has_no_runtime_for_graphs() -> None:
+    result = run_without_training("sys.modules['onnxruntime'] = None\nimport service.__main__")
     assert result.returncode == 0, result.stderr
 
 
