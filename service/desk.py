@@ -52,7 +52,7 @@ class Desk:
             TooLarge: no.
         """
         bounds = self.queue.bounds
-        if segments > bounds.queue_segments or tokens > bounds.queue_tokens:
+        if not bounds.hold(segments, tokens):
             raise TooLarge(
                 f"{segments} segments{f' of {tokens} tokens' if tokens else ' or more'}; model {self.name!r} queues at "
                 f"most {bounds.queue_segments} segments and {bounds.queue_tokens} tokens: send several requests"

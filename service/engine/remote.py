@@ -72,8 +72,7 @@ class RemoteQueue:
         if self.closed:
             raise Closed("the model takes no more requests")
         tokens = sum(ticket.tokens for ticket in tickets)
-        full = len(self._waiting) + len(tickets) > self.bounds.queue_segments
-        if full or self._tokens + tokens > self.bounds.queue_tokens:
+        if not self.bounds.hold(len(self._waiting) + len(tickets), self._tokens + tokens):
             raise QueueFull(len(self._waiting))
         self._idle.clear()
         self._send(wire.Submitted(self.name, [self._admit(ticket) for ticket in tickets]))

@@ -115,6 +115,10 @@ class Bounds:
     queue_segments: int = 2048
     queue_tokens: int = 131_072
 
+    def hold(self, segments: int, tokens: int) -> bool:
+        """Whether so much may wait."""
+        return segments <= self.queue_segments and tokens <= self.queue_tokens
+
 
 class Queue:
     """The tickets of one model that wait, and how many rows its workers run."""
@@ -163,8 +167,7 @@ class Queue:
             self._changed.notify_all()
 
     def _fits(self, segments: int, tokens: int) -> bool:
-        full = len(self._waiting) + segments > self.bounds.queue_segments
-        return not full and self._tokens + tokens <= self.bounds.queue_tokens
+        return self.bounds.hold(len(self._waiting) + segments, self._tokens + tokens)
 
     def _forget_withdrawn(self) -> None:
         self._waiting = deque(ticket for ticket in self._waiting if not ticket.left)

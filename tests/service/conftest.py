@@ -19,11 +19,11 @@ from service.api.connection import Connection
 from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.remote import EngineProcess
-from service.engine.scheduler import Bounds, Queue
+from service.engine.scheduler import Queue
 from service.engine.worker import Crew, Engine
 from service.metrics import Metrics, ModelMetrics
 from service.model import ServedModel
-from service.registry import Registry, load_models
+from service.registry import Registry, load_models, posts
 from service.scorer import Scorer
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
@@ -128,14 +128,8 @@ def fake_model(
 
 
 def fake_crew(name: str, engine: Engine, settings: Settings, metrics: Metrics) -> tuple[Crew, ModelMetrics]:
-    bounds = Bounds(
-        rows=settings.rows,
-        encode_tokens=settings.encode_tokens,
-        queue_segments=settings.queue_segments,
-        queue_tokens=settings.queue_tokens,
-    )
     observer = metrics.of_model(name)
-    crew = Crew(name, [engine], Queue(bounds), observer)
+    crew = Crew(name, [engine], Queue(posts(settings).bounds), observer)
     metrics.watch(name, crew)
     crew.start()
     return crew, observer

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from shutil import copytree as copy
 
@@ -205,12 +206,19 @@ def engine_of(service: Process) -> int:
     return engine
 
 
+@contextmanager
+def under_way(service: Process) -> Iterator["Future[httpx.Response]"]:
+    """A request of many texts that the service has taken and not answered."""
+    body = {"text": ["one two three four five"] * 800, "source": "a", "target": "b"}
+    with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as pool:
+        reply = pool.submit(client.post, "/v1/translate", json=body)
+        eventually(lambda: waiting(client.get("/metrics").text) > 100)
+        yield reply
+
+
 def test_without_its_engine_the_service_tells_its_callers_and_ends(start: Start) -> None:
     service = start(rows=1, max_texts=4000)
-    texts = ["one two three four five"] * 800
-    with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as pool:
-        reply = pool.submit(client.post, "/v1/translate", json={"text": texts, "source": "a", "target": "b"})
-        eventually(lambda: waiting(client.get("/metrics").text) > 100)
+    with under_way(service) as reply:
         os.kill(engine_of(service), signal.SIGKILL)
         # Which of the two depends on whether some of its segments were still to be handed in.
         assert (reply.result().status_code, reply.result().json()["code"]) in {(500, "internal"), (503, "not_ready")}
@@ -221,10 +229,7 @@ def test_without_its_engine_the_service_tells_its_callers_and_ends(start: Start)
 
 def test_an_interrupt_of_both_processes_loses_no_answer(start: Start) -> None:
     service = start(rows=1, max_texts=4000)
-    texts = ["one two three four five"] * 800
-    with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as pool:
-        reply = pool.submit(client.post, "/v1/translate", json={"text": texts, "source": "a", "target": "b"})
-        eventually(lambda: waiting(client.get("/metrics").text) > 100)
+    with under_way(service) as reply:
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(engine_of(service), number)
         assert service.stop(signal.SIGINT) == 0
