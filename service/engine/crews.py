@@ -45,9 +45,9 @@ def engines(artifact: Artifact, posts: Posts) -> dict[str, list[Engine]]:
     if artifact.manifest.task == "classify":
         graph = Session(artifact.graph("classify"), posts.threads)
         return {name: [ClassifyEngine(artifact, graph) for _ in workers]}
-    graphs, rows = TranslateGraphs.load(artifact, posts.threads), max(1, posts.bounds.rows // posts.workers)
+    graphs = TranslateGraphs.load(artifact, posts.threads)
     score = Session(artifact.graph("score"), posts.threads)
     return {
-        name: [TranslateEngine(graphs, rows) for _ in workers],
+        name: [TranslateEngine(graphs, posts.rows) for _ in workers],
         scoring(name): [ScoreEngine(artifact, score) for _ in workers],
     }

@@ -41,8 +41,7 @@ class RemoteQueue:
     """The tickets of one crew that are not settled, and which of them wait there; see `Queue`."""
 
     def __init__(self, name: str, posts: Posts, send: Send) -> None:
-        self.name, self.bounds = name, posts.bounds
-        self.rows = max(1, posts.bounds.rows // posts.workers)
+        self.name, self.bounds, self.rows = name, posts.bounds, posts.rows
         self._send = send
         self._numbers = itertools.count()
         self._open: dict[int, Ticket] = {}
@@ -235,6 +234,7 @@ class EngineProcess:
         self._at_work: set[str] = set()  # crews that are not drained
         self._letters: list[wire.Letter] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._connecting: asyncio.Task[None] | None = None  # the loop itself keeps no hold of it
         self._transport: asyncio.Transport | None = None
 
     def hire(

@@ -67,6 +67,11 @@ class Posts:
     threads: int  # of each worker
     bounds: Bounds
 
+    @property
+    def rows(self) -> int:
+        """Rows that one worker may run."""
+        return max(1, self.bounds.rows // self.workers)
+
 
 # Has crews at work for these artifacts, by name; the function gives each crew the one who is told what it does.
 Hire = Callable[[Sequence[Artifact], Posts, Callable[[str], Observer]], Mapping[str, Staff]]

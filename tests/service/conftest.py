@@ -2,6 +2,10 @@
 
 import math
 import os
+import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +33,8 @@ from service.settings import Settings
 from service.text.tokenizer import TextCodec
 from tests.service.fakes import PATIENCE
 
+ROOT = Path(__file__).resolve().parents[2]
+Start = Callable[..., "Process"]
 TRANSLATE = {"text": "red house", "source": "a", "target": "b"}
 CLASSIFY = {"text": "orange yellow"}
 
@@ -169,3 +175,58 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
     assert body["request_id"] == response.headers["x-request-id"]
     assert len(response.content) < 4000  # an error never repeats a large input
     return body
+
+
+@dataclass
+class Process:
+    """A service as a user starts it."""
+
+    process: "subprocess.Popen[str]"
+    url: str = ""
+    log: list[str] = field(default_factory=list)
+
+    def read_log(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+            if found := re.search(r"running on (http://\S+)", line):
+                self.url = found[1]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE)
+
+
+def environment(models: Path, **settings: object) -> dict[str, str]:
+    given = {"models": models, "port": 0, "threads": 1} | settings
+    return os.environ | {f"ATTENDANT_{name.upper()}": str(value) for name, value in given.items()}
+
+
+@pytest.fixture
+def start(toy_models: Path) -> Iterator[Start]:
+    """Start services and wait until they are ready; they are stopped when the test ends."""
+    running: list[tuple[Process, threading.Thread]] = []
+
+    def start(**settings: object) -> Process:
+        command = [sys.executable, "-m", "service"]
+        options = {"env": environment(toy_models, **settings), "stderr": subprocess.PIPE, "text": True}
+        service = Process(subprocess.Popen(command, cwd=ROOT, **options))  # type: ignore[call-overload]
+        reader = threading.Thread(target=service.read_log)
+        reader.start()
+        running.append((service, reader))
+        eventually(lambda: bool(service.url) or service.process.poll() is not None)
+        assert service.url, "".join(service.log)
+        return service
+
+    yield start
+    for service, reader in running:
+        service.process.kill()
+        service.process.wait()
+        reader.join()
+        assert service.process.stderr is not None
+        service.process.stderr.close()
+
+
+def waiting(metrics: str) -> float:
+    found = re.search(r'attendant_waiting_segments{model="toy-translator"} (\S+)', metrics)
+    return float(found[1]) if found else 0.0

@@ -1,16 +1,12 @@
 """`python -m service`: it starts, or says everything that is wrong; told to stop, it finishes what it took."""
 
 import json
-import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -22,61 +18,8 @@ from service.engine.crews import hire
 from service.metrics import Metrics
 from service.registry import load_models
 from service.settings import Settings
-from tests.service.conftest import eventually
+from tests.service.conftest import ROOT, Start, environment, eventually, waiting
 from tests.service.fakes import PATIENCE
-
-ROOT = Path(__file__).resolve().parents[2]
-Start = Callable[..., "Process"]
-
-
-@dataclass
-class Process:
-    """A service as a user starts it."""
-
-    process: "subprocess.Popen[str]"
-    url: str = ""
-    log: list[str] = field(default_factory=list)
-
-    def read_log(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.log.append(line)
-            if found := re.search(r"running on (http://\S+)", line):
-                self.url = found[1]
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
-
-
-def environment(models: Path, **settings: object) -> dict[str, str]:
-    given = {"models": models, "port": 0, "threads": 1} | settings
-    return os.environ | {f"ATTENDANT_{name.upper()}": str(value) for name, value in given.items()}
-
-
-@pytest.fixture
-def start(toy_models: Path) -> Iterator[Start]:
-    """Start services and wait until they are ready; they are stopped when the test ends."""
-    running: list[tuple[Process, threading.Thread]] = []
-
-    def start(**settings: object) -> Process:
-        command = [sys.executable, "-m", "service"]
-        options = {"env": environment(toy_models, **settings), "stderr": subprocess.PIPE, "text": True}
-        service = Process(subprocess.Popen(command, cwd=ROOT, **options))  # type: ignore[call-overload]
-        reader = threading.Thread(target=service.read_log)
-        reader.start()
-        running.append((service, reader))
-        eventually(lambda: bool(service.url) or service.process.poll() is not None)
-        assert service.url, "".join(service.log)
-        return service
-
-    yield start
-    for service, reader in running:
-        service.process.kill()
-        service.process.wait()
-        reader.join()
-        assert service.process.stderr is not None
-        service.process.stderr.close()
 
 
 def test_told_to_stop_it_answers_what_it_took_and_exits_with_zero(start: Start) -> None:
@@ -93,11 +36,6 @@ def test_told_to_stop_it_answers_what_it_took_and_exits_with_zero(start: Start) 
     assert {one["text"] for one in response.json()["translations"]} == {"eins zwei drei vier fünf"}
     assert len(response.json()["translations"]) == len(texts)
     assert "Traceback" not in "".join(service.log)
-
-
-def waiting(metrics: str) -> float:
-    found = re.search(r'attendant_waiting_segments{model="toy-translator"} (\S+)', metrics)
-    return float(found[1]) if found else 0.0
 
 
 def test_a_taken_port_and_an_interrupt(start: Start, toy_models: Path) -> None:

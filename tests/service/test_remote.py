@@ -23,11 +23,10 @@ from service.engine.worker import EngineFailure
 from service.metrics import Metrics
 from service.registry import load_models
 from service.settings import Settings
-from tests.service.conftest import eventually
+from tests.service.conftest import Process, Start, eventually, waiting
 from tests.service.fakes import PATIENCE, Record, answer
-from tests.service.test_main import Process, Start, spoil, start, waiting
+from tests.service.test_main import spoil
 
-__all__ = ["start"]
 EOS = 3
 
 

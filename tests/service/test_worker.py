@@ -86,6 +86,7 @@ def test_what_the_observer_is_told(start: Start) -> None:
     assert crew.drain(PATIENCE)
     assert record(crew).groups == [[1, 3]]
     assert record(crew).steps == [2, 1, 1]
+    assert record(crew).turns == 3
     assert record(crew).answers == 2
 
 
@@ -106,6 +107,7 @@ def test_a_dead_worker_fails_everybody_and_takes_nobody(start: Start, caplog: py
     with pytest.raises(Closed):
         crew.queue.submit([Ticket([4])])
     assert "worker-test-0 died" in caplog.text
+    assert record(crew).turns == 1  # so that what became of them is told
 
 
 class Clinging(HeldEngine):
