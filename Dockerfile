@@ -18,7 +18,7 @@ COPY service service
 # Byte code is compiled once, here: the service cannot write at run time and starts faster. The import proves
 # that slim.py took nothing away that the service needs.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib service \
-    && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.__main__"
+    && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__"
 
 FROM ${BASE}
 ARG VERSION=unknown

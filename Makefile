@@ -101,8 +101,8 @@ $(RUNTIME_READY): pyproject.toml constraints.txt
 $(DEV_READY): pyproject.toml constraints.txt
 	$(call install,.venv-dev,-c constraints.txt -e '.[dev]')
 
-$(BENCH_READY): benchmarks/peers/requirements.txt
-	$(call install,.venv-bench,-r benchmarks/peers/requirements.txt)
+$(BENCH_READY): benchmarks/baselines/requirements.txt
+	$(call install,.venv-bench,-r benchmarks/baselines/requirements.txt)
 
 # $(call install,VENV,WHAT)
 define install

@@ -4,15 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from export.gate import BOUND, QualityError
+from export.checks.parity import ParityError
+from export.checks.quality import BOUND, QualityError
 from export.publish import Options, export
-from export.verify import ParityError
 from service.artifact import ArtifactError
-from training.checkpoint import CheckpointError
 from training.config import RecipeError
-from training.corpus import CorpusError
-from training.run import RunFolder
-from training.tokenizer import TokenizerError
+from training.data.corpus import CorpusError
+from training.data.tokenizer import TokenizerError
+from training.runs.checkpoint import CheckpointError
+from training.runs.run import RunFolder
 
 
 def parser() -> argparse.ArgumentParser:

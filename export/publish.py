@@ -12,14 +12,15 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from export import graphs, ngrams, recurrent, verify
-from export.caches import quantise_caches
-from export.card import model_card
-from export.gate import BOUND, QualityError, attempts, calibrated, compare, validation
-from export.graphs import GraphSource
-from export.onnx import WEIGHTS, to_onnx, write_graphs
-from export.quantize import Scales, quantise
-from export.select import select_graph
+from export.checks import parity
+from export.checks.quality import BOUND, QualityError, attempts, calibrated, compare, validation
+from export.graphs import ngrams, recurrent, transformer
+from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
+from export.graphs.topk import select_graph
+from export.graphs.transformer import GraphSource
+from export.model_card import model_card
+from export.quantization.kv_cache import quantise_caches
+from export.quantization.weights import Scales, quantise
 from service.artifact import (
     FORMAT,
     GRAPHS,
@@ -39,18 +40,18 @@ from service.artifact import (
     write_manifest,
 )
 from training.config import Recipe, RecipeError, recipe_table
-from training.corpus import CorpusError, FilterReport, Row, clean, read_corpus
+from training.data.corpus import CorpusError, FilterReport, Row, clean, read_corpus
+from training.data.tokenizer import BOS, EOS, PAD, UNK
 from training.models.classifier import Classifier
 from training.models.ngrams import NgramClassifier
 from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
 from training.models.transformer import Transformer
-from training.run import RunFolder
+from training.runs.run import RunFolder
 from training.tasks import ClassifyTask, Task, TranslateTask
-from training.tokenizer import BOS, EOS, PAD, UNK
 
 GRAPHS_OF: dict[type[nn.Module], Callable[[Any], dict[str, GraphSource]]] = {
-    Transformer: graphs.translator_graphs,
-    Classifier: graphs.classifier_graphs,
+    Transformer: transformer.translator_graphs,
+    Classifier: transformer.classifier_graphs,
     RecurrentTranslator: recurrent.translator_graphs,
     RecurrentClassifier: recurrent.classifier_graphs,
     NgramClassifier: ngrams.classifier_graphs,
@@ -86,12 +87,12 @@ def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest
         models = {name: to_onnx(source) for name, source in sourced.items()}
         original = Path(scratch) if options.int8 else folder
         manifest = writer.write(models, original)
-        prove = verify.verify_translator if isinstance(task, TranslateTask) else verify.verify_classifier
-        parity = prove(model, Artifact(original, manifest), sources, options.tolerance)  # type: ignore[arg-type]
+        prove = parity.verify_translator if isinstance(task, TranslateTask) else parity.verify_classifier
+        proof = prove(model, Artifact(original, manifest), sources, options.tolerance)  # type: ignore[arg-type]
         if options.int8:
             scales = calibrated(task, model, data)
             manifest = _quantised(Artifact(original, manifest), folder, models, scales, writer, data)
-        manifest = manifest.model_copy(update={"parity": parity})
+        manifest = manifest.model_copy(update={"parity": proof})
         size = sum(file.stat().st_size for file in folder.iterdir())
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, size, options.notes), "utf-8")
         files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}

@@ -14,6 +14,7 @@ from locust.util.timespan import parse_timespan
 
 from loadtest import report as reports
 from loadtest.checks import AnswerError
+from loadtest.clauses import CLAUSES
 from loadtest.client import (
     Bench,
     Endpoint,
@@ -24,9 +25,8 @@ from loadtest.client import (
     served_models,
     translate_endpoint,
 )
+from loadtest.corpus import ORIGIN, TextsError, generate, read
 from loadtest.run import Load, Outcome, drive
-from loadtest.sentences import CLAUSES
-from loadtest.texts import ORIGIN, TextsError, generate, read
 
 TASKS = ("translate", "classify")
 MOST_SPAWNED_PER_S = 100

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from loadtest.figures import Figures
+from loadtest.stats import Figures
 
 MESSAGES_SHOWN = 10
 COLUMNS = (

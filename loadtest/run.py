@@ -10,7 +10,7 @@ from locust.html import get_html_report
 from locust.stats import stats_history
 
 from loadtest.client import ANSWER_TIMEOUT_S, Bench
-from loadtest.figures import Recorder
+from loadtest.stats import Recorder
 from loadtest.users import BenchUser, ClassifyUser, TranslateUser
 
 make_page: Callable[..., str] = get_html_report

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import uvicorn
 
-from service.api.connection import Connection
 from service.app import access_of, create_app
 from service.artifact import ArtifactError
-from service.engine.interpreter import keep_what_is_loaded, prepare
-from service.engine.remote import EngineProcess
+from service.engine.process.client import EngineProcess
+from service.engine.process.runtime import keep_what_is_loaded, prepare
 from service.engine.worker import EngineFailure
-from service.keys import KeysError, make_key
+from service.http.api_keys import KeysError, make_key
+from service.http.protocol import Connection
 from service.metrics import Metrics
-from service.registry import load_models
+from service.models.registry import load_models
 from service.settings import SettingsError, read_settings
 
 log = logging.getLogger("attendant")

@@ -8,24 +8,26 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import RedirectResponse
 
-from service.api import deepl, inference_v2, infinity, libretranslate, problems, tei
-from service.api.access import Access, document_keys
-from service.api.door import Door
-from service.api.edge import Edge
-from service.api.express import Express
+from service.api import deepl, infinity, libretranslate, tei
 from service.api.health import health_router
-from service.api.limits import Limits
-from service.api.native import native_router
-from service.api.score import score_router
-from service.api.wording import Wordings
-from service.keys import read_keys
+from service.api.native.routes import native_router
+from service.api.native.score import score_router
+from service.api.open_inference import routes as open_inference
+from service.http import problem_json
+from service.http.api_keys import read_keys
+from service.http.auth import Access, document_keys
+from service.http.body_limit import Door
+from service.http.error_formats import Wordings
+from service.http.express import Express
+from service.http.rate_limit import Limits
+from service.http.request_log import Edge
 from service.metrics import Metrics
-from service.registry import Registry
+from service.models.registry import Registry
 from service.settings import Settings
-from service.translator import Translator
+from service.translation.translator import Translator
 
-DIALECTS = (libretranslate, deepl, tei, infinity, inference_v2)
-WORDINGS = Wordings(problems.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
+DIALECTS = (libretranslate, deepl, tei, infinity, open_inference)
+WORDINGS = Wordings(problem_json.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
 VERSION = "0.1.0"
 DESCRIPTION = (
     "Translation and classification by continuous batching. An answer never depends on who else was in the batch."
@@ -51,7 +53,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
         title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
         redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
     )  # fmt: skip
-    problems.install(app, WORDINGS)
+    problem_json.install(app, WORDINGS)
     native = native_router(registry, translator, settings)
     app.include_router(native)
     app.include_router(score_router(registry, settings))
@@ -59,7 +61,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
     app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
-    app.include_router(inference_v2.inference_router(registry, translator, settings))
+    app.include_router(open_inference.inference_router(registry, translator, settings))
     app.include_router(health_router(registry, metrics))
 
     @app.get("/", include_in_schema=False)

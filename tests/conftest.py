@@ -15,8 +15,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test goes to the network
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from export.graphs import GraphSource
-    from training.run import RunFolder
+    from export.graphs.transformer import GraphSource
+    from training.runs.run import RunFolder
 
 LEXICON = {
     "one": "eins", "two": "zwei", "three": "drei", "four": "vier", "five": "fünf",
@@ -35,8 +35,8 @@ def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder"
     import torch
 
     from training.config import parse_recipe
-    from training.loop import fit
-    from training.run import RunFolder
+    from training.runs.run import RunFolder
+    from training.trainer import fit
 
     torch.set_num_threads(1)  # so small a model is slower on more
     folder = tmp_path_factory.mktemp("toy-translation")
@@ -74,8 +74,8 @@ def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder"
 def toy_recurrent_run(toy_translation_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
     """The toy translator once more, on the same corpus: an LSTM with attention."""
     from training.config import parse_recipe, recipe_table
-    from training.loop import fit
-    from training.run import RunFolder
+    from training.runs.run import RunFolder
+    from training.trainer import fit
 
     table: dict[str, Any] = recipe_table(toy_translation_run.recipe())
     table["name"] = "toy-recurrent"
@@ -95,8 +95,8 @@ def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> "Run
     import torch
 
     from training.config import parse_recipe
-    from training.loop import fit
-    from training.run import RunFolder
+    from training.runs.run import RunFolder
+    from training.trainer import fit
 
     torch.set_num_threads(1)  # so small a model is slower on more
     generator = random.Random(1)
@@ -130,7 +130,7 @@ def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFold
 
 def traced_once() -> Callable[["GraphSource"], "ModelProto"]:
     """The exporter's tracing, which takes seconds, once for each trained graph."""
-    from export.onnx import to_onnx
+    from export.graphs.onnx_writer import to_onnx
 
     def trace(source: "GraphSource") -> "ModelProto":
         weights = b"".join(parameter.detach().numpy().tobytes() for parameter in source.module.parameters())
@@ -164,9 +164,9 @@ def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "Run
     """Runs with the words of a toy run and random weights: of a task and a table [model], made once each."""
     import torch
 
-    from training.checkpoint import save_weights
     from training.config import parse_recipe, recipe_table
-    from training.run import RunFolder
+    from training.runs.checkpoint import save_weights
+    from training.runs.run import RunFolder
     from training.tasks import load_task
 
     trained = {"translate": toy_translation_run, "classify": toy_classification_run}

@@ -10,17 +10,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.checkpoint import CheckpointError
 from training.config import RecipeError, load_recipe
-from training.corpus import CorpusError, read_corpus
-from training.distil import Teacher, write_tsv
-from training.evaluate import class_probabilities
-from training.loop import TrainingError, fit
-from training.maps import draw_attention
-from training.run import RunFolder
-from training.search import Beam
+from training.data.corpus import CorpusError, read_corpus
+from training.data.tokenizer import TokenizerError
+from training.decoding.beam import Beam
+from training.metrics import class_probabilities
+from training.runs.checkpoint import CheckpointError
+from training.runs.run import RunFolder
 from training.tasks import ClassifyTask, Task, TranslateTask
-from training.tokenizer import TokenizerError
+from training.tools.attention_plots import draw_attention
+from training.tools.distillation import Teacher, write_tsv
+from training.trainer import TrainingError, fit
 
 
 def parser() -> argparse.ArgumentParser:
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     beginning.add_argument("--start", type=Path, help="a run whose weights and vocabulary to start from")
     evaluating = commands.add_parser("evaluate", help="figures of a run on files of its recipe's columns")
     evaluating.add_argument("run", type=Path)
-    evaluating.add_argument("files", nargs="+", help="corpora, see training/corpus.py for the forms")
+    evaluating.add_argument("files", nargs="+", help="corpora, see training/data/corpus.py for the forms")
     translating = commands.add_parser("translate", help="translate texts")
     classifying = commands.add_parser("classify", help="classify texts")
     for asking in (translating, classifying):
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
             "--beam", type=_at_least(1, int), default=width, help=f"hypotheses kept; 1 is greedy (default: {width})"
         )
         searching.add_argument(
-            "--length-penalty", type=_at_least(0, float), default=1.0, help="see training/search.py (default: 1)"
+            "--length-penalty", type=_at_least(0, float), default=1.0, help="see training/decoding/beam.py (default: 1)"
         )
     return top
 

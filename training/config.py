@@ -34,7 +34,7 @@ class NegativesConfig:
 class DataConfig:
     """Where the corpus is; paths are relative to the data folder given on the command line."""
 
-    train: list[str]  # files, see training/corpus.py for the forms
+    train: list[str]  # files, see training/data/corpus.py for the forms
     columns: list[
         str
     ]  # the languages of a parallel corpus, or "label" and "text", in the order of files that name none
@@ -110,7 +110,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """The shares of the training text that are changed anew every epoch, see training/augment.py."""
+    """The shares of the training text that are changed anew every epoch, see training/data/augment.py."""
 
     cut: float = 0.0  # of a classifier's texts, to one or two words
     ended: float = 0.0  # of a classifier's texts, with a mark at the end; the other keys are a translator's

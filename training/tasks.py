@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from training import evaluate
-from training.augment import augment, augment_texts
-from training.batches import Examples, Ragged
+from training import metrics
 from training.config import Recipe
-from training.corpus import CorpusError, FilterReport, Row, clean
+from training.data.augment import augment, augment_texts
+from training.data.batching import Examples, Ragged
+from training.data.corpus import CorpusError, FilterReport, Row, clean
+from training.data.tokenizer import BOS, Codec, load_codec, train_codec
+from training.decoding.beam import Beam, beam_search
 from training.models import build_classifier, build_translator
-from training.search import Beam, beam_search
-from training.tokenizer import BOS, Codec, load_codec, train_codec
 
 GREEDY = Beam(size=1)
 
@@ -118,12 +118,12 @@ class TranslateTask:
     ) -> list[list[int]]:
         """The best target ids, without marks, for sources with marks."""
         if beam.size == 1:
-            return evaluate.greedy(model, sources, device)
+            return metrics.greedy(model, sources, device)
         return [found[0].ids for found in beam_search(model, sources, device, beam)]
 
     def evaluate(
         self, model: nn.Module, rows: list[Row], device: torch.device, beam: Beam = GREEDY
-    ) -> dict[str, evaluate.Figures]:
+    ) -> dict[str, metrics.Figures]:
         """The figures of each direction that there are rows of.
 
         Raises:
@@ -136,7 +136,7 @@ class TranslateTask:
             if not texts:
                 continue
             hypotheses = self.translate(model, texts, target, device, beam)
-            figures[f"{source}-{target}"] = evaluate.translation_figures(hypotheses, references)
+            figures[f"{source}-{target}"] = metrics.translation_figures(hypotheses, references)
         return figures
 
 
@@ -201,7 +201,7 @@ class ClassifyTask:
         if unseen := sorted(set(_text_and_label(self.recipe, rows)[1]) - set(self.labels)):
             raise CorpusError(f"{len(unseen)} labels never seen in training: {', '.join(unseen[:10])}")
 
-    def figures(self, rows: list[Row], predict: Callable[[list[list[int]]], np.ndarray]) -> evaluate.Figures:
+    def figures(self, rows: list[Row], predict: Callable[[list[list[int]]], np.ndarray]) -> metrics.Figures:
         """The figures of whatever says which label the texts have that fit the model; all others count as wrong."""
         texts, labels = _text_and_label(self.recipe, rows)
         ids = self.source_ids(texts)
@@ -210,14 +210,14 @@ class ClassifyTask:
         predicted = (expected + 1) % len(self.labels)
         if fits.any():
             predicted[fits] = predict([x for x, fit in zip(ids, fits, strict=True) if fit])
-        return evaluate.classification_figures(predicted, expected, len(self.labels))
+        return metrics.classification_figures(predicted, expected, len(self.labels))
 
-    def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, evaluate.Figures]:
+    def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, metrics.Figures]:
         """Accuracy and macro-F1; a text above the model's limit counts as wrong, for the service would refuse it."""
         self.check(rows)
 
         def predict(sources: list[list[int]]) -> np.ndarray:
-            return evaluate.class_probabilities(model, sources, device).argmax(-1)
+            return metrics.class_probabilities(model, sources, device).argmax(-1)
 
         return {"labels": self.figures(rows, predict)}
 
@@ -242,7 +242,7 @@ def oriented(recipe: Recipe, rows: list[Row], source: str, target: str) -> tuple
     return [one for one, _ in chosen], [other for _, other in chosen]
 
 
-def headline(task: Task, figures: dict[str, evaluate.Figures]) -> float:
+def headline(task: Task, figures: dict[str, metrics.Figures]) -> float:
     """The one number that runs are compared by: the mean of the task's figure over its directions."""
     return float(np.mean([float(f[task.figure]) for f in figures.values()]))
 

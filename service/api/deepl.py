@@ -11,16 +11,16 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 
-from service.api.common import FAULTS, checked_texts, departure
-from service.api.door import REFUSALS
-from service.api.fields import form_content, read_fields
-from service.api.schemas import first_wrong_text, texts_schema
-from service.api.wording import Errors, Wording, printable
+from service.api.native.requests import first_wrong_text, texts_schema
+from service.api.shared import FAULTS, checked_texts, departure
 from service.errors import InvalidRequest, ServiceError, UnknownModel
-from service.job import Draft, Job
+from service.http.body_limit import REFUSALS
+from service.http.error_formats import Errors, Wording, printable
+from service.http.forms import form_content, read_fields
 from service.settings import Settings
 from service.text.languages import name_of
-from service.translator import Translator
+from service.translation.request import Draft, Job
+from service.translation.translator import Translator
 
 PATHS = (
     "/v2/translate", "/v2/languages", "/v2/usage",

@@ -4,10 +4,10 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
-from service.api.problems import responses
 from service.errors import NotReady
+from service.http.problem_json import responses
 from service.metrics import Metrics
-from service.registry import Registry
+from service.models.registry import Registry
 
 
 class Health(BaseModel):

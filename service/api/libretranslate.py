@@ -11,18 +11,18 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from service.api.common import FAULTS, checked_texts, departure
-from service.api.door import REFUSALS
-from service.api.fields import form_content, read_fields
-from service.api.schemas import first_wrong_text, text_schema, texts_schema
-from service.api.wording import Errors, Wording, printable
-from service.engine.options import MAX_BEAM, Options
+from service.api.native.requests import first_wrong_text, text_schema, texts_schema
+from service.api.shared import FAULTS, checked_texts, departure
+from service.engine.decoding.options import MAX_BEAM, Options
 from service.errors import ServiceError
-from service.job import AUTO, Detection, Draft, Job
-from service.model import Wanted
+from service.http.body_limit import REFUSALS
+from service.http.error_formats import Errors, Wording, printable
+from service.http.forms import form_content, read_fields
+from service.models.served_model import Wanted
 from service.settings import Settings
 from service.text.languages import name_of
-from service.translator import Translator
+from service.translation.request import AUTO, Detection, Draft, Job
+from service.translation.translator import Translator
 
 PATHS = ("/translate", "/detect", "/languages", "/frontend", "/health")
 TRANSLATE_EXAMPLE = {"q": "Guten Morgen.", "source": "de", "target": "en", "format": "text", "alternatives": 0}

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
-from service.api.common import FAULTS, all_labels, checked_texts, departure
-from service.api.schemas import list_schema, text_schema
-from service.api.wording import Errors, Wording, printable
+from service.api.native.requests import list_schema, text_schema
+from service.api.shared import FAULTS, all_labels, checked_texts, departure
 from service.errors import InvalidRequest, ServiceError
-from service.model import ServedModel
-from service.registry import Registry
+from service.http.error_formats import Errors, Wording, printable
+from service.models.registry import Registry
+from service.models.served_model import ServedModel
 from service.settings import Settings
 
 PATHS = ("/predict", "/info")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.engine.options import Options
+from service.engine.decoding.options import Options
 
 
 @dataclass

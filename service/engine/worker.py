@@ -5,8 +5,8 @@ import threading
 import time
 from typing import Protocol
 
+from service.engine.interfaces import Observer
 from service.engine.scheduler import Finished, Plan, Queue, Scheduler, Ticket
-from service.engine.staff import Observer
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ VOCABULARY = 300
 @pytest.fixture(scope="session")
 def stopping() -> Transformer:
     """Untrained weights that stop by themselves."""
-    from benchmarks.peers.stopping import stopping_model
+    from benchmarks.synthetic.stopping_weights import stopping_model
 
     return stopping_model(ModelConfig(**STOPPING), VOCABULARY, seed=1)
 
@@ -30,7 +30,7 @@ def stopping() -> Transformer:
 @pytest.fixture(scope="session")
 def stopping_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same shape as a run folder; read it, write only below `peers`."""
-    from benchmarks.peers.base import write_run
+    from benchmarks.synthetic.base_shape import write_run
 
     path = tmp_path_factory.mktemp("runs") / "stopping"
     write_run(path, "tatoeba", STOPPING, VOCABULARY)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.alignment import WANTED, Aligner, shares
+from benchmarks.offline.word_alignment import WANTED, Aligner, shares
 from service.artifact import Direction, read_artifact
-from service.engine.score import alignment_layer
+from service.engine.models.score import alignment_layer
 
 SHIPPED = Path(__file__).parents[2] / "models"
 TEXTS = {

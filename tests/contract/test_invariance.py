@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from export.verify import serve
+from export.checks.parity import serve
 from service.artifact import Artifact, read_artifact
-from service.engine.classify import ClassifyEngine
-from service.engine.options import Options
+from service.engine.decoding.options import Options
+from service.engine.models.classify import ClassifyEngine
+from service.engine.models.score import ScoreEngine
+from service.engine.models.session import Session
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.scheduler import Answer, Ticket
-from service.engine.score import ScoreEngine
-from service.engine.session import Session
-from service.engine.translate import TranslateEngine, TranslateGraphs
 from service.engine.worker import Engine
 
 SHIPPED = Path(__file__).parents[2] / "models"

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from export.restore import run_of
-from export.verify import serve
+from export.checks.parity import serve
+from export.import_artifact import run_of
 from service.artifact import read_artifact
-from service.engine.classify import ClassifyEngine
+from service.engine.models.classify import ClassifyEngine
+from service.engine.models.session import Session
 from service.engine.scheduler import Ticket
-from service.engine.session import Session
 from tests.contract.test_invariance import check
 from training.config import parse_recipe, recipe_table
-from training.evaluate import class_probabilities
-from training.loop import fit
-from training.run import RunFolder
+from training.metrics import class_probabilities
+from training.runs.run import RunFolder
+from training.trainer import fit
 
 CPU = torch.device("cpu")
 TEXTS = ["red", "  blue  grey ", "", "GREY blue orange", "x", "orange " * 30]

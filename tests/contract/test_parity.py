@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from export.verify import serve
+from export.checks.parity import serve
 from service.app import create_app
 from service.artifact import read_artifact
-from service.engine.classify import ClassifyEngine
-from service.engine.crews import hire
-from service.engine.options import Options
+from service.engine.decoding.options import Options
+from service.engine.factory import hire
+from service.engine.models.classify import ClassifyEngine
+from service.engine.models.session import Session
+from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.scheduler import Ticket
-from service.engine.session import Session
-from service.engine.translate import TranslateEngine, TranslateGraphs, pad
 from service.metrics import Metrics
-from service.model import default_target_length
-from service.registry import load_models
+from service.models.registry import load_models
+from service.models.served_model import default_target_length
 from service.settings import Settings
-from training import evaluate
-from training.evaluate import greedy
-from training.run import RunFolder
-from training.tokenizer import BOS, EOS, PAD
+from training import metrics
+from training.data.tokenizer import BOS, EOS, PAD
+from training.metrics import greedy
+from training.runs.run import RunFolder
 
 CPU = torch.device("cpu")
 TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
@@ -37,7 +37,7 @@ def engine_of(artifact: Path, rows: int) -> TranslateEngine:
 def test_service_and_evaluation_agree_on_the_length_of_an_answer() -> None:
     lengths = [(tokens, limit) for tokens in (1, 7, 50, 200) for limit in (16, 128)]
     assert [default_target_length(*pair) for pair in lengths] == [
-        evaluate.default_target_length(*pair) for pair in lengths
+        metrics.default_target_length(*pair) for pair in lengths
     ]
 
 
@@ -118,5 +118,5 @@ def test_probabilities_agree(toy_classification_run: RunFolder, toy_classifier: 
     artifact = read_artifact(toy_classifier)
     engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), threads=1))
     answers = serve([engine], [Ticket(ids) for ids in sources])
-    expected = evaluate.class_probabilities(model, sources, CPU)
+    expected = metrics.class_probabilities(model, sources, CPU)
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)

@@ -14,27 +14,28 @@ import onnx
 import pytest
 import torch
 
-from export import publish, recurrent, restore
-from export.verify import ParityError, serve
+from export import import_artifact, publish
+from export.checks.parity import ParityError, serve
+from export.graphs import recurrent
 from service.app import create_app
 from service.artifact import read_artifact
-from service.engine.crews import hire
-from service.engine.options import Options
+from service.engine.decoding.options import Options
+from service.engine.factory import hire
+from service.engine.models.score import ScoreEngine
+from service.engine.models.session import Session
+from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.scheduler import Ticket
-from service.engine.score import ScoreEngine
-from service.engine.session import Session
-from service.engine.translate import TranslateEngine, TranslateGraphs, pad
 from service.metrics import Metrics
-from service.model import default_target_length
-from service.registry import load_models
+from service.models.registry import load_models
+from service.models.served_model import default_target_length
 from service.settings import Settings
 from tests.contract.test_invariance import check, check_scores, engines_of
 from tests.contract.test_search import scores, told
-from training import search as reference
-from training.evaluate import class_probabilities, greedy
+from training.data.tokenizer import BOS, PAD
+from training.decoding import beam as reference
+from training.metrics import class_probabilities, greedy
 from training.models import RecurrentTranslator
-from training.run import RunFolder
-from training.tokenizer import BOS, PAD
+from training.runs.run import RunFolder
 
 CPU = torch.device("cpu")
 TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
@@ -104,7 +105,7 @@ def test_a_run_made_of_an_artifact_has_its_weights(
     task: str, architecture: str, run_of: Runs, artifact_of: Artifacts, tmp_path: Path
 ) -> None:
     _, trained = run_of(task, architecture).open(CPU)
-    _, rebuilt = RunFolder(restore.run_of(artifact_of(task, architecture), tmp_path / "run")).open(CPU)
+    _, rebuilt = RunFolder(import_artifact.run_of(artifact_of(task, architecture), tmp_path / "run")).open(CPU)
     for (name, weight), again in zip(trained.named_parameters(), rebuilt.parameters(), strict=True):
         assert torch.equal(weight, again), name
 

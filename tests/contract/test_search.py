@@ -1,4 +1,4 @@
-"""The engine's beam search finds what the reference in training/search.py finds, hypothesis by hypothesis."""
+"""The engine's beam search finds what the reference in training/decoding/beam.py finds, hypothesis by hypothesis."""
 
 from pathlib import Path
 
@@ -7,19 +7,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.verify import serve
+from export.checks.parity import serve
 from service.artifact import read_artifact
-from service.engine.beam import Beam
-from service.engine.options import Options
+from service.engine.decoding.beam import Beam
+from service.engine.decoding.options import Options
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.scheduler import Answer, Ticket
-from service.engine.translate import TranslateEngine, TranslateGraphs
-from service.model import default_target_length
-from tests.service.language import EOS, ROOM, Model, answers, decode, random_model
-from training import search as reference
+from service.models.served_model import default_target_length
+from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, random_model
+from training.data.tokenizer import BOS
+from training.data.tokenizer import EOS as REFERENCE_EOS
+from training.decoding import beam as reference
 from training.models.transformer import State
-from training.run import RunFolder
-from training.tokenizer import BOS
-from training.tokenizer import EOS as REFERENCE_EOS
+from training.runs.run import RunFolder
 
 TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
 

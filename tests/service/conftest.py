@@ -18,17 +18,17 @@ import httpx
 import pytest
 import uvicorn
 
-from service.api.access import Access
-from service.api.connection import Connection
 from service.app import create_app
 from service.artifact import read_artifact
-from service.engine.remote import EngineProcess
+from service.engine.process.client import EngineProcess
 from service.engine.scheduler import Queue
 from service.engine.worker import Crew, Engine
+from service.http.auth import Access
+from service.http.protocol import Connection
 from service.metrics import Metrics, ModelMetrics
-from service.model import ServedModel
-from service.registry import Registry, load_models, posts
-from service.scorer import Scorer
+from service.models.registry import Registry, load_models, posts
+from service.models.scorer import Scorer
+from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 from tests.service.fakes import PATIENCE

@@ -14,9 +14,9 @@ import pytest
 
 from service.__main__ import main
 from service.artifact import ArtifactError, sha256
-from service.engine.crews import hire
+from service.engine.factory import hire
 from service.metrics import Metrics
-from service.registry import load_models
+from service.models.registry import load_models
 from service.settings import Settings
 from tests.service.conftest import ROOT, Start, environment, eventually, waiting
 from tests.service.fakes import PATIENCE

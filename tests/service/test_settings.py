@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.engine.crews import hire
+from service.engine.factory import hire
+from service.engine.models.translate import TranslateEngine
 from service.engine.scheduler import Bounds
-from service.engine.translate import TranslateEngine
 from service.metrics import Metrics
-from service.registry import load_models
+from service.models.registry import load_models
 from service.settings import MOST_WORKERS, Settings
 from tests.service.fakes import PATIENCE
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.training.toys import reverse, write_reverse
-from training.loop import fit
-from training.run import RunFolder
+from training.runs.run import RunFolder
+from training.trainer import fit
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from tests.conftest import write_rows
 from tests.training.toys import REVERSE, changed
 from training.__main__ import main
 from training.config import parse_recipe
-from training.loop import fit
-from training.run import RunFolder
+from training.runs.run import RunFolder
+from training.trainer import fit
 
 RECIPE = """
 task = "classify"

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from training import checkpoint
 from training.config import ModelConfig, TrainingConfig
 from training.models import build_classifier, build_translator
 from training.optimizer import create_optimizers
+from training.runs import checkpoint
 
 SHAPE = ModelConfig(width=16, heads=2, kv_heads=1, feed_forward=32, encoder_layers=1, decoder_layers=1)
 

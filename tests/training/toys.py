@@ -11,9 +11,9 @@ import torch
 
 from tests.conftest import write_rows
 from training.config import Recipe, parse_recipe
-from training.loop import Trainer
-from training.place import join_world
-from training.run import RunFolder
+from training.distributed import join_world
+from training.runs.run import RunFolder
+from training.trainer import Trainer
 
 torch.set_num_threads(1)  # so small a model is slower on more
 CPU = torch.device("cpu")

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import ModelConfig
+from training.data.tokenizer import PAD
 from training.models.classifier import mean_of_tokens
 from training.models.dropout import Dropout
-from training.tokenizer import PAD
 
 MODULUS = 2**31 - 1  # a prime, so that products of two numbers below it fit 64 bits
 FACTOR = 1_103_515_245  # large, so that already the second token takes products around the modulus

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.engine.crews import hire
+from service.engine.factory import hire
 from service.metrics import Metrics
-from service.registry import load_models
+from service.models.registry import load_models
 from service.settings import Settings
 from tests.conftest import LEXICON, fit_classifier
 from tests.service.conftest import Service, serving

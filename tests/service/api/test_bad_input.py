@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.service.api.native.test_bad_input import STRANGE
 from tests.service.conftest import Service
-from tests.service.test_refusals import STRANGE
 
 OK = "one red house"
 Body = dict[str, Any]

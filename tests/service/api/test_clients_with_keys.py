@@ -14,10 +14,10 @@ from libretranslatepy import LibreTranslateAPI
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from service.engine.crews import hire
-from service.keys import make_key
+from service.engine.factory import hire
+from service.http.api_keys import make_key
 from service.metrics import Metrics
-from service.registry import load_models
+from service.models.registry import load_models
 from service.settings import Settings
 from tests.service.conftest import Service, serving
 

@@ -1,0 +1,203 @@
+"""What the machine gives without HTTP: our engine offline, and a classifier's bare `session.run` on ideal batches.
+
+A process of its own, started as `python -m benchmarks.http.engine_rates TASK ARTIFACT [--source en --target de]`.
+    Its first line
+in is a JSON list of texts; every further one {"warm_up": s, "seconds": s}, answered by one line, {"per_second": x,
+"with_text": y}: texts a second in the engine alone, and with tokenising (and turning ids back into text) counted in.
+Used through `Direct`.
+"""
+
+import argparse
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.http.load_generator import CLIENTS
+from service.artifact import Artifact, read_artifact
+from service.engine.cores import available_cores
+from service.engine.decoding.options import Options
+from service.engine.interfaces import Silent
+from service.engine.models.session import Session
+from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.scheduler import Answer, Bounds, Queue, Ticket
+from service.engine.worker import Crew
+from service.models.served_model import default_target_length
+from service.settings import Settings
+from service.text.tokenizer import TextCodec
+
+UNBOUNDED = 10**9
+DRAINED = 60.0  # seconds
+Measure = Callable[[float, float], dict[str, float]]  # seconds of warm-up, seconds measured
+
+
+class Stream:
+    """Texts that never run out: for each one answered the next is submitted, by whoever answered it."""
+
+    def __init__(self, queue: Queue, tickets: Callable[[], Ticket], under_way: int) -> None:
+        self.queue, self.next_ticket = queue, tickets
+        self.answers: list[Answer] = []
+        self._running: set[Future[Answer]] = set()
+        self._lock = threading.Lock()
+        self._open = True
+        for _ in range(under_way):
+            self._submit()
+
+    def _submit(self) -> None:
+        with self._lock:
+            if not self._open:
+                return
+            ticket = self.next_ticket()
+            self._running.add(ticket.future)
+        ticket.future.add_done_callback(self._answered)
+        self.queue.submit([ticket])
+
+    def _answered(self, future: "Future[Answer]") -> None:
+        with self._lock:
+            self._running.discard(future)
+            if not self._open:
+                return
+            self.answers.append(future.result())
+        self._submit()
+
+    def close(self) -> None:
+        """Withdraw what is under way."""
+        with self._lock:
+            self._open = False
+            left = list(self._running)
+        for future in left:
+            future.cancel()
+
+
+@contextmanager
+def translator(artifact: Artifact, texts: list[str], source: str, target: str, rows: int) -> Iterator[Measure]:
+    """Our engine with the service's own division of the cores, `rows` texts under way and as many waiting."""
+    manifest, codec = artifact.manifest, TextCodec(artifact.tokenizer, artifact.manifest)
+    direction = next(d for d in manifest.directions if (d.source, d.target) == (source, target))
+    started = time.perf_counter()
+    sources = codec.encode(texts, direction.prefix, closed=True)
+    encoding = (time.perf_counter() - started) / len(texts)
+    workers, threads = Settings().crew(available_cores())
+    graphs = TranslateGraphs.load(artifact, threads)
+    queue = Queue(Bounds(rows=rows, queue_segments=UNBOUNDED, queue_tokens=UNBOUNDED), workers)
+    crew = Crew("direct", [TranslateEngine(graphs, queue.rows) for _ in range(workers)], queue, Silent())
+    crew.start()
+
+    def measure(warm_up: float, seconds: float) -> dict[str, float]:
+        order = itertools.cycle(sources)
+
+        def ticket() -> Ticket:
+            ids = next(order)
+            return Ticket(ids, Options(max_length=default_target_length(len(ids), manifest.limits.target_length)))
+
+        stream = Stream(queue, ticket, 2 * rows)
+        time.sleep(warm_up)
+        before, began = len(stream.answers), time.perf_counter()
+        time.sleep(seconds)
+        answers, took = stream.answers[before:], time.perf_counter() - began
+        stream.close()
+        started = time.perf_counter()
+        codec.decode([answer.ids for answer in answers])
+        decoding = (time.perf_counter() - started) / len(answers)
+        return rates(took / len(answers), encoding + decoding)
+
+    yield measure
+    crew.drain(DRAINED)  # a thread that still runs a graph when the interpreter ends would abort the process
+
+
+def rates(compute: float, text: float) -> dict[str, float]:
+    """Texts a second from seconds a text, without and with what the tokeniser takes."""
+    return {"per_second": 1 / compute, "with_text": 1 / (compute + text)}
+
+
+def classifier(artifact: Artifact, texts: list[str], batch: int) -> Measure:
+    """The session alone: texts sorted by length, cut into full batches, padded arrays made beforehand."""
+    manifest, codec = artifact.manifest, TextCodec(artifact.tokenizer, artifact.manifest)
+    session = Session(artifact.graph("classify"), available_cores())
+    started = time.perf_counter()
+    sources = sorted(codec.encode(texts, [manifest.marks.bos], closed=False), key=len)
+    encoding = (time.perf_counter() - started) / len(texts)
+    batches = [pad(sources[i : i + batch], manifest.marks.pad) for i in range(0, len(sources), batch)]
+
+    def measure(warm_up: float, seconds: float) -> dict[str, float]:
+        passes(session, batches, warm_up)
+        return rates(passes(session, batches, seconds) / len(sources), encoding)
+
+    return measure
+
+
+def passes(session: Session, batches: list[dict[str, np.ndarray]], seconds: float) -> float:
+    """Seconds of one pass over all batches; passes are made until the time is over, and are whole ones."""
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() < started + seconds or not count:
+        for inputs in batches:
+            session.run(inputs)
+        count += 1
+    return (time.perf_counter() - started) / count
+
+
+class Direct:
+    """The process, for as long as the context lasts."""
+
+    def __init__(self, arguments: Sequence[str], texts: list[str]) -> None:
+        command = [sys.executable, "-m", "benchmarks.http.engine_rates", *arguments]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._say(texts)
+
+    def measure(self, warm_up: float, seconds: float) -> dict[str, float]:
+        """The rates of `Measure`.
+
+        Raises:
+            RuntimeError: the process has ended.
+        """
+        assert self._process.stdout is not None
+        self._say({"warm_up": warm_up, "seconds": seconds})
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process without HTTP ended with status {self._process.wait()}")
+        return json.loads(line)
+
+    def _say(self, value: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(value) + "\n")
+        self._process.stdin.flush()
+
+    def __enter__(self) -> "Direct":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=["translate", "classify"])
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("--source", default="en")
+    parser.add_argument("--target", default="de")
+    parser.add_argument("--rows", type=int, default=CLIENTS)
+    arguments = parser.parse_args()
+    artifact, texts = read_artifact(arguments.artifact), json.loads(sys.stdin.readline())
+    side = (
+        nullcontext(classifier(artifact, texts, arguments.rows))
+        if arguments.task == "classify"
+        else translator(artifact, texts, arguments.source, arguments.target, arguments.rows)
+    )
+    with side as measure:
+        for line in sys.stdin:
+            job = json.loads(line)
+            sys.stdout.write(json.dumps(measure(job["warm_up"], job["seconds"])) + "\n")
+            sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

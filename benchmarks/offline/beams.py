@@ -1,0 +1,78 @@
+"""The engine's beam against the reference search in plain torch, hypothesis by hypothesis, on real sentences.
+
+    python -m benchmarks.offline.beams RUN ARTIFACT FILE.tsv.gz --columns en de --source de --target en [--count 200]
+        [--beam 4]
+
+RUN is the training run that the artifact (in fp32) was exported from. All sentences are in the running batch together.
+Where a set of hypotheses differs, the two scores at the first difference are told: a gap in the last bits is a tie
+that rounding decides. Exit status 1 if any difference is larger than such a tie.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from export.checks.parity import serve
+from service.artifact import read_artifact
+from service.engine.decoding.options import Options
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.scheduler import Answer, Ticket
+from service.models.served_model import default_target_length
+from training.data.corpus import read_corpus
+from training.decoding.beam import Beam, Hypothesis, beam_search
+from training.runs.run import RunFolder
+from training.tasks import TranslateTask
+
+TIE = 1e-5  # of a score per token; fp32 sums in another order differ by a tenth of this
+
+
+def first_difference(answer: Answer, expected: list[Hypothesis]) -> float | None:
+    """The gap of scores where the hypotheses first differ; None where they are the same."""
+    for found, wanted in zip(answer.hypotheses, expected, strict=True):
+        if found.ids != wanted.ids or (found.finish_reason == "stop") != wanted.ended:
+            return abs((found.score or 0.0) - wanted.score)
+    return None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("file")
+    parser.add_argument("--columns", nargs=2, required=True)
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--target", required=True)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--beam", type=int, default=4)
+    arguments = parser.parse_args()
+    task, model = RunFolder(arguments.run).open(torch.device("cpu"))
+    assert isinstance(task, TranslateTask), f"{arguments.run} is no translator"
+    column = arguments.columns.index(arguments.source)
+    texts = [row[column] for row in read_corpus([arguments.file], arguments.columns, Path())]
+    artifact = read_artifact(arguments.artifact)
+    room, limit = artifact.manifest.limits.source_length, artifact.manifest.limits.target_length
+    sources = [ids for ids in task.source_ids(texts, arguments.target) if len(ids) <= room][: arguments.count]
+    expected = beam_search(model, sources, torch.device("cpu"), Beam(arguments.beam))
+    options = [
+        Options(
+            default_target_length(len(ids), limit), beam_size=arguments.beam, n_best=arguments.beam,
+            log_probabilities=True,
+        )
+        for ids in sources
+    ]  # fmt: skip
+    tickets = [Ticket(ids, wish) for ids, wish in zip(sources, options, strict=True)]
+    rows = 16 * arguments.beam
+    answers = serve([TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)], tickets, rows)
+    gaps = [gap for pair in zip(answers, expected, strict=True) if (gap := first_difference(*pair)) is not None]
+    sys.stdout.write(
+        f"{len(sources)} sentences, beam {arguments.beam}, {arguments.beam} hypotheses each: "
+        f"{len(sources) - len(gaps)} sentences the same; gaps of score where they first differ: "
+        f"{', '.join(f'{gap:.1e}' for gap in gaps) or 'none'}\n"
+    )
+    return 1 if any(gap > TIE for gap in gaps) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

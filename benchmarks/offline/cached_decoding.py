@@ -1,0 +1,57 @@
+"""What a decoding step costs at position 100, against position 10: with a KV cache, about the same.
+
+    python -m benchmarks.offline.cached_decoding [ARTIFACT] [--rows 32] [--rounds 60]
+
+Positions alternate within every round; the figure is the median of the rounds' ratios. Rows are real ones of the state
+pool, with caches filled up to the position.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+from service.artifact import read_artifact
+from service.engine.cores import available_cores
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.scheduler import Ticket
+
+POSITIONS = (10, 100)
+SOURCE_LENGTH = 30
+
+
+def measure(engine: TranslateEngine, rows: int, position: int, repeat: int = 5) -> float:
+    """Milliseconds of one step of `rows` rows at a position, median of a few."""
+    engine.clear()
+    engine.join([Ticket([engine.marks.unk] * SOURCE_LENGTH) for _ in range(rows)])
+    times = []
+    for _ in range(repeat):
+        engine.position[:rows] = position
+        started = time.perf_counter()
+        engine.forward()
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("artifact", type=Path, nargs="?", default=Path("models/translate-en-de-fr-es"))
+    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=60)
+    arguments = parser.parse_args()
+    engine = TranslateEngine(TranslateGraphs.load(read_artifact(arguments.artifact), available_cores()), arguments.rows)
+    for position in POSITIONS:
+        measure(engine, arguments.rows, position)
+    rounds = [[measure(engine, arguments.rows, position) for position in POSITIONS] for _ in range(arguments.rounds)]
+    near, far = (statistics.median(times) for times in zip(*rounds, strict=True))
+    ratio = statistics.median(late / early for early, late in rounds)
+    sys.stdout.write(
+        "| rows | step at 10, ms | step at 100, ms | ratio (median of rounds) |\n|---|---|---|---|\n"
+        f"| {arguments.rows} | {near:.2f} | {far:.2f} | {ratio:.2f} |\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Do identical words align with themselves, by cross-attention alone? One line a way to link parallel sentences.
+
+    python -m benchmarks.offline.word_alignment models/translate-en-de-fr-es data/multi30k/test2016.en-de.tsv.gz
+        --columns en de
+
+Counted are words that occur once in a sentence and once, spelt the same, in its translation: the reference, and the
+artifact's own greedy one. Names and numbers are those with a digit or, behind the first word, a capital in both. Every
+decoder layer is tried, when a token is written and when it is read. The service links by the line marked *. Exit status
+1 if that links less than 80 % of the words with themselves in the artifact's own translations of a direction.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from export.checks.parity import ROWS, serve
+from service.artifact import Artifact, Direction, read_artifact
+from service.engine.cores import available_cores
+from service.engine.decoding.options import Options
+from service.engine.models.score import alignment_layer
+from service.engine.models.session import Session
+from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.scheduler import Ticket
+from service.models.served_model import default_target_length
+from service.text.alignment import Link
+from service.text.attended_links import attended_links
+from service.text.tokenizer import Located, TextCodec
+from service.text.words import wordlike, words
+from training.data.corpus import read_corpus
+
+WANTED = 0.8
+Pair = tuple[str, str]
+Way = tuple[int, int]  # layer; 0 when a token is written, 1 when it is read
+
+
+class Aligner:
+    """An artifact's graphs, and links by every layer."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact, self.manifest = artifact, artifact.manifest
+        self.codec = TextCodec(artifact.tokenizer, artifact.manifest)
+        self.graph = Session(artifact.graph("score"), available_cores())
+
+    def translate(self, texts: list[str], direction: Direction) -> list[str]:
+        """Greedily, with the service's own engine."""
+        sources = self.codec.encode(texts, direction.prefix, closed=True)
+        limit = self.manifest.limits.target_length
+        tickets = [Ticket(ids, Options(max_length=default_target_length(len(ids), limit))) for ids in sources]
+        engine = TranslateEngine(TranslateGraphs.load(self.artifact, available_cores()), ROWS)
+        return self.codec.decode([answer.ids for answer in serve([engine], tickets)])
+
+    def links(self, pairs: list[Pair], direction: Direction) -> Iterator[dict[Way, tuple[Link, ...]]]:
+        """Of each pair by each way; a pair that is too long for the model has none."""
+        limits, located = self.manifest.limits, self.codec.located(*map(list, zip(*pairs, strict=True)))
+        for pair, (source, target) in zip(pairs, located, strict=True):
+            room = limits.source_length - len(direction.prefix) - 1
+            if len(source.ids) > room or len(target.ids) >= limits.target_length:
+                yield {}
+                continue
+            maps = self._maps(source, target, direction)  # (L, T+1, S)
+            yield {
+                (layer, step): attended_links(maps[layer, step:], pair[0], source.spans, pair[1], target.spans)
+                for layer in range(len(maps))
+                for step in (0, 1)
+            }
+
+    def _maps(self, source: Located, target: Located, direction: Direction) -> np.ndarray:
+        marks = self.manifest.marks
+        ids = [*direction.prefix, *source.ids, marks.eos]
+        given = {"target": np.array([[marks.bos, *target.ids]]), "label": np.array([[*target.ids, marks.eos]])}
+        maps = self.graph.run(pad([ids], marks.pad) | given)["cross_attention"][0]
+        found: np.ndarray = maps[:, :, len(direction.prefix) : -1]
+        return found
+
+
+def identical(pair: Pair) -> Iterator[tuple[tuple[int, int], tuple[int, int], bool]]:
+    """Spans of the words that both sentences have once, and whether it is a name or a number."""
+    sides = [[span for span in words(text) if wordlike(text[span[0]])] for text in pair]
+    spelt = [[text[a:b] for a, b in spans] for text, spans in zip(pair, sides, strict=True)]
+    counts = [Counter(one) for one in spelt]
+    for k, word in enumerate(spelt[1]):
+        if counts[0][word] == counts[1][word] == 1:
+            at = spelt[0].index(word)
+            special = any(c.isdigit() for c in word) or (word[0].isupper() and k > 0 and at > 0)
+            yield sides[0][at], sides[1][k], special
+
+
+def shares(aligner: Aligner, pairs: list[Pair], direction: Direction) -> dict[Way, np.ndarray]:
+    """By way: words counted and linked with themselves, names and numbers counted and linked with themselves."""
+    found: dict[Way, np.ndarray] = {}
+    for pair, by_way in zip(pairs, aligner.links(pairs, direction), strict=True):
+        for way, links in by_way.items():
+            for source, target, special in identical(pair):
+                right = Link(*source, *target) in links
+                found.setdefault(way, np.zeros(4, int))
+                found[way] += [1, right, special, right and special]
+    return found
+
+
+def report(title: str, found: dict[Way, np.ndarray]) -> float:
+    """Print a table, and return the share of words that the service's own way links rightly."""
+    layers = 1 + max((layer for layer, _ in found), default=0)
+    own = alignment_layer(layers), 0
+    sys.stdout.write(f"{title}\n")
+    for (layer, step), (words_, right, special, right_special) in sorted(found.items()):
+        sys.stdout.write(
+            f"{'*' if (layer, step) == own else ' '} layer {layer + 1} of {layers}, {('written', 'read')[step]:8}"
+            f"{right:5} of {words_:5} words {right / max(words_, 1):6.1%}"
+            f"{right_special:5} of {special:4} names and numbers {right_special / max(special, 1):6.1%}\n"
+        )
+    total, right = found[own][:2] if found else (0, 0)
+    return float(right / total) if total else 0.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("file", help="parallel sentences, see training/data/corpus.py for the forms")
+    parser.add_argument("--columns", nargs=2, required=True, help="the languages of the file's columns")
+    arguments = parser.parse_args()
+    aligner = Aligner(read_artifact(arguments.artifact))
+    rows = read_corpus([arguments.file], arguments.columns, Path())
+    worst = 1.0
+    for direction in aligner.manifest.directions:
+        if {direction.source, direction.target} != set(arguments.columns):
+            continue
+        source, target = (arguments.columns.index(side) for side in (direction.source, direction.target))
+        texts = [row[source] for row in rows]
+        name = f"{direction.source}-{direction.target}"
+        references = [(row[source], row[target]) for row in rows]
+        report(f"{name}, reference", shares(aligner, references, direction))
+        own = list(zip(texts, aligner.translate(texts, direction), strict=True))
+        worst = min(worst, report(f"{name}, own translation", shares(aligner, own, direction)))
+    return 0 if worst >= WANTED else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""Other ways to train the same Transformer, for benchmarks/training.py."""

@@ -1,0 +1,36 @@
+"""The classification engine: the same walk as translation with one step, in which every row finishes."""
+
+from service.artifact import Artifact
+from service.engine.models.session import Session
+from service.engine.models.translate import pad
+from service.engine.scheduler import Answer, Finished, Ticket
+
+
+class ClassifyEngine:
+    """The groups that joined, and the graph that classifies them; the model's workers share the graph."""
+
+    pool_bytes = 0
+
+    def __init__(self, artifact: Artifact, graph: Session) -> None:
+        self.marks, self.graph = artifact.manifest.marks, graph
+        self.groups: list[list[Ticket]] = []
+
+    def join(self, group: list[Ticket]) -> None:
+        """A group to be computed by the next step."""
+        self.groups.append(group)
+
+    def step(self) -> list[Finished]:
+        """The label probabilities of every row."""
+        finished: list[Finished] = []
+        for group in self.groups:
+            found = self.graph.run(pad([ticket.ids for ticket in group], self.marks.pad))["probability"]
+            finished += zip(group, map(Answer.of_classes, found.tolist()), strict=True)
+        self.groups = []
+        return finished
+
+    def drop(self, tickets: list[Ticket]) -> None:
+        """Tickets never outlive their step, so there is nothing to drop."""
+
+    def clear(self) -> None:
+        """Forget the groups that joined."""
+        self.groups = []

@@ -1,0 +1,94 @@
+"""Given translations: how probable a model finds them, and which of their words come from which of the text's."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from service.artifact import Direction, Manifest
+from service.engine.interfaces import Staff
+from service.engine.scheduler import Answer, Ticket
+from service.errors import TooLarge
+from service.metrics import ModelMetrics
+from service.models.engine_client import Departure, Desk, Visit
+from service.text.alignment import Link
+from service.text.attended_links import attended_links
+from service.text.tokenizer import SHORT, Located, TextCodec
+
+
+class Pair(NamedTuple):
+    """A text and a translation of it, each as the model reads and writes them: a sentence."""
+
+    text: str
+    translation: str
+
+
+@dataclass(frozen=True)
+class Given:
+    """A pair as the graph reads it."""
+
+    pair: Pair
+    source: Located
+    target: Located
+    ticket: Ticket
+    prefix: int  # marks before the source
+
+    def links(self, answer: Answer) -> tuple[Link, ...]:
+        """Where each word of the translation comes from; none by a model that reads without attention."""
+        if answer.attention is None:
+            return ()
+        attention = answer.attention[:, self.prefix : self.prefix + len(self.source.ids)]
+        return attended_links(attention, self.pair.text, self.source.spans, self.pair.translation, self.target.spans)
+
+
+class Scored(NamedTuple):
+    """A pair and its answer."""
+
+    given: Given
+    answer: Answer
+
+
+class Scorer:
+    """The workers that score a model's translations, and the desk before them."""
+
+    def __init__(self, manifest: Manifest, codec: TextCodec, crew: Staff, observer: ModelMetrics) -> None:
+        self.manifest, self.codec, self.crew = manifest, codec, crew
+        self.desk = Desk(manifest.name, crew.queue, observer)
+
+    def given(self, pairs: list[Pair], direction: Direction) -> list[Given]:
+        """Pairs with tickets to hand in."""
+        located = self.codec.located(*([pair[side] for pair in pairs] for side in (0, 1)))
+        before, after = direction.prefix, [self.manifest.marks.eos]
+        return [
+            Given(pair, source, target, Ticket([*before, *source.ids, *after], translation=target.ids), len(before))
+            for pair, (source, target) in zip(pairs, located, strict=True)
+        ]
+
+    def fault(self, given: Given) -> str | None:
+        """What of a pair is longer than the model's limits."""
+        limits, read, written = self.manifest.limits, len(given.ticket.ids), len(given.target.ids) + 1
+        if read > limits.source_length:
+            return f"the text has {read} tokens; model {self.manifest.name!r} reads at most {limits.source_length}"
+        if written > limits.target_length:
+            return (
+                f"the translation has {written} tokens; model {self.manifest.name!r} writes at most "
+                f"{limits.target_length}"
+            )
+        return None
+
+    async def score(
+        self, pairs: list[Pair], direction: Direction, timeout: float, departure: Departure
+    ) -> list[Scored]:
+        """Score pairs, all together.
+
+        Raises:
+            TooLarge: one of them is longer than the model reads or writes, or they are too many.
+            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `Visit`.
+        """
+        short = sum(len(pair.text) + len(pair.translation) for pair in pairs) <= SHORT
+        given = self.given(pairs, direction) if short else await asyncio.to_thread(self.given, pairs, direction)
+        for i, one in enumerate(given):
+            if fault := self.fault(one):
+                raise TooLarge(f"pair {i}: {fault}, marks included: send it in sentences")
+        with Visit(timeout, departure) as visit:
+            answers = await visit.answers(self.desk, [one.ticket for one in given])
+        return list(map(Scored, given, answers))

@@ -1,0 +1,160 @@
+"""A served model: texts to tickets, answers to texts, and a desk for what is between."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+from service.artifact import Artifact, Direction, Manifest
+from service.engine.decoding.options import Options
+from service.engine.interfaces import Staff
+from service.engine.scheduler import Answer, Ticket
+from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
+from service.metrics import ModelMetrics
+from service.models.engine_client import Departure, Desk, Visit
+from service.models.scorer import Scorer
+from service.text.tokenizer import SHORT, TextCodec
+
+
+def default_target_length(source_tokens: int, limit: int) -> int:
+    """How many target tokens an answer may take when nobody says otherwise."""
+    return min(limit, 2 * source_tokens + 16)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request asks of its translations: a prefix and a length in the caller's terms, and the other options."""
+
+    options: Options = Options()
+    prefix: str = ""
+    max_length: int | None = None
+    guarded: bool = True  # what looks wrong is not left as it is
+
+
+@dataclass
+class Answered:
+    """The answers to a request's texts, in order, with what they took."""
+
+    answers: list[Answer]
+    source_tokens: int
+
+    @property
+    def queue_ms(self) -> float:
+        """The longest wait of any text."""
+        return max(answer.queue_ms for answer in self.answers)
+
+    @property
+    def compute_ms(self) -> float:
+        """The longest computation of any text."""
+        return max(answer.compute_ms for answer in self.answers)
+
+
+class ServedModel:
+    """An artifact with its tokeniser, its workers, and the desk before them."""
+
+    def __init__(
+        self, artifact: Artifact, codec: TextCodec, crew: Staff, observer: ModelMetrics, scorer: Scorer | None = None
+    ) -> None:
+        self.manifest: Manifest = artifact.manifest
+        self._scorer = scorer
+        self.codec, self.crew = codec, crew
+        self.desk = Desk(self.name, crew.queue, observer)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def scorer(self) -> Scorer:
+        """What scores given translations.
+
+        Raises:
+            UnknownModel: the model does not translate.
+        """
+        if self._scorer is None:
+            raise UnknownModel(f"model {self.name!r} does not translate, so it has nothing to score")
+        return self._scorer
+
+    @property
+    def crews(self) -> list[Staff]:
+        """All the model's workers."""
+        return [self.crew] if self._scorer is None else [self.crew, self._scorer.crew]
+
+    @property
+    def serves(self) -> bool:
+        """Whether every worker is alive and takes requests."""
+        return all(crew.alive and not crew.queue.closed for crew in self.crews)
+
+    async def warm_up(self) -> None:
+        """Answer made-up tickets, so that the first caller finds everything allocated."""
+        tickets = []
+        for crew in self.crews:
+            made_up = [Ticket([self.manifest.marks.eos], translation=[]) for _ in range(crew.size)]
+            crew.queue.submit(made_up)
+            tickets += made_up
+        for ticket in tickets:
+            await asyncio.wrap_future(ticket.future)
+
+    def direction(self, source: str | None, target: str) -> Direction:
+        """The direction to `target`, from `source` or from the only language that there is.
+
+        Raises:
+            UnknownModel: this model has no such direction.
+            ModelRequired: `source` is needed to choose.
+        """
+        found = [d for d in self.manifest.directions if d.target == target and source in (None, d.source)]
+        if not found:
+            offered = ", ".join(f"{d.source}-{d.target}" for d in self.manifest.directions) or "no translation"
+            raise UnknownModel(
+                f"model {self.name!r} does not translate {source or 'anything'} to {target}; it offers {offered}"
+            )
+        if len(found) > 1:
+            raise ModelRequired(
+                f"several languages translate to {target}: give source as one of "
+                + ", ".join(sorted(d.source for d in found))
+            )
+        return found[0]
+
+    def sources(self, texts: list[str], direction: Direction) -> list[list[int]]:
+        """Texts as the encoder reads them in a direction."""
+        return self.codec.encode(texts, direction.prefix, closed=True)
+
+    def ticket(self, ids: list[int], wanted: Wanted) -> Ticket:
+        """A ticket for a source.
+
+        Raises:
+            InvalidRequest: the options are out of range or contradict each other.
+            TooLarge: more target tokens are asked for than the model writes.
+        """
+        limit = self.manifest.limits.target_length
+        if wanted.max_length is not None and wanted.max_length > limit:
+            raise TooLarge(f"max_length is {wanted.max_length}; model {self.name!r} writes at most {limit} tokens")
+        prefix = self.codec.target_ids(wanted.prefix) if wanted.prefix else []
+        length = wanted.max_length or min(limit, default_target_length(len(ids), limit) + len(prefix))
+        options = replace(wanted.options, max_length=length, prefix=tuple(prefix), end_loops=wanted.guarded)
+        if faults := options.faults(self.manifest.vocabulary, limit, self.crew.queue.rows):
+            raise InvalidRequest("; ".join(faults))
+        return Ticket(ids, options)
+
+    async def classify(self, texts: list[str], timeout: float, departure: Departure) -> Answered:
+        """Classify texts, all together.
+
+        Raises:
+            TooLarge: a text is longer than the model reads, or they are too many.
+            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `Visit`.
+        """
+        sources = await self._class_sources(texts)
+        limit = self.manifest.limits.source_length
+        for i, ids in enumerate(sources):
+            if len(ids) > limit:
+                raise TooLarge(
+                    f"text {i} has {len(ids)} tokens; model {self.name!r} reads at most {limit}: send it in sentences"
+                )
+        with Visit(timeout, departure) as visit:
+            answers = await visit.answers(self.desk, [Ticket(ids) for ids in sources])
+        return Answered(answers, sum(map(len, sources)))
+
+    async def _class_sources(self, texts: list[str]) -> list[list[int]]:
+        # A short request is tokenised sooner than it could be handed to another thread.
+        arguments = texts, [self.manifest.marks.bos], False
+        if sum(map(len, texts)) <= SHORT:
+            return self.codec.encode(*arguments)
+        return await asyncio.to_thread(self.codec.encode, *arguments)

@@ -1,0 +1,52 @@
+"""What language a text is in, and which model is to read it for that."""
+
+from service.engine.scheduler import Ticket
+from service.models.engine_client import Visit
+from service.models.served_model import ServedModel
+from service.translation.request import Detection
+from service.translation.sample import sample
+
+LEAST = 0.01  # what is less probable is not told
+UNSURE = 0.1  # what is less probable is a guess: the text may be in a language that nobody translates
+FAR = 10
+
+
+class Detector:
+    """A classifier whose labels are languages."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self.model = model
+
+    @property
+    def languages(self) -> list[str]:
+        """Those that it knows."""
+        return self.model.manifest.labels
+
+    async def detect(self, texts: list[str], visit: Visit) -> list[list[Detection]]:
+        """For each text the languages that it may be in, the most probable first; see `Visit` for the errors."""
+        tickets = [Ticket(self._sample(text)) for text in texts]
+        answers = await visit.answers(self.model.desk, tickets)
+        return [self._ranked(answer.probabilities) for answer in answers]
+
+    def _sample(self, text: str) -> list[int]:
+        """So much of a text as the model reads."""
+        part, manifest = sample(text), self.model.manifest
+        while True:
+            [ids] = self.model.codec.encode([part], [manifest.marks.bos], closed=False)
+            if len(ids) <= manifest.limits.source_length or len(part) == 1:
+                return ids[: manifest.limits.source_length]
+            part = part[: len(part) // 2]
+
+    def _ranked(self, probabilities: list[float]) -> list[Detection]:
+        found = [Detection(label, p) for label, p in zip(self.model.manifest.labels, probabilities, strict=True)]
+        return sorted(found, key=lambda one: -one.confidence)
+
+
+def chosen(ranked: list[Detection], sources: set[str], target: str) -> Detection:
+    """The language to translate from: the most probable of `sources`, of which `ranked` has one or more.
+
+    It is the target itself where that is far more probable: then nothing is left to translate.
+    """
+    best = next(one for one in ranked if one.language in sources)
+    already = next((one for one in ranked if one.language == target), best)
+    return already if already.confidence > FAR * best.confidence else best

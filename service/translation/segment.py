@@ -1,0 +1,89 @@
+"""A sentence of a request on its way through one model, or two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from service.artifact import Direction
+from service.engine.scheduler import Hypothesis
+from service.models.served_model import ServedModel
+from service.text.alignment import Translation
+from service.text.segmentation.segmenter import unchanged
+from service.text.segmentation.units import ADDED, Unit
+
+
+@dataclass(eq=False)
+class Leg:
+    """A model, and the direction in which a request uses it; a text is tokenised once."""
+
+    model: ServedModel
+    direction: Direction
+    _known: dict[str, list[int]] = field(default_factory=dict)
+
+    def sources(self, texts: list[str]) -> list[list[int]]:
+        """Texts as the encoder reads them."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self.model.sources(new, self.direction), strict=True))
+        return [self._known[text] for text in texts]
+
+    def lengths(self, texts: list[str]) -> list[int]:
+        """Their tokens."""
+        return [len(ids) for ids in self.sources(texts)]
+
+
+class Rendering(NamedTuple):
+    """A segment's translation with everything put back, what the model said, and the hypothesis behind it."""
+
+    translation: Translation
+    said: str
+    hypothesis: Hypothesis
+    aligned: bool = False  # the translation's links tell where all its words come from
+
+
+@dataclass(eq=False)
+class Segment:
+    """A unit to translate. It ends with renderings, best first, or in parts that take its place."""
+
+    unit: Unit
+    route: Sequence[Leg]
+    prefix: str = ""
+    linked: bool = False  # whether it is to be known which word came from which
+    between: list[str] = field(default_factory=list)  # what it says in the languages between
+    renderings: list[Rendering] = field(default_factory=list)
+    parts: "list[str | Segment] | None" = None
+    done: bool = False
+    heard: list[int] = field(default_factory=list)  # tokens told while they are being written
+    warnings: set[str] = field(default_factory=set)
+
+    def divide(self, pieces: Sequence[str | Unit]) -> "list[Segment]":
+        """Let these pieces take its place; returns the segments among them."""
+        parts = [
+            piece if isinstance(piece, str) else Segment(piece, self.route, linked=self.linked) for piece in pieces
+        ]
+        segments = [part for part in parts if isinstance(part, Segment)]
+        if segments:
+            segments[0].prefix = self.prefix
+        self.parts, self.done = list(parts), True
+        return segments
+
+    def rejoin(self) -> None:
+        """Take its place again: its parts could not be handed in."""
+        self.parts, self.done = None, False
+
+    def leave(self, warning: str) -> None:
+        """Let it say what it says in the source's language."""
+        self.warnings.add(warning)
+        self.done = True
+        self.renderings = [Rendering(unchanged(self.unit.source), self.unit.source, Hypothesis([]), aligned=True)]
+
+    @property
+    def spoken(self) -> str:
+        """What of a plain unit's translation is certain while it is being written."""
+        text = self.route[-1].model.codec.decode([self.heard])[0] if self.heard else ""
+        return text.rstrip("\ufffd").rstrip(ADDED)  # half a character, and a point that may go again
+
+    def all_warnings(self) -> set[str]:
+        """Its own and its parts'."""
+        inner = [part.all_warnings() for part in self.parts or () if isinstance(part, Segment)]
+        return self.warnings.union(*inner)

@@ -1,0 +1,69 @@
+"""A run folder from an artifact has the weights that the artifact was exported from, as exactly as it holds them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from export.import_artifact import main, run_of
+from service.artifact import ArtifactError
+from training.config import parse_recipe, recipe_table
+from training.runs.run import RunFolder
+from training.trainer import fit
+
+RUNS = {"translator": "toy_translation_run", "classifier": "toy_classification_run"}
+
+
+def parameters(run: Path) -> dict[str, nn.Parameter]:
+    return dict(RunFolder(run).open(torch.device("cpu"))[1].named_parameters())
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_fp32_weights_are_the_trained_ones(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    trained: RunFolder = request.getfixturevalue(RUNS[name])
+    rebuilt = parameters(run_of(request.getfixturevalue(f"toy_{name}"), tmp_path / "run"))
+    for key, weight in parameters(trained.path).items():
+        assert torch.equal(weight, rebuilt[key]), key
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_int8_weights_are_the_trained_ones_rounded(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    trained: RunFolder = request.getfixturevalue(RUNS[name])
+    rebuilt = parameters(run_of(request.getfixturevalue(f"toy_{name}_int8"), tmp_path / "run"))
+    for key, weight in parameters(trained.path).items():
+        assert (weight - rebuilt[key]).abs().max() <= weight.abs().max() / 10, key
+        assert (weight - rebuilt[key]).square().mean() <= weight.square().mean() / 1000, key
+
+
+def test_a_run_that_is_there_is_left_alone(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    assert run_of(tmp_path / "no artifact", toy_classification_run.path) == toy_classification_run.path
+    with pytest.raises(ArtifactError, match="not an artifact"):
+        run_of(tmp_path / "no artifact", tmp_path / "run")
+
+
+def test_training_goes_on_from_an_artifact(
+    toy_translation_run: RunFolder, toy_translator_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the commands have it: restore, then fit with --start."""
+    data, restored = toy_translation_run.path.parent, tmp_path / "restored"
+    monkeypatch.setattr("sys.argv", ["restore", str(toy_translator_int8), str(restored)])
+    assert main() == 0
+    assert main() == 1  # it is there
+    table = recipe_table(toy_translation_run.recipe())
+    table["training"] |= {"epochs": 1, "learning_rate": 1e-9, "warmup": 1, "validate_every": 1}  # type: ignore[operator]
+    run = tmp_path / "run"
+    fit(parse_recipe(table, "toy.toml"), data, RunFolder(run), resume=False, start=RunFolder(restored))
+    reports = [json.loads(one.report.read_text())["valid"] for one in (toy_translation_run, RunFolder(run))]
+    first, again = ([part["bleu"] for part in report.values()] for report in reports)
+    assert again == pytest.approx(first, abs=3)
+
+
+def test_what_is_no_artifact_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["restore", str(tmp_path / "nothing"), str(tmp_path / "run")])
+    assert main() == 1
+    assert "not an artifact" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

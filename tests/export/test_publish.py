@@ -1,0 +1,202 @@
+"""What an export writes, and what it refuses to write."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from export.checks import parity
+from export.checks.parity import ParityError
+from export.graphs import transformer
+from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
+from export.model_card import model_card
+from export.publish import Options, export, proof_sources
+from service import artifact
+from service.artifact import ArtifactError, read_artifact
+from service.engine.models.session import Session
+from service.engine.models.translate import pad
+from tests.conftest import write_rows
+from training import limits
+from training.config import ModelConfig, RecipeError
+from training.data.corpus import CorpusError
+from training.models import build_classifier
+from training.runs.run import RunFolder
+
+Export = Callable[..., Path]
+ROOT = Path(__file__).parents[2]
+
+
+def test_artifact_is_complete(toy_translator: Path, toy_classifier: Path) -> None:
+    translator, classifier = read_artifact(toy_translator).manifest, read_artifact(toy_classifier).manifest
+    assert set(translator.graphs) == {"encode", "step", "select", "score"}
+    assert [(d.source, d.target) for d in translator.directions] == [("a", "b"), ("b", "a")]
+    assert {state.kind for state in translator.state} == {"growing", "constant"}
+    assert translator.parity.sentences > 0
+    assert translator.parity.onnx < 1e-4
+    assert set(classifier.graphs) == {"classify"}
+    assert classifier.labels == ["cold", "none", "warm"]
+    for folder in (toy_translator, toy_classifier):
+        assert "Licence" in (folder / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_notes_end_the_model_card(toy_translator: Path) -> None:
+    manifest = read_artifact(toy_translator).manifest
+    assert model_card(manifest, 1, "## Seen\n\nThis.").endswith("trained again.\n\n## Seen\n\nThis.\n")
+    assert model_card(manifest, 1, "").endswith("trained again.\n")
+
+
+def test_weights_are_stored_once(toy_translation_run: RunFolder, toy_translator: Path) -> None:
+    """Three graphs share one file; it holds little more than the parameters."""
+    _, model = toy_translation_run.open(torch.device("cpu"))
+    parameters = 4 * sum(parameter.numel() for parameter in model.parameters())
+    positions = 4 * 32 * (48 + 40)
+    assert (toy_translator / WEIGHTS).stat().st_size < 1.1 * (parameters + positions)
+    assert all((toy_translator / f"{name}.onnx").stat().st_size < 200_000 for name in ("encode", "step", "score"))
+
+
+def test_step_is_made_of_fused_attention(toy_translator: Path) -> None:
+    nodes = [node.op_type for node in onnx.load(toy_translator / "step.onnx", load_external_data=False).graph.node]
+    assert nodes.count("GroupQueryAttention") == 4  # two layers, self and cross
+    assert "Softmax" not in nodes
+
+
+def test_score_graph_gives_probabilities_and_attention(toy_translator: Path) -> None:
+    score = Session(read_artifact(toy_translator).graph("score"), threads=1)
+    source, target = np.array([[5, 6, 3], [7, 3, 0]]), np.array([[2, 9, 9, 9], [2, 8, 0, 0]])
+    inputs = {"source": source, "source_length": np.array([3, 2], np.int32), "target": target, "label": target}
+    found = score.run(inputs)
+    assert found["log_probability"].shape == (2, 4)
+    assert (found["log_probability"] < 0).all()
+    attention = found["cross_attention"]  # (B, L, T, S)
+    assert attention.shape == (2, 2, 4, 3)
+    np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
+    assert (attention[1, :, :, 2] == 0).all()  # nobody looks at padding
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_pooling_is_the_models_and_blind_to_padding(pooling: str, tmp_path: Path) -> None:
+    """A text gets the same bits alone and beside one of any greater length."""
+    torch.manual_seed(1)
+    config = ModelConfig(width=64, heads=2, kv_heads=2, feed_forward=64, encoder_layers=1, pooling=pooling)
+    model = build_classifier(config, 50, labels=20).eval()
+    models = {name: to_onnx(source) for name, source in transformer.classifier_graphs(model).items()}  # type: ignore
+    write_graphs(models, tmp_path)
+    session = Session(tmp_path / "classify.onnx", threads=1)
+    generator = np.random.default_rng(1)
+    texts = [generator.integers(4, 50, size=length).tolist() for length in (1, 2, 5, 13, 30, 61)]
+    for i, text in enumerate(texts):
+        alone = session.run(pad([text], 0))["probability"][0]
+        with torch.inference_mode():
+            expected = model(torch.tensor([text]), torch.tensor([len(text)])).softmax(-1)[0]
+        np.testing.assert_allclose(alone, expected.numpy(), atol=1e-5)
+        for longer in texts[i:]:
+            np.testing.assert_array_equal(session.run(pad([text, longer], 0))["probability"][0], alone)
+
+
+def test_a_graph_that_differs_is_never_published(
+    toy_translation_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sabotage: the exported attention scales its scores wrongly."""
+    right = transformer.group_query_attention
+
+    def wrong(query, *rest, **options):  # type: ignore[no-untyped-def]
+        return right(query * 1.5, *rest, **options)
+
+    monkeypatch.setattr(transformer, "group_query_attention", wrong)
+    with pytest.raises(ParityError, match="differs from the trained model by"):
+        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, Options(sentences=8))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_difference_that_is_not_a_number_is_refused() -> None:
+    with pytest.raises(ParityError, match="nan"):
+        parity.Differences(1e-4).note("logits", np.array([np.nan]), np.array([1.0]))
+
+
+def test_different_ids_are_refused(
+    toy_translation_run: RunFolder, export_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "greedy", lambda model, sources, device: [[4]] * len(sources))
+    with pytest.raises(ParityError, match="greedy ids of"):
+        export_run(toy_translation_run, tmp_path / "artifact")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_folder_is_left_alone(toy_classification_run: RunFolder, export_run: Export, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(ArtifactError, match="is not an artifact"):
+        export_run(toy_classification_run, tmp_path / "photos")
+
+
+def test_command_line(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    data = toy_classification_run.path.parent
+    command = [
+        sys.executable,
+        "-m",
+        "export",
+        str(toy_classification_run.path),
+        str(tmp_path / "new"),
+        "--data",
+        str(data),
+    ]
+    done = subprocess.run([*command, "--sentences", "10"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "parity on 10 sentences" in done.stdout
+    assert read_artifact(tmp_path / "new").manifest.task == "classify"
+
+
+@pytest.mark.parametrize("damaged", ["model.safetensors", "tokenizer.json"])
+def test_command_line_reports_a_broken_run(toy_classification_run: RunFolder, tmp_path: Path, damaged: str) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(toy_classification_run.path, broken)
+    (broken / damaged).write_bytes(b"neither weights nor words")
+    command = [sys.executable, "-m", "export", str(broken), str(tmp_path / "new")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_manifest_is_json_that_people_can_read(toy_translator: Path) -> None:
+    table = json.loads((toy_translator / "manifest.json").read_text("utf-8"))
+    assert table["format"] == 2
+    assert {"data", "split", "metric", "value", "signature"} >= set(table["evaluation"][0])
+
+
+def test_a_model_cards_figures_stand_beside_each_other(toy_translator_int8: Path) -> None:
+    manifest = read_artifact(toy_translator_int8).manifest
+    card = model_card(manifest, 1, "")
+    by_precision = {e.precision: e.value for e in manifest.evaluation if e.split == "gate a-b"}
+    assert f"| gate a-b | {by_precision['fp32']:.2f} |" in card
+    assert f"| {by_precision['int8']:.2f} |" in card
+    assert "- gate: valid.tsv\n" in card
+    assert card.count("nrefs:1") == 1
+
+
+def test_a_recipe_has_a_name_that_the_service_takes() -> None:
+    assert limits.NAME.pattern == artifact.NAME.pattern
+
+
+def test_a_run_that_has_not_ended(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(toy_classification_run.path, tmp_path / "run")
+    (tmp_path / "run" / "report.json").unlink()
+    with pytest.raises(RecipeError, match="the run has not ended"):
+        export(RunFolder(tmp_path / "run"), tmp_path / "artifact", toy_classification_run.path.parent, Options())
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_texts_to_prove_parity_on(toy_translation_run: RunFolder, tmp_path: Path) -> None:
+    """Those within the limit, of every direction alike, wherever they are in the file."""
+    task, _ = toy_translation_run.open(torch.device("cpu"))
+    long = "red " * 60
+    write_rows(tmp_path / "valid.tsv", [*[(long, long.replace("red", "rot"))] * 50, ("one dog", "eins Hund")])
+    assert len(proof_sources(task, tmp_path, 10)) == 2
+    write_rows(tmp_path / "valid.tsv", [(long, long)])
+    with pytest.raises(CorpusError, match="no text is within the model's 48 tokens"):
+        proof_sources(task, tmp_path, 10)

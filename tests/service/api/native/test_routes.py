@@ -1,0 +1,243 @@
+"""What a caller reads: translations, labels, figures, health, metrics and the description of it all."""
+
+import json
+import logging
+from typing import Any
+
+import httpx
+import pytest
+
+from service.errors import ModelRequired, UnknownModel
+from service.models.registry import Registry
+from tests.service.conftest import CLASSIFY, TRANSLATE, Service, assert_problem, eventually
+
+
+def translate(service: Service, text: str | list[str], **options: Any) -> dict[str, Any]:
+    response = service.post("/v1/translate", {"text": text, "target": "b", **options})
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def classify(service: Service, text: str | list[str], **options: Any) -> dict[str, Any]:
+    response = service.post("/v1/classify", {"text": text, **options})
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def test_a_string_has_one_translation(service: Service) -> None:
+    body = translate(service, "red house", source="a")
+    assert body["model"] == "toy-translator"
+    assert body["translations"] == [{"text": "rot Haus", "source": "a", "target": "b", "finish_reason": "stop"}]
+    assert body["usage"].keys() == {"source_tokens", "target_tokens"}
+    assert body["usage"]["source_tokens"] >= 4  # direction, two words, end
+    assert body["usage"]["target_tokens"] >= 2
+    timings = body["timings_ms"]
+    assert timings.keys() == {"queue", "compute", "total"}
+    assert 0 <= timings["queue"] <= timings["total"]
+    assert 0 < timings["compute"] <= timings["total"]
+
+
+def test_a_list_is_answered_in_order(service: Service) -> None:
+    texts = ["red house", "dog", "one two three", "green bird", "dog"]
+    alone = [translate(service, text)["translations"][0] for text in texts]
+    together = translate(service, texts)
+    assert together["translations"] == alone
+    assert [answer["text"] for answer in alone] == ["rot Haus", "Hund", "eins zwei drei", "grün Vogel", "Hund"]
+
+
+def test_the_other_direction(service: Service) -> None:
+    body = translate(service, "rot Haus", target="a", model="toy-translator")
+    assert body["translations"][0] == {"text": "red house", "source": "b", "target": "a", "finish_reason": "stop"}
+
+
+def test_max_length_cuts_and_says_so(service: Service) -> None:
+    whole, cut = (translate(service, "one two three", **options) for options in ({}, {"max_length": 1}))
+    assert cut["translations"][0]["finish_reason"] == "length"
+    assert cut["usage"]["target_tokens"] == 1
+    assert whole["translations"][0]["text"].startswith(cut["translations"][0]["text"])
+    assert translate(service, "dog", max_length=40)["translations"][0]["text"] == "Hund"
+
+
+def test_labels_come_with_the_most_probable_first(service: Service) -> None:
+    body = classify(service, ["orange yellow", "blue violet cyan"], top_k=3)
+    assert [result["labels"][0]["label"] for result in body["results"]] == ["warm", "cold"]
+    for result in body["results"]:
+        scores = [label["score"] for label in result["labels"]]
+        assert scores == sorted(scores, reverse=True)
+        assert sum(scores) == pytest.approx(1, abs=1e-5)
+    assert body["model"] == "toy-classifier"
+    assert body["usage"]["target_tokens"] == 0
+    assert body["usage"]["source_tokens"] > 4
+    assert body["timings_ms"]["compute"] > 0
+
+
+def test_top_k_is_one_by_default_and_no_more_than_there_are(service: Service) -> None:
+    assert [len(classify(service, "red", **k)["results"][0]["labels"]) for k in ({}, {"top_k": 2}, {"top_k": 9})] == [
+        1, 2, 3,
+    ]  # fmt: skip
+
+
+def test_the_models_are_described(service: Service) -> None:
+    classifier, translator = service.client.get("/v1/models").json()["models"]
+    assert (classifier["name"], classifier["task"]) == ("toy-classifier", "classify")
+    assert classifier["labels"] == ["cold", "none", "warm"]
+    assert translator["directions"] == [{"source": "a", "target": "b"}, {"source": "b", "target": "a"}]
+    assert translator["limits"] == {"source_length": 48, "target_length": 40}
+    assert translator["version"] == "1"
+    assert {"metric", "value", "data"} <= translator["evaluation"][0].keys()
+
+
+def test_alive_and_ready(service: Service) -> None:
+    assert service.client.get("/healthz").json() == {"status": "alive"}
+    assert service.client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_the_root_leads_to_the_documentation(service: Service) -> None:
+    assert service.client.get("/", follow_redirects=True).status_code == 200
+
+
+SERIES = [
+    'attendant_requests_total{method="POST",route="/v1/translate",status="200"}',
+    'attendant_requests_total{method="GET",route="unmatched",status="404"}',
+    'attendant_request_seconds_count{route="/v1/classify"}',
+    *(
+        f'attendant_{name}{{model="{model}"}}'
+        for model in ("toy-translator", "toy-classifier")
+        for name in ("queue_seconds_count", "step_seconds_sum", "step_rows_count", "encode_seconds_count",
+                     "segments_total", "target_tokens_total", "waiting_segments", "engine_failures_total")
+    ),
+    'attendant_encode_tokens_total{kind="real",model="toy-translator"}',
+    'attendant_encode_tokens_total{kind="padding",model="toy-translator"}',
+]  # fmt: skip
+
+
+def test_traffic_shows_in_the_metrics(service: Service) -> None:
+    counted = service.sample("segments_total", model="toy-translator")
+    translate(service, ["red dog", "one"])
+    classify(service, "red")
+    service.client.get("/no/such/path")
+    response = service.client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    for series in SERIES:
+        assert f"\n{series} " in response.text, series
+    eventually(lambda: service.sample("segments_total", model="toy-translator") >= counted + 2)
+    assert service.sample("pool_bytes", model="toy-translator") > 0
+    assert service.sample("pool_bytes", model="toy-classifier") == 0
+
+
+def test_logs_hold_no_text(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="attendant")
+    word = "xylophonist"
+    translate(service, f"red {word}")
+    classify(service, word)
+    service.post("/v1/translate", {"text": word, "target": word, word: word})
+    service.client.get(f"/{word}?q={word}")
+
+    # An answer arrives before its line is written; an earlier test's last line may still come in among these.
+    mine = ("POST /v1/translate 200", "POST /v1/classify 200", "POST /v1/translate 422", "GET unmatched 404")
+    eventually(lambda: all(line in caplog.text for line in mine))
+    assert word not in caplog.text
+
+
+@pytest.fixture(scope="module")
+def openapi(service: Service) -> Any:
+    return service.client.get("/openapi.json").json()
+
+
+@pytest.mark.parametrize("name", ["TranslateBody", "ClassifyBody", "ScoreBody"])
+def test_the_description_shows_the_limits(openapi: Any, name: str) -> None:
+    schema = openapi["components"]["schemas"][name]
+    one, many = schema["properties"]["text"]["anyOf"]
+    assert (one["minLength"], one["maxLength"]) == (1, 20_000)
+    assert (many["minItems"], many["maxItems"], many["items"]["maxLength"]) == (1, 256, 20_000)
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("path", ["/v1/translate", "/v1/classify", "/v1/score"])
+def test_the_description_shows_the_problems(openapi: Any, path: str) -> None:
+    found = openapi["paths"][path]["post"]["responses"]
+    assert {"200", "400", "404", "413", "422", "500", "503", "504"} <= found.keys()
+    for status in found.keys() - {"200"}:
+        schema = found[status]["content"]["application/problem+json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Problem"}
+        assert "application/json" not in found[status]["content"]
+    assert openapi["components"]["schemas"]["Problem"]["required"][-1] == "request_id"
+    assert "HTTPValidationError" not in json.dumps(openapi["paths"])
+
+
+def changed(service: Service, task: str, name: str, **changes: Any) -> Any:
+    """The served model for a task under another name, its manifest changed."""
+    model = next(model for model in service.models.registry if model.manifest.task == task)
+    copy = object.__new__(type(model))
+    copy.__dict__ = model.__dict__ | {"manifest": model.manifest.model_copy(update={"name": name, **changes})}
+    return copy
+
+
+def test_a_source_that_could_be_several_must_be_given(service: Service) -> None:
+    a_b, b_a = next(model for model in service.models.registry if model.manifest.directions).manifest.directions
+    both = [a_b, b_a.model_copy(update={"target": "b"})]
+    twins = [changed(service, "translate", name, directions=both) for name in ("one", "two")]
+    for models in (twins[:1], twins):
+        registry = Registry(models)
+        with pytest.raises(ModelRequired, match="give source as one of a, b"):
+            registry.translator(None, None, "b")
+        with pytest.raises(UnknownModel):
+            registry.translator(None, None, "a")
+        assert registry.translator(None, "b", "b")[0].name == "one"
+    assert Registry(twins).translator("two", "a", "b")[0].name == "two"
+
+
+def test_one_of_several_classifiers_must_be_named(service: Service) -> None:
+    with pytest.raises(ModelRequired, match="give model as one of one, two"):
+        Registry([changed(service, "classify", name) for name in ("two", "one")]).classifier(None)
+    chosen = Registry([changed(service, "classify", name) for name in ("two", "one")], classifier="two")
+    assert (chosen.classifier(None).name, chosen.classifier("one").name) == ("two", "one")
+    with pytest.raises(UnknownModel, match="no model to classify"):
+        Registry([]).classifier(None)
+    with pytest.raises(UnknownModel, match="no model translates"):
+        Registry([]).translator(None, None, "b")
+
+
+@pytest.mark.parametrize("name", ["toy-translator", None])
+@pytest.mark.parametrize(("source", "target"), [("de", "de"), ("de", "b"), (None, "de")])
+def test_an_unknown_direction(service: Service, name: str | None, source: str | None, target: str) -> None:
+    response = service.post("/v1/translate", {"text": "dog", "model": name, "source": source, "target": target})
+    assert target in assert_problem(response, 404, "unknown_model")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/translate", TRANSLATE | {"model": "nobody"}),
+        ("/v1/translate", TRANSLATE | {"model": "toy-classifier"}),
+        ("/v1/classify", CLASSIFY | {"model": "nobody"}),
+        ("/v1/classify", CLASSIFY | {"model": "toy-translator"}),
+    ],
+)
+def test_a_model_that_is_unknown_or_does_something_else(service: Service, path: str, body: dict[str, Any]) -> None:
+    detail = assert_problem(service.post(path, body), 404, "unknown_model")["detail"]
+    assert body["model"] in detail
+    assert ("toy-translator" if path == "/v1/translate" else "toy-classifier") in detail.partition("there is")[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "echoed"),
+    [("abc-1.2:3_4", True), ("x" * 100, True), ("x" * 101, False), ("a b", False), ('"><script>', False), ("", False)],
+)
+def test_a_harmless_request_id_is_kept(service: Service, given: str, echoed: bool) -> None:
+    response = service.client.get("/healthz", headers={"X-Request-ID": given})
+    assert (response.headers["x-request-id"] == given) == echoed
+    assert len(response.headers["x-request-id"]) >= 10
+
+
+def test_every_request_has_an_id_of_its_own(service: Service) -> None:
+    found = {service.client.get("/healthz").headers["x-request-id"] for _ in range(3)}
+    assert len(found) == 3
+
+
+def test_a_client_is_not_kept_waiting_by_an_idle_neighbour(service: Service) -> None:
+    with httpx.Client(base_url=service.url, verify=False) as idle:
+        idle.get("/healthz")
+        assert translate(service, "dog")["translations"][0]["text"] == "Hund"

@@ -1,0 +1,74 @@
+"""Made-up language models, and a search group driven by hand on them: no graph, no thread, no state but the ids."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from service.engine.decoding.greedy import Candidates, Group, edited
+from service.engine.decoding.logits_processors import edit
+from service.engine.decoding.options import Options
+from service.engine.scheduler import Answer, Ticket
+
+EOS = 3
+ROOM = 40
+Model = Callable[[list[int]], np.ndarray]  # what is written -> logits (V,) of the next token
+
+
+def random_model(seed: int, vocabulary: int = 12, ending: float = 0.5) -> Model:
+    """Every text has its own next tokens; the end mark is a little more probable than the others."""
+
+    def logits(written: list[int]) -> np.ndarray:
+        line = 2 * np.random.default_rng([seed, *written]).normal(size=vocabulary)
+        line[EOS] += ending
+        return line
+
+    return logits
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
+def decode(group: Group, models: list[Model], options: list[Options]) -> list[Answer | Exception]:
+    """What becomes of tickets that join the group together, each with its own model and options."""
+    tickets = [Ticket([], one) for one in options]
+    width = group.rows.shape[1]
+    group.join(tickets, np.arange(len(tickets) * width).reshape(len(tickets), width))
+    model_of = [model for model in models for _ in range(width)]
+    written: list[list[int]] = [[] for _ in model_of]  # what the state of every row has read
+    token = np.zeros(len(model_of), np.int64)
+    outcomes: dict[int, Answer | Exception] = {}
+    while group.tickets:
+        logits = np.array([model(ids) for model, ids in zip(model_of, written, strict=True)])
+        for index in edited(group):
+            one = group.tickets[index].options
+            for row, ids in zip(group.rows[index].tolist(), group.written(index), strict=True):
+                assert ids.tolist() == written[row]
+                edit(logits[row], ids, one, EOS)
+        choice = group.choose(logits, candidates_of(logits, group.width), token)
+        before = [list(ids) for ids in written]
+        for to, row in zip(choice.to.tolist(), choice.rows.tolist(), strict=True):
+            assert written[to][: choice.start] == before[row][: choice.start]  # what they share need not move
+            written[to] = list(before[row])
+        for ids, chosen in zip(written, token.tolist(), strict=True):
+            ids.append(chosen)
+        outcomes |= {tickets.index(ticket): outcome for ticket, outcome in choice.finished}
+    return [outcomes[i] for i in range(len(tickets))]
+
+
+def candidates_of(logits: np.ndarray, width: int) -> Candidates | None:
+    if not width:
+        return None
+    with np.errstate(invalid="ignore"):
+        values = log_softmax(logits)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :width]
+    return Candidates(order, np.take_along_axis(values, order, axis=1))
+
+
+def answers(outcomes: list[Answer | Exception]) -> list[Answer]:
+    """The outcomes, none of which may be a fault."""
+    for outcome in outcomes:
+        assert isinstance(outcome, Answer), outcome
+    return outcomes  # type: ignore[return-value]

@@ -1,0 +1,113 @@
+"""Options that change logits, by hand-computed values and by what they do to whole answers."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from service.engine.decoding.beam import Beam
+from service.engine.decoding.greedy import Greedy, Group
+from service.engine.decoding.logits_processors import edit, repeating
+from service.engine.decoding.options import Options
+from service.engine.decoding.sampling import Sampling
+from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode, random_model
+
+INF = np.inf
+MODELS = [random_model(seed, ending=1.5) for seed in range(20)]
+
+
+def edited(logits: list[float], written: list[int], **options: object) -> list[float]:
+    line = np.array(logits, dtype=np.float32)
+    edit(line, np.array(written, dtype=np.int64), Options(max_length=20, **options), EOS)  # type: ignore[arg-type]
+    return [float(value) for value in line]
+
+
+@pytest.mark.parametrize(
+    ("options", "written", "expected"),
+    [
+        ({}, [0, 1], [2, -2, 0, 1, 4]),
+        ({"prefix": (4, 0)}, [], [-INF, -INF, -INF, -INF, 0]),
+        ({"prefix": (4, 0)}, [4], [0, -INF, -INF, -INF, -INF]),
+        ({"prefix": (4, 0)}, [4, 0], [2, -2, 0, 1, 4]),
+        ({"prefix": (EOS,), "suppressed": (EOS,), "min_length": 9}, [], [-INF, -INF, -INF, 0, -INF]),
+        ({"suppressed": (0, 2)}, [], [-INF, -2, -INF, 1, 4]),
+        ({"min_length": 2}, [0], [2, -2, 0, -INF, 4]),
+        ({"min_length": 2}, [0, 0], [2, -2, 0, 1, 4]),
+        ({"repetition_penalty": 2.0}, [0, 1, 2, 0], [1, -4, 0, 1, 4]),
+        ({"repetition_penalty": 0.5}, [0, 1], [4, -1, 0, 1, 4]),
+        ({"repetition_penalty": 2.0, "suppressed": (0,)}, [0, 4], [-INF, -2, 0, 1, 2]),
+        ({"no_repeat_ngram": 1}, [0, 4, 4], [-INF, -2, 0, 1, -INF]),
+        ({"no_repeat_ngram": 2}, [1, 2, 1, 0, 1], [-INF, -2, -INF, 1, 4]),
+        ({"no_repeat_ngram": 3}, [1, 2, 4, 1, 2], [2, -2, 0, 1, -INF]),
+        ({"no_repeat_ngram": 3}, [1, 2], [2, -2, 0, 1, 4]),
+    ],
+)
+def test_logits_by_hand(options: dict[str, object], written: list[int], expected: list[float]) -> None:
+    assert edited([2, -2, 0, 1, 4], written, **options) == expected
+
+
+def test_what_would_repeat() -> None:
+    written = np.array([7, 8, 9, 7, 8, 5, 7, 8])
+    assert sorted(repeating(written, 3).tolist()) == [5, 9]
+    assert repeating(written[:2], 3).tolist() == []
+
+
+SEARCHES: dict[str, Callable[[], Group]] = {
+    "greedy": lambda: Greedy(EOS, ROOM),
+    "beam": lambda: Beam(3, EOS, ROOM),
+    "sampling": lambda: Sampling(EOS, ROOM),
+}
+every_search = pytest.mark.parametrize("search", SEARCHES)
+
+
+def decoded(search: str, **options: object) -> list[list[int]]:
+    """All hypotheses of all models."""
+    group = SEARCHES[search]()
+    width, temperature = group.rows.shape[1], float(search == "sampling")
+    wanted = Options(**{"max_length": 16, "beam_size": width, "n_best": width, "temperature": temperature} | options)  # type: ignore[arg-type]
+    found = answers(decode(group, MODELS, [wanted] * len(MODELS)))
+    return [hypothesis.ids for answer in found for hypothesis in answer.hypotheses]
+
+
+@every_search
+def test_every_answer_starts_with_the_prefix_and_goes_on_from_it(search: str) -> None:
+    found = decoded(search, prefix=(5, 5, 9))
+    assert {tuple(ids[:3]) for ids in found} == {(5, 5, 9)}
+    assert len({tuple(ids) for ids in found}) > len(MODELS) / 2
+
+
+def test_a_prefix_adds_nothing_to_scores() -> None:
+    [answer] = answers(
+        decode(Beam(2, EOS, ROOM), MODELS[:1], [Options(8, beam_size=2, prefix=(5, 9), length_penalty=0.0)])
+    )
+    gains = answer.hypotheses[0].log_probabilities
+    assert gains[:2] == [0, 0]
+    assert answer.hypotheses[0].score == pytest.approx(sum(gains))
+
+
+@every_search
+def test_no_answer_is_shorter_than_the_least_length(search: str) -> None:
+    assert min(map(len, decoded(search))) < 6
+    assert min(map(len, decoded(search, min_length=6))) == 6
+
+
+@every_search
+def test_suppressed_tokens_are_never_written(search: str) -> None:
+    written = {token for ids in decoded(search, suppressed=(4, 5, 6, EOS)) for token in ids}
+    assert written.isdisjoint({4, 5, 6})
+    assert len(written) > 3
+
+
+@pytest.mark.parametrize("n", [1, 2])
+@every_search
+def test_no_n_tokens_come_twice(search: str, n: int) -> None:
+    for ids in decoded(search, no_repeat_ngram=n, max_length=10, suppressed=(EOS,)):
+        found = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
+        assert len(set(found)) == len(found)
+
+
+def test_a_repetition_penalty_makes_repetition_rarer() -> None:
+    def repeated(**options: object) -> int:
+        return sum(len(ids) - len(set(ids)) for ids in decoded("greedy", **options))
+
+    assert repeated(repetition_penalty=3.0) < repeated() < repeated(repetition_penalty=0.3)

@@ -1,0 +1,95 @@
+"""What is no number among the logits: a clear error for one ticket, and the neighbours' answers are what they were."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.artifact import read_artifact
+from service.engine.decoding.greedy import NotANumber
+from service.engine.decoding.options import Options
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.scheduler import Answer, Bounds, Queue, Ticket
+from service.engine.worker import Crew
+from tests.conftest import LEXICON
+from tests.service.conftest import Service, assert_problem
+from tests.service.fakes import PATIENCE, Record
+
+WISHES: list[dict[str, object]] = [{}, {"beam_size": 3, "n_best": 3}, {"temperature": 1.0, "log_probabilities": True}]
+SICK = 26  # a token that makes the model fail
+
+
+class Sick(TranslateEngine):
+    """Some logits of whoever reads a certain token are no numbers, from the second step on."""
+
+    def __init__(self, graphs: TranslateGraphs, value: float) -> None:
+        super().__init__(graphs, rows=16)
+        self.value, self.sick = value, SICK
+
+    def forward(self) -> np.ndarray:
+        logits = super().forward()
+        for group in self.groups.values():
+            for ticket, rows in zip(group.tickets, group.rows, strict=True):
+                if self.sick in ticket.ids and self.position[rows[0]] >= 1:
+                    logits[rows[-1], 7:9] = self.value
+        return logits
+
+
+@pytest.fixture(scope="module")
+def graphs(toy_translator: Path) -> TranslateGraphs:
+    return TranslateGraphs.load(read_artifact(toy_translator), threads=1)
+
+
+def serve(engine: TranslateEngine, tickets: list[Ticket]) -> Record:
+    crew = Crew("test", [engine], Queue(Bounds(rows=16)), record := Record())
+    crew.queue.submit(tickets)
+    crew.start()
+    assert crew.drain(PATIENCE)
+    return record
+
+
+def tickets(*, sick: bool) -> list[Ticket]:
+    """Three neighbours of every search, and between them sick ones of every search."""
+    found = []
+    for i, wish in enumerate(WISHES * 3):
+        options = Options(max_length=12, min_length=4, seed=i, **wish)  # type: ignore[arg-type]
+        found.append(Ticket([5, 30 + i, 40 + i, 3], options))
+        if sick:
+            found.append(Ticket([5, SICK, 40 + i, 3], options))
+    return found
+
+
+def told(answer: Answer) -> list[tuple[object, ...]]:
+    return [(h.ids, h.finish_reason, h.score, h.log_probabilities) for h in answer.hypotheses]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_row_without_numbers_fails_alone(graphs: TranslateGraphs, value: float) -> None:
+    healthy, mixed = tickets(sick=False), tickets(sick=True)
+    serve(TranslateEngine(graphs, rows=16), healthy)
+    record = serve(Sick(graphs, value), mixed)
+    expected = [told(ticket.future.result()) for ticket in healthy]
+    assert [told(ticket.future.result()) for ticket in mixed if SICK not in ticket.ids] == expected
+    for ticket in mixed:
+        if SICK in ticket.ids:
+            assert isinstance(ticket.future.exception(), NotANumber)
+    assert record.failures == 0
+
+
+def test_over_http_it_is_the_fault_of_one_request(pretend: Callable[..., Service], graphs: TranslateGraphs) -> None:
+    engine = Sick(graphs, np.nan)
+    service = pretend(engine)
+    [model] = service.models.registry
+    [[_, engine.sick, _]] = model.codec.encode(["bird"], [5], closed=True)
+    with ThreadPoolExecutor(8) as pool:
+        texts = ["bird", "dog", "red house", "bird dog", "one two three", "bird bird"] * 3
+        replies = list(pool.map(lambda text: service.post("/v1/translate", {"text": text, "target": "b"}), texts))
+    for text, reply in zip(texts, replies, strict=True):
+        if "bird" in text:
+            assert "not a number" in assert_problem(reply, 500, "internal")["detail"]
+        else:
+            words = [LEXICON[word] for word in text.split()]
+            assert reply.json()["translations"][0]["text"] == " ".join(words)
+    assert service.client.get("/readyz").status_code == 200

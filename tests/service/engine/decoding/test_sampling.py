@@ -1,0 +1,107 @@
+"""Sampling: the distribution that was asked for, and the same seed, the same answer."""
+
+import math
+
+import numpy as np
+import pytest
+
+from service.engine.decoding.greedy import Greedy
+from service.engine.decoding.options import Options
+from service.engine.decoding.sampling import Sampling, nucleus
+from service.engine.scheduler import Answer
+from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
+
+LOGITS = np.array([0.5, 1.5, -1.0, -np.inf, 2.0, 0.0])  # the end mark is impossible
+MODELS = [random_model(seed) for seed in range(20)]
+
+
+def sample(models: list[Model], options: list[Options]) -> list[Answer]:
+    return answers(decode(Sampling(EOS, ROOM), models, options))
+
+
+def ids(models: list[Model], *, seed: int = 1, **options: float) -> list[list[int]]:
+    wanted = Options(max_length=12, seed=seed, **{"temperature": 1.0} | options)  # type: ignore[arg-type]
+    return [answer.ids for answer in sample(models, [wanted] * len(models))]
+
+
+def counts(temperature: float, top_k: int = 0, top_p: float = 1.0, draws: int = 3000) -> np.ndarray:
+    """How often each token is the first, over many seeds."""
+    options = [Options(1, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed) for seed in range(draws)]
+    drawn = [answer.ids[0] for answer in sample([lambda written: LOGITS.copy()] * draws, options)]
+    return np.bincount(drawn, minlength=len(LOGITS))
+
+
+def test_same_seed_same_answer_and_another_seed_another() -> None:
+    assert ids(MODELS) == ids(MODELS)
+    different = [one != other for one, other in zip(ids(MODELS, seed=1), ids(MODELS, seed=2), strict=True)]
+    assert sum(different) > len(MODELS) / 2
+
+
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-3}, {"temperature": 1e-320}])
+def test_what_leaves_one_token_is_greedy_search(options: dict[str, float]) -> None:
+    greedy = decode(Greedy(EOS, ROOM), MODELS, [Options(max_length=12)] * len(MODELS))
+    assert ids(MODELS, **options) == [answer.ids for answer in answers(greedy)]
+
+
+def test_an_answer_does_not_depend_on_the_group() -> None:
+    options = [Options(max_length=9, temperature=0.5 + seed / 9, seed=seed, top_k=seed % 5) for seed in range(20)]
+    together = [answer.ids for answer in sample(MODELS, options)]
+    assert together == [sample([model], [one])[0].ids for model, one in zip(MODELS, options, strict=True)]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_tokens_come_as_often_as_the_temperature_says(temperature: float) -> None:
+    expected = 3000 * np.exp(log_softmax(LOGITS / temperature))
+    found, possible = counts(temperature), expected > 0
+    assert found[~possible].sum() == 0
+    chi_square = (np.square(found - expected)[possible] / expected[possible]).sum()
+    assert chi_square < 18.5  # four degrees of freedom: passed by one of a thousand fair samples
+
+
+@pytest.mark.parametrize(
+    ("options", "allowed"), [({"top_k": 2}, {4, 1}), ({"top_k": 99}, {0, 1, 2, 4, 5}), ({"top_p": 0.75}, {4, 1})]
+)
+def test_only_the_most_probable_are_drawn(options: dict[str, float], allowed: set[int]) -> None:
+    found = counts(1.0, **options)  # type: ignore[arg-type]
+    assert set(np.flatnonzero(found).tolist()) == allowed
+    share = math.exp(LOGITS[4]) / sum(math.exp(LOGITS[token]) for token in allowed)
+    assert found[4] / found.sum() == pytest.approx(share, abs=0.03)
+
+
+def test_the_nucleus_is_the_fewest_tokens_with_the_mass() -> None:
+    line = np.log(np.array([0.1, 0.4, 0.3, 0.2]))
+    for top_p, expected in [(0.39, [1]), (0.41, [1, 2]), (0.69, [1, 2]), (0.89, [1, 2, 3]), (0.95, [1, 2, 3, 0])]:
+        order, weight = nucleus(line, 1.0, 0, top_p)
+        assert order.tolist() == expected
+        assert weight / weight[0] == pytest.approx(np.exp(line[order] - line[1]))
+    assert nucleus(line, 1.0, 2, 0.5)[0].tolist() == [1]  # of the first two, it has 4/7
+
+
+def test_every_position_has_a_draw_of_its_own() -> None:
+    """Over many seeds the first and the second token of a flat model tell nothing of each other."""
+
+    def flat(written: list[int]) -> np.ndarray:
+        return np.where(np.arange(104) < 4, -np.inf, 0.0)
+
+    drawn = sample([flat] * 500, [Options(2, temperature=1.0, seed=seed) for seed in range(500)])
+    first, second = np.array([answer.ids for answer in drawn]).T
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
+    assert abs(np.corrcoef(first[1:], first[:-1])[0, 1]) < 0.15  # nor does one seed of the next
+    assert np.mean(first == second) < 0.05
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.3}, {"top_k": 2}, {"top_p": 0.5}])
+def test_log_probabilities_are_the_models_own(options: dict[str, float]) -> None:
+    wanted = Options(max_length=6, log_probabilities=True, length_penalty=0.5, **{"temperature": 1.0} | options)  # type: ignore[arg-type]
+    told = sample(MODELS, [wanted] * len(MODELS))
+    assert {answer.finish_reason for answer in told} == {"stop", "length"}
+    for model, answer in zip(MODELS, told, strict=True):
+        tokens = answer.ids + [EOS] * (answer.finish_reason == "stop")
+        expected = [log_softmax(model(tokens[:i]))[token] for i, token in enumerate(tokens)]
+        assert answer.hypotheses[0].log_probabilities == pytest.approx(expected)
+        assert answer.hypotheses[0].score == pytest.approx(sum(expected) / len(tokens) ** 0.5)
+
+
+def test_unasked_nothing_is_told() -> None:
+    [answer] = sample(MODELS[:1], [Options(max_length=6, temperature=1.0)])
+    assert (answer.hypotheses[0].score, answer.hypotheses[0].log_probabilities) == (None, [])

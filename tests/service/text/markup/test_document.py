@@ -1,0 +1,272 @@
+"""Markup comes back with every tag in its place, and with every byte where nothing was translated."""
+
+import html
+import re
+import time
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.text.alignment import Link, Translation
+from service.text.markup.document import parse
+from service.text.markup.tokenizer import Mode, tokens
+from service.text.segmentation.segmenter import joined, plan_text, unchanged
+
+WORD = re.compile(r"\w+|[^\w\s]")
+INLINE = ["b", "i", "a", "span", "em"]
+
+
+def reversed_words(text: str) -> Translation:
+    """The words in capitals and in reverse order, but for the mark at the end, with their links."""
+    spans = [found.span() for found in WORD.finditer(text)]
+    last = spans.pop() if spans and text[spans[-1][0]] in ".!?" else None
+    out, links = "", []
+    for start, end in [*reversed(spans), *([last] if last else [])]:
+        out += " " if out and (start, end) != last else ""
+        links.append(Link(start, end, len(out), len(out) + end - start))
+        out += text[start:end].upper()
+    return Translation(out, tuple(links))
+
+
+def render(markup: str, mode: Mode = "html") -> str:
+    document = parse(markup, mode)
+    return document.render([reversed_words(block) for block in document.blocks])
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("plain text.", "TEXT PLAIN."),
+        ("<p>one <b>two</b> three.</p>", "<p>THREE <b>TWO</b> ONE.</p>"),
+        ("<p><b>all of it.</b></p>", "<p><b>IT OF ALL.</b></p>"),
+        ("<p> \n one <b>two</b>\n</p>\n", "<p> \n <b>TWO</b> ONE\n</p>\n"),
+        ("one <a href='x?a=1&b=2'>two <i>three</i></a> four", "FOUR <a href='x?a=1&b=2'><i>THREE</i> TWO</a> ONE"),
+        ("one <b><i>two</i></b> three", "THREE <b><i>TWO</i></b> ONE"),
+        ("<ul><li>one two<li>three <b>four</b></ul>", "<ul><li>TWO ONE<li><b>FOUR</b> THREE</ul>"),
+        ("one two<br>Three four<br/><br/>five", "TWO ONE<br>FOUR THREE<br/><br/>FIVE"),
+        ("welcome to<br>our shop", "SHOP OUR TO<br>WELCOME"),
+        ("one <img src=a.png> two", "TWO ONE<img src=a.png> "),
+        ("one<wbr>two three", "<wbr>THREE ONETWO"),
+        ("x <code>foo(a < b)</code> y z", "Z Y <code>foo(a < b)</code> X"),
+        ('a <span translate="no">Wet Leg</span> song', 'SONG <span translate="no">Wet Leg</span> A'),
+        ("a <i class='notranslate-not'>b c</i> d", "D <i class='notranslate-not'>C B</i> A"),
+        ("a <i class='x notranslate'>b c</i> d", "D <i class='x notranslate'>b c</i> A"),
+        ("H<sub>2</sub>o is wet", "WET IS <sub>H2O</sub>"),
+        ("un<b>believ</b>able one", "ONE <b>UNBELIEVABLE</b>"),
+        ("a &amp; b &lt;c&gt; d&nbsp;e &copy;", "&copy; E D &gt; C &lt; B &amp; A"),
+        ("caf&eacute; noir", "NOIR CAFÉ"),
+        ("one &brand; two", "TWO &brand; ONE"),
+        ("a < b > c & d", "D &amp; C &gt; B &lt; A"),
+        ("<script>if (a<b) x='</p>'</script>one two", "<script>if (a<b) x='</p>'</script>TWO ONE"),
+        ("<style>b{}</style><!-- <b> -->one<!-- x --> two", "<style>b{}</style><!-- <b> -->TWO ONE<!-- x -->"),
+        ("<!doctype html><title>one two</title>", "<!doctype html><title>TWO ONE</title>"),
+        ("<pre>one  a</pre> one two <textarea>x</textarea>", "<pre>one  a</pre> TWO ONE <textarea>x</textarea>"),
+        ("one <b></b> two", "TWO ONE<b></b>"),
+        ("<b>one <i>two</b> three four</i> five", "<b>ONE <i>TWO</b> FOUR THREE</i> FIVE"),
+        ("one <b>two three<br>Four</b> five", "ONE <b>THREE TWO<br>FOUR</b> FIVE"),
+        ("one two</b> three <i>four five", "TWO ONE</b> THREE <i>FIVE FOUR"),
+        ("<a href=x><div>one two</div></a>", "<a href=x><div>TWO ONE</div></a>"),
+        ("<p title='a > b'>one two</p", "<p title='a > b'>TWO ONE</p"),
+        ("one two <a href=\"x", "TWO ONE <a href=\"x"),
+        ("one <x id=1/> two <my-tag>three four</my-tag>", "TWO ONE<x id=1/>  <my-tag>FOUR THREE</my-tag>"),
+        ("<p>12:30</p><hr><p>&mdash;</p>", "<p>12:30</p><hr><p>&mdash;</p>"),
+        ("one <code>never closed two", "ONE <code>TWO CLOSED NEVER"),
+        ("<svg><text>one</text></svg>", "<svg><text>one</text></svg>"),
+        ("one <b> two </b> three", "THREE <b>TWO</b> ONE"),
+        ("one<b> two</b> three", "THREE <b>TWO</b> ONE"),
+        ("one two </", "/ &lt; TWO ONE"),
+        ("one two </3>", "TWO ONE </3>"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_html(markup: str, expected: str) -> None:
+    assert render(markup) == expected
+    document = parse(markup, "html")
+    assert document.render([Translation(block) for block in document.blocks]) == markup
+
+
+@pytest.mark.parametrize(
+    ("markup", "expected"),
+    [
+        ("<d><t>one two</t><p>Three <b>four</b></p></d>", "<d><t>TWO ONE</t><p><b>FOUR</b> THREE</p></d>"),
+        ("one <b>two</b> three", "THREE <b>TWO</b> ONE"),
+        ("<?xml version='1.0'?><a><b>one two</a></c>", "<?xml version='1.0'?><a><b>TWO ONE</a></c>"),
+        ("one <![CDATA[a < b]]> two", "TWO <![CDATA[a < b]]> ONE"),
+        ("one <code>two</code> <B>three</B> <b/>four", "FOUR <B>THREE</B> <b/><code>TWO</code> ONE"),
+    ],
+)  # fmt: skip
+def test_xml(markup: str, expected: str) -> None:
+    assert render(markup, "xml") == expected
+
+
+def test_tags_that_the_caller_knows_better() -> None:
+    document = parse("one <x>two</x> three <y>four</y>", "xml", frozenset({"x"}), frozenset({"y"}))
+    assert document.blocks == ["one", "two", "three \ufffc"]
+    assert document.marked == [False, False, False]
+
+
+def test_every_block_needs_a_translation() -> None:
+    with pytest.raises(ValueError, match="0 translations for 1 blocks"):
+        parse("<p>one", "html").render([])
+
+
+def test_an_element_whose_words_got_apart_keeps_the_longer_run() -> None:
+    document = parse("one <a>two three four</a> five six", "html")
+    links = (Link(4, 7, 0, 1), Link(0, 3, 2, 3), Link(19, 23, 4, 5), Link(8, 13, 6, 11), Link(14, 18, 12, 16))
+    assert document.render([Translation("2 1 5 three four", links)]) == "2 1 5 <a>three four</a>"
+
+
+def test_a_single_strange_word_does_not_tear_an_element() -> None:
+    document = parse("one <a>two three</a>", "html")
+    links = (Link(4, 7, 0, 1), Link(0, 3, 2, 3), Link(8, 13, 4, 5))
+    assert document.render([Translation("2 1 3", links)]) == "<a>2 1 3</a>"
+
+
+def test_a_word_without_a_link_belongs_where_its_neighbours_do() -> None:
+    document = parse("<p>say <b>two three</b></p>", "html")
+    links = (Link(0, 3, 0, 3), Link(4, 7, 4, 5), Link(8, 13, 8, 9))
+    assert document.render([Translation("Sag 2 x 3 !", links)]) == "<p>Sag <b>2 x 3</b> !</p>"
+
+
+def test_an_element_without_a_word_is_empty_within_its_parent() -> None:
+    document = parse("one <b>two <i>three</i><img></b> four", "html")
+    links = (Link(0, 3, 0, 1), Link(4, 7, 2, 3), Link(18, 22, 4, 5))
+    assert document.render([Translation("1 2 4", links)]) == "1 <b>2<i></i><img></b> 4"
+
+
+def test_without_links_words_are_taken_in_order() -> None:
+    document = parse("one <b>two</b> three", "html")
+    assert document.render([Translation("eins zwei drei")]) == "eins <b>zwei</b> drei"
+    assert parse("one <b>two</b>", "html").render([Translation("...")]) == "<b></b>..."
+
+
+def test_what_comes_behind_a_point_stays_behind_it() -> None:
+    document = parse("<p>hello Tom.<br/>\nwe are here.</p>", "html")
+    assert document.render([Translation("hallo Tom! wir sind hier.")]) == "<p>hallo Tom!<br/> wir sind hier.</p>"
+
+
+def test_scripts_without_spaces() -> None:
+    document = parse("I <b>love</b> you", "html")
+    links = (Link(0, 1, 0, 1), Link(2, 6, 1, 2), Link(7, 10, 2, 3))
+    assert document.render([Translation("我爱你", links)]) == "我<b>爱</b>你"
+
+
+def test_objects_are_written_once_each() -> None:
+    document = parse("use <code>a</code> or <code>b</code> here", "html")
+    assert document.blocks == ["use \ufffc or \ufffc here"]
+    links = (Link(4, 5, 8, 9), Link(9, 10, 0, 1))
+    assert document.render([Translation("\ufffc  oder \ufffc", links)]) == "<code>b</code>  oder <code>a</code>"
+    assert document.render([Translation("\ufffc \ufffc \ufffc")]) == "<code>a</code> <code>b</code> "
+    assert Counter(re.findall("<.*?>", document.render([Translation("nichts")]))) == {"<code>": 2, "</code>": 2}
+
+
+PIECES = st.one_of(
+    st.sampled_from([f"<{name}>" for name in INLINE] + [f"</{name}>" for name in INLINE]),
+    st.sampled_from(
+        ["<p>", "</p>", "<br>", "<img src='x'>", "<!-- c -->", "<hr/>", "<code>x y</code>", "<wbr>", "<li>"]
+    ),
+    st.sampled_from(
+        [" ", "\n", "one", "two ", " three", "über", "&amp;", "&nbsp;", "<", "&x;", "\ufffc", ". ", "我们"]
+    ),
+)
+
+
+LEAVES = st.sampled_from(["one", " two ", "three. ", "<img>", "<code>x</code>", "<!-- c -->", " "])
+NESTED = st.recursive(
+    st.lists(LEAVES, max_size=3).map("".join),
+    lambda children: st.tuples(st.sampled_from(INLINE), st.lists(children, max_size=3)).map(
+        lambda pair: f"<{pair[0]} id='{len(pair[1])}'>{' '.join(pair[1])}</{pair[0]}>"
+    ),
+    max_leaves=12,
+)
+TARGETS = st.sampled_from(["eins", "zwei", " ", ".", "one", "\ufffc", "水", "&", "<"])
+
+
+@st.composite
+def balanced(draw: st.DrawFn) -> str:
+    """Markup whose tags are properly nested."""
+    return "".join(f"<p>{draw(NESTED)} {draw(NESTED)}</p>" for _ in range(draw(st.integers(1, 3))))
+
+
+@st.composite
+def translations(draw: st.DrawFn, blocks: list[str]) -> list[Translation]:
+    """Any text with any links, some of them senseless."""
+    found = []
+    for block in blocks:
+        text = draw(st.lists(TARGETS, max_size=12).map("".join))
+        places = st.integers(0, max(len(block), len(text)) + 1)
+        links = draw(st.lists(st.builds(Link, places, places, places, places), max_size=8))
+        found.append(Translation(text, tuple(links)))
+    return found
+
+
+def tags(markup: str) -> Counter[str]:
+    return Counter(token.raw for token in tokens(markup, "html") if token.kind != "text")
+
+
+def nested(markup: str) -> bool:
+    path: list[str] = []
+    for token in tokens(markup, "html"):
+        if token.kind == "open":
+            path.append(token.name)
+        elif token.kind == "close" and (not path or path.pop() != token.name):
+            return False
+    return not path
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(st.lists(PIECES, max_size=20).map("".join), st.text("<>/!-ab&; \"'=", max_size=40)), st.data())
+def test_no_tag_is_lost_or_doubled(markup: str, data: st.DataObject) -> None:
+    document = parse(markup, "html")
+    assert document.render([Translation(block) for block in document.blocks]) == markup
+    rendered = document.render(data.draw(translations(document.blocks)))
+    assert tags(rendered) == tags(markup)
+
+
+@settings(max_examples=200, deadline=None)
+@given(balanced(), st.data())
+def test_what_was_nested_is_nested(markup: str, data: st.DataObject) -> None:
+    document = parse(markup, "html")
+    given = data.draw(translations(document.blocks))
+    rendered = document.render(given)
+    assert tags(rendered) == tags(markup)
+    assert nested(rendered)
+    # Every character of every translation is there, in order.
+    plain = rendered.replace("<code>x</code>", "")
+    said = html.unescape("".join(token.raw for token in tokens(plain, "html") if token.kind == "text"))
+    at = 0
+    for translation, block in zip(given, document.blocks, strict=True):
+        for character in re.findall(r"[^\s\ufffc]", translation.text) if translation.text != block else []:
+            at = said.index(character, at) + 1
+
+
+@pytest.mark.parametrize("mode", ["html", "xml"])
+@pytest.mark.parametrize(
+    "unit",
+    ["<", "<!--", "<a ", '<a b="', "</", "<b>", "<b>a", "</b>a", "<b>a</b> ", "<br>", "<br>a", "&", "&amp;", "<script>",
+     "<![CDATA[", "<?", "<code>a", "<a '\">", '<a ">', "<a =\n", "<b>a<i>b</b>c</i>", "<img>a", "<x-y>", "<a class='"],
+)  # fmt: skip
+def test_time_is_in_proportion(unit: str, mode: Mode) -> None:
+    markup = (unit * 20_000)[:20_000]
+    started = time.process_time()
+    document = parse(markup, mode)
+    document.render([reversed_words(block) for block in document.blocks])
+    assert time.process_time() - started < 4
+    assert "".join(token.raw for token in tokens(markup, mode)) == markup
+
+
+def test_blocks_go_through_a_plan() -> None:
+    markup = "<p>Ask <b>{name}</b> or <code>x</code> now. <i>DO IT NOW!</i> 😀</p>"
+    document = parse(markup, "html")
+    (block,) = document.blocks
+    plan = plan_text(block, "en", "de", lambda texts: [len(text.split()) for text in texts], 20)
+    assert plan.texts == ["Ask 2013 or 2003 now.", "Do it now!"]
+    first = Translation("Jetzt 2003 oder 2013 fragen.", (Link(16, 20, 0, 5), Link(0, 3, 21, 27), Link(9, 11, 11, 15)))
+    second = Translation("Tu es jetzt!", (Link(0, 2, 0, 2), Link(3, 5, 3, 5), Link(6, 9, 6, 11), Link(9, 10, 11, 12)))
+    given = iter([first, second])
+    parts = [(p, unchanged(p)) if isinstance(p, str) else (p.source, p.restored(next(given))) for p in plan.pieces]
+    assert all(translation is not None for _, translation in parts)
+    rendered = document.render([joined(parts)])  # type: ignore[arg-type]
+    assert rendered == "<p>Jetzt <code>x</code> oder <b>{name}</b> fragen. <i>TU ES JETZT!</i> 😀</p>"

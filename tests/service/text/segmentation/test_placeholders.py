@@ -1,0 +1,114 @@
+"""What must come through unchanged is found, and nothing else; stand-ins are believed only when they are sure."""
+
+import time
+
+import pytest
+
+from service.text.segmentation.placeholders import (
+    STAND_INS,
+    find_stand_ins,
+    lost_numbers,
+    numbers,
+    protected,
+    stand_ins,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("See https://example.org/a_(b)?c=1&d=e#f.", ["https://example.org/a_(b)?c=1&d=e#f"]),
+        ("See http://x.org/a_(b)", ["http://x.org/a_(b)"]),
+        ("(see http://x.org/a) or www.x.org, HTTP://X.ORG!", ["http://x.org/a", "www.x.org", "HTTP://X.ORG"]),
+        ("at example.com/path. Or bbc.co.uk?", ["example.com/path", "bbc.co.uk"]),
+        ("Mail joe.b+c@mail.example.org.", ["joe.b+c@mail.example.org"]),
+        ("'a@b.org' or bob.o'neil@example.co.uk", ["a@b.org", "bob.o'neil@example.co.uk"]),
+        ("Example.com, GitHub.com/Me. Gut.Das", ["Example.com", "GitHub.com/Me"]),
+        ("{name} {{ user.name }} ${var} {0:.2f}", ["{name}", "{{ user.name }}", "${var}", "{0:.2f}"]),
+        ("%s %(name)s %1$s %.2f %d", ["%s", "%(name)s", "%1$s", "%.2f", "%d"]),
+        ("%s%d<b>", ["%s%d<b>"]),
+        ("<2de> </s> <|end|> <b> <a href='x'> <br/>", ["<2de>", "</s>", "<|end|>", "<b>", "<a href='x'>", "<br/>"]),
+        ("run `a b` or ```c```", ["`a b`", "```c```"]),
+        ("a&nbsp;b &#233; \ufffc", ["&nbsp;", "&#233;", "\ufffc"]),
+        ("见https://x.org/路。好", ["https://x.org/路"]),
+        ("100% sure, 50 % de, a < b and c > d, AT&T, end.Then it@ @x", []),
+        ("He said: no. 5,000 e.g. this", []),
+    ],
+)
+def test_protected(text: str, expected: list[str]) -> None:
+    assert [text[start:end] for start, end in protected(text)] == expected
+
+
+def test_numbers_that_no_language_spells_out() -> None:
+    text = "In 1999, 3 of 12 men, a 3rd at 2:30, had 1,000.50 (or 20-odd) x86 and 13kg."
+    assert [text[start:end] for start, end in numbers(text)] == ["1999", "2:30", "1,000.50", "20", "x86", "13kg"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "lost"),
+    [
+        ("5,000 yen", "5.000 Yen", False),
+        ("5,000 yen", "5000 Yen", False),
+        ("5,000 yen", "500 Yen", True),
+        ("12/25/2019", "25.12.2019", False),
+        ("two of 12 in 1999", "zwei von zwölf 1999", False),
+        ("13 and 13", "13", False),
+        ("page 14", "Seite ١٤", False),
+        ("at 2:30", "um halb drei", True),
+        ("at 12:30", "um 12 Uhr 30", False),
+        ("1.5 miles", "15 Meilen", True),
+        ("1.5 miles", "1,5 Meilen", False),
+        ("3/4 of it", "34 davon", True),
+        ("250 books", "250.000 Bücher", True),
+        ("20 books", "20,5 Bücher", True),
+        ("0.125 and 1.05", "0,125 und 1,5", True),
+        ("1,234.56", "1.234,56", False),
+        ("5,000 yen", "5 000 yens", False),
+        ("on 2020-05-01", "am 2020-05-01", False),
+        ("on 2020-05-01", "am 2020-0501", True),
+        ("1914-1918", "1914 bis 1918", False),
+        ("555-01-02", "555", True),
+        ("the 1990s, 25th", "die 1990er, 25.", False),
+        ("08 to 09.15", "8 bis 9:15", False),
+    ],
+)
+def test_lost_numbers(source: str, target: str, lost: bool) -> None:
+    assert lost_numbers(source, target) is lost
+
+
+def test_stand_ins_are_new_to_the_text() -> None:
+    text = f"In {STAND_INS[0]} {{a}} and {{b}}."
+    assert stand_ins(text, protected(text)) == list(STAND_INS[1:3])
+
+
+@pytest.mark.parametrize("text", ["pre{x}", "{x}post", "{a} " * 9])
+def test_nothing_stands_in_for_these(text: str) -> None:
+    assert stand_ins(text, protected(text)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("in 2013.", [(3, 7)]),
+        ("in 2013, 2013", None),
+        ("in 20130", None),
+        ("2013er", None),
+        ("2013,5", None),
+        ("1.2013", None),
+        ("none", None),
+    ],
+)
+def test_a_stand_in_counts_once_and_alone(text: str, found: list[tuple[int, int]] | None) -> None:
+    assert find_stand_ins(text, ["2013"]) == found
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["`a", "<a ", "<a =", "@a", "a@", "a@a.", "http://", "{", "%(", "a.com ", "a.", "&a", "1a", "1.", "a_", "<a <"],
+)
+def test_time_is_in_proportion(unit: str) -> None:
+    text = (unit * 20_000)[:20_000]
+    started = time.process_time()
+    protected(text)
+    numbers(text)
+    assert time.process_time() - started < 2

@@ -1,0 +1,66 @@
+"""Words are linked by where the decoder looked."""
+
+import numpy as np
+
+from service.text.alignment import Link
+from service.text.attended_links import anchored, attended_links
+from service.text.words import words
+
+SOURCE, TARGET = "two red dogs.", "zwei rote Hunde."
+SOURCE_SPANS = [(0, 3), (3, 7), (7, 10), (10, 12), (12, 13)]  # two, red, do-gs, .
+TARGET_SPANS = [(0, 4), (4, 9), (9, 15), (15, 16)]
+
+
+def looks(*rows: list[float]) -> np.ndarray:
+    """Where each target token, and the end mark, looked."""
+    return np.array(rows, dtype=np.float32)
+
+
+def test_a_word_comes_from_where_its_tokens_looked() -> None:
+    attention = looks(
+        [0.9, 0.0, 0.0, 0.0, 0.1],
+        [0.0, 0.2, 0.4, 0.3, 0.1],
+        [0.1, 0.7, 0.0, 0.0, 0.1],
+        [0.1, 0.0, 0.0, 0.1, 0.8],
+        [0.2, 0.2, 0.2, 0.2, 0.2],
+    )
+    linked = attended_links(attention, SOURCE, SOURCE_SPANS, TARGET, TARGET_SPANS)
+    assert linked == (Link(0, 3, 0, 4), Link(8, 12, 5, 9), Link(4, 7, 10, 15), Link(12, 13, 15, 16))
+
+
+def test_what_every_token_looks_at_says_nothing() -> None:
+    attention = looks(
+        [0.3, 0.0, 0.0, 0.0, 0.7],
+        [0.0, 0.3, 0.0, 0.0, 0.7],
+        [0.0, 0.0, 0.2, 0.1, 0.7],
+        [0.0, 0.0, 0.0, 0.0, 1.0],
+        [0.0, 0.0, 0.0, 0.0, 1.0],
+    )
+    linked = attended_links(attention, SOURCE, SOURCE_SPANS, TARGET, TARGET_SPANS)
+    assert [link[:2] for link in linked] == [(0, 3), (4, 7), (8, 12), (12, 13)]
+
+
+def test_a_source_token_that_nobody_looked_at_is_no_division_by_zero() -> None:
+    attention = looks(*[[1.0, 0.0, 0.0, 0.0, 0.0]] * 5)
+    linked = attended_links(attention, SOURCE, SOURCE_SPANS, TARGET, TARGET_SPANS)
+    assert {link[:2] for link in linked} == {(0, 3)}
+
+
+def test_words_without_tokens_have_no_links() -> None:
+    assert attended_links(looks([]), "", [], "", []) == ()
+    assert attended_links(looks([1.0], [1.0]), "a b", [(0, 1)], "c d", [(0, 1)]) == (Link(0, 1, 0, 1),)
+    assert attended_links(looks([1.0]), "a", [(0, 1)], "", []) == ()
+
+
+def test_a_word_that_stands_once_in_either_text_comes_from_itself() -> None:
+    looked = (Link(0, 3, 0, 2), Link(0, 3, 3, 6), Link(4, 7, 7, 8), Link(0, 3, 9, 12))
+    assert anchored(looked, "Tom saw 7", "er Tom , Tom") == looked
+    assert anchored(looked, "Tom saw ,", "er Tom , ist")[1:3] == (Link(0, 3, 3, 6), Link(4, 7, 7, 8))
+    assert anchored((Link(4, 7, 0, 3),), "Tom saw", "Tom sah") == (Link(0, 3, 0, 3),)
+    assert anchored((), "7 a", "b 7") == (Link(0, 1, 2, 3),)
+
+
+def test_words_are_spans_and_scripts_without_spaces_have_one_a_character() -> None:
+    assert ["\u6771\u4eac Rad 2x!"[a:b] for a, b in words("\u6771\u4eac Rad 2x!")] == [
+        "\u6771", "\u4eac", " ", "Rad", " ", "2x", "!",
+    ]  # fmt: skip

@@ -1,0 +1,157 @@
+"""Translators over engines whose answers a test knows: real registries, queues, tickets and texts."""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.artifact import Direction
+from service.engine.decoding.options import Options
+from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
+from service.metrics import Metrics
+from service.models.registry import Registry
+from service.models.served_model import ServedModel
+from service.settings import Settings
+from service.text.tokenizer import Located, TextCodec
+from service.translation.request import Delta, Draft, Job, Translated
+from service.translation.request import Finished as Told
+from service.translation.translator import Translator
+from tests.service.conftest import fake_model
+from tests.service.fakes import PATIENCE
+
+Say = Callable[[str, Options], str]
+
+
+class Speaker:
+    """An engine that reads a ticket's text and says what a function makes of it, a line for each hypothesis.
+
+    `heard` is all that it read.
+    """
+
+    pool_bytes = 0
+
+    def __init__(self, say: Say, codec: TextCodec, tag: int = 1) -> None:
+        self.say, self.codec, self.tag = say, codec, tag
+        self.tickets: list[Ticket] = []
+        self.heard: list[str] = []
+
+    def join(self, group: list[Ticket]) -> None:
+        self.tickets += group
+
+    def step(self) -> list[Finished]:
+        finished: list[Finished] = [(ticket, self.answer(ticket)) for ticket in self.tickets]
+        self.tickets = []
+        return finished
+
+    def answer(self, ticket: Ticket) -> Answer:
+        text = self.codec.decode([ticket.ids[self.tag : -1]])[0]
+        self.heard.append(text)
+        lines = self.say(text, ticket.options).split("\n")
+        return Answer([Hypothesis(self.codec.target_ids(line)) for line in lines])
+
+    def drop(self, tickets: list[Ticket]) -> None:
+        self.tickets = [ticket for ticket in self.tickets if ticket not in tickets]
+
+    def clear(self) -> None:
+        self.tickets = []
+
+
+class Mirror(Speaker):
+    """Scores translations whose words are in the opposite order: it looks at the first to write the last."""
+
+    def answer(self, ticket: Ticket) -> Answer:
+        written = ticket.translation or []
+        texts = self.codec.decode([ticket.ids[self.tag : -1], written])
+        source, target = ([text[:end].count(" ") for _, end in side.spans] for text, side in self._located(*texts))
+        looks = np.full((len(written) + 1, len(ticket.ids)), 1e-3)
+        for row, word in enumerate(target):
+            looks[row, self.tag : -1] += [float(word == source[-1] - other) for other in source]
+        hypothesis = Hypothesis(list(written), score=-1.0, log_probabilities=[-1.0] * len(looks))
+        return Answer([hypothesis], attention=looks / looks.sum(axis=1, keepdims=True))
+
+    def _located(self, source: str, target: str) -> list[tuple[str, Located]]:
+        [sides] = self.codec.located([source], [target])
+        return list(zip((source, target), sides, strict=True))
+
+
+class Labeller(Speaker):
+    """Says how probable each label is."""
+
+    def __init__(self, codec: TextCodec, probabilities: Callable[[str], list[float]]) -> None:
+        super().__init__(capitals, codec)
+        self.probabilities = probabilities
+
+    def answer(self, ticket: Ticket) -> Answer:
+        return Answer.of_classes(self.probabilities(self.codec.decode([ticket.ids[1:]])[0]))
+
+
+def speaking(artifact: Path, name: str, pair: tuple[str, str], say: Say) -> tuple[ServedModel, Speaker]:
+    """A model of one direction, with the artifact's tokeniser and limits."""
+    settings = Settings()
+    speaker = Speaker(say, None)  # type: ignore[arg-type]
+    mirror = Mirror(say, None)  # type: ignore[arg-type]
+    model = fake_model(artifact, speaker, settings, Metrics(), mirror)
+    speaker.codec = mirror.codec = model.codec
+    directions = [Direction(source=pair[0], target=pair[1], prefix=[4])]
+    model.manifest = model.manifest.model_copy(update={"name": name, "directions": directions})
+    return model, speaker
+
+
+def labelling(artifact: Path, labels: list[str], probabilities: Callable[[str], list[float]]) -> ServedModel:
+    """A classifier named langid."""
+    labeller = Labeller(None, probabilities)  # type: ignore[arg-type]
+    model = fake_model(artifact, labeller, Settings(), Metrics())
+    labeller.codec = model.codec
+    model.manifest = model.manifest.model_copy(update={"name": "langid", "labels": labels})
+    return model
+
+
+@contextmanager
+def translator(*models: ServedModel, **settings: Any) -> Iterator[Translator]:
+    """Over these models, which stop with it."""
+    registry = Registry(list(models))
+    try:
+        yield Translator(registry, Settings(**settings))
+    finally:
+        registry.drain(PATIENCE)
+
+
+async def stays() -> None:
+    """A caller who never leaves."""
+    await asyncio.Event().wait()
+
+
+def translate(core: Translator, *texts: str, **job: Any) -> list[Draft]:
+    return translated(core, *texts, **job).drafts
+
+
+def streamed(core: Translator, *texts: str, **job: Any) -> tuple[str, list[Draft]]:
+    """The deltas, put together, and the drafts."""
+
+    async def listen() -> tuple[str, list[Draft]]:
+        deltas, drafts = "", list[Draft]()
+        async for news in core.stream(Job(list(texts), **({"target": "de"} | job)), PATIENCE, stays):
+            if isinstance(news, Delta):
+                deltas += news.text
+            elif isinstance(news, Told):
+                drafts.append(news.draft)
+        return deltas, drafts
+
+    return asyncio.run(listen())
+
+
+def translated(core: Translator, *texts: str, **job: Any) -> Translated:
+    return asyncio.run(core.translate(Job(list(texts), **({"target": "de"} | job)), PATIENCE, stays))
+
+
+def capitals(text: str, options: Options | None = None) -> str:
+    return text.upper()
+
+
+def backwards(text: str, options: Options | None = None) -> str:
+    """Every word of two letters or more from its end to its beginning; numbers stay."""
+    return re.sub(r"[^\W\d_]{2,}", lambda word: word[0][::-1], text)

@@ -1,0 +1,43 @@
+"""The next best translations of a whole text, made of those of its sentences."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.translation.document import best_choices
+from tests.service.conftest import TRANSLATE, Service
+
+SCORES = st.lists(
+    st.lists(st.floats(-9, 0), min_size=1, max_size=3).map(lambda row: sorted(row, reverse=True)), max_size=5
+)
+
+
+@given(SCORES)
+def test_the_best_sums_come_first(scores: list[list[float]]) -> None:
+    choices = best_choices(scores)
+    sums = sorted((sum(one) for one in itertools.product(*scores)), reverse=True)
+    found = [sum(row[k] for row, k in zip(scores, choice, strict=True)) for choice in choices]
+    assert found == pytest.approx(sums[: max(map(len, scores), default=1)])
+    assert choices[0] == (0,) * len(scores)
+    assert len(set(choices)) == len(choices)
+
+
+def test_a_cut_answer_is_not_preferred_for_its_score() -> None:
+    assert best_choices([[-0.8, -0.5]]) == [(0,), (1,)]
+    assert best_choices([[-0.8, -0.5], [-1.0, -1.2]]) == [(0, 0), (1, 0)]
+
+
+def test_each_alternative_is_a_whole_text_with_the_sum_of_its_scores(service: Service) -> None:
+    body = TRANSLATE | {"beam_size": 3, "n_best": 3, "include": ["score", "tokens"]}
+    one, other, both = (
+        service.post("/v1/translate", body | {"text": text}).json()["translations"][0]
+        for text in ("red house.", "two dog.", "- red house.\n- two dog.")
+    )
+    readings = [[part, *part["alternatives"]] for part in (one, other)]
+    pairs = sorted(itertools.product(*readings), key=lambda pair: -(pair[0]["score"] + pair[1]["score"]))[:3]
+    found = [both, *both["alternatives"]]
+    assert [reading["text"] for reading in found] == [f"- {a['text']}\n- {b['text']}" for a, b in pairs]
+    assert [reading["score"] for reading in found] == pytest.approx([a["score"] + b["score"] for a, b in pairs])
+    assert found[0]["tokens"] == one["tokens"] + other["tokens"]

@@ -1,0 +1,120 @@
+"""The structure of documents, through the whole pipeline: what is not a translated word comes back in its place."""
+
+import html
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from service.text.markup.tokenizer import tokens
+from service.text.segmentation.placeholders import protected
+from service.translation.translator import Translator
+from tests.service.translation.helpers import backwards, translate, translator
+from tests.service.translation.test_retries import pair
+
+WORD = re.compile(r"[^\W\d_]+")
+WORDS = ["house", "green", "Tom", "said", "über", "straße", "we", "don't", "later", "1999", "3rd", "12:30"]
+KEPT = ["{name}", "%s", "%(count)d", "${var}", "https://ex.org/a?b=c", "joe@mail.org", "`x = 1`", "<2xx>", "&nbsp;"]
+GLUE = [
+    " ", "  ", "\n", "\r\n\r\n", "\n\n\n", "\t", "\u00a0 ", "\n- ", "\n* ", "\n12. ", "\n\t• ", " 😀 ", "\n---\n",
+    "   ", "\n> ", "\n# ", "\n| ", " | ", "\u2028", "\n\n  1) ", " → ",
+]  # fmt: skip
+INLINE = ["b", "i", "a", "span", "em"]
+
+
+@pytest.fixture(scope="module")
+def core(toy_translator: Path) -> Iterator[Translator]:
+    """A real pipeline but for the model, which writes every word from its end to its beginning."""
+    model, _ = pair(toy_translator, backwards)
+    with translator(model) as found:
+        yield found
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> str:
+    kept = draw(st.permutations(KEPT))
+    parts = [draw(st.sampled_from(["", "\n", "  ", "- ", "\ufeff", "\t\n"]))]
+    for _ in range(draw(st.integers(1, 10))):
+        sentence = draw(st.lists(st.sampled_from(WORDS), min_size=1, max_size=16))
+        for _ in range(draw(st.integers(0, 2))):
+            if kept:
+                sentence.insert(draw(st.integers(0, len(sentence))), kept.pop())
+        line = " ".join(sentence)
+        if draw(st.integers(0, 3)) == 0 and not protected(line):
+            line = line.upper()
+        parts += [line, draw(st.sampled_from([".", "!", "?", "", ":", "…", ", 2,000."])), draw(st.sampled_from(GLUE))]
+    return "".join(parts)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(documents())
+def test_only_words_change(core: Translator, text: str) -> None:
+    [draft] = translate(core, text, source="en")
+    for thing in KEPT:
+        assert draft.text.count(thing) == text.count(thing)
+    assert WORD.sub("w", draft.text) == WORD.sub("w", text)
+    assert "not_translated" not in draft.warnings
+
+
+LEAVES = st.sampled_from(["one", " two ", "three. ", "<img>", "<code>x</code>", "<!-- c -->", " ", "{name} ", "&amp;"])
+NESTED = st.recursive(
+    st.lists(LEAVES, max_size=4).map("".join),
+    lambda children: st.tuples(st.sampled_from(INLINE), st.lists(children, max_size=3)).map(
+        lambda pair: f"<{pair[0]} id='{len(pair[1])}'>{' '.join(pair[1])}</{pair[0]}>"
+    ),
+    max_leaves=12,
+)
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> str:
+    glue = st.sampled_from(["", "\n", "\n\n  ", "<hr>", "<!-- x -->", "<br>"])
+    return "".join(f"<p>{draw(NESTED)} {draw(NESTED)}</p>{draw(glue)}" for _ in range(draw(st.integers(1, 4))))
+
+
+def nested(markup: str) -> bool:
+    path: list[str] = []
+    for token in tokens(markup, "html"):
+        if token.kind == "open":
+            path.append(token.name)
+        elif token.kind == "close" and (not path or path.pop() != token.name):
+            return False
+    return not path
+
+
+def tags(markup: str) -> Counter[str]:
+    return Counter(token.raw for token in tokens(markup, "html") if token.kind != "text")
+
+
+def said(markup: str) -> Counter[str]:
+    text = "".join(token.raw for token in tokens(markup, "html") if token.kind == "text")
+    return Counter(re.findall(r"\S", html.unescape(text)))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(pages())
+@example("<p> <code>x</code><img>one{name} </p>")
+def test_every_tag_of_a_page_comes_back(core: Translator, markup: str) -> None:
+    [draft] = translate(core, markup, source="en", format="html")
+    assert tags(draft.text) == tags(markup)
+    assert nested(draft.text)
+    assert said(draft.text) == said(markup)
+    assert draft.text.count("{name}") == markup.count("{name}")
+
+
+def test_nothing_but_space_and_signs_stays(core: Translator) -> None:
+    text = "\n\n---\n 12:30 😀\t{x}\n"
+    [draft] = translate(core, text, source="en")
+    assert (draft.text, draft.finish_reason, draft.warnings) == (text, "stop", [])
+
+
+def test_a_sentence_in_capitals_is_read_small_and_comes_back_in_capitals(toy_translator: Path) -> None:
+    model, speaker = pair(toy_translator, backwards)
+    with translator(model) as core:
+        [draft] = translate(core, "RED HOUSE NOW! NATO is red.", source="en")
+    assert draft.text == "DER ESUOH WON! OTAN si der."
+    assert speaker.heard == ["Red house now!", "NATO is red."]

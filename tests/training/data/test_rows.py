@@ -1,0 +1,119 @@
+"""What rows a run trains on and holds out, and what is refused before any compute is spent."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.toys import REVERSE, changed, prepared
+from training.config import RecipeError, parse_recipe
+from training.data.corpus import CorpusError
+from training.data.tokenizer import TokenizerError
+from training.runs.run import RunFolder
+from training.tasks import ClassifyTask
+from training.trainer import fit
+
+TO_CLASSIFY = {
+    "task": "classify",
+    "data.columns": ["label", "text"],
+    "data.directions": None,
+    "tokenizer.vocabulary": 6,
+}
+
+
+def test_held_out_rows_are_not_trained_on(reverse_data: Path, tmp_path: Path) -> None:
+    recipe = parse_recipe(changed(REVERSE, {"data.valid": None, "data.hold_out": 30}), "held.toml")
+    with prepared(recipe, reverse_data, RunFolder(tmp_path)) as trainer:
+        assert (len(trainer.valid), len(trainer.examples)) == (30, 70)
+        ids = [trainer.task.codec.target_ids([target])[0] for _, target in trainer.valid]
+        trained = [trainer.examples.targets[i].tolist() for i in range(70)]
+        assert not [target for target in ids if target in trained]
+    everything = parse_recipe(changed(REVERSE, {"data.valid": None, "data.hold_out": 100}), "held.toml")
+    with pytest.raises(RecipeError, match="data.hold_out 100 leaves nothing of the corpus's 100 rows"):
+        fit(everything, reverse_data, RunFolder(tmp_path / "other"), resume=False)
+
+
+def test_what_training_leaves_out_is_counted(tmp_path: Path) -> None:
+    lines = ["1 2\t2 1", "1 2\t2 1", " \t2", "1 " * 20 + "\t1", "1\t" + "1 " * 14, "3\t3"]
+    (tmp_path / "train.tsv").write_text("\n".join(lines))
+    table = changed(REVERSE, {"data.valid": ["train.tsv"], "data.max_ratio": 1, "training.batch_tokens": 8,
+                              "tokenizer.vocabulary": 7})  # fmt: skip
+    with prepared(parse_recipe(table, "toy.toml"), tmp_path, RunFolder(tmp_path / "run")) as trainer:
+        report = trainer.filters
+    assert (report.kept, report.empty, report.duplicate, report.too_long, report.bad_ratio) == (2, 1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "error", "words"),
+    [
+        (
+            " \t1\n",
+            {"tokenizer.vocabulary": 5},
+            CorpusError,
+            "nothing is left to train on: 0 kept; left out: 1 with an empty side",
+        ),
+        ("1 " * 17 + "\t1\n", {"tokenizer.vocabulary": 5}, CorpusError, "nothing is left to train on"),
+        (
+            "1 2\t2 1\n",
+            {"training.accumulate": 2, "tokenizer.vocabulary": 6},
+            RecipeError,
+            "the corpus fills 1 batches, too few for 2 x 1",
+        ),
+    ],
+)
+def test_too_little_to_train_on(
+    tmp_path: Path, rows: str, changes: dict[str, object], error: type[Exception], words: str
+) -> None:
+    (tmp_path / "train.tsv").write_text(rows)
+    recipe = parse_recipe(changed(REVERSE, {"data.valid": ["train.tsv"], **changes}), "toy.toml")
+    with pytest.raises(error, match=words):
+        fit(recipe, tmp_path, RunFolder(tmp_path / "run"), resume=False)
+
+
+def test_a_label_never_trained_on_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("good\tfine\nbad\tpoor\n")
+    (tmp_path / "valid.tsv").write_text("good\tfine\nugly\tpoor\n")
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(CorpusError, match="1 labels never seen in training: ugly"):
+        fit(parse_recipe(changed(REVERSE, TO_CLASSIFY), "toy.toml"), tmp_path, run, resume=False)
+    assert not run.metrics.exists()
+    table = changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"], "data.test": ["valid.tsv"]})
+    with pytest.raises(CorpusError, match="1 labels never seen in training: ugly"):  # in a test file just as well
+        fit(parse_recipe(table, "toy.toml"), tmp_path, run, resume=False)
+    assert not run.metrics.exists()
+
+
+def test_labels_are_as_they_are_trained(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("good \tfine\n bad\tpoor\ngood\tfine\n\tnothing\nlost\t \n")
+    (tmp_path / "valid.tsv").write_text(" good\tfine\nbad \tpoor\n")
+    recipe = parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "tokenizer.vocabulary": 6}), "toy.toml")
+    with prepared(recipe, tmp_path, RunFolder(tmp_path / "run")) as trainer:
+        assert isinstance(trainer.task, ClassifyTask)
+        assert trainer.task.labels == ["bad", "good"]
+        assert len(trainer.examples) == 3
+        trainer.task.evaluate(trainer.model.eval(), trainer.valid, torch.device("cpu"))
+    (tmp_path / "train.tsv").write_text("\tfine\n")
+    with pytest.raises(CorpusError, match="no training row has both a label and a text"):
+        fit(recipe, tmp_path, RunFolder(tmp_path / "other"), resume=False)
+
+
+def test_a_warm_up_longer_than_the_run(reverse_data: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(RecipeError, match=r"training.warmup 1000 is more than all \d+ updates of the run"):
+        fit(parse_recipe(changed(REVERSE, {"training.warmup": 1000}), "toy.toml"), reverse_data, run, resume=False)
+    assert not run.checkpoint("last").exists()
+
+
+def test_a_vocabulary_above_the_corpus_is_refused_before_training(reverse_data: Path, tmp_path: Path) -> None:
+    recipe = parse_recipe(changed(REVERSE, {"tokenizer.vocabulary": 900}), "toy.toml")
+    with pytest.raises(TokenizerError, match="vocabulary is 900, but the corpus supports no more than 14; lower it"):
+        fit(recipe, reverse_data, RunFolder(tmp_path / "run"), resume=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_single_label_is_nothing_to_learn(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("good\tfine\ngood\tpoor\n")
+    with pytest.raises(CorpusError, match="every training row has the label good; a classifier needs at least two"):
+        fit(parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"]}), "toy.toml"), tmp_path,
+            RunFolder(tmp_path / "run"), resume=False)  # fmt: skip
+    assert not (tmp_path / "run").exists()

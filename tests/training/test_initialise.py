@@ -1,0 +1,67 @@
+"""A run that starts from another one's weights: the same model, other text; and what it cannot start from."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import write_rows
+from tests.training.toys import CPU, REVERSE, changed, losses, reverse
+from training.config import RecipeError, parse_recipe
+from training.data.corpus import CorpusError
+from training.runs.checkpoint import CheckpointError
+from training.runs.run import RunFolder
+from training.trainer import fit
+
+
+def test_it_starts_where_the_other_ended(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    fit(reverse(epochs=1, learning_rate=1e-9), reverse_data, run, resume=False, start=reverse_run)
+    assert losses(run)[0] < losses(reverse_run)[0] - 0.5
+    assert (run.path / "tokenizer.json").read_bytes() == (reverse_run.path / "tokenizer.json").read_bytes()
+    before, after = (dict(one.open(CPU)[1].named_parameters()) for one in (reverse_run, run))
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+
+
+def test_a_vocabulary_stays_though_the_corpus_has_other_words(
+    reverse_data: Path, reverse_run: RunFolder, tmp_path: Path
+) -> None:
+    write_rows(tmp_path / "train.tsv", [(f"1 {word} 2", f"2 {word} 1") for word in ("a", "b", "c", "d")] * 3)
+    write_rows(tmp_path / "valid.tsv", [("1 2", "2 1")])
+    run = RunFolder(tmp_path / "run")
+    recipe = parse_recipe(
+        changed(REVERSE, {"model.dropout": 0.3, "training.epochs": 1, "training.warmup": 1}), "a.toml"
+    )
+    fit(recipe, tmp_path, run, resume=False, start=reverse_run)
+    assert (run.path / "tokenizer.json").read_bytes() == (reverse_run.path / "tokenizer.json").read_bytes()
+    fit(recipe, tmp_path, run, resume=True)  # what it started from is no longer needed
+
+
+def test_another_shape_is_refused(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
+    other = changed(REVERSE, {"model.width": 32, "tokenizer.vocabulary": 13, "data.directions": ["back-forth"]})
+    with pytest.raises(RecipeError, match="differing in data.directions, tokenizer.vocabulary, model.width; copy"):
+        fit(parse_recipe(other, "a.toml"), reverse_data, RunFolder(tmp_path / "run"), resume=False, start=reverse_run)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RecipeError, match=r"empty: not a run folder"):
+        fit(reverse(), reverse_data, RunFolder(tmp_path / "run"), resume=False, start=RunFolder(tmp_path / "empty"))
+    broken = RunFolder(tmp_path / "broken")
+    broken.save_recipe(reverse_run.recipe())
+    (broken.path / "tokenizer.json").write_bytes((reverse_run.path / "tokenizer.json").read_bytes())
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        fit(reverse(), reverse_data, RunFolder(tmp_path / "run"), resume=False, start=broken)
+
+
+def test_labels_stay_and_unknown_ones_are_refused(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    recipe = toy_classification_run.recipe()
+    rows = [("warm", "red red"), ("cold", "blue sky")]
+    write_rows(tmp_path / "train.tsv", rows * 80)
+    run = RunFolder(tmp_path / "run")
+    fit(recipe, tmp_path, run, resume=False, start=toy_classification_run)
+    assert (run.path / "labels.json").read_bytes() == (toy_classification_run.path / "labels.json").read_bytes()
+    write_rows(tmp_path / "train.tsv", [*rows * 80, ("lukewarm", "pink")])
+    with pytest.raises(CorpusError, match="1 labels never seen in training: lukewarm"):
+        fit(recipe, tmp_path, RunFolder(tmp_path / "other"), resume=False, start=toy_classification_run)

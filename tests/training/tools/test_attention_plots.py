@@ -1,0 +1,80 @@
+"""Attention maps: what the model computed, whole, in the right place, and drawn."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.models.test_recurrent import translator as recurrent
+from tests.training.models.test_transformer import LENGTHS, configured, padded_source, some_target, translator
+from tests.training.toys import CPU
+from training.data.tokenizer import BOS, EOS
+from training.models import build_classifier
+from training.runs.run import RunFolder
+from training.tools.attention_plots import attention_maps, draw_attention, token_names
+
+SOURCE, TARGET = padded_source()[:1], some_target()[:1]  # 7 and 9 tokens
+
+
+def test_every_layer_and_head_of_a_transformer() -> None:
+    maps = attention_maps(translator(encoder_layers=3, decoder_layers=2), SOURCE, TARGET)
+    assert {name: tuple(weights.shape) for name, weights in maps.items()} == {
+        "encoder_0": (4, 7, 7), "encoder_1": (4, 7, 7), "encoder_2": (4, 7, 7),
+        "decoder_0": (4, 9, 9), "cross_0": (4, 9, 7), "decoder_1": (4, 9, 9), "cross_1": (4, 9, 7),
+    }  # fmt: skip
+    for name, weights in maps.items():
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
+        assert (weights.triu(1) == 0).all() == name.startswith("decoder")
+
+
+def test_the_maps_are_of_what_the_model_computes() -> None:
+    # With one source position made to be all that is looked at, the maps say so.
+    model = translator(encoder_layers=1, decoder_layers=1, kv_heads=4, heads=4)
+    with torch.no_grad():
+        layer = model.layers[0].cross_attention
+        layer.query.weight.zero_()
+        layer.query.bias.fill_(1.0)
+        key = model.encode(SOURCE, LENGTHS[:1])["cross_key_0"]  # (1, H, 7, d)
+    expected = (key.sum(-1) / key.size(-1) ** 0.5).softmax(-1)[0]  # (H, 7)
+    maps = attention_maps(model, SOURCE, TARGET)
+    torch.testing.assert_close(maps["cross_0"], expected[:, None].expand(-1, 9, -1))
+
+
+@pytest.mark.parametrize("attention", ["additive", "multiplicative"])
+def test_the_one_attention_of_a_recurrent_model(attention: str) -> None:
+    model = recurrent(attention=attention)
+    maps = attention_maps(model, SOURCE, TARGET)
+    assert list(maps) == ["cross_0"]
+    assert maps["cross_0"].shape == (1, 9, 7)
+    torch.testing.assert_close(maps["cross_0"].sum(-1), torch.ones(1, 9))
+    state = model.encode(SOURCE, LENGTHS[:1])
+    _, following = model.step(TARGET[:, 0], state)
+    torch.testing.assert_close(maps["cross_0"][:, 0], model.weights(following["hidden_1"], state))
+
+
+def test_a_classifier_reads_and_a_model_without_attention_has_no_map() -> None:
+    assert attention_maps(build_classifier(configured(), 20, labels=3).eval(), SOURCE, None).keys() == {
+        "encoder_0", "encoder_1",
+    }  # fmt: skip
+    assert attention_maps(recurrent(attention="none"), SOURCE, TARGET) == {}
+
+
+def test_the_files(toy_translation_run: RunFolder, tmp_path: Path) -> None:
+    task, model = toy_translation_run.open(CPU)
+    (source,) = task.source_ids(["red $house$ two"], "b")  # type: ignore[call-arg]
+    files = draw_attention(task, model, source, tmp_path / "maps", CPU)
+    heads = [f"{layer}_head_{head}.png" for layer in ("encoder_0", "decoder_0", "cross_0") for head in range(4)]
+    assert {file.name for file in files} > set(heads)
+    assert len(files) == 5 * 4
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_tokens_as_a_person_reads_them(toy_translation_run: RunFolder) -> None:
+    task, _ = toy_translation_run.open(CPU)
+    tokenizer = task.codec.target
+    ids = tokenizer.encode("grün 東", add_special_tokens=False).ids
+    names = token_names(tokenizer, [BOS, *ids, EOS])
+    assert names[0] == "<bos>"
+    assert names[-1] == "<eos>"
+    assert "".join(names[1:]).startswith("grün")
+    assert all(name.strip() and "\ufffd" not in name for name in names)  # 東 is three tokens of a byte each

@@ -1,0 +1,63 @@
+"""A run folder: what a fit writes and everything later reads.
+
+recipe.json tokenizer.json [labels.json] model.safetensors report.json metrics.jsonl curves.png tensorboard/
+checkpoints/{last,best,epoch-N}.safetensors
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training.config import Recipe, RecipeError, parse_recipe, recipe_table
+from training.runs.checkpoint import load_weights
+from training.tasks import Task, load_task
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Names inside a run folder."""
+
+    path: Path
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    def checkpoint(self, name: str) -> Path:
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+    def save_recipe(self, recipe: Recipe) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "recipe.json").write_text(json.dumps(recipe_table(recipe), indent=2), "utf-8")
+
+    def recipe(self) -> Recipe:
+        """The recipe of this run.
+
+        Raises:
+            RecipeError: the folder is not a run folder.
+        """
+        file = self.path / "recipe.json"
+        if not file.is_file():
+            raise RecipeError(f"{self.path}: not a run folder (no recipe.json)")
+        try:
+            return parse_recipe(json.loads(file.read_text("utf-8")), str(file))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{file}: damaged: {error}") from None
+
+    def open(self, device: torch.device, weights: Path | None = None) -> tuple[Task, nn.Module]:
+        """The task and the trained model, ready to answer."""
+        task = load_task(self.recipe(), self.path)
+        model = task.build()
+        load_weights(model, weights or self.weights)
+        return task, model.to(device).eval()
