@@ -17,7 +17,7 @@ from service.engine.worker import EngineFailure
 from service.http.api_keys import KeysError, make_key
 from service.http.protocol import Connection
 from service.metrics import Metrics
-from service.models.registry import load_models
+from service.models.loading import load_models
 from service.settings import SettingsError, read_settings
 
 log = logging.getLogger("attendant")

@@ -1,73 +1,15 @@
 """Greedy decoding in plain torch, and the published figures: BLEU and chrF by sacreBLEU, accuracy and macro-F1."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import numpy as np
 import torch
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
-from torch import Tensor, nn
+from torch import nn
 
 from training.data.batching import Ragged
-from training.data.tokenizer import BOS, EOS
-from training.models.transformer import State
+from training.decoding.greedy import batches_by_length
 
 Figures = dict[str, float | str]
-
-
-def default_target_length(source_tokens: int, limit: int) -> int:
-    """How many target tokens an answer may take when nobody says otherwise; the service has the same rule."""
-    return min(limit, 2 * source_tokens + 16)
-
-
-def batches_by_length(lengths: np.ndarray, budget: int = 8192) -> Iterator[np.ndarray]:
-    """Indices in batches of similar length, longest x count within `budget` tokens."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, budget // max(1, int(lengths[order[start]])))
-        yield order[start : start + count]
-        start += count
-
-
-@torch.inference_mode()
-def greedy(model: Any, sources: list[list[int]], device: torch.device) -> list[list[int]]:
-    """The most probable next token, again and again, for sources with marks -> target ids without marks.
-
-    The model may be of any family with the surface that training/models/transformer.py describes.
-    """
-    ragged = Ragged(sources)
-    answers: list[list[int]] = [[] for _ in sources]
-    for indices in batches_by_length(ragged.lengths):
-        source, lengths = (x.to(device) for x in ragged.padded(indices))
-        limits = [default_target_length(len(sources[i]), model.config.max_target_length) for i in indices]
-        _greedy_batch(model.step, model.encode(source, lengths), list(indices), limits, answers)
-    return answers
-
-
-def _greedy_batch(
-    step: Callable[[Tensor, State], tuple[Tensor, State]],
-    state: State,
-    rows: list[int],
-    limits: list[int],
-    answers: list[list[int]],
-) -> None:
-    """Step until every row is done, dropping rows from the state as they finish; ids go to `answers[row]`."""
-    room = dict(zip(rows, limits, strict=True))
-    token = torch.full((len(rows),), BOS, device=state["source_lengths"].device)
-    while rows:
-        logits, state = step(token, state)
-        token = logits.argmax(-1)
-        chosen = token.tolist()
-        for row, choice in zip(rows, chosen, strict=True):
-            if choice != EOS:
-                answers[row].append(choice)
-        live = [i for i, row in enumerate(rows) if chosen[i] != EOS and len(answers[row]) < room[row]]
-        if len(live) < len(rows):
-            keep = torch.tensor(live, dtype=torch.long, device=token.device)
-            token, state = token[keep], {name: tensor[keep] for name, tensor in state.items()}
-            rows = [rows[i] for i in live]
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ from training.data.batching import Examples, Ragged
 from training.data.corpus import CorpusError, FilterReport, Row, clean
 from training.data.tokenizer import BOS, Codec, load_codec, train_codec
 from training.decoding.beam import Beam, beam_search
+from training.decoding.greedy import greedy
 from training.models import build_classifier, build_translator
 
 GREEDY = Beam(size=1)
@@ -118,7 +119,7 @@ class TranslateTask:
     ) -> list[list[int]]:
         """The best target ids, without marks, for sources with marks."""
         if beam.size == 1:
-            return metrics.greedy(model, sources, device)
+            return greedy(model, sources, device)
         return [found[0].ids for found in beam_search(model, sources, device, beam)]
 
     def evaluate(

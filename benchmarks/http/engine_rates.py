@@ -28,9 +28,10 @@ from service.engine.decoding.options import Options
 from service.engine.interfaces import Silent
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.scheduler import Answer, Bounds, Queue, Ticket
+from service.engine.queue import Bounds, Queue
+from service.engine.types import Answer, Ticket
 from service.engine.worker import Crew
-from service.models.served_model import default_target_length
+from service.models.options import default_target_length
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 

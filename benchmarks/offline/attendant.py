@@ -7,7 +7,8 @@ from service.artifact import read_artifact
 from service.engine.decoding.options import Options
 from service.engine.interfaces import Silent
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Bounds, Queue, Ticket
+from service.engine.queue import Bounds, Queue
+from service.engine.types import Ticket
 from service.engine.worker import Crew, Engine
 
 ORDERS = ("longest first", "as they come")

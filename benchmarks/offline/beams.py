@@ -18,8 +18,8 @@ from export.checks.parity import serve
 from service.artifact import read_artifact
 from service.engine.decoding.options import Options
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Answer, Ticket
-from service.models.served_model import default_target_length
+from service.engine.types import Answer, Ticket
+from service.models.options import default_target_length
 from training.data.corpus import read_corpus
 from training.decoding.beam import Beam, Hypothesis, beam_search
 from training.runs.run import RunFolder

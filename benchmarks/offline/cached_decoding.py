@@ -15,7 +15,7 @@ from pathlib import Path
 from service.artifact import read_artifact
 from service.engine.cores import available_cores
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Ticket
+from service.engine.types import Ticket
 
 POSITIONS = (10, 100)
 SOURCE_LENGTH = 30

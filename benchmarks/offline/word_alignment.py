@@ -24,10 +24,9 @@ from service.engine.decoding.options import Options
 from service.engine.models.score import alignment_layer
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.scheduler import Ticket
-from service.models.served_model import default_target_length
-from service.text.alignment import Link
-from service.text.attended_links import attended_links
+from service.engine.types import Ticket
+from service.models.options import default_target_length
+from service.text.alignment import Link, attended_links
 from service.text.tokenizer import Located, TextCodec
 from service.text.words import wordlike, words
 from training.data.corpus import read_corpus

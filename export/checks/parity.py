@@ -18,10 +18,12 @@ from service.engine.interfaces import Silent
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.scheduler import Answer, Bounds, Queue, Ticket
+from service.engine.queue import Bounds, Queue
+from service.engine.types import Answer, Ticket
 from service.engine.worker import Crew, Engine
 from training.data.tokenizer import BOS, EOS, PAD
-from training.metrics import class_probabilities, default_target_length, greedy
+from training.decoding.greedy import default_target_length, greedy
+from training.metrics import class_probabilities
 from training.models import Translator
 
 ROWS = 32

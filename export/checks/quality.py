@@ -17,11 +17,12 @@ from service.engine.decoding.options import Options
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Ticket
+from service.engine.types import Ticket
 from training.config import Recipe
 from training.data.corpus import FilterReport, Row, clean, read_corpus, split_corpus
 from training.data.tokenizer import BOS
-from training.metrics import default_target_length, translation_figures
+from training.decoding.greedy import default_target_length
+from training.metrics import translation_figures
 from training.tasks import ClassifyTask, Task, TranslateTask
 
 BOUND = 0.3

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 
-from service.api.native.requests import first_wrong_text, texts_schema
 from service.api.shared import FAULTS, checked_texts, departure
+from service.api.text_fields import first_wrong_text, texts_schema
 from service.errors import InvalidRequest, ServiceError, UnknownModel
 from service.http.body_limit import REFUSALS
 from service.http.error_formats import Errors, Wording, printable

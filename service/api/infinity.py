@@ -10,8 +10,8 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
-from service.api.native.requests import list_schema, text_schema
 from service.api.shared import FAULTS, all_labels, checked_texts, departure
+from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ServiceError
 from service.http.body_limit import REFUSALS
 from service.http.error_formats import Errors, Wording, printable

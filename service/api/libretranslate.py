@@ -11,14 +11,14 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from service.api.native.requests import first_wrong_text, text_schema, texts_schema
 from service.api.shared import FAULTS, checked_texts, departure
+from service.api.text_fields import first_wrong_text, text_schema, texts_schema
 from service.engine.decoding.options import MAX_BEAM, Options
 from service.errors import ServiceError
 from service.http.body_limit import REFUSALS
 from service.http.error_formats import Errors, Wording, printable
 from service.http.forms import form_content, read_fields
-from service.models.served_model import Wanted
+from service.models.options import Wanted
 from service.settings import Settings
 from service.text.languages import name_of
 from service.translation.request import AUTO, Detection, Draft, Job

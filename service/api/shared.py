@@ -21,7 +21,7 @@ from service.errors import (
     UnknownModel,
 )
 from service.http.body_limit import REFUSALS
-from service.models.engine_client import Departure
+from service.models.request_scope import Departure
 from service.models.served_model import ServedModel
 from service.settings import Settings
 

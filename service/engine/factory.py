@@ -8,7 +8,7 @@ from service.engine.models.classify import ClassifyEngine
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Queue
+from service.engine.queue import Queue
 from service.engine.worker import Crew, Engine
 
 

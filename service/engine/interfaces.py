@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.artifact import Artifact
-from service.engine.scheduler import Bounds, Ticket
+from service.engine.queue import Bounds
+from service.engine.types import Ticket
 
 
 class Observer(Protocol):

@@ -6,7 +6,9 @@ import time
 from typing import Protocol
 
 from service.engine.interfaces import Observer
-from service.engine.scheduler import Finished, Plan, Queue, Scheduler, Ticket
+from service.engine.queue import Queue
+from service.engine.scheduler import Plan, Scheduler
+from service.engine.types import Finished, Ticket
 
 log = logging.getLogger(__name__)
 

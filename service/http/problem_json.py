@@ -7,12 +7,24 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from service.api.native.responses import Problem
 from service.errors import InvalidRequest, ServiceError
 from service.http import openapi as examples
 from service.http.error_formats import Errors, Wording, Wordings, printable
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[dict[str, str]] = []
 
 
 def _problem(fault: ServiceError, status: int, request_id: str, errors: Errors) -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from service.artifact import Direction, Manifest
 from service.engine.interfaces import Staff
-from service.engine.scheduler import Answer, Ticket
+from service.engine.types import Answer, Ticket
 from service.errors import TooLarge
 from service.metrics import ModelMetrics
-from service.models.engine_client import Departure, Desk, Visit
-from service.text.alignment import Link
-from service.text.attended_links import attended_links
+from service.models.engine_client import Desk
+from service.models.request_scope import Departure, Visit
+from service.text.alignment import Link, attended_links
 from service.text.tokenizer import SHORT, Located, TextCodec
 
 

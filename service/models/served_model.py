@@ -4,29 +4,15 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from service.artifact import Artifact, Direction, Manifest
-from service.engine.decoding.options import Options
 from service.engine.interfaces import Staff
-from service.engine.scheduler import Answer, Ticket
+from service.engine.types import Answer, Ticket
 from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
 from service.metrics import ModelMetrics
-from service.models.engine_client import Departure, Desk, Visit
+from service.models.engine_client import Desk
+from service.models.options import Wanted, default_target_length
+from service.models.request_scope import Departure, Visit
 from service.models.scorer import Scorer
 from service.text.tokenizer import SHORT, TextCodec
-
-
-def default_target_length(source_tokens: int, limit: int) -> int:
-    """How many target tokens an answer may take when nobody says otherwise."""
-    return min(limit, 2 * source_tokens + 16)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a request asks of its translations: a prefix and a length in the caller's terms, and the other options."""
-
-    options: Options = Options()
-    prefix: str = ""
-    max_length: int | None = None
-    guarded: bool = True  # what looks wrong is not left as it is
 
 
 @dataclass

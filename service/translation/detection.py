@@ -1,10 +1,10 @@
 """What language a text is in, and which model is to read it for that."""
 
-from service.engine.scheduler import Ticket
-from service.models.engine_client import Visit
+from service.engine.types import Ticket
+from service.models.request_scope import Visit
 from service.models.served_model import ServedModel
+from service.text.segmentation.placeholders import outside, protected
 from service.translation.request import Detection
-from service.translation.sample import sample
 
 LEAST = 0.01  # what is less probable is not told
 UNSURE = 0.1  # what is less probable is a guess: the text may be in a language that nobody translates
@@ -50,3 +50,21 @@ def chosen(ranked: list[Detection], sources: set[str], target: str) -> Detection
     best = next(one for one in ranked if one.language in sources)
     already = next((one for one in ranked if one.language == target), best)
     return already if already.confidence > FAR * best.confidence else best
+
+
+ENOUGH = 400  # characters
+
+
+WINDOW = 4 * ENOUGH  # in which they are looked for at a time; an address that is cut by its end is no harm
+
+
+def sample(text: str) -> str:
+    """The beginning of a text, without addresses and code; the text itself if that is all there is."""
+    words, length = list[str](), 0
+    for start in range(0, len(text), WINDOW):
+        window = text[start : start + WINDOW]
+        words += outside(window, protected(window)).split()
+        length = sum(map(len, words)) + len(words)
+        if length > ENOUGH:
+            break
+    return " ".join(words)[:ENOUGH] or text.strip()[:ENOUGH]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 
-from service.engine.scheduler import Hypothesis
+from service.engine.types import Hypothesis
 from service.text.alignment import Translation
 from service.text.markup.document import Document
 from service.text.markup.tag_placement import in_order

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from service.engine.decoding.options import Options
-from service.engine.scheduler import Hypothesis
-from service.models.served_model import Wanted
+from service.engine.types import Hypothesis
+from service.models.options import Wanted
 from service.text.segmentation.units import Unit
 from service.translation.segment import Leg, Segment
 

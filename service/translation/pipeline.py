@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from service.engine.scheduler import Answer, Hypothesis, Ticket
+from service.engine.types import Answer, Hypothesis, Ticket
 from service.errors import InvalidRequest, NotReady, Overloaded
-from service.models.engine_client import Visit
-from service.models.served_model import Wanted
+from service.models.options import Wanted
+from service.models.request_scope import Visit
 from service.text.alignment import Translation
 from service.text.glossary import Glossary, Term, missing
 from service.text.quality_checks import EMPTY, LENGTH, REPETITION, faults

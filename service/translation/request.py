@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from service.models.served_model import Wanted
+from service.models.options import Wanted
 from service.text.alignment import Link
 from service.text.tokenizer import SHORT
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from service.artifact import Direction
-from service.engine.scheduler import Hypothesis
+from service.engine.types import Hypothesis
 from service.models.served_model import ServedModel
 from service.text.alignment import Translation
 from service.text.segmentation.segmenter import unchanged

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-from service.models.engine_client import Visit
+from service.models.request_scope import Visit
 from service.translation.document import Passage
 from service.translation.pipeline import Journey
 from service.translation.request import Delta, Draft, Finished, Job, News

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TypeVar
 
 from service.errors import UnknownModel
-from service.models.engine_client import Departure, Visit
 from service.models.registry import Registry
+from service.models.request_scope import Departure, Visit
 from service.settings import Settings
 from service.text.markup.document import Document, parse
 from service.translation.detection import LEAST, UNSURE, Detector, chosen

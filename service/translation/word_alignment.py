@@ -1,11 +1,10 @@
 """Where the words of a segment's translation come from, asked of the models that made it."""
 
-from service.engine.scheduler import Answer, Ticket
+from service.engine.types import Answer, Ticket
 from service.errors import NotReady, Overloaded, UnknownModel
-from service.models.engine_client import Visit
+from service.models.request_scope import Visit
 from service.models.scorer import Given, Pair
-from service.text.alignment import Link, Translation, composed
-from service.text.attended_links import anchored
+from service.text.alignment import Link, Translation, anchored, composed
 from service.translation.segment import Segment
 
 NOT_ALIGNED = "not_aligned"

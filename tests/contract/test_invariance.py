@@ -13,7 +13,7 @@ from service.engine.models.classify import ClassifyEngine
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Answer, Ticket
+from service.engine.types import Answer, Ticket
 from service.engine.worker import Engine
 
 SHIPPED = Path(__file__).parents[2] / "models"

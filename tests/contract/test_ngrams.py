@@ -12,7 +12,7 @@ from export.import_artifact import run_of
 from service.artifact import read_artifact
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
-from service.engine.scheduler import Ticket
+from service.engine.types import Ticket
 from tests.contract.test_invariance import check
 from training.config import parse_recipe, recipe_table
 from training.metrics import class_probabilities

@@ -16,14 +16,15 @@ from service.engine.factory import hire
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.scheduler import Ticket
+from service.engine.types import Ticket
 from service.metrics import Metrics
-from service.models.registry import load_models
-from service.models.served_model import default_target_length
+from service.models.loading import load_models
+from service.models.options import default_target_length
 from service.settings import Settings
 from training import metrics
 from training.data.tokenizer import BOS, EOS, PAD
-from training.metrics import greedy
+from training.decoding.greedy import default_target_length as trained_target_length
+from training.decoding.greedy import greedy
 from training.runs.run import RunFolder
 
 CPU = torch.device("cpu")
@@ -36,9 +37,7 @@ def engine_of(artifact: Path, rows: int) -> TranslateEngine:
 
 def test_service_and_evaluation_agree_on_the_length_of_an_answer() -> None:
     lengths = [(tokens, limit) for tokens in (1, 7, 50, 200) for limit in (16, 128)]
-    assert [default_target_length(*pair) for pair in lengths] == [
-        metrics.default_target_length(*pair) for pair in lengths
-    ]
+    assert [default_target_length(*pair) for pair in lengths] == [trained_target_length(*pair) for pair in lengths]
 
 
 def test_logits_agree_at_every_step(toy_translation_run: RunFolder, toy_translator: Path) -> None:

@@ -24,16 +24,17 @@ from service.engine.factory import hire
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.scheduler import Ticket
+from service.engine.types import Ticket
 from service.metrics import Metrics
-from service.models.registry import load_models
-from service.models.served_model import default_target_length
+from service.models.loading import load_models
+from service.models.options import default_target_length
 from service.settings import Settings
 from tests.contract.test_invariance import check, check_scores, engines_of
 from tests.contract.test_search import scores, told
 from training.data.tokenizer import BOS, PAD
 from training.decoding import beam as reference
-from training.metrics import class_probabilities, greedy
+from training.decoding.greedy import greedy
+from training.metrics import class_probabilities
 from training.models import RecurrentTranslator
 from training.runs.run import RunFolder
 

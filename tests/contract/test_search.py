@@ -12,8 +12,8 @@ from service.artifact import read_artifact
 from service.engine.decoding.beam import Beam
 from service.engine.decoding.options import Options
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Answer, Ticket
-from service.models.served_model import default_target_length
+from service.engine.types import Answer, Ticket
+from service.models.options import default_target_length
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, random_model
 from training.data.tokenizer import BOS
 from training.data.tokenizer import EOS as REFERENCE_EOS

@@ -21,12 +21,13 @@ import uvicorn
 from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.process.client import EngineProcess
-from service.engine.scheduler import Queue
+from service.engine.queue import Queue
 from service.engine.worker import Crew, Engine
 from service.http.auth import Access
 from service.http.protocol import Connection
 from service.metrics import Metrics, ModelMetrics
-from service.models.registry import Registry, load_models, posts
+from service.models.loading import load_models, posts
+from service.models.registry import Registry
 from service.models.scorer import Scorer
 from service.models.served_model import ServedModel
 from service.settings import Settings

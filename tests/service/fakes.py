@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
+from service.engine.types import Answer, Finished, Hypothesis, Ticket
 
 PATIENCE = 20.0  # seconds a test waits for something that takes milliseconds
 

@@ -16,7 +16,7 @@ from service.__main__ import main
 from service.artifact import ArtifactError, sha256
 from service.engine.factory import hire
 from service.metrics import Metrics
-from service.models.registry import load_models
+from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import ROOT, Start, environment, eventually, waiting
 from tests.service.fakes import PATIENCE

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from service.engine.factory import hire
 from service.engine.models.translate import TranslateEngine
-from service.engine.scheduler import Bounds
+from service.engine.queue import Bounds
 from service.metrics import Metrics
-from service.models.registry import load_models
+from service.models.loading import load_models
 from service.settings import MOST_WORKERS, Settings
 from tests.service.fakes import PATIENCE
 

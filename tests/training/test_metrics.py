@@ -9,14 +9,8 @@ from torch import Tensor
 from tests.training.toys import CPU
 from training.config import ModelConfig
 from training.data.tokenizer import BOS, EOS
-from training.metrics import (
-    batches_by_length,
-    class_probabilities,
-    classification_figures,
-    default_target_length,
-    greedy,
-    translation_figures,
-)
+from training.decoding.greedy import batches_by_length, default_target_length, greedy
+from training.metrics import class_probabilities, classification_figures, translation_figures
 from training.runs.run import RunFolder
 
 TALKS = 19  # a source that begins with this token is answered without end

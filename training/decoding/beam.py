@@ -31,7 +31,7 @@ from torch import Tensor
 
 from training.data.batching import Ragged
 from training.data.tokenizer import BOS, EOS
-from training.metrics import batches_by_length, default_target_length
+from training.decoding.greedy import batches_by_length, default_target_length
 from training.models.transformer import State
 
 Step = Callable[[Tensor, State], tuple[Tensor, State]]

@@ -17,7 +17,7 @@ from benchmarks.baselines.batcher import Batcher
 from benchmarks.baselines.ctranslate2.system import Translator
 from benchmarks.baselines.serving import application, knobs, parser, serve
 from service.artifact import Direction, read_artifact
-from service.models.served_model import default_target_length
+from service.models.options import default_target_length
 from service.text.tokenizer import TextCodec
 
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
+from service.api.text_fields import texts_field
 from service.engine.decoding.options import MAX_BEAM, Options
-from service.models.served_model import Wanted
+from service.models.options import Wanted
 from service.settings import Settings
 from service.translation.request import Job
 
@@ -174,36 +175,3 @@ def bounded(body: type[Body], settings: Settings) -> type[Any]:
         description = "The text's translation, or as many as there are texts, in their order."
         fields["translation"] = texts_field(settings, description, "Good morning.")
     return create_model(body.__name__, __base__=body, __doc__=body.__doc__, **fields)
-
-
-def texts_field(settings: Settings, description: str, example: str) -> Any:
-    """The type of a field that holds a text or a list of them, with the settings' limits in its schema."""
-    schema = texts_schema(settings) | {"examples": [example]}
-    return Annotated[
-        str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
-    ]
-
-
-def text_schema(settings: Settings) -> dict[str, Any]:
-    """The JSON schema of a text that is not blank."""
-    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters, "pattern": r"\S"}
-
-
-def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """The JSON schema of as many as one request may have."""
-    return {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_texts}
-
-
-def texts_schema(settings: Settings, blank: bool = False) -> dict[str, Any]:
-    """The JSON schema of a text, or a list of them in which there may be blank ones where that is allowed."""
-    one = text_schema(settings)
-    item = {"type": "string", "maxLength": settings.max_text_characters} if blank else one
-    return {"anyOf": [one, list_schema(item, settings)]}
-
-
-def first_wrong_text(value: Any) -> Any:
-    """One wrong text is told, not a megabyte of them: they would take seconds in which nobody else is served."""
-    for i, text in enumerate(value if isinstance(value, list) else ()):
-        if not isinstance(text, str):
-            raise PydanticCustomError("string_type", "text {i} should be a valid string", {"i": i})
-    return value

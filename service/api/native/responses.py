@@ -171,15 +171,3 @@ class ModelsReply(BaseModel):
     """All models."""
 
     models: list[ModelInfo]
-
-
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    request_id: str
-    errors: list[dict[str, str]] = []

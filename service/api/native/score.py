@@ -16,7 +16,7 @@ from service.models.registry import Registry
 from service.models.scorer import Pair, Scored
 from service.models.served_model import ServedModel
 from service.settings import Settings
-from service.text.attended_links import anchored
+from service.text.alignment import anchored
 
 EXAMPLES = [
     {"text": "Guten Morgen.", "translation": "Good morning.", "source": "de", "target": "en"},

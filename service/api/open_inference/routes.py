@@ -10,9 +10,9 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
 from service.api.health import ready
-from service.api.native.requests import list_schema, text_schema
 from service.api.open_inference.tensors import JSON_LENGTH, InferBody, Output, read_body, read_texts, write
 from service.api.shared import FAULTS, best_labels, checked_texts, departure
+from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ModelRequired, NotReady, ServiceError, UnknownModel
 from service.http.body_limit import REFUSALS
 from service.http.error_formats import Errors, Wording, inlined, printable

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.engine.decoding.greedy import Candidates, Choice, unsound
-from service.engine.scheduler import Answer, Hypothesis, Ticket
+from service.engine.decoding.search import Candidates, Choice, unsound
+from service.engine.types import Answer, Hypothesis, Ticket
 
 
 @dataclass(frozen=True)

@@ -6,51 +6,14 @@ on the group.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
-from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
+from service.engine.decoding.search import Candidates, Choice, Group, unsound
+from service.engine.types import Answer, Hypothesis, Ticket
 
-NOWHERE = np.empty(0, dtype=np.int64)
 PERIODS = np.arange(1, 17)  # tokens of what may come again and again
 COPIED = np.maximum(3 * PERIODS, 8)  # tokens of copies, after the first one, that make a loop of it
-
-
-class NotANumber(Exception):
-    """The model's logits for a ticket are not numbers, or none of its tokens is allowed."""
-
-
-@dataclass
-class Choice:
-    """What a group makes of a step: the next token of its rows, which rows go on from others, who is finished."""
-
-    to: np.ndarray = field(default_factory=lambda: NOWHERE)  # these rows
-    rows: np.ndarray = field(default_factory=lambda: NOWHERE)  # go on from these
-    start: int = 0  # what both have written before this position is the same
-    finished: list[Finished] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """The most probable tokens of every row: (B, C) ids, and their log-probabilities, best first."""
-
-    token: np.ndarray
-    log_probability: np.ndarray
-
-
-class Group(Protocol):
-    """Tickets searched alike. `rows` (N, k) are their rows in the batch, best hypothesis first."""
-
-    tickets: list[Ticket]
-    rows: np.ndarray
-    width: int  # candidates a row that `choose` needs; 0 for none
-
-    def join(self, tickets: list[Ticket], rows: np.ndarray) -> None: ...
-    def written(self, index: int) -> np.ndarray: ...
-    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> Choice: ...
-    def keep(self, mask: np.ndarray) -> None: ...
 
 
 class Greedy:
@@ -135,11 +98,6 @@ class Greedy:
         self.rows, self.ids = self.rows[mask], self.ids[mask]
         self.length, self.limit = self.length[mask], self.limit[mask]
         self.recent, self.copied = self.recent[mask], self.copied[mask]
-
-
-def unsound() -> NotANumber:
-    """What becomes of a ticket that no token can be chosen for."""
-    return NotANumber("the model's output is not a number, or the options allow no token at all")
 
 
 def repeats(ids: list[int]) -> bool:

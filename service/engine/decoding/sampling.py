@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from service.engine.decoding.greedy import Candidates, Choice, Greedy
-from service.engine.scheduler import Answer, Ticket
+from service.engine.decoding.greedy import Greedy
+from service.engine.decoding.search import Candidates, Choice
+from service.engine.types import Answer, Ticket
 
 
 class Sampling(Greedy):

@@ -3,7 +3,7 @@
 from service.artifact import Artifact
 from service.engine.models.session import Session
 from service.engine.models.translate import pad
-from service.engine.scheduler import Answer, Finished, Ticket
+from service.engine.types import Answer, Finished, Ticket
 
 
 class ClassifyEngine:

@@ -12,9 +12,9 @@ import math
 import numpy as np
 
 from service.artifact import Artifact
-from service.engine.decoding.greedy import NotANumber
+from service.engine.decoding.search import NotANumber
 from service.engine.models.session import Arrays, Session
-from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
+from service.engine.types import Answer, Finished, Hypothesis, Ticket
 
 WIDTH = 16  # lengths are padded to multiples of this
 LOGITS = 4_194_304  # computed at once, unless one pair has more: 16 MB

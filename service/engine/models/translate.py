@@ -6,12 +6,13 @@ import numpy as np
 
 from service.artifact import Artifact
 from service.engine.decoding.beam import Beam
-from service.engine.decoding.greedy import Candidates, Choice, Greedy, Group, edited
+from service.engine.decoding.greedy import Greedy, edited
 from service.engine.decoding.logits_processors import edit
 from service.engine.decoding.sampling import Sampling
+from service.engine.decoding.search import Candidates, Choice, Group
 from service.engine.models.session import Arrays, Bound, Session
 from service.engine.models.state_pool import StatePool
-from service.engine.scheduler import Finished, Ticket
+from service.engine.types import Finished, Ticket
 
 
 def pad(sources: list[list[int]], filler: int) -> Arrays:

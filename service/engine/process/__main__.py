@@ -21,7 +21,8 @@ from service.artifact import ArtifactError
 from service.engine.factory import hire
 from service.engine.process import messages
 from service.engine.process.runtime import keep_what_is_loaded, prepare
-from service.engine.scheduler import Answer, Closed, Ticket
+from service.engine.queue import Closed
+from service.engine.types import Answer, Ticket
 from service.engine.worker import Crew
 
 LAST_STEP = 10.0  # seconds for the steps that run when the service has gone

@@ -24,7 +24,8 @@ from types import TracebackType
 from service.artifact import Artifact, ArtifactError
 from service.engine.interfaces import Observer, Posts
 from service.engine.process import messages
-from service.engine.scheduler import Answer, Closed, QueueFull, Ticket, fail, resolve
+from service.engine.queue import Closed, QueueFull
+from service.engine.types import Answer, Ticket, fail, resolve
 from service.engine.worker import EngineFailure
 
 log = logging.getLogger(__name__)

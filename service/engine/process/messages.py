@@ -13,7 +13,7 @@ from typing import NamedTuple
 from service.artifact import Artifact, ArtifactError
 from service.engine.decoding.options import Options
 from service.engine.interfaces import Posts
-from service.engine.scheduler import Answer
+from service.engine.types import Answer
 
 
 @dataclass(frozen=True)

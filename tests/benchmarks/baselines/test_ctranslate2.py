@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from training.config import ModelConfig
-from training.metrics import default_target_length, greedy
+from training.decoding.greedy import default_target_length, greedy
 from training.models.transformer import Transformer
 from training.runs.run import RunFolder
 

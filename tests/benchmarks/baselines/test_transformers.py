@@ -14,7 +14,7 @@ from benchmarks.offline.translate import BENCH_PYTHON
 from benchmarks.synthetic.base_shape import made_up_ids
 from tests.benchmarks.conftest import STOPPING, VOCABULARY
 from training.config import ModelConfig
-from training.metrics import greedy
+from training.decoding.greedy import greedy
 from training.models.transformer import Transformer
 
 

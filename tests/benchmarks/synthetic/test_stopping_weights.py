@@ -10,7 +10,7 @@ from benchmarks.synthetic.stopping_weights import stopping_model
 from tests.benchmarks.conftest import STOPPING, VOCABULARY
 from training.config import ModelConfig
 from training.data.tokenizer import EOS, MARKS
-from training.metrics import greedy
+from training.decoding.greedy import greedy
 from training.models.transformer import Transformer
 
 LENGTHS = list(range(5, 101))

@@ -21,7 +21,7 @@ from export.quantization.weights import ACTIVATION_LEVELS, WEIGHT_LEVELS, Cache,
 from service.artifact import Manifest, read_artifact
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.scheduler import Ticket
+from service.engine.types import Ticket
 from training.runs.run import RunFolder
 
 Export = Callable[..., Path]

@@ -10,7 +10,7 @@ import pytest
 
 from service.engine.factory import hire
 from service.metrics import Metrics
-from service.models.registry import load_models
+from service.models.loading import load_models
 from service.settings import Settings
 from tests.conftest import LEXICON, fit_classifier
 from tests.service.conftest import Service, serving

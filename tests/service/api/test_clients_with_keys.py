@@ -17,7 +17,7 @@ from tritonclient.utils import InferenceServerException
 from service.engine.factory import hire
 from service.http.api_keys import make_key
 from service.metrics import Metrics
-from service.models.registry import load_models
+from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import Service, serving
 

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.decoding.options import Options
-from service.engine.scheduler import Bounds, Closed, Plan, Queue, Scheduler, Ticket
+from service.engine.queue import Bounds, Closed, Queue
+from service.engine.scheduler import Plan, Scheduler
+from service.engine.types import Ticket
 from tests.service.fakes import answer
 
 

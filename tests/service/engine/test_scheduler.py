@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.scheduler import Answer, Bounds, Closed, Queue, QueueFull, Scheduler, Ticket, fail, resolve
+from service.engine.queue import Bounds, Closed, Queue, QueueFull
+from service.engine.scheduler import Scheduler
+from service.engine.types import Answer, Ticket, fail, resolve
 from tests.service.fakes import EchoEngine, answer
 
 

@@ -7,7 +7,8 @@ from concurrent.futures import wait
 
 import pytest
 
-from service.engine.scheduler import Bounds, Closed, Finished, Queue, Ticket
+from service.engine.queue import Bounds, Closed, Queue
+from service.engine.types import Finished, Ticket
 from service.engine.worker import Crew, Engine, EngineFailure
 from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine, Record
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.engine.scheduler import Finished, Ticket
+from service.engine.types import Finished, Ticket
 from service.engine.worker import EngineFailure
 from service.metrics import Metrics
 from service.models.registry import Registry

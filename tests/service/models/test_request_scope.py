@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from service.engine.scheduler import Bounds, Queue, Ticket
+from service.engine.queue import Bounds, Queue
+from service.engine.types import Ticket
 from service.errors import ClientGone, DeadlineExceeded, ServiceError
 from service.metrics import Metrics
-from service.models.engine_client import AT_ONCE, Desk, Visit
+from service.models.engine_client import Desk
+from service.models.request_scope import AT_ONCE, Visit
 from tests.service.fakes import answer
 
 
@@ -28,7 +30,7 @@ def test_answers_without_a_pause_keep_nobody_from_ending_it(
 ) -> None:
     tickets = [Ticket([n]) for n in range(1000)]
 
-    monkeypatch.setattr("service.models.engine_client.UNWATCHED", 0.0)
+    monkeypatch.setattr("service.models.request_scope.UNWATCHED", 0.0)
     answered: list[Ticket] = []
 
     async def work() -> None:

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from service.text.alignment import Link
-from service.text.attended_links import anchored, attended_links
+from service.text.alignment import Link, anchored, attended_links
 from service.text.words import words
 
 SOURCE, TARGET = "two red dogs.", "zwei rote Hunde."

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.artifact import Direction
 from service.engine.decoding.options import Options
-from service.engine.scheduler import Answer, Finished, Hypothesis, Ticket
+from service.engine.types import Answer, Finished, Hypothesis, Ticket
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.models.served_model import ServedModel

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.scheduler import QueueFull, Ticket
+from service.engine.queue import QueueFull
+from service.engine.types import Ticket
 from service.errors import UnknownModel
 from service.translation.request import Detection, Job
 from tests.service.fakes import PATIENCE

@@ -8,8 +8,8 @@ import pytest
 
 from service.engine.decoding.greedy import Greedy, repeats
 from service.engine.decoding.options import Options
-from service.engine.scheduler import Ticket
-from service.models.served_model import Wanted
+from service.engine.types import Ticket
+from service.models.options import Wanted
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode
 from tests.service.translation.helpers import backwards, speaking, translate, translator
 

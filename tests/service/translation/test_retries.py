@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from service.engine.decoding.options import Options
-from service.engine.scheduler import Answer, QueueFull, Ticket
-from service.models.served_model import ServedModel, Wanted
+from service.engine.queue import QueueFull
+from service.engine.types import Answer, Ticket
+from service.models.options import Wanted
+from service.models.served_model import ServedModel
 from tests.service.translation import helpers
 from tests.service.translation.helpers import (
     Say,

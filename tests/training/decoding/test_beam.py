@@ -11,7 +11,7 @@ from tests.training.toys import CPU
 from training.config import ModelConfig
 from training.data.tokenizer import BOS, EOS
 from training.decoding.beam import Beam, Hypothesis, beam_search, search_batch
-from training.metrics import greedy
+from training.decoding.greedy import greedy
 from training.runs.run import RunFolder
 
 A, B, C = 4, 5, 6  # words beside the marks 0 to 3

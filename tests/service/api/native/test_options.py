@@ -11,7 +11,7 @@ import pytest
 from service.engine.decoding.options import Options
 from service.engine.factory import hire
 from service.metrics import Metrics
-from service.models.registry import load_models
+from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import TRANSLATE, Service, assert_problem, serving
 

@@ -12,7 +12,7 @@ import pytest
 from service.artifact import read_artifact
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Arrays, Session
-from service.engine.scheduler import Finished, Ticket
+from service.engine.types import Finished, Ticket
 from tests.service.conftest import Service, assert_problem, eventually
 from tests.service.fakes import EchoEngine
 

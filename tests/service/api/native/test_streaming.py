@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.engine.scheduler import Ticket
+from service.engine.types import Ticket
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
 from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine
 

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from service.engine.decoding.greedy import Candidates, Group, edited
+from service.engine.decoding.greedy import edited
 from service.engine.decoding.logits_processors import edit
 from service.engine.decoding.options import Options
-from service.engine.scheduler import Answer, Ticket
+from service.engine.decoding.search import Candidates, Group
+from service.engine.types import Answer, Ticket
 
 EOS = 3
 ROOM = 40

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from service.engine.decoding.beam import Beam
-from service.engine.decoding.greedy import Greedy, Group
+from service.engine.decoding.greedy import Greedy
 from service.engine.decoding.logits_processors import edit, repeating
 from service.engine.decoding.options import Options
 from service.engine.decoding.sampling import Sampling
+from service.engine.decoding.search import Group
 from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode, random_model
 
 INF = np.inf

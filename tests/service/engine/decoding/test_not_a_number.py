@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from service.artifact import read_artifact
-from service.engine.decoding.greedy import NotANumber
 from service.engine.decoding.options import Options
+from service.engine.decoding.search import NotANumber
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Answer, Bounds, Queue, Ticket
+from service.engine.queue import Bounds, Queue
+from service.engine.types import Answer, Ticket
 from service.engine.worker import Crew
 from tests.conftest import LEXICON
 from tests.service.conftest import Service, assert_problem

@@ -8,7 +8,7 @@ import pytest
 from service.engine.decoding.greedy import Greedy
 from service.engine.decoding.options import Options
 from service.engine.decoding.sampling import Sampling, nucleus
-from service.engine.scheduler import Answer
+from service.engine.types import Answer
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 
 LOGITS = np.array([0.5, 1.5, -1.0, -np.inf, 2.0, 0.0])  # the end mark is impossible

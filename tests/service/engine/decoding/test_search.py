@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from service.engine.decoding.beam import Beam
-from service.engine.decoding.greedy import Greedy, NotANumber
+from service.engine.decoding.greedy import Greedy
 from service.engine.decoding.options import Options
-from service.engine.scheduler import Answer, Hypothesis
+from service.engine.decoding.search import NotANumber
+from service.engine.types import Answer, Hypothesis
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 
 Scored = list[tuple[list[int], str, float]]

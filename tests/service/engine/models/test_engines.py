@@ -14,7 +14,8 @@ from service.engine.decoding.options import Options
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Answer, Bounds, Queue, Ticket
+from service.engine.queue import Bounds, Queue
+from service.engine.types import Answer, Ticket
 from service.engine.worker import Crew, Engine, EngineFailure
 from service.text.tokenizer import TextCodec
 from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode

@@ -7,12 +7,13 @@ import pytest
 
 from export.checks.parity import serve
 from service.artifact import Artifact, read_artifact
-from service.engine.decoding.greedy import NotANumber
 from service.engine.decoding.options import Options
+from service.engine.decoding.search import NotANumber
 from service.engine.models.score import ScoreEngine, alignment_layer
 from service.engine.models.session import Arrays, Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Answer, Bounds, Queue, QueueFull, Ticket
+from service.engine.queue import Bounds, Queue, QueueFull
+from service.engine.types import Answer, Ticket
 
 
 class Recorded:

@@ -10,7 +10,7 @@ from service.artifact import ArtifactError, read_artifact
 from service.engine.cores import available_cores, cgroup_quota
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.scheduler import Ticket
+from service.engine.types import Ticket
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

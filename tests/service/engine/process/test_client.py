@@ -18,10 +18,11 @@ from service.engine.decoding.options import Options
 from service.engine.interfaces import Posts
 from service.engine.process import messages
 from service.engine.process.client import EngineProcess, RemoteCrew, RemoteQueue
-from service.engine.scheduler import Bounds, Closed, QueueFull, Ticket
+from service.engine.queue import Bounds, Closed, QueueFull
+from service.engine.types import Ticket
 from service.engine.worker import EngineFailure
 from service.metrics import Metrics
-from service.models.registry import load_models
+from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import Process, Start, eventually, waiting
 from tests.service.fakes import PATIENCE, Record, answer
