@@ -6,7 +6,7 @@ from pathlib import Path
 
 from export.checks.parity import ParityError
 from export.checks.quality import BOUND, QualityError
-from export.publish import Options, export
+from export.publish import ExportOptions, export
 from service.artifact import ArtifactError
 from training.config import RecipeError
 from training.data.corpus import CorpusError
@@ -52,7 +52,7 @@ def main() -> int:
     except (OSError, UnicodeDecodeError) as error:
         sys.stderr.write(f"error: --notes {arguments.notes}: {error}\n")
         return 1
-    options = Options(
+    options = ExportOptions(
         arguments.version, arguments.sentences, arguments.tolerance, arguments.int8, notes, arguments.bound
     )
     try:

@@ -30,9 +30,9 @@ from service.artifact import (
     Graph,
     Limits,
     Manifest,
-    Marks,
     Parity,
     Provenance,
+    SpecialTokens,
     State,
     publish,
     read_artifact,
@@ -59,7 +59,7 @@ GRAPHS_OF: dict[type[nn.Module], Callable[[Any], dict[str, GraphSource]]] = {
 
 
 @dataclass(frozen=True)
-class Options:
+class ExportOptions:
     """How to export."""
 
     version: str = "1"
@@ -70,7 +70,7 @@ class Options:
     bound: float = BOUND  # what int8 may lose on the development rows, in BLEU or points of accuracy
 
 
-def export(run: RunFolder, path: Path, data: Path, options: Options) -> Manifest:
+def export(run: RunFolder, path: Path, data: Path, options: ExportOptions) -> Manifest:
     """Write the artifact of a run to `path`.
 
     Raises:
@@ -133,7 +133,7 @@ class Writer:
     task: Task
     run: RunFolder
     kinds: dict[str, str]
-    options: Options
+    options: ExportOptions
 
     def write(self, models: dict[str, ModelProto], folder: Path) -> Manifest:
         models = dict(models)
@@ -172,7 +172,7 @@ def _sources(task: Task, rows: list[Row]) -> list[list[list[int]]]:
 
 
 def describe(
-    task: Task, run: RunFolder, folder: Path, graphs: dict[str, Graph], kinds: dict[str, str], options: Options
+    task: Task, run: RunFolder, folder: Path, graphs: dict[str, Graph], kinds: dict[str, str], options: ExportOptions
 ) -> Manifest:
     """The manifest, with a parity that remains to be proven."""
     recipe = task.recipe
@@ -187,7 +187,7 @@ def describe(
         directions=_directions(task) if isinstance(task, TranslateTask) else [],
         labels=task.labels if isinstance(task, ClassifyTask) else [],
         files={name: sha256(folder / name) for name in names},
-        marks=Marks(pad=PAD, unk=UNK, bos=BOS, eos=EOS),
+        marks=SpecialTokens(pad=PAD, unk=UNK, bos=BOS, eos=EOS),
         limits=Limits(source_length=recipe.model.max_source_length, target_length=recipe.model.max_target_length),
         graphs=graphs,
         state=[

@@ -12,10 +12,10 @@ import uvicorn
 from service.app import access_of, create_app
 from service.artifact import ArtifactError
 from service.engine.process.client import EngineProcess
-from service.engine.process.runtime import keep_what_is_loaded, prepare
+from service.engine.process.runtime import configure_interpreter, freeze_gc
 from service.engine.worker import EngineFailure
 from service.http.api_keys import KeysError, make_key
-from service.http.protocol import Connection
+from service.http.protocol import BoundedHttpProtocol
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import SettingsError, read_settings
@@ -55,14 +55,14 @@ def serve() -> int:
     Raises:
         SettingsError, KeysError, ArtifactError, EngineFailure: it cannot start.
     """
-    prepare()
+    configure_interpreter()
     settings = read_settings()
     access, metrics = access_of(settings), Metrics()
     # Without its engine the service ends as if told to, so that whatever started it may start it anew.
     with EngineProcess(on_death=lambda: signal.raise_signal(signal.SIGTERM)) as engine:
-        registry = load_models(settings, metrics, engine.hire)
+        registry = load_models(settings, metrics, engine.start_pools)
         app = create_app(settings, registry, metrics, access)
-        keep_what_is_loaded()
+        freeze_gc()
         names = ", ".join(sorted(access.keys.digests))
         log.info("keys: %s", names or "none; whoever reaches the port is served")
         # uvicorn drains at SIGTERM, then raises the signal anew: what was asked for and done is no failure.
@@ -71,7 +71,7 @@ def serve() -> int:
             app,
             host=settings.host,
             port=settings.port,
-            http=Connection,
+            http=BoundedHttpProtocol,
             ws="none",
             log_config=None,
             access_log=False,  # the edge writes one line a request, with its id

@@ -15,26 +15,30 @@ from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
 from service.http import problem_json
 from service.http.api_keys import read_keys
-from service.http.auth import Access, document_keys
+from service.http.auth import Authenticator, document_keys
 from service.http.body_limit import Door
-from service.http.error_formats import Wordings
+from service.http.error_formats import ErrorFormats
 from service.http.express import Express
-from service.http.rate_limit import Limits
-from service.http.request_log import Edge
+from service.http.rate_limit import RateLimiter
+from service.http.request_log import RequestLogMiddleware
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.settings import Settings
 from service.translation.translator import Translator
 
 DIALECTS = (libretranslate, deepl, tei, infinity, open_inference)
-WORDINGS = Wordings(problem_json.PROBLEM, {path: dialect.WORDING for dialect in DIALECTS for path in dialect.PATHS})
+ERROR_FORMATS = ErrorFormats(
+    problem_json.PROBLEM, {path: dialect.ERROR_FORMAT for dialect in DIALECTS for path in dialect.PATHS}
+)
 VERSION = "0.1.0"
 DESCRIPTION = (
     "Translation and classification by continuous batching. An answer never depends on who else was in the batch."
 )
 
 
-def create_app(settings: Settings, registry: Registry, metrics: Metrics, access: Access | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, registry: Registry, metrics: Metrics, access: Authenticator | None = None
+) -> FastAPI:
     """The application over models that are loaded; it warms them up before it answers, and drains them at the end.
 
     Without `access`, the settings say who may come in.
@@ -53,7 +57,7 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
         title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
         redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
     )  # fmt: skip
-    problem_json.install(app, WORDINGS)
+    problem_json.install(app, ERROR_FORMATS)
     native = native_router(registry, translator, settings)
     app.include_router(native)
     app.include_router(score_router(registry, settings))
@@ -72,8 +76,8 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
     if access.keys.digests:
         document_keys(app)
     # From the inside out: what the door refuses is counted, and a browser may read why.
-    app.add_middleware(Express, router=native, paths=("/v1/translate", "/v1/classify"), wordings=WORDINGS)
-    app.add_middleware(Door, settings=settings, access=access, wordings=WORDINGS)
+    app.add_middleware(Express, router=native, paths=("/v1/translate", "/v1/classify"), error_formats=ERROR_FORMATS)
+    app.add_middleware(Door, settings=settings, access=access, error_formats=ERROR_FORMATS)
     if origins := settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -82,14 +86,14 @@ def create_app(settings: Settings, registry: Registry, metrics: Metrics, access:
             allow_headers=["Authorization", "X-API-Key", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
-    app.add_middleware(Edge, metrics=metrics, wordings=WORDINGS)
+    app.add_middleware(RequestLogMiddleware, metrics=metrics, error_formats=ERROR_FORMATS)
     return app
 
 
-def access_of(settings: Settings) -> Access:
+def access_of(settings: Settings) -> Authenticator:
     """Who may come in, and how much each may ask.
 
     Raises:
         KeysError: the keys are not what they should be.
     """
-    return Access(read_keys(settings), Limits(settings.requests_per_minute, settings.concurrent_requests))
+    return Authenticator(read_keys(settings), RateLimiter(settings.requests_per_minute, settings.concurrent_requests))

@@ -79,7 +79,7 @@ class Direction(_Part):
     prefix: list[int]
 
 
-class Marks(_Part):
+class SpecialTokens(_Part):
     """Special token ids."""
 
     pad: int
@@ -133,7 +133,7 @@ class Manifest(_Part):
     directions: list[Direction] = []
     labels: list[str] = []
     files: dict[str, str]
-    marks: Marks
+    marks: SpecialTokens
     limits: Limits
     graphs: dict[str, Graph]
     state: list[State] = []
@@ -274,15 +274,15 @@ def publish(path: Path) -> Iterator[Path]:
     if path.exists() and not (path / MANIFEST).is_file():
         raise ArtifactError(f"{path}: exists and is not an artifact; choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    draft.mkdir()
+    result = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    result.mkdir()
     try:
-        yield draft
+        yield result
         if path.exists():
             shutil.rmtree(path)
-        os.rename(draft, path)
+        os.rename(result, path)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(result, ignore_errors=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

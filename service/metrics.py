@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from service.engine.interfaces import Staff
-from service.engine.types import Ticket
+from service.engine.interfaces import WorkerPool
+from service.engine.types import EngineRequest
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -45,7 +45,7 @@ class Metrics:
         """The observer of one model's workers."""
         return ModelMetrics(self, name)
 
-    def watch(self, name: str, staff: Staff) -> None:
+    def watch(self, name: str, staff: WorkerPool) -> None:
         """Read a model's gauges whenever they are asked for."""
         self.waiting.labels(name).set_function(lambda: float(staff.queue.waiting))
         self.pool.labels(name).set_function(lambda: float(staff.pool_bytes))
@@ -65,9 +65,9 @@ class ModelMetrics:
             metrics.target_tokens.labels(model),
         )
 
-    def encoded(self, group: Sequence[Ticket], seconds: float) -> None:
+    def encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
         """A group joined, and the time it took: count its tokens, and the padding of its rectangle."""
-        lengths = [len(ticket.ids) for ticket in group]
+        lengths = [len(request.ids) for request in group]
         self._real.inc(sum(lengths))
         self._padding.inc(len(lengths) * max(lengths) - sum(lengths))
         self._encode_seconds.observe(seconds)
@@ -85,5 +85,5 @@ class ModelMetrics:
         """A group or a step failed."""
         self._failures.inc()
 
-    def turned(self) -> None:
+    def on_iteration_end(self) -> None:
         """A worker's turn has ended."""

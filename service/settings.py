@@ -70,7 +70,7 @@ class Settings(BaseSettings):
         """Whether a key is needed."""
         return self.keys is not None or self.key_file is not None
 
-    def crew(self, cores: int) -> tuple[int, int]:
+    def workers_and_threads(self, cores: int) -> tuple[int, int]:
         """Workers of each model, and threads of each worker, on so many cores."""
         workers = min(self.workers or min(cores, MOST_WORKERS), self.rows)
         return workers, self.threads or max(1, cores // workers)

@@ -153,7 +153,7 @@ def export_run() -> Callable[..., Path]:
     def export(run: "RunFolder", artifact: Path, **options: Any) -> Path:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(publish, "to_onnx", trace)
-            publish.export(run, artifact, run.path.parent, publish.Options(sentences=20, **options))
+            publish.export(run, artifact, run.path.parent, publish.ExportOptions(sentences=20, **options))
         return artifact
 
     return export

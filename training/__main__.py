@@ -13,7 +13,7 @@ from torch import nn
 from training.config import RecipeError, load_recipe
 from training.data.corpus import CorpusError, read_corpus
 from training.data.tokenizer import TokenizerError
-from training.decoding.beam import Beam
+from training.decoding.beam import BeamOptions
 from training.metrics import class_probabilities
 from training.runs.checkpoint import CheckpointError
 from training.runs.run import RunFolder
@@ -150,8 +150,8 @@ def attention(arguments: argparse.Namespace, task: Task, model: nn.Module, devic
     return "".join(f"{file}\n" for file in files)
 
 
-def _beam(arguments: argparse.Namespace) -> Beam:
-    return Beam(arguments.beam, arguments.length_penalty)
+def _beam(arguments: argparse.Namespace) -> BeamOptions:
+    return BeamOptions(arguments.beam, arguments.length_penalty)
 
 
 def _target(arguments: argparse.Namespace, task: TranslateTask) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 
-from training.limits import impossible
+from training.limits import validate
 
 
 class RecipeError(ValueError):
@@ -185,7 +185,7 @@ def parse_recipe(table: dict[str, object], where: str) -> Recipe:
         table["model"] = _model_table(table, faults)
     recipe = _build(Recipe, table, "", faults)
     if not faults:
-        faults += impossible(recipe)
+        faults += validate(recipe)
     if faults:
         raise RecipeError(f"{where}: " + "; ".join(faults))
     return recipe

@@ -11,7 +11,7 @@ import torch.distributed as dist
 
 
 @dataclass(frozen=True)
-class Place:
+class DistributedContext:
     """Where this process computes: its rank among `world` processes, and its device."""
 
     rank: int
@@ -32,7 +32,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def join_world() -> Iterator[Place]:
+def join_process_group() -> Iterator[DistributedContext]:
     """Join the process group that `torchrun` describes, or be alone."""
     world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     cuda = torch.cuda.is_available()
@@ -42,7 +42,7 @@ def join_world() -> Iterator[Place]:
             torch.cuda.set_device(device)
         dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Place(int(os.environ.get("RANK", "0")), world, device)
+        yield DistributedContext(int(os.environ.get("RANK", "0")), world, device)
     finally:
         if world > 1:
             # Whoever still holds the group keeps its threads alive; one that wants Python's lock while the interpreter

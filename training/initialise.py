@@ -9,7 +9,7 @@ from training.runs.run import RunFolder
 FREE = {"model.dropout", "model.scheduled_sampling"}
 
 
-def adopt(recipe: Recipe, start: RunFolder, run: RunFolder) -> None:
+def initialise_from(recipe: Recipe, start: RunFolder, run: RunFolder) -> None:
     """Begin `run` with the recipe, and with the vocabulary and labels of the run that it starts from.
 
     Raises:

@@ -33,7 +33,7 @@ CLASSIFIERS_SHARES = {"cut", "ended"}  # keys of [augment]
 ROUGH = ("lowercase", "uppercase", "unpunctuated", "misspelt")  # keys of [augment] of which a text has one
 
 
-def impossible(recipe: "Recipe") -> list[str]:
+def validate(recipe: "Recipe") -> list[str]:
     """Every reason why a recipe of good types cannot be trained."""
 
     def value(path: str) -> typing.Any:

@@ -15,11 +15,11 @@ from training.data.augment import augment, augment_texts
 from training.data.batching import Examples, Ragged
 from training.data.corpus import CorpusError, FilterReport, Row, clean
 from training.data.tokenizer import BOS, Codec, load_codec, train_codec
-from training.decoding.beam import Beam, beam_search
+from training.decoding.beam import BeamOptions, beam_search
 from training.decoding.greedy import greedy
 from training.models import build_classifier, build_translator
 
-GREEDY = Beam(size=1)
+GREEDY = BeamOptions(size=1)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class TranslateTask:
             raise CorpusError(f"no row has both sides of {' or '.join(self.recipe.data.directions)}")
 
     def translate(
-        self, model: nn.Module, texts: list[str], target: str, device: torch.device, beam: Beam = GREEDY
+        self, model: nn.Module, texts: list[str], target: str, device: torch.device, beam: BeamOptions = GREEDY
     ) -> list[str]:
         """Translations; a text above the model's limit has an empty one, for the service would refuse it."""
         return self.fitting(texts, target, lambda sources: self.answers(model, sources, device, beam))
@@ -115,7 +115,7 @@ class TranslateTask:
         return [next(answers) if len(x) <= limit else "" for x in ids]
 
     def answers(
-        self, model: nn.Module, sources: list[list[int]], device: torch.device, beam: Beam = GREEDY
+        self, model: nn.Module, sources: list[list[int]], device: torch.device, beam: BeamOptions = GREEDY
     ) -> list[list[int]]:
         """The best target ids, without marks, for sources with marks."""
         if beam.size == 1:
@@ -123,7 +123,7 @@ class TranslateTask:
         return [found[0].ids for found in beam_search(model, sources, device, beam)]
 
     def evaluate(
-        self, model: nn.Module, rows: list[Row], device: torch.device, beam: Beam = GREEDY
+        self, model: nn.Module, rows: list[Row], device: torch.device, beam: BeamOptions = GREEDY
     ) -> dict[str, metrics.Figures]:
         """The figures of each direction that there are rows of.
 
@@ -243,7 +243,7 @@ def oriented(recipe: Recipe, rows: list[Row], source: str, target: str) -> tuple
     return [one for one, _ in chosen], [other for _, other in chosen]
 
 
-def headline(task: Task, figures: dict[str, metrics.Figures]) -> float:
+def primary_metric(task: Task, figures: dict[str, metrics.Figures]) -> float:
     """The one number that runs are compared by: the mean of the task's figure over its directions."""
     return float(np.mean([float(f[task.figure]) for f in figures.values()]))
 

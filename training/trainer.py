@@ -18,17 +18,18 @@ from torch.nn.parallel import DistributedDataParallel
 from training.config import AugmentConfig, Recipe, RecipeError, TrainingConfig, differences
 from training.data.batching import Batch, Examples, count_updates, plan_epoch, updates_of_epoch
 from training.data.corpus import CorpusError, FilterReport, Row, clean, draw_negatives, read_corpus, split_corpus
-from training.distributed import Place, join_world
-from training.initialise import adopt
+from training.distributed import DistributedContext, join_process_group
+from training.initialise import initialise_from
 from training.loss import Objective
 from training.models import Scheduled
 from training.optimizer import create_optimizers
 from training.runs import checkpoint
 from training.runs.run import RunFolder
-from training.runs.run_logger import Journal
-from training.tasks import Task, create_task, headline, load_task
+from training.runs.run_logger import RunLogger
+from training.tasks import Task, create_task, load_task, primary_metric
 
 SAVE_EVERY = 500  # updates between two writes of the `last` checkpoint inside an epoch
+PROGRESS = ("update", "epoch", "update_in_epoch", "best", "epochs_without_improvement")  # kept in a checkpoint
 PART_NORMS_EVERY = 50  # updates between two records of each part's gradient norm
 
 
@@ -55,11 +56,11 @@ def fit(recipe: Recipe, data: Path, run: RunFolder, resume: bool, start: RunFold
         CorpusError, TokenizerError, RecipeError: before any compute is spent.
         TrainingError: the loss or its gradient is no longer a number.
     """
-    with join_world() as place:
-        trainer = Trainer(recipe, data, run, resume, place, start)
+    with join_process_group() as context:
+        trainer = Trainer(recipe, data, run, resume, context, start)
         try:
             trainer.train()
-            return trainer.finish() if place.first else {}
+            return trainer.finish() if context.first else {}
         finally:
             trainer.close()
 
@@ -68,9 +69,15 @@ class Trainer:
     """One run in one process."""
 
     def __init__(
-        self, recipe: Recipe, data: Path, run: RunFolder, resume: bool, place: Place, start: RunFolder | None = None
+        self,
+        recipe: Recipe,
+        data: Path,
+        run: RunFolder,
+        resume: bool,
+        context: DistributedContext,
+        start: RunFolder | None = None,
     ) -> None:
-        self.recipe, self.config, self.run, self.place = recipe, recipe.training, run, place
+        self.recipe, self.config, self.run, self.context = recipe, recipe.training, run, context
         self._check_folder(resume)
         torch.manual_seed(recipe.seed)
         rows, self.valid = split_corpus(recipe.data, recipe.seed, data)
@@ -85,23 +92,23 @@ class Trainer:
         self.examples: Examples = self.task.examples(rows, self.filters)
         if not len(self.examples):
             raise CorpusError(f"nothing is left to train on: {self.filters}")
-        self.model = self.task.build().to(place.device)
+        self.model = self.task.build().to(context.device)
         if start is not None:
             checkpoint.load_weights(self.model, start.weights)
         objective = Objective(self.model, self.config.label_smoothing)
-        self.objective: nn.Module = DistributedDataParallel(objective) if place.world > 1 else objective
+        self.objective: nn.Module = DistributedDataParallel(objective) if context.world > 1 else objective
         self.optimizers = create_optimizers(self.model, self.config)
-        self.update, self.epoch, self.within = 0, 0, 0  # `within`: updates done in this epoch
-        self.best, self.stale = -math.inf, 0
+        self.update, self.epoch, self.update_in_epoch = 0, 0, 0  # `update_in_epoch`: updates done in this epoch
+        self.best, self.epochs_without_improvement = -math.inf, 0
         if resume:
             self._resume()
-        self.journal = Journal(run, self.update, quiet=not place.first)
+        self.logger = RunLogger(run, self.update, quiet=not context.first)
         self.asked = False  # a signal asked this process to stop
         self.stopping = False  # all processes agreed to, after the same update
 
     def close(self) -> None:
         """End the journal, and let go of the wrapper that holds the process group; the group ends next."""
-        self.journal.close()
+        self.logger.close()
         del self.objective
 
     def _check_folder(self, resume: bool) -> None:
@@ -117,14 +124,14 @@ class Trainer:
             raise RecipeError(f"{self.run.path} already holds a run; add --resume to go on, or choose another run")
 
     def _task(self, rows: list[Row], resume: bool, start: RunFolder | None) -> Task:
-        if self.place.first and not resume:
+        if self.context.first and not resume:
             if start is None:
                 task = create_task(self.recipe, rows)
                 self.run.save_recipe(self.recipe)
                 task.save(self.run.path)
             else:
-                adopt(self.recipe, start, self.run)
-        if self.place.world > 1:
+                initialise_from(self.recipe, start, self.run)
+        if self.context.world > 1:
             dist.barrier()
         return load_task(self.recipe, self.run.path)
 
@@ -139,7 +146,7 @@ class Trainer:
             )
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
         parameters = count_parameters(self.model)
-        self.journal.say(f"{len(self.examples):,} examples ({self.filters}); {parameters:,} parameters")
+        self.logger.say(f"{len(self.examples):,} examples ({self.filters}); {parameters:,} parameters")
         try:
             while self.epoch < self.config.epochs and not (self.stopping or self._spent() or self._exhausted()):
                 self._train_epoch(total)
@@ -157,14 +164,14 @@ class Trainer:
         return 0 < self.config.updates <= self.update
 
     def _exhausted(self) -> bool:
-        return 0 < self.config.patience <= self.stale
+        return 0 < self.config.patience <= self.epochs_without_improvement
 
     def _plan(self, epoch: int) -> list[np.ndarray]:
         return plan_epoch(self.examples.sizes(), self.config.batch_tokens, self.recipe.seed, epoch)
 
     def _count_updates(self) -> int:
         """The updates of the first epoch; later ones may have one more or less, which the schedule does not follow."""
-        plan, world, accumulate = self._plan(0), self.place.world, self.config.accumulate
+        plan, world, accumulate = self._plan(0), self.context.world, self.config.accumulate
         if len(plan) < accumulate * world:
             raise RecipeError(f"the corpus fills {len(plan)} batches, too few for {accumulate} x {world} an update")
         return count_updates(plan, accumulate, world)
@@ -172,13 +179,13 @@ class Trainer:
     def _train_epoch(self, total: int) -> None:
         if self.recipe.augment != AugmentConfig():
             self.examples = self.task.examples(self.rows, FilterReport(), self.epoch)
-        plan, world, accumulate = self._plan(self.epoch), self.place.world, self.config.accumulate
-        updates, skip = count_updates(plan, accumulate, world), self.within * accumulate * world
-        self.journal.start_epoch(self.epoch, self.config.epochs, updates, self.within)
+        plan, world, accumulate = self._plan(self.epoch), self.context.world, self.config.accumulate
+        updates, skip = count_updates(plan, accumulate, world), self.update_in_epoch * accumulate * world
+        self.logger.start_epoch(self.epoch, self.config.epochs, updates, self.update_in_epoch)
         self.model.train()
-        for batches in updates_of_epoch(self.examples, plan[skip:], accumulate, self.place.rank, world):
+        for batches in updates_of_epoch(self.examples, plan[skip:], accumulate, self.context.rank, world):
             self._update(batches, total)
-            self.within += 1
+            self.update_in_epoch += 1
             if self._spent():
                 break
             if self.stopping:
@@ -186,16 +193,18 @@ class Trainer:
             if self.update % SAVE_EVERY == 0:
                 self._save("last")
         self._save("last")  # with the epoch still open, so that a run killed while it validates validates again
-        self.epoch, self.within = self.epoch + 1, 0
-        if self.place.first:
+        self.epoch, self.update_in_epoch = self.epoch + 1, 0
+        if self.context.first:
             self._validate()
-        stale, asked = self._sums(self.stale if self.place.first else 0, self.asked)
-        self.stale, self.stopping = int(stale), asked > 0
+        epochs_without_improvement, asked = self._sums(
+            self.epochs_without_improvement if self.context.first else 0, self.asked
+        )
+        self.epochs_without_improvement, self.stopping = int(epochs_without_improvement), asked > 0
 
     def _update(self, batches: list[Batch], total: int) -> None:
         started = time.perf_counter()
         # Dropout of an update depends on (seed, update, rank) alone, so a resumed run repeats it exactly.
-        torch.manual_seed((self.recipe.seed * 1_000_003 + self.update) * 1024 + self.place.rank)
+        torch.manual_seed((self.recipe.seed * 1_000_003 + self.update) * 1024 + self.context.rank)
         rate = learning_rate(self.config, self.update, total)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -210,7 +219,7 @@ class Trainer:
             with self.objective.no_sync() if defer else contextlib.nullcontext():  # type: ignore[operator]
                 loss = self._forward(batch)
                 # DistributedDataParallel averages over processes; the loss is a mean over all their predictions.
-                (loss * (self.place.world / predictions)).backward()
+                (loss * (self.context.world / predictions)).backward()
             own_loss += loss.item()
         parts = part_norms(self.model) if self.update % PART_NORMS_EVERY == 0 else {}
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm).item()
@@ -221,12 +230,12 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         self.update, self.stopping = self.update + 1, asked > 0
         figures = {"loss": loss_sum / predictions, "learning_rate": rate, "gradient_norm": norm}
-        self.journal.log_update(self.update, figures, parts, int(predictions), time.perf_counter() - started)
+        self.logger.log_update(self.update, figures, parts, int(predictions), time.perf_counter() - started)
 
     def _sums(self, *values: float) -> list[float]:
         """Each of these numbers summed over all processes."""
-        totals = torch.tensor(values, dtype=torch.float64, device=self.place.device)
-        if self.place.world > 1:
+        totals = torch.tensor(values, dtype=torch.float64, device=self.context.device)
+        if self.context.world > 1:
             dist.all_reduce(totals)
         return totals.tolist()
 
@@ -236,13 +245,13 @@ class Trainer:
         last = self.run.checkpoint("last")
         kept = f"the weights of {last} are good" if last.is_file() else "no checkpoint was written yet"
         raise TrainingError(
-            f"loss {loss}, gradient norm {norm} at epoch {self.epoch + 1}, update {self.within + 1} of it; {kept}; "
-            "lower training.learning_rate"
+            f"loss {loss}, gradient norm {norm} at epoch {self.epoch + 1}, update {self.update_in_epoch + 1} of it; "
+            f"{kept}; lower training.learning_rate"
         )
 
     def _forward(self, batch: Batch) -> torch.Tensor:
-        with torch.autocast(self.place.device.type, torch.bfloat16, enabled=self.place.multiplies_bf16):
-            return self.objective(batch.to(self.place.device))
+        with torch.autocast(self.context.device.type, torch.bfloat16, enabled=self.context.multiplies_bf16):
+            return self.objective(batch.to(self.context.device))
 
     def _validate(self) -> None:
         self._keep_epoch()
@@ -250,33 +259,39 @@ class Trainer:
             self._save("last")
             return
         self.model.eval()
-        figures = self.task.evaluate(self.model, self.valid, self.place.device)
-        value = headline(self.task, figures)
+        figures = self.task.evaluate(self.model, self.valid, self.context.device)
+        value = primary_metric(self.task, figures)
         better = value > self.best
-        self.best, self.stale = max(value, self.best), 0 if better else self.stale + 1
+        self.best, self.epochs_without_improvement = (
+            max(value, self.best),
+            0 if better else self.epochs_without_improvement + 1,
+        )
         if better:
             checkpoint.save_weights(self.model, self.run.checkpoint("best"), figure=value, epoch=self.epoch)
         self._save("last")
-        self.journal.log_validation(self.update, self.epoch, self.task.figure, value, figures, better)
+        self.logger.log_validation(self.update, self.epoch, self.task.figure, value, figures, better)
 
     def _keep_epoch(self) -> None:
         checkpoint.save_weights(self.model, self.run.checkpoint(f"epoch-{self.epoch}"), epoch=self.epoch)
         self.run.checkpoint(f"epoch-{self.epoch - self.config.keep_last}").unlink(missing_ok=True)
 
     def _save(self, name: str) -> None:
-        if self.place.first:
+        if self.context.first:
             moments = checkpoint.optimizer_tensors(self.model, self.optimizers)
-            progress = {k: getattr(self, k) for k in ("update", "epoch", "within", "best", "stale")}
-            progress["processes"] = self.place.world
+            progress = {
+                k: getattr(self, k)
+                for k in ("update", "epoch", "update_in_epoch", "best", "epochs_without_improvement")
+            }
+            progress["processes"] = self.context.world
             checkpoint.save_weights(self.model, self.run.checkpoint(name), moments, **progress)
 
     def _resume(self) -> None:
         last = self.run.checkpoint("last")
         progress = checkpoint.load_weights(self.model, last)
-        if (processes := progress.pop("processes", self.place.world)) != self.place.world:
+        if (processes := progress.pop("processes", self.context.world)) != self.context.world:
             raise RecipeError(
                 f"{self.run.path} was trained by {processes} processes and would not be the same run with "
-                f"{self.place.world}; resume it with {processes}"
+                f"{self.context.world}; resume it with {processes}"
             )
         checkpoint.load_optimizers(self.model, self.optimizers, last)
         for name, value in progress.items():
@@ -287,21 +302,21 @@ class Trainer:
         kept = sorted(self.run.path.glob("checkpoints/epoch-*.safetensors"))
         self.model.eval()
         checkpoint.average(self.model, kept)
-        figures = self.task.evaluate(self.model, self.valid, self.place.device)
-        averaged = headline(self.task, figures)
+        figures = self.task.evaluate(self.model, self.valid, self.context.device)
+        averaged = primary_metric(self.task, figures)
         if averaged >= self.best:
             checkpoint.save_weights(self.model, self.run.weights, chosen="average", figure=averaged)
         else:
             shutil.copyfile(self.run.checkpoint("best"), self.run.weights)
             checkpoint.load_weights(self.model, self.run.weights)
-            figures = self.task.evaluate(self.model, self.valid, self.place.device)
+            figures = self.task.evaluate(self.model, self.valid, self.context.device)
         chosen = f"average of {len(kept)}" if averaged >= self.best else "best"
         report: dict[str, object] = {
             "chosen": chosen, "updates": self.update, "epochs": self.epoch, "parameters": count_parameters(self.model),
             "valid": figures,
         }  # fmt: skip
         if self.test:
-            report["test"] = self.task.evaluate(self.model, self.test, self.place.device)
+            report["test"] = self.task.evaluate(self.model, self.test, self.context.device)
         self.run.report.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
         return report
 

@@ -24,13 +24,13 @@ import numpy as np
 from benchmarks.http.load_generator import CLIENTS
 from service.artifact import Artifact, read_artifact
 from service.engine.cores import available_cores
-from service.engine.decoding.options import Options
-from service.engine.interfaces import Silent
+from service.engine.decoding.options import DecodingOptions
+from service.engine.interfaces import NullObserver
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.queue import Bounds, Queue
-from service.engine.types import Answer, Ticket
-from service.engine.worker import Crew
+from service.engine.queue import Queue, QueueLimits
+from service.engine.types import EngineRequest, EngineResult
+from service.engine.worker import LocalWorkerPool
 from service.models.options import default_target_length
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
@@ -43,10 +43,10 @@ Measure = Callable[[float, float], dict[str, float]]  # seconds of warm-up, seco
 class Stream:
     """Texts that never run out: for each one answered the next is submitted, by whoever answered it."""
 
-    def __init__(self, queue: Queue, tickets: Callable[[], Ticket], under_way: int) -> None:
-        self.queue, self.next_ticket = queue, tickets
-        self.answers: list[Answer] = []
-        self._running: set[Future[Answer]] = set()
+    def __init__(self, queue: Queue, requests: Callable[[], EngineRequest], under_way: int) -> None:
+        self.queue, self.next_ticket = queue, requests
+        self.answers: list[EngineResult] = []
+        self._running: set[Future[EngineResult]] = set()
         self._lock = threading.Lock()
         self._open = True
         for _ in range(under_way):
@@ -56,12 +56,12 @@ class Stream:
         with self._lock:
             if not self._open:
                 return
-            ticket = self.next_ticket()
-            self._running.add(ticket.future)
-        ticket.future.add_done_callback(self._answered)
-        self.queue.submit([ticket])
+            request = self.next_ticket()
+            self._running.add(request.future)
+        request.future.add_done_callback(self._answered)
+        self.queue.submit([request])
 
-    def _answered(self, future: "Future[Answer]") -> None:
+    def _answered(self, future: "Future[EngineResult]") -> None:
         with self._lock:
             self._running.discard(future)
             if not self._open:
@@ -86,20 +86,24 @@ def translator(artifact: Artifact, texts: list[str], source: str, target: str, r
     started = time.perf_counter()
     sources = codec.encode(texts, direction.prefix, closed=True)
     encoding = (time.perf_counter() - started) / len(texts)
-    workers, threads = Settings().crew(available_cores())
+    workers, threads = Settings().workers_and_threads(available_cores())
     graphs = TranslateGraphs.load(artifact, threads)
-    queue = Queue(Bounds(rows=rows, queue_segments=UNBOUNDED, queue_tokens=UNBOUNDED), workers)
-    crew = Crew("direct", [TranslateEngine(graphs, queue.rows) for _ in range(workers)], queue, Silent())
-    crew.start()
+    queue = Queue(QueueLimits(rows=rows, queue_segments=UNBOUNDED, queue_tokens=UNBOUNDED), workers)
+    worker_pool = LocalWorkerPool(
+        "direct", [TranslateEngine(graphs, queue.rows) for _ in range(workers)], queue, NullObserver()
+    )
+    worker_pool.start()
 
     def measure(warm_up: float, seconds: float) -> dict[str, float]:
         order = itertools.cycle(sources)
 
-        def ticket() -> Ticket:
+        def request() -> EngineRequest:
             ids = next(order)
-            return Ticket(ids, Options(max_length=default_target_length(len(ids), manifest.limits.target_length)))
+            return EngineRequest(
+                ids, DecodingOptions(max_length=default_target_length(len(ids), manifest.limits.target_length))
+            )
 
-        stream = Stream(queue, ticket, 2 * rows)
+        stream = Stream(queue, request, 2 * rows)
         time.sleep(warm_up)
         before, began = len(stream.answers), time.perf_counter()
         time.sleep(seconds)
@@ -111,7 +115,7 @@ def translator(artifact: Artifact, texts: list[str], source: str, target: str, r
         return rates(took / len(answers), encoding + decoding)
 
     yield measure
-    crew.drain(DRAINED)  # a thread that still runs a graph when the interpreter ends would abort the process
+    worker_pool.drain(DRAINED)  # a thread that still runs a graph when the interpreter ends would abort the process
 
 
 def rates(compute: float, text: float) -> dict[str, float]:

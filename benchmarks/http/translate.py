@@ -36,7 +36,7 @@ from benchmarks.synthetic.lengths import sample_lengths
 from service.artifact import read_artifact
 from service.engine.cores import available_cores
 from service.text.tokenizer import TextCodec
-from training.data.tokenizer import MARKS
+from training.data.tokenizer import SPECIAL_TOKENS
 
 TEXTS = 4000
 FIGURES = {
@@ -73,7 +73,7 @@ def requests(arguments: argparse.Namespace) -> tuple[list[str], list[tuple[str, 
     """The sentences, and the request of each."""
     artifact = read_artifact(arguments.artifact)
     if arguments.shape == "base":
-        found = made_up(made_up_words(VOCABULARY - len(MARKS)), sample_lengths("news", TEXTS, SEED), SEED)
+        found = made_up(made_up_words(VOCABULARY - len(SPECIAL_TOKENS)), sample_lengths("news", TEXTS, SEED), SEED)
     else:
         columns = ["en", arguments.target if arguments.source == "en" else arguments.source]
         found = sentences(arguments.data, PARALLEL, columns, arguments.source, TEXTS)

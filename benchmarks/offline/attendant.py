@@ -4,12 +4,12 @@ from pathlib import Path
 
 from benchmarks.offline.systems import MODES, TOGETHER, beam_of
 from service.artifact import read_artifact
-from service.engine.decoding.options import Options
-from service.engine.interfaces import Silent
+from service.engine.decoding.options import DecodingOptions
+from service.engine.interfaces import NullObserver
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.queue import Bounds, Queue
-from service.engine.types import Ticket
-from service.engine.worker import Crew, Engine
+from service.engine.queue import Queue, QueueLimits
+from service.engine.types import EngineRequest
+from service.engine.worker import Engine, LocalWorkerPool
 
 ORDERS = ("longest first", "as they come")
 
@@ -24,7 +24,7 @@ class Attendant:
         self.settings = [f"{order}, {workers} x {threads} threads" for order in ORDERS]
         self.graphs = TranslateGraphs.load(opened, threads)
         self.workers, self.limit = workers, limit
-        self.crews: dict[int, Crew] = {}
+        self.worker_pools: dict[int, LocalWorkerPool] = {}
 
     def translate(self, sources: list[list[int]], mode: str, setting: str) -> list[list[int]]:
         beam = beam_of(mode)
@@ -37,20 +37,20 @@ class Attendant:
         return [answers[i] for i in range(len(sources))]
 
     def _answers(self, sources: list[list[int]], beam: int) -> list[list[int]]:
-        options = Options(max_length=self.limit, beam_size=beam)
-        tickets = [Ticket(ids, options) for ids in sources]
-        self._crew(beam).queue.submit(tickets)
-        return [ticket.future.result().ids for ticket in tickets]
+        options = DecodingOptions(max_length=self.limit, beam_size=beam)
+        requests = [EngineRequest(ids, options) for ids in sources]
+        self._worker_pool(beam).queue.submit(requests)
+        return [request.future.result().ids for request in requests]
 
-    def _crew(self, beam: int) -> Crew:
+    def _worker_pool(self, beam: int) -> LocalWorkerPool:
         """Workers with rows for 64 sentences each, started when they are first needed."""
-        if beam not in self.crews:
+        if beam not in self.worker_pools:
             rows = TOGETHER * beam
             engines: list[Engine] = [TranslateEngine(self.graphs, rows) for _ in range(self.workers)]
-            bounds = Bounds(rows=rows * self.workers, queue_segments=10**6, queue_tokens=10**9)
-            self.crews[beam] = Crew("benchmark", engines, Queue(bounds, self.workers), Silent())
-            self.crews[beam].start()
-        return self.crews[beam]
+            limits = QueueLimits(rows=rows * self.workers, queue_segments=10**6, queue_tokens=10**9)
+            self.worker_pools[beam] = LocalWorkerPool("benchmark", engines, Queue(limits, self.workers), NullObserver())
+            self.worker_pools[beam].start()
+        return self.worker_pools[beam]
 
 
 def load(kind: str, artifact: str, workers: int, threads: int, limit: int) -> Attendant:

@@ -16,19 +16,19 @@ import torch
 
 from export.checks.parity import serve
 from service.artifact import read_artifact
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.types import Answer, Ticket
+from service.engine.types import EngineRequest, EngineResult
 from service.models.options import default_target_length
 from training.data.corpus import read_corpus
-from training.decoding.beam import Beam, Hypothesis, beam_search
+from training.decoding.beam import BeamHypothesis, BeamOptions, beam_search
 from training.runs.run import RunFolder
 from training.tasks import TranslateTask
 
 TIE = 1e-5  # of a score per token; fp32 sums in another order differ by a tenth of this
 
 
-def first_difference(answer: Answer, expected: list[Hypothesis]) -> float | None:
+def first_difference(answer: EngineResult, expected: list[BeamHypothesis]) -> float | None:
     """The gap of scores where the hypotheses first differ; None where they are the same."""
     for found, wanted in zip(answer.hypotheses, expected, strict=True):
         if found.ids != wanted.ids or (found.finish_reason == "stop") != wanted.ended:
@@ -54,17 +54,17 @@ def main() -> int:
     artifact = read_artifact(arguments.artifact)
     room, limit = artifact.manifest.limits.source_length, artifact.manifest.limits.target_length
     sources = [ids for ids in task.source_ids(texts, arguments.target) if len(ids) <= room][: arguments.count]
-    expected = beam_search(model, sources, torch.device("cpu"), Beam(arguments.beam))
+    expected = beam_search(model, sources, torch.device("cpu"), BeamOptions(arguments.beam))
     options = [
-        Options(
+        DecodingOptions(
             default_target_length(len(ids), limit), beam_size=arguments.beam, n_best=arguments.beam,
             log_probabilities=True,
         )
         for ids in sources
     ]  # fmt: skip
-    tickets = [Ticket(ids, wish) for ids, wish in zip(sources, options, strict=True)]
+    requests = [EngineRequest(ids, wish) for ids, wish in zip(sources, options, strict=True)]
     rows = 16 * arguments.beam
-    answers = serve([TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)], tickets, rows)
+    answers = serve([TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)], requests, rows)
     gaps = [gap for pair in zip(answers, expected, strict=True) if (gap := first_difference(*pair)) is not None]
     sys.stdout.write(
         f"{len(sources)} sentences, beam {arguments.beam}, {arguments.beam} hypotheses each: "

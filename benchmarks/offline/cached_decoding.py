@@ -15,7 +15,7 @@ from pathlib import Path
 from service.artifact import read_artifact
 from service.engine.cores import available_cores
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 
 POSITIONS = (10, 100)
 SOURCE_LENGTH = 30
@@ -24,7 +24,7 @@ SOURCE_LENGTH = 30
 def measure(engine: TranslateEngine, rows: int, position: int, repeat: int = 5) -> float:
     """Milliseconds of one step of `rows` rows at a position, median of a few."""
     engine.clear()
-    engine.join([Ticket([engine.marks.unk] * SOURCE_LENGTH) for _ in range(rows)])
+    engine.join([EngineRequest([engine.marks.unk] * SOURCE_LENGTH) for _ in range(rows)])
     times = []
     for _ in range(repeat):
         engine.position[:rows] = position

@@ -20,13 +20,13 @@ import numpy as np
 from export.checks.parity import ROWS, serve
 from service.artifact import Artifact, Direction, read_artifact
 from service.engine.cores import available_cores
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 from service.engine.models.score import alignment_layer
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 from service.models.options import default_target_length
-from service.text.alignment import Link, attended_links
+from service.text.alignment import AlignmentLink, attended_links
 from service.text.tokenizer import Located, TextCodec
 from service.text.words import wordlike, words
 from training.data.corpus import read_corpus
@@ -48,11 +48,13 @@ class Aligner:
         """Greedily, with the service's own engine."""
         sources = self.codec.encode(texts, direction.prefix, closed=True)
         limit = self.manifest.limits.target_length
-        tickets = [Ticket(ids, Options(max_length=default_target_length(len(ids), limit))) for ids in sources]
+        requests = [
+            EngineRequest(ids, DecodingOptions(max_length=default_target_length(len(ids), limit))) for ids in sources
+        ]
         engine = TranslateEngine(TranslateGraphs.load(self.artifact, available_cores()), ROWS)
-        return self.codec.decode([answer.ids for answer in serve([engine], tickets)])
+        return self.codec.decode([answer.ids for answer in serve([engine], requests)])
 
-    def links(self, pairs: list[Pair], direction: Direction) -> Iterator[dict[Way, tuple[Link, ...]]]:
+    def links(self, pairs: list[Pair], direction: Direction) -> Iterator[dict[Way, tuple[AlignmentLink, ...]]]:
         """Of each pair by each way; a pair that is too long for the model has none."""
         limits, located = self.manifest.limits, self.codec.located(*map(list, zip(*pairs, strict=True)))
         for pair, (source, target) in zip(pairs, located, strict=True):
@@ -94,7 +96,7 @@ def shares(aligner: Aligner, pairs: list[Pair], direction: Direction) -> dict[Wa
     for pair, by_way in zip(pairs, aligner.links(pairs, direction), strict=True):
         for way, links in by_way.items():
             for source, target, special in identical(pair):
-                right = Link(*source, *target) in links
+                right = AlignmentLink(*source, *target) in links
                 found.setdefault(way, np.zeros(4, int))
                 found[way] += [1, right, special, right and special]
     return found

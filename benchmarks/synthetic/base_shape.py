@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.synthetic.lengths import QUANTILES, sample_lengths
 from benchmarks.synthetic.stopping_weights import stopping_model
 from training.config import Recipe, parse_recipe
-from training.data.tokenizer import EOS, MARKS, train_codec
+from training.data.tokenizer import EOS, SPECIAL_TOKENS, train_codec
 from training.runs.checkpoint import save_weights
 from training.runs.run import RunFolder
 from training.tasks import TranslateTask
@@ -57,7 +57,7 @@ def write_run(path: Path, lengths: str, model: dict[str, Any] = BASE, vocabulary
     """
     run = RunFolder(path)
     recipe = base_recipe(model, vocabulary)
-    words = made_up_words(vocabulary - len(MARKS))
+    words = made_up_words(vocabulary - len(SPECIAL_TOKENS))
     task = TranslateTask(recipe, train_codec(recipe.tokenizer, words, [], []))
     (path / "data").mkdir(parents=True, exist_ok=True)
     for seed, (split, rows) in enumerate(CORPUS.items()):
@@ -93,7 +93,7 @@ def made_up(words: Sequence[str], lengths: list[int], seed: int) -> list[str]:
 def made_up_ids(vocabulary: int, lengths: list[int], seed: int) -> list[list[int]]:
     """The same as source ids: any words, then the end mark."""
     generator = random.Random(seed)
-    return [[*generator.choices(range(len(MARKS), vocabulary), k=length - 1), EOS] for length in lengths]
+    return [[*generator.choices(range(len(SPECIAL_TOKENS), vocabulary), k=length - 1), EOS] for length in lengths]
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.synthetic.lengths import sample_lengths
 
-MARKS = 4  # of a vocabulary
+SPECIAL_TOKENS = 4  # of a vocabulary
 LONGEST = 100
 FILES = ("train", "valid")
 VALID = 4  # rows
@@ -14,7 +14,7 @@ VALID = 4  # rows
 def write_corpus(folder: Path, vocabulary: int, pairs: int, seed: int = 1) -> None:
     """FILE.tsv for our loop and FILE.src, FILE.trg for others', with every word of the vocabulary at least once."""
     generator = random.Random(seed)
-    words = [f"w{i}" for i in range(vocabulary - MARKS)]
+    words = [f"w{i}" for i in range(vocabulary - SPECIAL_TOKENS)]
     weights = [1 / (i + 1) for i in range(len(words))]
     lengths = [min(length, LONGEST) for length in sample_lengths("news", pairs + VALID, seed)]
 

@@ -13,14 +13,14 @@ from torch import nn
 
 from service.artifact import Artifact, Parity
 from service.engine.cores import available_cores
-from service.engine.decoding.options import Options
-from service.engine.interfaces import Silent
+from service.engine.decoding.options import DecodingOptions
+from service.engine.interfaces import NullObserver
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.queue import Bounds, Queue
-from service.engine.types import Answer, Ticket
-from service.engine.worker import Crew, Engine
+from service.engine.queue import Queue, QueueLimits
+from service.engine.types import EngineRequest, EngineResult
+from service.engine.worker import Engine, LocalWorkerPool
 from training.data.tokenizer import BOS, EOS, PAD
 from training.decoding.greedy import default_target_length, greedy
 from training.metrics import class_probabilities
@@ -66,8 +66,10 @@ def verify_translator(model: Translator, artifact: Artifact, sources: list[list[
         _compare_scores(model, score, batch, differences)
     expected = greedy(model, sources, torch.device("cpu"))
     limits = [default_target_length(len(ids), model.config.max_target_length) for ids in sources]
-    tickets = [Ticket(ids, Options(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)]
-    found = [answer.ids for answer in serve([engine], tickets)]
+    requests = [
+        EngineRequest(ids, DecodingOptions(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)
+    ]
+    found = [answer.ids for answer in serve([engine], requests)]
     wrong = sum(a != b for a, b in zip(expected, found, strict=True))
     if wrong:
         raise ParityError(f"greedy ids of {wrong} of {len(sources)} sentences differ from the trained model's")
@@ -94,7 +96,7 @@ def _compare_steps(
     source, lengths = arrays["source"], arrays["source_length"].long()
     state = model.encode(source, lengths)
     engine.clear()
-    engine.join([Ticket(ids) for ids in sources])
+    engine.join([EngineRequest(ids) for ids in sources])
     target = torch.full((len(sources), 1), BOS)
     live = np.ones(len(sources), dtype=bool)
     steps: list[tuple[np.ndarray, np.ndarray]] = []
@@ -136,7 +138,7 @@ def verify_classifier(model: nn.Module, artifact: Artifact, sources: list[list[i
     differences = Differences(tolerance)
     expected = class_probabilities(model, sources, torch.device("cpu"))
     graph = Session(artifact.graph("classify"), available_cores())
-    answers = serve([ClassifyEngine(artifact, graph)], [Ticket(ids) for ids in sources])
+    answers = serve([ClassifyEngine(artifact, graph)], [EngineRequest(ids) for ids in sources])
     found = np.array([answer.probabilities for answer in answers])
     differences.note("probabilities", found, expected)
     if wrong := int((found.argmax(-1) != expected.argmax(-1)).sum()):
@@ -145,15 +147,15 @@ def verify_classifier(model: nn.Module, artifact: Artifact, sources: list[list[i
     return Parity(sentences=len(sources), cached=0.0, onnx=largest, tolerance=tolerance)
 
 
-def serve(engines: Sequence[Engine], tickets: list[Ticket], rows: int = ROWS) -> list[Answer]:
-    """Answer the tickets with the service's queue and workers, `rows` at a time, all submitted at once."""
+def serve(engines: Sequence[Engine], requests: list[EngineRequest], rows: int = ROWS) -> list[EngineResult]:
+    """Answer the requests with the service's queue and workers, `rows` at a time, all submitted at once."""
     for engine in engines:
         engine.clear()
-    tokens = sum(ticket.tokens for ticket in tickets)
-    bounds = Bounds(rows=rows, queue_segments=len(tickets), queue_tokens=tokens)
-    crew = Crew("verify", list(engines), Queue(bounds, len(engines)), Silent())
-    crew.start()
-    crew.queue.submit(tickets)
-    answers = [ticket.future.result() for ticket in tickets]
-    crew.drain(timeout=60)
+    tokens = sum(request.tokens for request in requests)
+    limits = QueueLimits(rows=rows, queue_segments=len(requests), queue_tokens=tokens)
+    worker_pool = LocalWorkerPool("verify", list(engines), Queue(limits, len(engines)), NullObserver())
+    worker_pool.start()
+    worker_pool.queue.submit(requests)
+    answers = [request.future.result() for request in requests]
+    worker_pool.drain(timeout=60)
     return answers

@@ -13,11 +13,11 @@ from export.graphs.transformer import cache_origins
 from export.quantization.weights import Scales, calibrate
 from service.artifact import Artifact, Evaluation
 from service.engine.cores import available_cores
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 from training.config import Recipe
 from training.data.corpus import FilterReport, Row, clean, read_corpus, split_corpus
 from training.data.tokenizer import BOS
@@ -124,7 +124,7 @@ def _accuracy(artifact: Artifact, task: ClassifyTask, rows: list[Row]) -> Measur
     engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), available_cores()))
 
     def predict(sources: list[list[int]]) -> np.ndarray:
-        answers = serve([engine], [Ticket(ids) for ids in sources], ROWS)
+        answers = serve([engine], [EngineRequest(ids) for ids in sources], ROWS)
         return np.array([np.argmax(answer.probabilities) for answer in answers])
 
     return {"labels": ("accuracy", float(task.figures(rows, predict)["accuracy"]), "")}
@@ -136,8 +136,8 @@ def _bleu(artifact: Artifact, task: TranslateTask, rows: list[Row]) -> Measured:
 
     def answer(sources: list[list[int]]) -> list[list[int]]:
         lengths = [default_target_length(len(ids), limit) for ids in sources]
-        tickets = [Ticket(ids, Options(max_length=n)) for ids, n in zip(sources, lengths, strict=True)]
-        return [one.ids for one in serve([engine], tickets, ROWS)]
+        requests = [EngineRequest(ids, DecodingOptions(max_length=n)) for ids, n in zip(sources, lengths, strict=True)]
+        return [one.ids for one in serve([engine], requests, ROWS)]
 
     found: Measured = {}
     for source, target in task.recipe.pairs:

@@ -119,7 +119,7 @@ class Layers(nn.ModuleList):
         return x.transpose(0, 1), last
 
 
-class Translator(nn.Module):
+class RecurrentParts(nn.Module):
     """What the three graphs of a translator share."""
 
     def __init__(self, model: RecurrentTranslator) -> None:
@@ -128,7 +128,7 @@ class Translator(nn.Module):
         self.replaced = [*model.cell_names, *(["feed"] if model.attention else [])]
 
 
-class Reader(Translator):
+class Reader(RecurrentParts):
     """A graph that reads the source."""
 
     def __init__(self, model: RecurrentTranslator) -> None:
@@ -156,7 +156,7 @@ class Encode(Reader):
         return list(self.state(source, source_length).values())
 
 
-class Step(Translator):
+class Step(RecurrentParts):
     """token (B,), position (B,), source_length (B,), states -> logits (B, V), states after the token."""
 
     def __init__(self, model: RecurrentTranslator) -> None:
@@ -215,7 +215,7 @@ class Score(Reader):
         return [chosen.view(label.shape), *(one.transpose(0, 1)[:, None] for one in maps)]  # (B, T), (B, 1, T, S)
 
 
-class ScoreBody(Translator):
+class ScoreBody(RecurrentParts):
     """One target token of `Score`: states (B, D), token (B,), memory (B, S, D), mask (B, S)
     -> states, features (B, D), with attention its weights (B, S)."""
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from export.quantization.weights import Origin
+from export.quantization.weights import WeightSlice
 from training.models.attention import (
     CrossAttend,
     CrossAttention,
@@ -281,18 +281,18 @@ def translator_graphs(model: Transformer) -> dict[str, GraphSource]:
     }
 
 
-def cache_origins(model: nn.Module) -> dict[str, Origin]:
+def cache_origins(model: nn.Module) -> dict[str, WeightSlice]:
     """Which linear map writes each cache, and in which of its columns; none for a model without caches."""
     if not isinstance(model, Transformer):
         return {}
     size = model.kv_heads * (model.config.width // model.heads)  # K*d
     query = model.config.width
-    found: dict[str, Origin] = {}
+    found: dict[str, WeightSlice] = {}
     for i in range(len(model.layers)):
         for kind, linear, first in (("self", "query_key_value", query), ("cross", "key_value", 0)):
             weight = f"model.layers.{i}.{kind}_attention.{linear}.weight"
-            found[f"{kind}_key_{i}"] = Origin(weight, first, first + size)
-            found[f"{kind}_value_{i}"] = Origin(weight, first + size, first + 2 * size)
+            found[f"{kind}_key_{i}"] = WeightSlice(weight, first, first + size)
+            found[f"{kind}_value_{i}"] = WeightSlice(weight, first + size, first + 2 * size)
     return found
 
 

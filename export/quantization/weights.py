@@ -61,7 +61,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Origin:
+class WeightSlice:
     """Who writes a cache: the linear map of this weight, in its columns from `first` up to `stop`."""
 
     weight: str
@@ -70,7 +70,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Cache(Origin):
+class Cache(WeightSlice):
     """A cache in int8: real value = scale * quantised, a scale for every column (K*d,)."""
 
     scale: np.ndarray
@@ -112,7 +112,7 @@ class Calibration:
                 found[name] = Scale.of(np.concatenate([kept, [values.min(), values.max()]]))
         return found
 
-    def caches(self, origins: dict[str, Origin]) -> dict[str, Cache]:
+    def caches(self, origins: dict[str, WeightSlice]) -> dict[str, Cache]:
         """The scales of every cache, by what the samples make its map write."""
         found = {}
         for name, origin in origins.items():
@@ -142,7 +142,7 @@ class Calibration:
             hook.remove()
 
 
-def calibrate(model: nn.Module, inputs: Iterable[tuple[Tensor, ...]], caches: dict[str, Origin]) -> Scales:
+def calibrate(model: nn.Module, inputs: Iterable[tuple[Tensor, ...]], caches: dict[str, WeightSlice]) -> Scales:
     """Run the model on its inputs, which hold no padding, and choose the scales; the map that loses most is first."""
     with torch.inference_mode():
         with Calibration(model) as calibration:

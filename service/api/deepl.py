@@ -11,15 +11,15 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 
-from service.api.shared import FAULTS, checked_texts, departure
+from service.api.shared import FAULTS, checked_texts, wait_for_disconnect
 from service.api.text_fields import first_wrong_text, texts_schema
 from service.errors import InvalidRequest, ServiceError, UnknownModel
 from service.http.body_limit import REFUSALS
-from service.http.error_formats import Errors, Wording, printable
+from service.http.error_formats import ErrorFormat, Errors, printable
 from service.http.forms import form_content, read_fields
 from service.settings import Settings
 from service.text.languages import name_of
-from service.translation.request import Draft, Job
+from service.translation.request import TranslationRequest, TranslationResult
 from service.translation.translator import Translator
 
 PATHS = (
@@ -55,7 +55,7 @@ def _error(fault: ServiceError, status: int, request_id: str, errors: Errors) ->
     return {"message": printable(fault)}
 
 
-WORDING = Wording(
+ERROR_FORMAT = ErrorFormat(
     DeepLError, _error,
     statuses={"invalid_request": 400, "empty_text": 400, "unknown_model": 400, "unauthorised": 403},
 )  # fmt: skip
@@ -125,7 +125,7 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
 
     @router.post(
         "/translate",
-        responses=WORDING.responses(*FAULTS),
+        responses=ERROR_FORMAT.responses(*FAULTS),
         response_model=DeepLReply,
         openapi_extra=_request(translator, settings),
     )
@@ -139,7 +139,7 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         body = await read_fields(request, DeepLBody)
         body.refuse()
         texts = checked_texts(body.text, settings, blank=isinstance(body.text, list))
-        job = Job(
+        translation_request = TranslationRequest(
             texts,
             target=served(body.target_lang, (target for _, target in translator.languages()), "target_lang"),
             source=body.source_lang
@@ -148,15 +148,19 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
             splitting=body.names(body.splitting_tags),
             ignored=body.names(body.ignore_tags),
         )
-        done = await translator.translate(job, settings.request_timeout_seconds, departure(request))
+        done = await translator.translate(
+            translation_request, settings.request_timeout_seconds, wait_for_disconnect(request)
+        )
         usage.character_count += sum(map(len, texts))
         translations = [
-            _translation(draft, len(text) if body.show_billed_characters else None)
-            for draft, text in zip(done.drafts, texts, strict=True)
+            _translation(result, len(text) if body.show_billed_characters else None)
+            for result, text in zip(done.results, texts, strict=True)
         ]
         return JSONResponse({"translations": translations})
 
-    @router.get("/languages", responses=WORDING.responses(*REFUSALS, InvalidRequest), response_model_exclude_none=True)
+    @router.get(
+        "/languages", responses=ERROR_FORMAT.responses(*REFUSALS, InvalidRequest), response_model_exclude_none=True
+    )
     async def languages(
         request: Request,
         type: Annotated[Literal["source", "target"] | None, Query(description="By default source.")] = None,
@@ -168,7 +172,7 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
             return [_language(code) for code in sources]
         return [_language(code, supports_formality=False) for code in targets]
 
-    @router.get("/usage", responses=WORDING.responses(*REFUSALS))
+    @router.get("/usage", responses=ERROR_FORMAT.responses(*REFUSALS))
     async def used() -> DeepLUsage:
         """How much was translated."""
         return usage
@@ -206,12 +210,12 @@ def _listed(translator: Translator) -> tuple[list[str], list[str]]:
     ]
 
 
-def _translation(draft: Draft, billed: int | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"detected_source_language": draft.source.upper(), "text": draft.text}
+def _translation(result: TranslationResult, billed: int | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"detected_source_language": result.source.upper(), "text": result.text}
     if billed is not None:
         told["billed_characters"] = billed
-    if draft.warnings:
-        told["warnings"] = draft.warnings
+    if result.warnings:
+        told["warnings"] = result.warnings
     return told
 
 

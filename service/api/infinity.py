@@ -10,11 +10,11 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
-from service.api.shared import FAULTS, all_labels, checked_texts, departure
+from service.api.shared import FAULTS, all_labels, checked_texts, wait_for_disconnect
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ServiceError
 from service.http.body_limit import REFUSALS
-from service.http.error_formats import Errors, Wording, printable
+from service.http.error_formats import ErrorFormat, Errors, printable
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
@@ -44,7 +44,7 @@ def _error(fault: ServiceError, status: int, request_id: str, errors: Errors) ->
     return {"error": {"message": printable(fault), "type": fault.code, "param": param, "code": status}}
 
 
-WORDING = Wording(InfinityError, _error, statuses={"unknown_model": 400, "overloaded": 429})
+ERROR_FORMAT = ErrorFormat(InfinityError, _error, statuses={"unknown_model": 400, "overloaded": 429})
 
 
 class ClassifyInput(BaseModel):
@@ -119,7 +119,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
     classifiers = [model for model in registry if model.manifest.task == "classify"]
     body_type = _bounded(settings, classifiers)
 
-    @router.post("/classify", responses=WORDING.responses(*FAULTS), response_model=ClassifyResult)
+    @router.post("/classify", responses=ERROR_FORMAT.responses(*FAULTS), response_model=ClassifyResult)
     async def classify(
         request: Request,
         body: Annotated[body_type, Body(examples=EXAMPLES)],  # type: ignore[valid-type]
@@ -130,7 +130,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
             raise InvalidRequest("raw_scores is true; the models write probabilities only: leave it out")
         texts = checked_texts(options.input, settings)
         model = registry.classifier(None if options.model == UNNAMED else options.model)
-        answered = await model.classify(texts, settings.request_timeout_seconds, departure(request))
+        answered = await model.classify(texts, settings.request_timeout_seconds, wait_for_disconnect(request))
         usage = {"prompt_tokens": answered.source_tokens, "total_tokens": answered.source_tokens}
         return JSONResponse(
             {
@@ -143,7 +143,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
             }
         )
 
-    @router.get("/models", responses=WORDING.responses(*REFUSALS))
+    @router.get("/models", responses=ERROR_FORMAT.responses(*REFUSALS))
     async def models() -> InfinityModels:
         """The classifiers."""
         return InfinityModels(data=[_describe(model, started) for model in classifiers])
@@ -163,11 +163,11 @@ def _bounded(settings: Settings, classifiers: list[ServedModel]) -> type[Classif
 
 
 def _describe(model: ServedModel, started: int) -> InfinityModel:
-    queue = model.crew.queue
+    queue = model.worker_pool.queue
     stats = Stats(
-        queue_fraction=queue.waiting / queue.bounds.queue_segments,
+        queue_fraction=queue.waiting / queue.limits.queue_segments,
         queue_absolute=queue.waiting,
-        results_pending=queue.waiting + model.crew.running,
+        results_pending=queue.waiting + model.worker_pool.running,
         batch_size=queue.rows,
     )
     return InfinityModel(id=model.name, stats=stats, created=started)

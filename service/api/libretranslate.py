@@ -11,17 +11,17 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from service.api.shared import FAULTS, checked_texts, departure
+from service.api.shared import FAULTS, checked_texts, wait_for_disconnect
 from service.api.text_fields import first_wrong_text, text_schema, texts_schema
-from service.engine.decoding.options import MAX_BEAM, Options
+from service.engine.decoding.options import MAX_BEAM, DecodingOptions
 from service.errors import ServiceError
 from service.http.body_limit import REFUSALS
-from service.http.error_formats import Errors, Wording, printable
+from service.http.error_formats import ErrorFormat, Errors, printable
 from service.http.forms import form_content, read_fields
-from service.models.options import Wanted
+from service.models.options import TranslationOptions
 from service.settings import Settings
 from service.text.languages import name_of
-from service.translation.request import AUTO, Detection, Draft, Job
+from service.translation.request import AUTO, Detection, TranslationRequest, TranslationResult
 from service.translation.translator import Translator
 
 PATHS = ("/translate", "/detect", "/languages", "/frontend", "/health")
@@ -39,7 +39,7 @@ def _error(fault: ServiceError, status: int, request_id: str, errors: Errors) ->
     return {"error": printable(fault)}
 
 
-WORDING = Wording(
+ERROR_FORMAT = ErrorFormat(
     LibreTranslateError, _error,
     statuses={"invalid_request": 400, "empty_text": 400, "unknown_model": 400, "unauthorised": 403},
 )  # fmt: skip
@@ -127,7 +127,7 @@ class Health(BaseModel):
 def libretranslate_router(translator: Translator, settings: Settings) -> APIRouter:
     """The routes over the translator."""
     router = APIRouter(tags=["libretranslate"])
-    errors = WORDING.responses(*FAULTS)
+    errors = ERROR_FORMAT.responses(*FAULTS)
 
     @router.post(
         "/translate",
@@ -140,10 +140,14 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         body = await read_fields(request, LibreTranslateBody)
         texts = checked_texts(body.q, settings, blank=isinstance(body.q, list))
         width = body.alternatives + 1
-        wanted = Wanted(Options(beam_size=width, n_best=width))
-        job = Job(texts, body.target, source=body.source, wanted=wanted, format=body.format or "text")
-        done = await translator.translate(job, settings.request_timeout_seconds, departure(request))
-        return JSONResponse(_reply(body, done.drafts))
+        options = TranslationOptions(DecodingOptions(beam_size=width, n_best=width))
+        translation_request = TranslationRequest(
+            texts, body.target, source=body.source, options=options, format=body.format or "text"
+        )
+        done = await translator.translate(
+            translation_request, settings.request_timeout_seconds, wait_for_disconnect(request)
+        )
+        return JSONResponse(_reply(body, done.results))
 
     @router.post(
         "/detect", responses=errors, response_model=list[DetectedLanguage], openapi_extra=_detect_request(settings)
@@ -152,10 +156,10 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         """Find out a text's language; the most probable first."""
         body = await read_fields(request, DetectBody)
         texts = checked_texts(body.q, settings)
-        found = await translator.detect(texts, settings.request_timeout_seconds, departure(request))
+        found = await translator.detect(texts, settings.request_timeout_seconds, wait_for_disconnect(request))
         return JSONResponse([_detected(one) for one in found[0]])
 
-    @router.get("/languages", responses=WORDING.responses(*REFUSALS))
+    @router.get("/languages", responses=ERROR_FORMAT.responses(*REFUSALS))
     async def languages() -> list[ListedLanguage]:
         """The languages that texts may be in, and those that each is translated to."""
         return [
@@ -192,19 +196,19 @@ def targets_of(translator: Translator) -> dict[str, list[str]]:
     return found
 
 
-def _reply(body: LibreTranslateBody, drafts: Sequence[Draft]) -> dict[str, Any]:
+def _reply(body: LibreTranslateBody, results: Sequence[TranslationResult]) -> dict[str, Any]:
     """The answer; a list in gives lists out."""
 
     def shaped(values: list[Any]) -> Any:
         return values if isinstance(body.q, list) else values[0]
 
-    reply: dict[str, Any] = {"translatedText": shaped([draft.text for draft in drafts])}
+    reply: dict[str, Any] = {"translatedText": shaped([result.text for result in results])}
     if body.source == AUTO:
-        reply["detectedLanguage"] = shaped([draft.detected and _detected(draft.detected) for draft in drafts])
+        reply["detectedLanguage"] = shaped([result.detected and _detected(result.detected) for result in results])
     if body.alternatives:
-        reply["alternatives"] = shaped([[other.text for other in draft.alternatives] for draft in drafts])
-    if any(draft.warnings for draft in drafts):
-        reply["warnings"] = shaped([draft.warnings for draft in drafts])
+        reply["alternatives"] = shaped([[other.text for other in result.alternatives] for result in results])
+    if any(result.warnings for result in results):
+        reply["warnings"] = shaped([result.warnings for result in results])
     return reply
 
 

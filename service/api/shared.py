@@ -21,7 +21,7 @@ from service.errors import (
     UnknownModel,
 )
 from service.http.body_limit import REFUSALS
-from service.models.request_scope import Departure
+from service.models.request_scope import WaitForDisconnect
 from service.models.served_model import ServedModel
 from service.settings import Settings
 
@@ -61,7 +61,7 @@ def checked_texts(text: str | list[str], settings: Settings, name: str = "text",
     return texts
 
 
-def departure(request: Request) -> Departure:
+def wait_for_disconnect(request: Request) -> WaitForDisconnect:
     """Resolves when the caller closes the connection."""
 
     async def left() -> None:

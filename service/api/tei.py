@@ -9,10 +9,10 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
-from service.api.shared import FAULTS, all_labels, checked_texts, departure
+from service.api.shared import FAULTS, all_labels, checked_texts, wait_for_disconnect
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ServiceError
-from service.http.error_formats import Errors, Wording, printable
+from service.http.error_formats import ErrorFormat, Errors, printable
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
@@ -42,7 +42,7 @@ def _error(fault: ServiceError, status: int, request_id: str, errors: Errors) ->
     return {"error": printable(fault), "error_type": TYPES.get(fault.code, "Validation")}
 
 
-WORDING = Wording(TeiError, _error, statuses={"overloaded": 429, "internal": 424, "empty_text": 400})
+ERROR_FORMAT = ErrorFormat(TeiError, _error, statuses={"overloaded": 429, "internal": 424, "empty_text": 400})
 
 
 class PredictBody(BaseModel):
@@ -98,7 +98,7 @@ def tei_router(registry: Registry, settings: Settings) -> APIRouter:
     router = APIRouter(tags=["text-embeddings-inference"])
     body_type = _bounded(settings)
 
-    @router.post("/predict", responses=WORDING.responses(*FAULTS), response_model=Predictions)
+    @router.post("/predict", responses=ERROR_FORMAT.responses(*FAULTS), response_model=Predictions)
     async def predict(
         request: Request,
         body: Annotated[body_type, Body(examples=EXAMPLES)],  # type: ignore[valid-type]
@@ -110,11 +110,11 @@ def tei_router(registry: Registry, settings: Settings) -> APIRouter:
         texts, batch = texts_of(options.inputs)
         texts = checked_texts(texts, settings)
         model = registry.classifier(options.model)
-        answered = await model.classify(texts, settings.request_timeout_seconds, departure(request))
+        answered = await model.classify(texts, settings.request_timeout_seconds, wait_for_disconnect(request))
         found = [all_labels(model, answer.probabilities) for answer in answered.answers]
         return JSONResponse(found if batch else found[0])
 
-    @router.get("/info", responses=WORDING.responses(*FAULTS))
+    @router.get("/info", responses=ERROR_FORMAT.responses(*FAULTS))
     async def info(request: Request, model: Annotated[ModelName, Query()] = None) -> Info:
         """What is served."""
         return _info(registry.classifier(model), settings, request.app.version)

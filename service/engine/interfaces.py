@@ -1,54 +1,54 @@
-"""Who computes for a model, as seen by who hands tickets in: it may be in this process or in another one."""
+"""Who computes for a model, as seen by who hands requests in: it may be in this process or in another one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from service.artifact import Artifact
-from service.engine.queue import Bounds
-from service.engine.types import Ticket
+from service.engine.queue import QueueLimits
+from service.engine.types import EngineRequest
 
 
 class Observer(Protocol):
-    """Who is told what a worker does; `turned` ends every turn of its loop."""
+    """Who is told what a worker does; `on_iteration_end` ends every turn of its loop."""
 
-    def encoded(self, group: Sequence[Ticket], seconds: float) -> None: ...
+    def encoded(self, group: Sequence[EngineRequest], seconds: float) -> None: ...
     def stepped(self, rows: int, seconds: float) -> None: ...
     def answered(self, answers: int) -> None: ...
     def failed(self) -> None: ...
-    def turned(self) -> None: ...
+    def on_iteration_end(self) -> None: ...
 
 
-class Silent:
-    """An observer for crews whose measurements nobody reads."""
+class NullObserver:
+    """An observer for worker pools whose measurements nobody reads."""
 
-    def encoded(self, group: Sequence[Ticket], seconds: float) -> None: ...
+    def encoded(self, group: Sequence[EngineRequest], seconds: float) -> None: ...
     def stepped(self, rows: int, seconds: float) -> None: ...
     def answered(self, answers: int) -> None: ...
     def failed(self) -> None: ...
-    def turned(self) -> None: ...
+    def on_iteration_end(self) -> None: ...
 
 
-class Admission(Protocol):
-    """Where tickets wait for a crew; `Queue` says what the methods do."""
+class RequestQueue(Protocol):
+    """Where requests wait for a worker pool; `Queue` says what the methods do."""
 
     @property
-    def bounds(self) -> Bounds: ...
+    def limits(self) -> QueueLimits: ...
     @property
     def rows(self) -> int: ...
     @property
     def waiting(self) -> int: ...
     @property
     def closed(self) -> bool: ...
-    def submit(self, tickets: Sequence[Ticket]) -> None: ...
+    def submit(self, requests: Sequence[EngineRequest]) -> None: ...
     def close(self) -> None: ...
 
 
-class Staff(Protocol):
-    """The workers of one model, wherever they are; `Crew` says what the methods do."""
+class WorkerPool(Protocol):
+    """The workers of one model, wherever they are; `LocalWorkerPool` says what the methods do."""
 
     @property
-    def queue(self) -> Admission: ...
+    def queue(self) -> RequestQueue: ...
     @property
     def size(self) -> int: ...
     @property
@@ -61,23 +61,24 @@ class Staff(Protocol):
 
 
 @dataclass(frozen=True)
-class Posts:
-    """What every model's crew is given."""
+class PoolConfig:
+    """What every model's worker pool is given."""
 
     workers: int
     threads: int  # of each worker
-    bounds: Bounds
+    limits: QueueLimits
 
     @property
     def rows(self) -> int:
         """Rows that one worker may run."""
-        return max(1, self.bounds.rows // self.workers)
+        return max(1, self.limits.rows // self.workers)
 
 
-# Has crews at work for these artifacts, by name; the function gives each crew the one who is told what it does.
-Hire = Callable[[Sequence[Artifact], Posts, Callable[[str], Observer]], Mapping[str, Staff]]
+# Has worker pools at work for these artifacts, by name; the function gives each worker pool the one who is told what
+# it does.
+StartPools = Callable[[Sequence[Artifact], PoolConfig, Callable[[str], Observer]], Mapping[str, WorkerPool]]
 
 
 def scoring(name: str) -> str:
-    """The name of the crew that scores a model's translations."""
+    """The name of the worker pool that scores a model's translations."""
     return f"{name}/score"

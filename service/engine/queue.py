@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.engine.types import Ticket, fail
+from service.engine.types import EngineRequest, fail
 
 
 class QueueFull(Exception):
@@ -17,11 +17,11 @@ class QueueFull(Exception):
 
 
 class Closed(Exception):
-    """The queue takes no more tickets: it is draining, or a worker has died."""
+    """The queue takes no more requests: it is draining, or a worker has died."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
+class QueueLimits:
     """The limits of a model's queue and batches."""
 
     rows: int = 128  # running at once, of all workers together
@@ -35,20 +35,20 @@ class Bounds:
 
 
 class Queue:
-    """The tickets of one model that wait, and how many rows its workers run."""
+    """The requests of one model that wait, and how many rows its workers run."""
 
-    def __init__(self, bounds: Bounds, workers: int = 1) -> None:
-        self.bounds = bounds
+    def __init__(self, limits: QueueLimits, workers: int = 1) -> None:
+        self.limits = limits
         self.workers = workers
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[EngineRequest] = deque()
         self._tokens = self._rows_waiting = self._rows_running = 0
         self._changed = threading.Condition()
         self._closed = False
 
     @property
     def rows(self) -> int:
-        """Rows that one worker may run; a ticket that needs more never fits."""
-        return max(1, self.bounds.rows // self.workers)
+        """Rows that one worker may run; a request that needs more never fits."""
+        return max(1, self.limits.rows // self.workers)
 
     @property
     def waiting(self) -> int:
@@ -57,39 +57,39 @@ class Queue:
 
     @property
     def closed(self) -> bool:
-        """Whether no ticket is taken any more."""
+        """Whether no request is taken any more."""
         return self._closed
 
-    def submit(self, tickets: Sequence[Ticket]) -> None:
-        """Admit all tickets of a request, or none.
+    def submit(self, requests: Sequence[EngineRequest]) -> None:
+        """Admit all requests of a request, or none.
 
         Raises:
             QueueFull: they do not fit beside what waits already.
-            Closed: no ticket is taken any more.
+            Closed: no request is taken any more.
         """
-        tokens = sum(ticket.tokens for ticket in tickets)
+        tokens = sum(request.tokens for request in requests)
         with self._changed:
             if self._closed:
                 raise Closed("the model takes no more requests")
-            if not self._fits(len(tickets), tokens):
+            if not self._fits(len(requests), tokens):
                 self._forget_withdrawn()
-                if not self._fits(len(tickets), tokens):
+                if not self._fits(len(requests), tokens):
                     raise QueueFull(len(self._waiting))
-            self._waiting.extend(tickets)
+            self._waiting.extend(requests)
             self._tokens += tokens
-            self._rows_waiting += sum(ticket.rows for ticket in tickets)
+            self._rows_waiting += sum(request.rows for request in requests)
             self._changed.notify_all()
 
     def _fits(self, segments: int, tokens: int) -> bool:
-        return self.bounds.hold(len(self._waiting) + segments, self._tokens + tokens)
+        return self.limits.hold(len(self._waiting) + segments, self._tokens + tokens)
 
     def _forget_withdrawn(self) -> None:
-        self._waiting = deque(ticket for ticket in self._waiting if not ticket.left)
-        self._tokens = sum(ticket.tokens for ticket in self._waiting)
-        self._rows_waiting = sum(ticket.rows for ticket in self._waiting)
+        self._waiting = deque(request for request in self._waiting if not request.left)
+        self._tokens = sum(request.tokens for request in self._waiting)
+        self._rows_waiting = sum(request.rows for request in self._waiting)
 
-    def take(self, occupied: int, wait: bool = True) -> list[Ticket] | None:
-        """The next tickets for a worker that runs `occupied` rows; None when closed and nothing is left to do.
+    def take(self, occupied: int, wait: bool = True) -> list[EngineRequest] | None:
+        """The next requests for a worker that runs `occupied` rows; None when closed and nothing is left to do.
 
         Waits, if it may, while there is nothing to do at all. First come, first served, as many as fit the worker's
         rows, its fair share of all the work, and the encode budget.
@@ -100,27 +100,27 @@ class Queue:
                     return None
                 self._changed.wait()
             chosen = self._choose(occupied)
-            self._rows_running += sum(ticket.rows for ticket in chosen)
+            self._rows_running += sum(request.rows for request in chosen)
             return chosen
 
-    def _choose(self, occupied: int) -> list[Ticket]:
-        """From the head of the queue; a worker below its share may pass it by its last ticket's rows."""
+    def _choose(self, occupied: int) -> list[EngineRequest]:
+        """From the head of the queue; a worker below its share may pass it by its last request's rows."""
         share = -(-(self._rows_waiting + self._rows_running) // self.workers)
-        chosen: list[Ticket] = []
+        chosen: list[EngineRequest] = []
         longest = 0
         while self._waiting and occupied < share:
-            ticket = self._waiting[0]
-            if not ticket.left:
-                longest = max(longest, len(ticket.ids))
-                if occupied + ticket.rows > self.rows:
+            request = self._waiting[0]
+            if not request.left:
+                longest = max(longest, len(request.ids))
+                if occupied + request.rows > self.rows:
                     break
-                if chosen and longest * (len(chosen) + 1) > self.bounds.encode_tokens:
+                if chosen and longest * (len(chosen) + 1) > self.limits.encode_tokens:
                     break
-                chosen.append(ticket)
-                occupied += ticket.rows
+                chosen.append(request)
+                occupied += request.rows
             self._waiting.popleft()
-            self._tokens -= ticket.tokens
-            self._rows_waiting -= ticket.rows
+            self._tokens -= request.tokens
+            self._rows_waiting -= request.rows
         return chosen
 
     def release(self, rows: int) -> None:
@@ -129,16 +129,16 @@ class Queue:
             self._rows_running -= rows
 
     def close(self) -> None:
-        """Take no more tickets; those admitted are still answered."""
+        """Take no more requests; those admitted are still answered."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def fail(self, error: Exception) -> None:
-        """Close, and fail every ticket that waits."""
+        """Close, and fail every request that waits."""
         self.close()
         with self._changed:
-            for ticket in self._waiting:
-                fail(ticket, error)
+            for request in self._waiting:
+                fail(request, error)
             self._waiting.clear()
             self._tokens = self._rows_waiting = 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 
 
 @dataclass
@@ -21,8 +21,8 @@ class Hypothesis:
 
 
 @dataclass
-class Answer:
-    """What became of a ticket: hypotheses, best first, or class probabilities; and the time it took.
+class EngineResult:
+    """What became of a request: hypotheses, best first, or class probabilities; and the time it took.
 
     A scored translation is its one hypothesis; `attention` (T, S) says where the decoder looked when it wrote each of
     its tokens and the end mark.
@@ -35,9 +35,9 @@ class Answer:
     compute_ms: float = 0.0
 
     @staticmethod
-    def of_classes(probabilities: list[float]) -> "Answer":
+    def of_classes(probabilities: list[float]) -> "EngineResult":
         """A classification."""
-        return Answer(probabilities=probabilities)
+        return EngineResult(probabilities=probabilities)
 
     @property
     def ids(self) -> list[int]:
@@ -50,13 +50,13 @@ class Answer:
 
 
 @dataclass(eq=False)
-class Ticket:
+class EngineRequest:
     """A tokenised segment waiting for its answer. Cancelling the future withdraws it, waiting or running."""
 
     ids: list[int]  # source, marks included
-    options: Options = Options()
+    options: DecodingOptions = DecodingOptions()
     translation: list[int] | None = None  # to be scored, without marks
-    future: "Future[Answer]" = field(default_factory=Future)
+    future: "Future[EngineResult]" = field(default_factory=Future)
     # Told each token of a search that writes them as they come, in the worker's thread; it must be quick.
     on_token: Callable[[int], None] | None = None
     submitted: float = field(default_factory=time.monotonic)
@@ -77,21 +77,21 @@ class Ticket:
         return self.future.done()
 
 
-# A ticket that leaves its rows, with its answer or with what went wrong for it alone.
-Finished = tuple[Ticket, Answer | Exception]
+# A request that leaves its rows, with its answer or with what went wrong for it alone.
+FinishedRequest = tuple[EngineRequest, EngineResult | Exception]
 
 
-def resolve(ticket: Ticket, answer: Answer) -> None:
-    """Answer a ticket, unless its caller left at this very moment."""
+def resolve(request: EngineRequest, answer: EngineResult) -> None:
+    """Answer a request, unless its caller left at this very moment."""
     try:
-        ticket.future.set_result(answer)
+        request.future.set_result(answer)
     except InvalidStateError:
         return
 
 
-def fail(ticket: Ticket, error: Exception) -> None:
-    """Fail a ticket, unless it is answered or withdrawn."""
+def fail(request: EngineRequest, error: Exception) -> None:
+    """Fail a request, unless it is answered or withdrawn."""
     try:
-        ticket.future.set_exception(error)
+        request.future.set_exception(error)
     except InvalidStateError:
         return

@@ -7,25 +7,25 @@ from typing import Protocol
 
 from service.engine.interfaces import Observer
 from service.engine.queue import Queue
-from service.engine.scheduler import Plan, Scheduler
-from service.engine.types import Finished, Ticket
+from service.engine.scheduler import IterationPlan, Scheduler
+from service.engine.types import EngineRequest, FinishedRequest
 
 log = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
-    """What computes. A ticket that joined is stepped until the step that finishes it; then its rows are free."""
+    """What computes. A request that joined is stepped until the step that finishes it; then its rows are free."""
 
-    def join(self, group: list[Ticket]) -> None: ...
-    def step(self) -> list[Finished]: ...
-    def drop(self, tickets: list[Ticket]) -> None: ...
+    def join(self, group: list[EngineRequest]) -> None: ...
+    def step(self) -> list[FinishedRequest]: ...
+    def drop(self, requests: list[EngineRequest]) -> None: ...
     def clear(self) -> None: ...
     @property
     def pool_bytes(self) -> int: ...
 
 
 class EngineFailure(Exception):
-    """The engine failed on a ticket; the others are served."""
+    """The engine failed on a request; the others are served."""
 
 
 class Worker:
@@ -41,7 +41,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether tickets are being served."""
+        """Whether requests are being served."""
         return self._thread.is_alive()
 
     def join(self, timeout: float) -> bool:
@@ -50,21 +50,21 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        plan: Plan | None = None
+        plan: IterationPlan | None = None
         try:
             while (plan := self.scheduler.pick()) is not None:
                 self._step(plan)
-                self.observer.turned()
+                self.observer.on_iteration_end()
         except BaseException as error:
             log.exception("%s died", self._thread.name)
             failure = EngineFailure(f"the worker died: {type(error).__name__}")
             for group in plan.join if plan else ():  # picked, and in no batch yet
-                self.scheduler.refuse(group, failure)
+                self.scheduler.reject(group, failure)
             self.scheduler.fail_running(failure)
             self.scheduler.queue.fail(failure)
-            self.observer.turned()
+            self.observer.on_iteration_end()
 
-    def _step(self, plan: Plan) -> None:
+    def _step(self, plan: IterationPlan) -> None:
         self.engine.drop(plan.leave)
         while plan.join:
             self._join(plan.join.pop(0))
@@ -84,20 +84,20 @@ class Worker:
         self.scheduler.settle(finished)
         self.observer.answered(len(finished))
 
-    def _join(self, group: list[Ticket]) -> None:
+    def _join(self, group: list[EngineRequest]) -> None:
         started = time.perf_counter()
         try:
             self.engine.join(group)
         except Exception as error:
             log.exception("encoding a group of %d failed", len(group))
             self.observer.failed()
-            self.scheduler.refuse(group, EngineFailure(f"encoding failed: {type(error).__name__}"))
+            self.scheduler.reject(group, EngineFailure(f"encoding failed: {type(error).__name__}"))
             return
-        self.scheduler.seat(group)
+        self.scheduler.admit(group)
         self.observer.encoded(group, time.perf_counter() - started)
 
 
-class Crew:
+class LocalWorkerPool:
     """The workers of one model in threads of this process, and their queue."""
 
     def __init__(self, name: str, engines: list[Engine], queue: Queue, observer: Observer) -> None:
@@ -129,7 +129,7 @@ class Crew:
         return sum(worker.engine.pool_bytes for worker in self.workers)
 
     def drain(self, timeout: float) -> bool:
-        """Take no more tickets, answer those admitted; False when that took longer than `timeout` seconds."""
+        """Take no more requests, answer those admitted; False when that took longer than `timeout` seconds."""
         self.queue.close()
         deadline = time.monotonic() + timeout
         return all([worker.join(max(0.0, deadline - time.monotonic())) for worker in self.workers])

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope
 from service.errors import InvalidRequest, Unauthorised
 from service.http.api_keys import Keys
 from service.http.forms import read_fields
-from service.http.rate_limit import Limits
+from service.http.rate_limit import RateLimiter
 
 # What operators, probes and browsers ask before they have a key. It tells nothing of anybody's text, so it needs no key
 # and is never limited. Every other path is closed, one that leads nowhere included.
@@ -30,11 +30,11 @@ class _Fields(BaseModel):
     api_key: str | None = None
 
 
-class Access:
+class Authenticator:
     """Lets callers in by name and sees them out."""
 
-    def __init__(self, keys: Keys, limits: Limits) -> None:
-        self.keys, self.limits = keys, limits
+    def __init__(self, keys: Keys, rate_limiter: RateLimiter) -> None:
+        self.keys, self.rate_limiter = keys, rate_limiter
 
     async def enter(self, scope: Scope, headers: Mapping[bytes, bytes], body: Receive) -> str | None:
         """The caller, who has to be seen out with `leave`; None on a path that is open. `body` hands out the body.
@@ -48,13 +48,13 @@ class Access:
         if scope["path"] in OPEN:
             return None
         caller = self._holder(scope, await key_of(scope, headers, body)) if self.keys.digests else _address(scope)
-        self.limits.enter(caller)
+        self.rate_limiter.enter(caller)
         return caller
 
     def leave(self, caller: str | None) -> None:
         """The request has ended, in whatever way."""
         if caller is not None:
-            self.limits.leave(caller)
+            self.rate_limiter.leave(caller)
 
     def _holder(self, scope: Scope, key: bytes | None) -> str:
         if key is None:

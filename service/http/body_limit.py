@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import ClientGone, RateLimited, ServiceError, SlowBody, TooLarge, Unauthorised
-from service.http.auth import Access
-from service.http.error_formats import Wordings
+from service.http.auth import Authenticator
+from service.http.error_formats import ErrorFormats
 from service.settings import Settings
 
 HEARD_OUT = 16  # times the limit
@@ -17,8 +17,8 @@ REFUSALS = (Unauthorised, SlowBody, TooLarge, RateLimited)  # what it answers on
 class Door:
     """Wraps the application. A body is read before its caller is known: one dialect keeps its key there."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, access: Access, wordings: Wordings) -> None:
-        self.app, self.access, self.wordings = app, access, wordings
+    def __init__(self, app: ASGIApp, settings: Settings, access: Authenticator, error_formats: ErrorFormats) -> None:
+        self.app, self.access, self.error_formats = app, access, error_formats
         self.max_body_bytes, self.body_timeout_seconds = settings.max_body_bytes, settings.body_timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,7 +44,7 @@ class Door:
     async def _refuse(
         self, fault: ServiceError, headers: Mapping[str, str], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        response = self.wordings.answer(scope, fault)
+        response = self.error_formats.answer(scope, fault)
         response.headers.update(headers)
         await response(scope, receive, send)
 

@@ -16,7 +16,7 @@ Errors = Sequence[dict[str, str]]  # what is wrong with a body, a {field, messag
 
 
 @dataclass(frozen=True)
-class Wording:
+class ErrorFormat:
     """One dialect's error answers."""
 
     schema: type[BaseModel]  # of a body
@@ -63,10 +63,10 @@ def printable(fault: ServiceError) -> str:
     return str(fault).encode("utf-8", "backslashreplace").decode()
 
 
-class Wordings:
+class ErrorFormats:
     """The table: a path begins like one of a dialect's, or the native dialect speaks."""
 
-    def __init__(self, native: Wording, others: Mapping[str, Wording]) -> None:
+    def __init__(self, native: ErrorFormat, others: Mapping[str, ErrorFormat]) -> None:
         self._native, self._others = native, others
         self._depth = max((prefix.count("/") for prefix in others), default=0)
 
@@ -74,16 +74,16 @@ class Wordings:
     def schemas(self) -> dict[str, Any]:
         """The OpenAPI schemas of every dialect's errors, by name."""
         found: dict[str, Any] = {}
-        for wording in (self._native, *self._others.values()):
-            found |= wording.schemas
+        for error_format in (self._native, *self._others.values()):
+            found |= error_format.schemas
         return found
 
-    def of(self, path: str) -> Wording:
+    def of(self, path: str) -> ErrorFormat:
         """The wording of the longest prefix, in whole segments, that the path begins with."""
         segments = path.split("/", self._depth + 1)
         for count in range(min(len(segments), self._depth + 1), 1, -1):
-            if wording := self._others.get("/".join(segments[:count])):
-                return wording
+            if error_format := self._others.get("/".join(segments[:count])):
+                return error_format
         return self._native
 
     def answer(self, scope: Scope, fault: ServiceError, errors: Errors = ()) -> JSONResponse:

@@ -18,14 +18,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import ServiceError
 from service.http.body_limit import Replay
-from service.http.error_formats import Wordings
+from service.http.error_formats import ErrorFormats
 
 
 class Express:
     """Wraps the application, inside the door: bodies come whole. `paths` are the router's routes that are meant."""
 
-    def __init__(self, app: ASGIApp, router: APIRouter, paths: Collection[str], wordings: Wordings) -> None:
-        self.app, self.wordings = app, wordings
+    def __init__(self, app: ASGIApp, router: APIRouter, paths: Collection[str], error_formats: ErrorFormats) -> None:
+        self.app, self.error_formats = app, error_formats
         routes = [route for route in router.routes if isinstance(route, APIRoute) and route.path in paths]
         self.routes = {
             (method, route.path): (route, body_of(route)) for route in routes for method in route.methods or ()
@@ -47,7 +47,7 @@ class Express:
         try:
             response = await route.endpoint(Request(scope, receive), body)
         except ServiceError as fault:
-            response = self.wordings.answer(scope, fault)
+            response = self.error_formats.answer(scope, fault)
         await response(scope, receive, send)
 
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from service.errors import InvalidRequest, ServiceError
 from service.http import openapi as examples
-from service.http.error_formats import Errors, Wording, Wordings, printable
+from service.http.error_formats import ErrorFormat, ErrorFormats, Errors, printable
 
 
 class Problem(BaseModel):
@@ -39,24 +39,24 @@ def _problem(fault: ServiceError, status: int, request_id: str, errors: Errors) 
     return body | ({"errors": list(errors)} if errors else {})
 
 
-PROBLEM = Wording(Problem, _problem, media_type="application/problem+json")
+PROBLEM = ErrorFormat(Problem, _problem, media_type="application/problem+json")
 responses = PROBLEM.responses
 
 
-def install(app: FastAPI, wordings: Wordings) -> None:
+def install(app: FastAPI, error_formats: ErrorFormats) -> None:
     """Answer every exception in the words of its path."""
 
     async def service_error(request: Request, fault: Exception) -> JSONResponse:
         assert isinstance(fault, ServiceError)
-        return wordings.answer(request.scope, fault)
+        return error_formats.answer(request.scope, fault)
 
     async def validation_error(request: Request, fault: Exception) -> JSONResponse:
         assert isinstance(fault, RequestValidationError)
-        return wordings.answer(request.scope, *invalid(fault.errors()))
+        return error_formats.answer(request.scope, *invalid(fault.errors()))
 
     async def http_exception(request: Request, fault: Exception) -> JSONResponse:
         assert isinstance(fault, HTTPException)
-        response = wordings.answer(request.scope, _named(request, fault))
+        response = error_formats.answer(request.scope, _named(request, fault))
         response.headers.update(fault.headers or {})
         return response
 
@@ -70,7 +70,7 @@ def install(app: FastAPI, wordings: Wordings) -> None:
         description = describe()
         _forget_validation_errors(description)
         examples.describe(description)
-        description["components"]["schemas"] |= wordings.schemas
+        description["components"]["schemas"] |= error_formats.schemas
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]

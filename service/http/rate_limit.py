@@ -18,7 +18,7 @@ class _Caller:
     running: int = 0
 
 
-class Limits:
+class RateLimiter:
     """Counts the requests of each caller; a limit of 0 is none. `clock` tells seconds and never goes back."""
 
     def __init__(self, per_minute: int = 0, at_once: int = 0, clock: Callable[[], float] = time.monotonic) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import InternalError, Stopping
-from service.http.error_formats import Wordings
+from service.http.error_formats import ErrorFormats
 from service.metrics import Metrics
 
 log = logging.getLogger("attendant.access")
@@ -20,11 +20,11 @@ METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"}
 REQUEST_ID = re.compile(rb"[\w.:-]{1,100}")
 
 
-class Edge:
+class RequestLogMiddleware:
     """Wraps the application; logs carry ids, the names of keys, sizes and times, never text."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, wordings: Wordings) -> None:
-        self.app, self.metrics, self.wordings = app, metrics, wordings
+    def __init__(self, app: ASGIApp, metrics: Metrics, error_formats: ErrorFormats) -> None:
+        self.app, self.metrics, self.error_formats = app, metrics, error_formats
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -46,12 +46,12 @@ class Edge:
         except asyncio.CancelledError:  # as the server does with what is left when its time to drain is over
             if status != NO_ANSWER:
                 raise
-            await self.wordings.answer(scope, Stopping())(scope, receive, send_with_id)
+            await self.error_formats.answer(scope, Stopping())(scope, receive, send_with_id)
         except Exception as error:
             log.exception("request %s failed", scope["request_id"])
             if status == NO_ANSWER:
                 fault = InternalError(f"{type(error).__name__}; the log has the details under the request id")
-                await self.wordings.answer(scope, fault)(scope, receive, send_with_id)
+                await self.error_formats.answer(scope, fault)(scope, receive, send_with_id)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 

@@ -5,18 +5,19 @@ from dataclasses import dataclass
 
 from service.artifact import Artifact, ArtifactError, read_artifact
 from service.engine.cores import available_cores
-from service.engine.interfaces import Hire, Posts, Staff, scoring
-from service.engine.queue import Bounds
+from service.engine.interfaces import PoolConfig, StartPools, WorkerPool, scoring
+from service.engine.queue import QueueLimits
 from service.metrics import Metrics
 from service.models.registry import Registry
-from service.models.scorer import Scorer
+from service.models.scorer import PairScorer
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 
 
-def load_models(settings: Settings, metrics: Metrics, hire: Hire) -> Registry:
-    """Load every artifact in the models folder; `hire` puts crews to work on them, here or in another process.
+def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -> Registry:
+    """Load every artifact in the models folder; `start_pools` puts worker pools to work on them, here or in another
+    process.
 
     Raises:
         ArtifactError: with the faults of every artifact, so that one start shows all of them.
@@ -40,16 +41,16 @@ def load_models(settings: Settings, metrics: Metrics, hire: Hire) -> Registry:
         there = ", ".join(sorted(names))
         faults.append(f"ATTENDANT_CLASSIFIER is {settings.classifier!r}, which is not served; there is {there}")
     try:
-        crews = hire([one.artifact for one in loaded], posts(settings), metrics.of_model)
+        worker_pools = start_pools([one.artifact for one in loaded], pool_config(settings), metrics.of_model)
     except ArtifactError as error:
         raise ArtifactError("\n".join([*faults, str(error)])) from None
     if faults:
-        for crew in crews.values():
-            crew.queue.close()
+        for worker_pool in worker_pools.values():
+            worker_pool.queue.close()
         raise ArtifactError("\n".join(faults))
-    for name, crew in crews.items():
-        metrics.watch(name, crew)
-    return Registry([_serve(one, crews, metrics) for one in loaded], settings.classifier)
+    for name, worker_pool in worker_pools.items():
+        metrics.watch(name, worker_pool)
+    return Registry([_serve(one, worker_pools, metrics) for one in loaded], settings.classifier)
 
 
 @dataclass(frozen=True)
@@ -60,22 +61,22 @@ class Loaded:
     codec: TextCodec
 
 
-def posts(settings: Settings) -> Posts:
-    """What the settings grant every crew, on the cores that there are."""
-    workers, threads = settings.crew(available_cores())
-    bounds = Bounds(
+def pool_config(settings: Settings) -> PoolConfig:
+    """What the settings grant every worker pool, on the cores that there are."""
+    workers, threads = settings.workers_and_threads(available_cores())
+    limits = QueueLimits(
         rows=settings.rows,
         encode_tokens=settings.encode_tokens,
         queue_segments=settings.queue_segments,
         queue_tokens=settings.queue_tokens,
     )
-    return Posts(workers, threads, bounds)
+    return PoolConfig(workers, threads, limits)
 
 
-def _serve(loaded: Loaded, crews: Mapping[str, Staff], metrics: Metrics) -> ServedModel:
+def _serve(loaded: Loaded, worker_pools: Mapping[str, WorkerPool], metrics: Metrics) -> ServedModel:
     manifest, codec = loaded.artifact.manifest, loaded.codec
     scores = scoring(manifest.name)
     scorer = None
-    if scores in crews:
-        scorer = Scorer(manifest, codec, crews[scores], metrics.of_model(scores))
-    return ServedModel(loaded.artifact, codec, crews[manifest.name], metrics.of_model(manifest.name), scorer)
+    if scores in worker_pools:
+        scorer = PairScorer(manifest, codec, worker_pools[scores], metrics.of_model(scores))
+    return ServedModel(loaded.artifact, codec, worker_pools[manifest.name], metrics.of_model(manifest.name), scorer)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 
 
 def default_target_length(source_tokens: int, limit: int) -> int:
@@ -11,10 +11,10 @@ def default_target_length(source_tokens: int, limit: int) -> int:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TranslationOptions:
     """What a request asks of its translations: a prefix and a length in the caller's terms, and the other options."""
 
-    options: Options = Options()
+    options: DecodingOptions = DecodingOptions()
     prefix: str = ""
     max_length: int | None = None
     guarded: bool = True  # what looks wrong is not left as it is

@@ -92,9 +92,9 @@ class Registry:
 
     def drain(self, timeout: float) -> None:
         """Stop taking requests and answer those admitted."""
-        crews = [crew for model in self for crew in model.crews]
-        for crew in crews:
-            crew.queue.close()
+        worker_pools = [worker_pool for model in self for worker_pool in model.worker_pools]
+        for worker_pool in worker_pools:
+            worker_pool.queue.close()
         deadline = time.monotonic() + timeout
-        for crew in crews:
-            crew.drain(max(0.0, deadline - time.monotonic()))
+        for worker_pool in worker_pools:
+            worker_pool.drain(max(0.0, deadline - time.monotonic()))

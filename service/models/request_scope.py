@@ -8,13 +8,13 @@ from functools import partial
 from types import TracebackType
 
 from service.engine.decoding.search import NotANumber
-from service.engine.types import Answer, Ticket
+from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import EngineFailure
 from service.errors import ClientGone, DeadlineExceeded, InternalError
-from service.models.engine_client import Desk
+from service.models.engine_client import EngineClient
 
 # Resolves when the caller has left; asked while an answer is being computed.
-Departure = Callable[[], Awaitable[None]]
+WaitForDisconnect = Callable[[], Awaitable[None]]
 
 
 UNWATCHED = 0.05  # seconds, in which most answers come: to look out for a caller's departure takes a task of its own
@@ -23,22 +23,22 @@ UNWATCHED = 0.05  # seconds, in which most answers come: to look out for a calle
 AT_ONCE = 8  # news that are followed up before the event loop goes on: a step may answer a hundred segments
 
 
-class Visit:
-    """One request's wait for its tickets; use it as a context, in the event loop's thread."""
+class RequestScope:
+    """One request's wait for its requests; use it as a context, in the event loop's thread."""
 
-    def __init__(self, timeout: float, departure: Departure) -> None:
+    def __init__(self, timeout: float, wait_for_disconnect: WaitForDisconnect) -> None:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._open: dict[Ticket, Desk] = {}
-        self._news: deque[tuple[Ticket, int | None]] = deque()  # appended to by workers' threads
+        self._open: dict[EngineRequest, EngineClient] = {}
+        self._news: deque[tuple[EngineRequest, int | None]] = deque()  # appended to by workers' threads
         self._rung = False
         self._late = False
         self._awake: asyncio.Future[None] | None = None
-        self._departure = departure
+        self._departure = wait_for_disconnect
         self._leaving: asyncio.Future[None] | None = None
         self._timers = [self._loop.call_later(UNWATCHED, self._watch), self._loop.call_later(timeout, self._expire)]
 
-    def __enter__(self) -> "Visit":
+    def __enter__(self) -> "RequestScope":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -47,33 +47,33 @@ class Visit:
         if self._leaving is not None:
             self._leaving.cancel()
         opened, self._open = self._open, {}
-        for ticket in opened:
-            ticket.future.cancel()
+        for engine_request in opened:
+            engine_request.future.cancel()
 
     @property
     def waiting(self) -> int:
         """Tickets handed in whose answer has not been taken."""
         return len(self._open)
 
-    def submit(self, desk: Desk, tickets: Sequence[Ticket]) -> None:
-        """Hand tickets in at a desk; see `Desk.submit` for the errors."""
-        desk.submit(tickets)
-        for ticket in tickets:
-            self._open[ticket] = desk
-            ticket.future.add_done_callback(partial(self._settled, ticket))
+    def submit(self, engine_client: EngineClient, engine_requests: Sequence[EngineRequest]) -> None:
+        """Hand requests in at a desk; see `EngineClient.submit` for the errors."""
+        engine_client.submit(engine_requests)
+        for engine_request in engine_requests:
+            self._open[engine_request] = engine_client
+            engine_request.future.add_done_callback(partial(self._settled, engine_request))
 
-    def listen(self, ticket: Ticket) -> None:
-        """Have the ticket's tokens among the news, before it is handed in."""
-        ticket.on_token = lambda token: self._tell(ticket, token)
+    def listen(self, engine_request: EngineRequest) -> None:
+        """Have the request's tokens among the news, before it is handed in."""
+        engine_request.on_token = lambda token: self._tell(engine_request, token)
 
-    async def news(self) -> list[tuple[Ticket, Answer | int]]:
-        """Wait for the next answers, and tokens of tickets listened to; nothing comes only if nothing is open.
+    async def news(self) -> list[tuple[EngineRequest, EngineResult | int]]:
+        """Wait for the next answers, and tokens of requests listened to; nothing comes only if nothing is open.
 
         They come a few at a time, between which other requests have their turn.
 
         Raises:
             DeadlineExceeded, ClientGone: given up.
-            InternalError: the engine failed on a ticket.
+            InternalError: the engine failed on a request.
         """
         if self._news:
             # They may come faster than they are followed up: other requests have their turn, and the deadline its.
@@ -88,32 +88,40 @@ class Visit:
             self._awake = self._loop.create_future()
             await self._awake
         found = [self._news.popleft() for _ in range(min(len(self._news), AT_ONCE))]
-        return [(ticket, self._taken(ticket) if token is None else token) for ticket, token in found]
+        return [
+            (engine_request, self._taken(engine_request) if token is None else token) for engine_request, token in found
+        ]
 
-    async def answers(self, desk: Desk, tickets: Sequence[Ticket]) -> list[Answer]:
-        """Hand in tickets and wait for all of them; see `submit` and `news` for the errors."""
-        self.submit(desk, tickets)
-        found: dict[Ticket, Answer] = {}
+    async def answers(
+        self, engine_client: EngineClient, engine_requests: Sequence[EngineRequest]
+    ) -> list[EngineResult]:
+        """Hand in requests and wait for all of them; see `submit` and `news` for the errors."""
+        self.submit(engine_client, engine_requests)
+        found: dict[EngineRequest, EngineResult] = {}
         while self._open:
-            found |= {ticket: answer for ticket, answer in await self.news() if isinstance(answer, Answer)}
-        return [found[ticket] for ticket in tickets]
+            found |= {
+                engine_request: answer
+                for engine_request, answer in await self.news()
+                if isinstance(answer, EngineResult)
+            }
+        return [found[engine_request] for engine_request in engine_requests]
 
-    def _taken(self, ticket: Ticket) -> Answer:
-        desk = self._open.pop(ticket)
+    def _taken(self, engine_request: EngineRequest) -> EngineResult:
+        engine_client = self._open.pop(engine_request)
         try:
-            answer = ticket.future.result()
+            answer = engine_request.future.result()
         except (EngineFailure, NotANumber) as failure:
             raise InternalError(str(failure)) from failure
-        desk.settled(answer)
+        engine_client.settled(answer)
         return answer
 
-    def _settled(self, ticket: Ticket, future: "Future[Answer]") -> None:
+    def _settled(self, engine_request: EngineRequest, future: "Future[EngineResult]") -> None:
         if not future.cancelled():
-            self._tell(ticket, None)
+            self._tell(engine_request, None)
 
-    def _tell(self, ticket: Ticket, token: int | None) -> None:
+    def _tell(self, engine_request: EngineRequest, token: int | None) -> None:
         """In a worker's thread; all that one step tells wakes the loop once."""
-        self._news.append((ticket, token))
+        self._news.append((engine_request, token))
         if not self._rung and not self._loop.is_closed():
             self._rung = True
             self._loop.call_soon_threadsafe(self._ring)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from service.artifact import Direction, Manifest
-from service.engine.interfaces import Staff
-from service.engine.types import Answer, Ticket
+from service.engine.interfaces import WorkerPool
+from service.engine.types import EngineRequest, EngineResult
 from service.errors import TooLarge
 from service.metrics import ModelMetrics
-from service.models.engine_client import Desk
-from service.models.request_scope import Departure, Visit
-from service.text.alignment import Link, attended_links
+from service.models.engine_client import EngineClient
+from service.models.request_scope import RequestScope, WaitForDisconnect
+from service.text.alignment import AlignmentLink, attended_links
 from service.text.tokenizer import SHORT, Located, TextCodec
 
 
@@ -23,16 +23,16 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Given:
+class EncodedPair:
     """A pair as the graph reads it."""
 
     pair: Pair
     source: Located
     target: Located
-    ticket: Ticket
+    engine_request: EngineRequest
     prefix: int  # marks before the source
 
-    def links(self, answer: Answer) -> tuple[Link, ...]:
+    def links(self, answer: EngineResult) -> tuple[AlignmentLink, ...]:
         """Where each word of the translation comes from; none by a model that reads without attention."""
         if answer.attention is None:
             return ()
@@ -40,32 +40,34 @@ class Given:
         return attended_links(attention, self.pair.text, self.source.spans, self.pair.translation, self.target.spans)
 
 
-class Scored(NamedTuple):
+class ScoredPair(NamedTuple):
     """A pair and its answer."""
 
-    given: Given
-    answer: Answer
+    given: EncodedPair
+    answer: EngineResult
 
 
-class Scorer:
+class PairScorer:
     """The workers that score a model's translations, and the desk before them."""
 
-    def __init__(self, manifest: Manifest, codec: TextCodec, crew: Staff, observer: ModelMetrics) -> None:
-        self.manifest, self.codec, self.crew = manifest, codec, crew
-        self.desk = Desk(manifest.name, crew.queue, observer)
+    def __init__(self, manifest: Manifest, codec: TextCodec, worker_pool: WorkerPool, observer: ModelMetrics) -> None:
+        self.manifest, self.codec, self.worker_pool = manifest, codec, worker_pool
+        self.engine_client = EngineClient(manifest.name, worker_pool.queue, observer)
 
-    def given(self, pairs: list[Pair], direction: Direction) -> list[Given]:
-        """Pairs with tickets to hand in."""
+    def given(self, pairs: list[Pair], direction: Direction) -> list[EncodedPair]:
+        """Pairs with requests to hand in."""
         located = self.codec.located(*([pair[side] for pair in pairs] for side in (0, 1)))
         before, after = direction.prefix, [self.manifest.marks.eos]
         return [
-            Given(pair, source, target, Ticket([*before, *source.ids, *after], translation=target.ids), len(before))
+            EncodedPair(
+                pair, source, target, EngineRequest([*before, *source.ids, *after], translation=target.ids), len(before)
+            )
             for pair, (source, target) in zip(pairs, located, strict=True)
         ]
 
-    def fault(self, given: Given) -> str | None:
+    def fault(self, given: EncodedPair) -> str | None:
         """What of a pair is longer than the model's limits."""
-        limits, read, written = self.manifest.limits, len(given.ticket.ids), len(given.target.ids) + 1
+        limits, read, written = self.manifest.limits, len(given.engine_request.ids), len(given.target.ids) + 1
         if read > limits.source_length:
             return f"the text has {read} tokens; model {self.manifest.name!r} reads at most {limits.source_length}"
         if written > limits.target_length:
@@ -76,19 +78,19 @@ class Scorer:
         return None
 
     async def score(
-        self, pairs: list[Pair], direction: Direction, timeout: float, departure: Departure
-    ) -> list[Scored]:
+        self, pairs: list[Pair], direction: Direction, timeout: float, wait_for_disconnect: WaitForDisconnect
+    ) -> list[ScoredPair]:
         """Score pairs, all together.
 
         Raises:
             TooLarge: one of them is longer than the model reads or writes, or they are too many.
-            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `Visit`.
+            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         short = sum(len(pair.text) + len(pair.translation) for pair in pairs) <= SHORT
         given = self.given(pairs, direction) if short else await asyncio.to_thread(self.given, pairs, direction)
         for i, one in enumerate(given):
             if fault := self.fault(one):
                 raise TooLarge(f"pair {i}: {fault}, marks included: send it in sentences")
-        with Visit(timeout, departure) as visit:
-            answers = await visit.answers(self.desk, [one.ticket for one in given])
-        return list(map(Scored, given, answers))
+        with RequestScope(timeout, wait_for_disconnect) as request_scope:
+            answers = await request_scope.answers(self.engine_client, [one.engine_request for one in given])
+        return list(map(ScoredPair, given, answers))

@@ -1,17 +1,17 @@
-"""A served model: texts to tickets, answers to texts, and a desk for what is between."""
+"""A served model: texts to requests, answers to texts, and a desk for what is between."""
 
 import asyncio
 from dataclasses import dataclass, replace
 
 from service.artifact import Artifact, Direction, Manifest
-from service.engine.interfaces import Staff
-from service.engine.types import Answer, Ticket
+from service.engine.interfaces import WorkerPool
+from service.engine.types import EngineRequest, EngineResult
 from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
 from service.metrics import ModelMetrics
-from service.models.engine_client import Desk
-from service.models.options import Wanted, default_target_length
-from service.models.request_scope import Departure, Visit
-from service.models.scorer import Scorer
+from service.models.engine_client import EngineClient
+from service.models.options import TranslationOptions, default_target_length
+from service.models.request_scope import RequestScope, WaitForDisconnect
+from service.models.scorer import PairScorer
 from service.text.tokenizer import SHORT, TextCodec
 
 
@@ -19,7 +19,7 @@ from service.text.tokenizer import SHORT, TextCodec
 class Answered:
     """The answers to a request's texts, in order, with what they took."""
 
-    answers: list[Answer]
+    answers: list[EngineResult]
     source_tokens: int
 
     @property
@@ -37,19 +37,24 @@ class ServedModel:
     """An artifact with its tokeniser, its workers, and the desk before them."""
 
     def __init__(
-        self, artifact: Artifact, codec: TextCodec, crew: Staff, observer: ModelMetrics, scorer: Scorer | None = None
+        self,
+        artifact: Artifact,
+        codec: TextCodec,
+        worker_pool: WorkerPool,
+        observer: ModelMetrics,
+        scorer: PairScorer | None = None,
     ) -> None:
         self.manifest: Manifest = artifact.manifest
         self._scorer = scorer
-        self.codec, self.crew = codec, crew
-        self.desk = Desk(self.name, crew.queue, observer)
+        self.codec, self.worker_pool = codec, worker_pool
+        self.engine_client = EngineClient(self.name, worker_pool.queue, observer)
 
     @property
     def name(self) -> str:
         return self.manifest.name
 
     @property
-    def scorer(self) -> Scorer:
+    def scorer(self) -> PairScorer:
         """What scores given translations.
 
         Raises:
@@ -60,24 +65,24 @@ class ServedModel:
         return self._scorer
 
     @property
-    def crews(self) -> list[Staff]:
+    def worker_pools(self) -> list[WorkerPool]:
         """All the model's workers."""
-        return [self.crew] if self._scorer is None else [self.crew, self._scorer.crew]
+        return [self.worker_pool] if self._scorer is None else [self.worker_pool, self._scorer.worker_pool]
 
     @property
     def serves(self) -> bool:
         """Whether every worker is alive and takes requests."""
-        return all(crew.alive and not crew.queue.closed for crew in self.crews)
+        return all(worker_pool.alive and not worker_pool.queue.closed for worker_pool in self.worker_pools)
 
     async def warm_up(self) -> None:
-        """Answer made-up tickets, so that the first caller finds everything allocated."""
-        tickets = []
-        for crew in self.crews:
-            made_up = [Ticket([self.manifest.marks.eos], translation=[]) for _ in range(crew.size)]
-            crew.queue.submit(made_up)
-            tickets += made_up
-        for ticket in tickets:
-            await asyncio.wrap_future(ticket.future)
+        """Answer made-up requests, so that the first caller finds everything allocated."""
+        engine_requests = []
+        for worker_pool in self.worker_pools:
+            made_up = [EngineRequest([self.manifest.marks.eos], translation=[]) for _ in range(worker_pool.size)]
+            worker_pool.queue.submit(made_up)
+            engine_requests += made_up
+        for engine_request in engine_requests:
+            await asyncio.wrap_future(engine_request.future)
 
     def direction(self, source: str | None, target: str) -> Direction:
         """The direction to `target`, from `source` or from the only language that there is.
@@ -103,8 +108,8 @@ class ServedModel:
         """Texts as the encoder reads them in a direction."""
         return self.codec.encode(texts, direction.prefix, closed=True)
 
-    def ticket(self, ids: list[int], wanted: Wanted) -> Ticket:
-        """A ticket for a source.
+    def engine_request(self, ids: list[int], wanted: TranslationOptions) -> EngineRequest:
+        """A request for a source.
 
         Raises:
             InvalidRequest: the options are out of range or contradict each other.
@@ -116,16 +121,16 @@ class ServedModel:
         prefix = self.codec.target_ids(wanted.prefix) if wanted.prefix else []
         length = wanted.max_length or min(limit, default_target_length(len(ids), limit) + len(prefix))
         options = replace(wanted.options, max_length=length, prefix=tuple(prefix), end_loops=wanted.guarded)
-        if faults := options.faults(self.manifest.vocabulary, limit, self.crew.queue.rows):
+        if faults := options.faults(self.manifest.vocabulary, limit, self.worker_pool.queue.rows):
             raise InvalidRequest("; ".join(faults))
-        return Ticket(ids, options)
+        return EngineRequest(ids, options)
 
-    async def classify(self, texts: list[str], timeout: float, departure: Departure) -> Answered:
+    async def classify(self, texts: list[str], timeout: float, wait_for_disconnect: WaitForDisconnect) -> Answered:
         """Classify texts, all together.
 
         Raises:
             TooLarge: a text is longer than the model reads, or they are too many.
-            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `Visit`.
+            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         sources = await self._class_sources(texts)
         limit = self.manifest.limits.source_length
@@ -134,8 +139,8 @@ class ServedModel:
                 raise TooLarge(
                     f"text {i} has {len(ids)} tokens; model {self.name!r} reads at most {limit}: send it in sentences"
                 )
-        with Visit(timeout, departure) as visit:
-            answers = await visit.answers(self.desk, [Ticket(ids) for ids in sources])
+        with RequestScope(timeout, wait_for_disconnect) as request_scope:
+            answers = await request_scope.answers(self.engine_client, [EngineRequest(ids) for ids in sources])
         return Answered(answers, sum(map(len, sources)))
 
     async def _class_sources(self, texts: list[str]) -> list[list[int]]:

@@ -12,7 +12,7 @@ from service.text.words import words
 Span = tuple[int, int]
 
 
-class Link(NamedTuple):
+class AlignmentLink(NamedTuple):
     """Characters source_start..source_end of a text became target_start..target_end of its translation."""
 
     source_start: int
@@ -20,14 +20,14 @@ class Link(NamedTuple):
     target_start: int
     target_end: int
 
-    def moved(self, source: int, target: int) -> "Link":
+    def moved(self, source: int, target: int) -> "AlignmentLink":
         """The same link, with both texts starting that much later."""
-        return Link(
+        return AlignmentLink(
             self.source_start + source, self.source_end + source, self.target_start + target, self.target_end + target
         )
 
 
-def composed(first: Iterable[Link], second: Iterable[Link]) -> tuple[Link, ...]:
+def composed(first: Iterable[AlignmentLink], second: Iterable[AlignmentLink]) -> tuple[AlignmentLink, ...]:
     """Links from a text to a translation of its translation; `second` starts where `first` ends.
 
     What comes from a word in between comes from what most of that word comes from; the first of several.
@@ -36,18 +36,18 @@ def composed(first: Iterable[Link], second: Iterable[Link]) -> tuple[Link, ...]:
     for link in second:
         shared = [min(one.target_end, link.source_end) - max(one.target_start, link.source_start) for one in first]
         if shared and max(shared) > 0:
-            found.append(Link(*first[shared.index(max(shared))][:2], *link[2:]))
+            found.append(AlignmentLink(*first[shared.index(max(shared))][:2], *link[2:]))
     return tuple(found)
 
 
-class Translation(NamedTuple):
+class AlignedText(NamedTuple):
     """A translated text; links may be missing, and say then only less about where things went."""
 
     text: str
-    links: tuple[Link, ...] = ()
+    links: tuple[AlignmentLink, ...] = ()
 
 
-class Rewrite:
+class OffsetMappedText:
     """A text with some of its spans replaced, that knows where each of its characters came from."""
 
     def __init__(self, text: str, edits: Iterable[tuple[int, int, str]]) -> None:
@@ -86,7 +86,7 @@ def _mapped(start: int, end: int, here: list[Span], there: list[Span]) -> Span:
 
 def attended_links(
     attention: np.ndarray, source: str, source_spans: list[Span], target: str, target_spans: list[Span]
-) -> tuple[Link, ...]:
+) -> tuple[AlignmentLink, ...]:
     """A link from each word of the translation to the word that it comes from; points and commas count as words.
 
     `attention` (T+1, S) is the cross-attention when each token, and at last the end mark, was written; `spans` are the
@@ -101,7 +101,7 @@ def attended_links(
         return ()
     affinity = from_targets @ relative @ from_tokens.T  # (target words, source words)
     best: list[int] = affinity.argmax(axis=1).tolist()
-    return tuple(Link(*sources[k], *span) for k, span in zip(best, targets, strict=True))
+    return tuple(AlignmentLink(*sources[k], *span) for k, span in zip(best, targets, strict=True))
 
 
 def _words_of_tokens(text: str, spans: list[Span]) -> tuple[list[Span], np.ndarray]:
@@ -115,12 +115,12 @@ def _words_of_tokens(text: str, spans: list[Span]) -> tuple[list[Span], np.ndarr
     return [found[k] for k in chosen.tolist()], shares[chosen] / counts[chosen, None]
 
 
-def anchored(links: tuple[Link, ...], source: str, target: str) -> tuple[Link, ...]:
+def anchored(links: tuple[AlignmentLink, ...], source: str, target: str) -> tuple[AlignmentLink, ...]:
     """The links, but a word that stands once in either text, letter by letter, comes from itself."""
     here, there = _single(source), _single(target)
     fixed = {here[word]: there[word] for word in here.keys() & there.keys()}
     kept = [link for link in links if link[2:] not in fixed.values()]
-    return tuple(sorted([*kept, *(Link(*a, *b) for a, b in fixed.items())], key=lambda link: link[2:]))
+    return tuple(sorted([*kept, *(AlignmentLink(*a, *b) for a, b in fixed.items())], key=lambda link: link[2:]))
 
 
 def _single(text: str) -> dict[str, Span]:

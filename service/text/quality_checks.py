@@ -47,7 +47,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LOOP = re.compile(r"(\S.{1,95}?)(?:\s?\1){3,}|([^\W\d_])\2{4,}")
 
 
-def faults(source: str, target: str, target_language: str) -> list[str]:
+def find_issues(source: str, target: str, target_language: str) -> list[str]:
     """The codes of all that looks wrong with a translation, none as a rule.
 
     Which script is right is known for the languages of _SCRIPTS only.

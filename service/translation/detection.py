@@ -1,7 +1,7 @@
 """What language a text is in, and which model is to read it for that."""
 
-from service.engine.types import Ticket
-from service.models.request_scope import Visit
+from service.engine.types import EngineRequest
+from service.models.request_scope import RequestScope
 from service.models.served_model import ServedModel
 from service.text.segmentation.placeholders import outside, protected
 from service.translation.request import Detection
@@ -22,10 +22,10 @@ class Detector:
         """Those that it knows."""
         return self.model.manifest.labels
 
-    async def detect(self, texts: list[str], visit: Visit) -> list[list[Detection]]:
-        """For each text the languages that it may be in, the most probable first; see `Visit` for the errors."""
-        tickets = [Ticket(self._sample(text)) for text in texts]
-        answers = await visit.answers(self.model.desk, tickets)
+    async def detect(self, texts: list[str], request_scope: RequestScope) -> list[list[Detection]]:
+        """For each text the languages that it may be in, the most probable first; see `RequestScope` for the errors."""
+        engine_requests = [EngineRequest(self._sample(text)) for text in texts]
+        answers = await request_scope.answers(self.model.engine_client, engine_requests)
         return [self._ranked(answer.probabilities) for answer in answers]
 
     def _sample(self, text: str) -> list[int]:

@@ -5,28 +5,28 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 
 from service.engine.types import Hypothesis
-from service.text.alignment import Translation
+from service.text.alignment import AlignedText
 from service.text.markup.document import Document
 from service.text.markup.tag_placement import in_order
-from service.text.segmentation.segmenter import Plan, joined, unchanged
-from service.translation.request import Detection, Draft, Piece, Reading
-from service.translation.segment import Leg, Rendering, Segment
+from service.text.segmentation.segmenter import SegmentationPlan, joined, unchanged
+from service.translation.request import Detection, Piece, TranslationCandidate, TranslationResult
+from service.translation.segment import RestoredHypothesis, RouteStep, Segment
 
 Leaf = str | Segment
 
 
 @dataclass(frozen=True)
-class Cut:
+class SegmentedDocument:
     """A text cut up: a plan for each block of a document, or one for the text itself."""
 
-    plans: list[Plan]
+    plans: list[SegmentationPlan]
     document: Document | None = None
 
 
-class Passage:
+class DocumentTranslation:
     """One text of a request, cut up for a route, to be translated from one language to another."""
 
-    def __init__(self, cut: Cut, route: Sequence[Leg], languages: tuple[str, str]) -> None:
+    def __init__(self, cut: SegmentedDocument, route: Sequence[RouteStep], languages: tuple[str, str]) -> None:
         self.route, self.languages, self._document = route, languages, cut.document
         self.detected: Detection | None = None
         self.complete = True  # False while it is only the beginning of its text
@@ -39,7 +39,7 @@ class Passage:
         """What it was cut into, in order."""
         return [leaf for row in self._rows for leaf in row if isinstance(leaf, Segment)]
 
-    def extend(self, plan: Plan) -> list[Segment]:
+    def extend(self, plan: SegmentationPlan) -> list[Segment]:
         """Take in the rest of a plain text; returns the segments in it."""
         [row] = self._rows
         new = _row(plan, self.route)
@@ -60,13 +60,13 @@ class Passage:
                     if isinstance(leaf, Segment):
                         leaf.linked = True
 
-    def told(self) -> Iterator[str | None]:
+    def streamed(self) -> Iterator[str | None]:
         """The best translation, part by part in order; None again and again while the next part is not there."""
         if self._document is None:
             [row], at = self._rows, 0
             while at < len(row) or not self.complete:
                 if at < len(row):
-                    yield from _told(row[at])
+                    yield from _streamed(row[at])
                     at += 1
                 else:
                     yield None
@@ -75,17 +75,17 @@ class Passage:
             while not _done(row):
                 yield None
             leaves = list(_leaves(row))
-            best = [leaf if isinstance(leaf, str) else leaf.renderings[0] for leaf in leaves]
+            best = [leaf if isinstance(leaf, str) else leaf.restored_hypotheses[0] for leaf in leaves]
             yield self._document.written(k, self._joined(leaves, best))
         yield self._document.end
 
-    def draft(self, include: frozenset[str]) -> Draft:
+    def result(self, include: frozenset[str]) -> TranslationResult:
         """The text's translation, once all its segments are done."""
         rows = [list(_leaves(row)) for row in self._rows]
         segments = [leaf for leaf in chain(*rows) if isinstance(leaf, Segment)]
-        choices = best_choices([[one.hypothesis.score or 0.0 for one in leaf.renderings] for leaf in segments])
-        best, *others = [self._reading(rows, choice, include) for choice in choices]
-        return Draft(
+        choices = best_choices([[one.hypothesis.score or 0.0 for one in leaf.restored_hypotheses] for leaf in segments])
+        best, *others = [self._candidate(rows, choice, include) for choice in choices]
+        return TranslationResult(
             **vars(best),
             source=self.languages[0],
             target=self.languages[1],
@@ -94,36 +94,42 @@ class Passage:
             warnings=sorted(self.warnings.union(*(segment.all_warnings() for segment in self.segments))),
         )
 
-    def _reading(self, rows: list[list[Leaf]], choice: tuple[int, ...], include: frozenset[str]) -> Reading:
+    def _candidate(
+        self, rows: list[list[Leaf]], choice: tuple[int, ...], include: frozenset[str]
+    ) -> TranslationCandidate:
         numbers = iter(choice)
-        taken = [[leaf if isinstance(leaf, str) else leaf.renderings[next(numbers)] for leaf in row] for row in rows]
+        taken = [
+            [leaf if isinstance(leaf, str) else leaf.restored_hypotheses[next(numbers)] for leaf in row] for row in rows
+        ]
         translations = [self._joined(*row) for row in zip(rows, taken, strict=True)]
-        hypotheses = [one.hypothesis for one in chain(*taken) if isinstance(one, Rendering)]
+        hypotheses = [one.hypothesis for one in chain(*taken) if isinstance(one, RestoredHypothesis)]
         scores = [hypothesis.score for hypothesis in hypotheses if hypothesis.score is not None]
-        reading = Reading(translations[0].text if self._document is None else self._document.render(translations))
+        candidate = TranslationCandidate(
+            translations[0].text if self._document is None else self._document.render(translations)
+        )
         reasons = {hypothesis.finish_reason for hypothesis in hypotheses}
-        reading.finish_reason = next((reason for reason in ("length", "loop") if reason in reasons), "stop")
+        candidate.finish_reason = next((reason for reason in ("length", "loop") if reason in reasons), "stop")
         if "score" in include and scores:
-            reading.score = sum(scores)
+            candidate.score = sum(scores)
         if "tokens" in include:
-            reading.tokens = [piece for hypothesis in hypotheses for piece in self._tokens(hypothesis)]
+            candidate.tokens = [piece for hypothesis in hypotheses for piece in self._tokens(hypothesis)]
         if "alignment" in include:
             links = translations[0].links
-            reading.alignment = [one for one in links if one.source_end > one.source_start]
-        return reading
+            candidate.alignment = [one for one in links if one.source_end > one.source_start]
+        return candidate
 
-    def _joined(self, leaves: list[Leaf], taken: Sequence[str | Rendering]) -> Translation:
+    def _joined(self, leaves: list[Leaf], taken: Sequence[str | RestoredHypothesis]) -> AlignedText:
         parts = []
         for leaf, one in zip(leaves, taken, strict=True):
             if isinstance(leaf, str) or isinstance(one, str):
                 # Only markup has use for where it went.
-                kept = Translation(str(leaf)) if self._document is None else unchanged(str(leaf))
+                kept = AlignedText(str(leaf)) if self._document is None else unchanged(str(leaf))
                 parts.append((str(leaf), kept))
                 continue
             translation, source = one.translation, leaf.unit.source
             if self._document is not None and not one.aligned:
                 guessed = in_order(source, translation.text)
-                translation = Translation(translation.text, (*translation.links, *guessed))
+                translation = AlignedText(translation.text, (*translation.links, *guessed))
             parts.append((source, translation))
         return joined(parts)
 
@@ -146,23 +152,23 @@ def _done(row: Sequence[Leaf]) -> bool:
     return all(isinstance(leaf, str) or (leaf.done and _done(leaf.parts or ())) for leaf in row)
 
 
-def _row(plan: Plan, route: Sequence[Leg]) -> list[Leaf]:
+def _row(plan: SegmentationPlan, route: Sequence[RouteStep]) -> list[Leaf]:
     return [piece if isinstance(piece, str) else Segment(piece, route) for piece in plan.pieces]
 
 
-def _told(leaf: Leaf) -> Iterator[str | None]:
+def _streamed(leaf: Leaf) -> Iterator[str | None]:
     if isinstance(leaf, str):
         yield leaf
         return
     said = ""
     while not leaf.done:
-        more = leaf.spoken[len(said) :]
+        more = leaf.stable_prefix[len(said) :]
         said += more
         yield more or None
     if leaf.parts is None:
-        yield leaf.renderings[0].translation.text[len(said) :]
+        yield leaf.restored_hypotheses[0].translation.text[len(said) :]
     for part in leaf.parts or ():
-        yield from _told(part)
+        yield from _streamed(part)
 
 
 def best_choices(scores: list[list[float]]) -> list[tuple[int, ...]]:

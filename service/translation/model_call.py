@@ -2,36 +2,36 @@
 
 from dataclasses import dataclass, replace
 
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 from service.engine.types import Hypothesis
-from service.models.options import Wanted
+from service.models.options import TranslationOptions
 from service.text.segmentation.units import Unit
-from service.translation.segment import Leg, Segment
+from service.translation.segment import RouteStep, Segment
 
 
 @dataclass(frozen=True)
-class Attempt:
+class CallOutcome:
     """What a model made of a text, best first, and what looks wrong with the best."""
 
     texts: list[str]
     hypotheses: list[Hypothesis]
-    faults: list[str]
+    find_issues: list[str]
 
 
 @dataclass(frozen=True, eq=False)
-class Errand:
+class ModelCall:
     """A text for a model, on behalf of a segment; `earlier` is the attempt that it is to do better than."""
 
     segment: Segment
     text: str
     stage: int = 0  # of the segment's route
-    earlier: Attempt | None = None
+    earlier: CallOutcome | None = None
     between: tuple[str, ...] = ()  # what was said in the languages on the way
     binding: Unit | None = None  # the segment's unit with the glossary's terms held
     listening: bool = False
 
     @property
-    def leg(self) -> Leg:
+    def route_step(self) -> RouteStep:
         return self.segment.route[self.stage]
 
     @property
@@ -39,7 +39,7 @@ class Errand:
         return self.stage == len(self.segment.route) - 1
 
 
-def safer(options: Options) -> Options:
+def safer(options: DecodingOptions) -> DecodingOptions:
     """The options of a second try: they leave loops."""
     return replace(
         options,
@@ -49,16 +49,16 @@ def safer(options: Options) -> Options:
     )
 
 
-def between(wanted: Wanted) -> Wanted:
+def between(options: TranslationOptions) -> TranslationOptions:
     """What is wanted of a translation that another one is made of: the search, but nothing that the caller reads."""
-    asked = wanted.options
-    return Wanted(
-        Options(
+    asked = options.options
+    return TranslationOptions(
+        DecodingOptions(
             beam_size=asked.beam_size,
             length_penalty=asked.length_penalty,
             early_stopping=asked.early_stopping,
             no_repeat_ngram=asked.no_repeat_ngram,
             repetition_penalty=asked.repetition_penalty,
         ),
-        guarded=wanted.guarded,
+        guarded=options.guarded,
     )

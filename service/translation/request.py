@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from service.models.options import Wanted
-from service.text.alignment import Link
+from service.models.options import TranslationOptions
+from service.text.alignment import AlignmentLink
 from service.text.tokenizer import SHORT
 
 Format = Literal["text", "html", "xml"]
@@ -13,14 +13,14 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True)
-class Job:
+class TranslationRequest:
     """Texts to translate to one language, all with the same options."""
 
     texts: list[str]
     target: str
     source: str | None = None  # None or "auto": to be found out
     model: str | None = None
-    wanted: Wanted = Wanted()
+    options: TranslationOptions = TranslationOptions()
     format: Format = "text"
     splitting: frozenset[str] = frozenset()  # elements that end a block, besides those that do by nature
     ignored: frozenset[str] = frozenset()  # elements whose contents stay
@@ -51,24 +51,24 @@ class Piece:
 
 
 @dataclass
-class Reading:
+class TranslationCandidate:
     """One translation of a text."""
 
     text: str
     finish_reason: str = "stop"  # "length" or "loop" if one of its sentences ended at the limit of tokens, or as a loop
     score: float | None = None  # the sum of its sentences' scores, where they have any
     tokens: list[Piece] | None = None
-    alignment: list[Link] | None = None  # of words; what was not translated has none
+    alignment: list[AlignmentLink] | None = None  # of words; what was not translated has none
 
 
 @dataclass
-class Draft(Reading):
+class TranslationResult(TranslationCandidate):
     """The best translation of a text, the next best ones, and what is to be said about it."""
 
     source: str = ""
     target: str = ""
     detected: Detection | None = None
-    alternatives: list[Reading] = field(default_factory=list)
+    alternatives: list[TranslationCandidate] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -81,23 +81,23 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Finished:
+class TextFinished:
     """A text is translated."""
 
     index: int
-    draft: Draft
+    result: TranslationResult
 
 
 @dataclass
-class Translated:
+class TranslationResponse:
     """A job's drafts, as many as its texts and in order, and what they took."""
 
     model: str
-    drafts: list[Draft]
+    results: list[TranslationResult]
     source_tokens: int
     target_tokens: int
     queue_ms: float  # the longest wait of a sentence
     compute_ms: float  # the longest computation of a sentence
 
 
-News = Delta | Finished | Translated  # of a stream; the last one is the whole
+StreamEvent = Delta | TextFinished | TranslationResponse  # of a stream; the last one is the whole

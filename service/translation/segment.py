@@ -7,13 +7,13 @@ from typing import NamedTuple
 from service.artifact import Direction
 from service.engine.types import Hypothesis
 from service.models.served_model import ServedModel
-from service.text.alignment import Translation
+from service.text.alignment import AlignedText
 from service.text.segmentation.segmenter import unchanged
 from service.text.segmentation.units import ADDED, Unit
 
 
 @dataclass(eq=False)
-class Leg:
+class RouteStep:
     """A model, and the direction in which a request uses it; a text is tokenised once."""
 
     model: ServedModel
@@ -32,10 +32,10 @@ class Leg:
         return [len(ids) for ids in self.sources(texts)]
 
 
-class Rendering(NamedTuple):
+class RestoredHypothesis(NamedTuple):
     """A segment's translation with everything put back, what the model said, and the hypothesis behind it."""
 
-    translation: Translation
+    translation: AlignedText
     said: str
     hypothesis: Hypothesis
     aligned: bool = False  # the translation's links tell where all its words come from
@@ -46,14 +46,14 @@ class Segment:
     """A unit to translate. It ends with renderings, best first, or in parts that take its place."""
 
     unit: Unit
-    route: Sequence[Leg]
+    route: Sequence[RouteStep]
     prefix: str = ""
     linked: bool = False  # whether it is to be known which word came from which
     between: list[str] = field(default_factory=list)  # what it says in the languages between
-    renderings: list[Rendering] = field(default_factory=list)
+    restored_hypotheses: list[RestoredHypothesis] = field(default_factory=list)
     parts: "list[str | Segment] | None" = None
     done: bool = False
-    heard: list[int] = field(default_factory=list)  # tokens told while they are being written
+    token_ids: list[int] = field(default_factory=list)  # tokens told while they are being written
     warnings: set[str] = field(default_factory=set)
 
     def divide(self, pieces: Sequence[str | Unit]) -> "list[Segment]":
@@ -75,12 +75,14 @@ class Segment:
         """Let it say what it says in the source's language."""
         self.warnings.add(warning)
         self.done = True
-        self.renderings = [Rendering(unchanged(self.unit.source), self.unit.source, Hypothesis([]), aligned=True)]
+        self.restored_hypotheses = [
+            RestoredHypothesis(unchanged(self.unit.source), self.unit.source, Hypothesis([]), aligned=True)
+        ]
 
     @property
-    def spoken(self) -> str:
+    def stable_prefix(self) -> str:
         """What of a plain unit's translation is certain while it is being written."""
-        text = self.route[-1].model.codec.decode([self.heard])[0] if self.heard else ""
+        text = self.route[-1].model.codec.decode([self.token_ids])[0] if self.token_ids else ""
         return text.rstrip("\ufffd").rstrip(ADDED)  # half a character, and a point that may go again
 
     def all_warnings(self) -> set[str]:

@@ -4,21 +4,21 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from service.models.engine_client import Desk
+from service.models.engine_client import EngineClient
 from service.text.markup.document import Document
 from service.text.segmentation.placeholders import protected
-from service.text.segmentation.segmenter import Plan, plan_text, untouched
-from service.translation.document import Cut, Passage
-from service.translation.request import Detection, Job
-from service.translation.segment import Leg
+from service.text.segmentation.segmenter import SegmentationPlan, plan_text, untouched
+from service.translation.document import DocumentTranslation, SegmentedDocument
+from service.translation.request import Detection, TranslationRequest
+from service.translation.segment import RouteStep
 
-Route = Sequence[Leg]
+Route = Sequence[RouteStep]
 # Where a long text may be cut in two before it is cut into sentences: at a line's end among so many characters.
 FIRST, LAST = 40, 1000
 
 
 @dataclass(frozen=True)
-class Origin:
+class SourceLanguage:
     """The language that a text is taken to be in, None for the only one that there is, and how that was found out."""
 
     language: str | None
@@ -27,22 +27,26 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceText:
     """A text, its document if it is markup, where it comes from and by which models it goes; by none if it stays."""
 
     text: str
     document: Document | None
-    origin: Origin
+    source_language: SourceLanguage
     route: Route
 
-    def passage(self, job: Job) -> Passage:
+    def document_translation(self, request: TranslationRequest) -> DocumentTranslation:
         """The text cut into segments that the models can read."""
         if not self.route:
-            return self._marked(Passage(Cut([untouched(self.text)]), self.route, (job.target, job.target)))
+            return self._marked(
+                DocumentTranslation(
+                    SegmentedDocument([untouched(self.text)]), self.route, (request.target, request.target)
+                )
+            )
         texts = [self.text] if self.document is None else self.document.blocks
-        return self._passage(Cut([self._plan(text) for text in texts], self.document), job)
+        return self._passage(SegmentedDocument([self._plan(text) for text in texts], self.document), request)
 
-    def opening(self, job: Job) -> tuple[Passage, int] | None:
+    def opening(self, request: TranslationRequest) -> tuple[DocumentTranslation, int] | None:
         """A passage of the first lines of a plain text, and where the rest begins; none if there is no good place."""
         if not self.route or self.document is not None:
             return None
@@ -50,47 +54,49 @@ class Source:
         at = self.text.find("\n", FIRST, LAST) + 1
         if not at or any(start < at < end for start, end in kept):
             return None
-        return self._passage(Cut([self._plan(self.text[:at])]), job), at
+        return self._passage(SegmentedDocument([self._plan(self.text[:at])]), request), at
 
-    def rest(self, at: int) -> Plan:
+    def rest(self, at: int) -> SegmentationPlan:
         """What the opening's passage is to be extended with."""
         return self._plan(self.text[at:])
 
-    def _plan(self, text: str) -> Plan:
+    def _plan(self, text: str) -> SegmentationPlan:
         first, target = self.route[0], self.route[-1].direction.target
         limit = first.model.manifest.limits.source_length
         return plan_text(text, first.direction.source, target, first.lengths, limit)
 
-    def _passage(self, cut: Cut, job: Job) -> Passage:
+    def _passage(self, cut: SegmentedDocument, request: TranslationRequest) -> DocumentTranslation:
         languages = self.route[0].direction.source, self.route[-1].direction.target
-        passage = self._marked(Passage(cut, self.route, languages))
-        passage.want(job.wanted.prefix, job.include)
-        return passage
+        document_translation = self._marked(DocumentTranslation(cut, self.route, languages))
+        document_translation.want(request.options.prefix, request.include)
+        return document_translation
 
-    def _marked(self, passage: Passage) -> Passage:
-        passage.detected = self.origin.detected
-        passage.warnings |= self.origin.warnings
-        return passage
+    def _marked(self, document_translation: DocumentTranslation) -> DocumentTranslation:
+        document_translation.detected = self.source_language.detected
+        document_translation.warnings |= self.source_language.warnings
+        return document_translation
 
 
-def cut(sources: Iterable[Source], job: Job, before: Sequence[Passage] = ()) -> list[Passage]:
+def cut(
+    sources: Iterable[SourceText], request: TranslationRequest, before: Sequence[DocumentTranslation] = ()
+) -> list[DocumentTranslation]:
     """All sources cut into segments, behind the passages that there are.
 
     Raises:
         TooLarge: they are more than a model's queue takes, and the rest is not even cut.
     """
-    passages = list(before)
-    segments = Counter[Desk]()
-    for passage in passages:
-        _count(passage, segments)
+    document_translations = list(before)
+    segments = Counter[EngineClient]()
+    for document_translation in document_translations:
+        _count(document_translation, segments)
     for source in sources:
-        passages.append(source.passage(job))
-        _count(passages[-1], segments)
-    return passages
+        document_translations.append(source.document_translation(request))
+        _count(document_translations[-1], segments)
+    return document_translations
 
 
-def _count(passage: Passage, segments: Counter[Desk]) -> None:
-    if passage.route:
-        desk = passage.route[0].model.desk
-        segments[desk] += len(passage.segments)
-        desk.allow(segments[desk])
+def _count(document_translation: DocumentTranslation, segments: Counter[EngineClient]) -> None:
+    if document_translation.route:
+        engine_client = document_translation.route[0].model.engine_client
+        segments[engine_client] += len(document_translation.segments)
+        engine_client.allow(segments[engine_client])

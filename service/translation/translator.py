@@ -9,15 +9,15 @@ from typing import TypeVar
 
 from service.errors import UnknownModel
 from service.models.registry import Registry
-from service.models.request_scope import Departure, Visit
+from service.models.request_scope import RequestScope, WaitForDisconnect
 from service.settings import Settings
 from service.text.markup.document import Document, parse
 from service.translation.detection import LEAST, UNSURE, Detector, chosen
-from service.translation.pipeline import Journey
-from service.translation.request import AUTO, Detection, Job, News, Translated
-from service.translation.segment import Leg
-from service.translation.source import Origin, Route, Source, cut
-from service.translation.stream import Telling
+from service.translation.pipeline import TranslationPipeline
+from service.translation.request import AUTO, Detection, StreamEvent, TranslationRequest, TranslationResponse
+from service.translation.segment import RouteStep
+from service.translation.source import Route, SourceLanguage, SourceText, cut
+from service.translation.stream import TranslationStream
 
 SOURCE_UNSURE = "source_unsure"
 T = TypeVar("T")
@@ -35,94 +35,115 @@ class Translator:
         """Source and target of everything that can be translated, directly or by way of English."""
         return self.registry.pairs()
 
-    async def detect(self, texts: list[str], timeout: float, departure: Departure) -> list[list[Detection]]:
+    async def detect(
+        self, texts: list[str], timeout: float, wait_for_disconnect: WaitForDisconnect
+    ) -> list[list[Detection]]:
         """For each text the languages that it may be in, the most probable first.
 
         Raises:
             UnknownModel: no model is served that finds out languages.
-            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `Visit`.
+            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         if self._detector is None:
             raise UnknownModel(f"no model {self.settings.detector!r} is served to find out languages")
-        with Visit(timeout, departure) as visit:
-            found = await self._detector.detect(texts, visit)
+        with RequestScope(timeout, wait_for_disconnect) as request_scope:
+            found = await self._detector.detect(texts, request_scope)
         return [[one for one in ranked if one.confidence >= LEAST] or ranked[:1] for ranked in found]
 
-    async def translate(self, job: Job, timeout: float, departure: Departure) -> Translated:
+    async def translate(
+        self, request: TranslationRequest, timeout: float, wait_for_disconnect: WaitForDisconnect
+    ) -> TranslationResponse:
         """All texts of a job, their sentences together in the running batch.
 
         Raises:
             UnknownModel, ModelRequired: no model, or several, for these languages.
             InvalidRequest, TooLarge: what is asked for is impossible.
-            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `Visit`.
+            Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
-        job = self._guarded(job)
-        with Visit(timeout, departure) as visit:
-            sources = await self._sources(job, visit)
-            passages = await _aside(job, lambda: cut(sources, job))
-            journey = Journey(visit, job.wanted, job.glossary)
-            journey.start([segment for passage in passages for segment in passage.segments])
-            while not journey.ended:
-                await journey.proceed()
-        return journey.account(passages, [passage.draft(job.include) for passage in passages])
+        request = self._guarded(request)
+        with RequestScope(timeout, wait_for_disconnect) as request_scope:
+            sources = await self._sources(request, request_scope)
+            document_translations = await _aside(request, lambda: cut(sources, request))
+            pipeline = TranslationPipeline(request_scope, request.options, request.glossary)
+            pipeline.start(
+                [segment for document_translation in document_translations for segment in document_translation.segments]
+            )
+            while not pipeline.ended:
+                await pipeline.proceed()
+        return pipeline.account(
+            document_translations,
+            [document_translation.result(request.include) for document_translation in document_translations],
+        )
 
-    async def stream(self, job: Job, timeout: float, departure: Departure) -> AsyncGenerator[News]:
+    async def stream(
+        self, request: TranslationRequest, timeout: float, wait_for_disconnect: WaitForDisconnect
+    ) -> AsyncGenerator[StreamEvent]:
         """The same, told bit by bit: sentences in order, each as soon as it is done; and the whole at the end.
 
         Of a single sentence that is searched greedily, or sampled, and has nothing in it to be protected, every token
         is told as it comes. It is not tried again if it looks wrong: what is told is told.
         """
-        job = self._guarded(job)
-        with Visit(timeout, departure) as visit:
-            sources = await self._sources(job, visit)
-            async with aclosing(Telling(sources, job, visit, partial(_aside, job)).news()) as news:
+        request = self._guarded(request)
+        with RequestScope(timeout, wait_for_disconnect) as request_scope:
+            sources = await self._sources(request, request_scope)
+            async with aclosing(
+                TranslationStream(sources, request, request_scope, partial(_aside, request)).news()
+            ) as news:
                 async for one in news:
                     yield one
 
-    def _guarded(self, job: Job) -> Job:
-        return replace(job, wanted=replace(job.wanted, guarded=self.settings.guard))
+    def _guarded(self, request: TranslationRequest) -> TranslationRequest:
+        return replace(request, options=replace(request.options, guarded=self.settings.guard))
 
-    async def _sources(self, job: Job, visit: Visit) -> list[Source]:
-        documents = await _aside(job, lambda: [_document(text, job) for text in job.texts])
-        origins = await self._origins(job, documents, visit)
-        routes = {language: self._route(job, language) for language in {origin.language for origin in origins}}
+    async def _sources(self, request: TranslationRequest, request_scope: RequestScope) -> list[SourceText]:
+        documents = await _aside(request, lambda: [_document(text, request) for text in request.texts])
+        source_languages = await self._source_languages(request, documents, request_scope)
+        routes = {
+            language: self._route(request, language)
+            for language in {source_language.language for source_language in source_languages}
+        }
         return [
-            Source(text, document, origin, routes[origin.language])
-            for text, document, origin in zip(job.texts, documents, origins, strict=True)
+            SourceText(text, document, source_language, routes[source_language.language])
+            for text, document, source_language in zip(request.texts, documents, source_languages, strict=True)
         ]
 
-    async def _origins(self, job: Job, documents: list[Document | None], visit: Visit) -> list[Origin]:
+    async def _source_languages(
+        self, request: TranslationRequest, documents: list[Document | None], request_scope: RequestScope
+    ) -> list[SourceLanguage]:
         """What language each text is in: as given, or found out, or None where only one can be meant."""
-        if job.source not in (None, AUTO):
-            return [Origin(job.source)] * len(job.texts)
-        sources = {source for source, target in self.registry.pairs(job.model) if target == job.target}
+        if request.source not in (None, AUTO):
+            return [SourceLanguage(request.source)] * len(request.texts)
+        sources = {source for source, target in self.registry.pairs(request.model) if target == request.target}
         if self._detector is None or not sources.intersection(self._detector.languages):
-            return [Origin(None)] * len(job.texts)
+            return [SourceLanguage(None)] * len(request.texts)
         read = [
             text if document is None else " ".join(document.blocks)
-            for text, document in zip(job.texts, documents, strict=True)
+            for text, document in zip(request.texts, documents, strict=True)
         ]
-        ranked = await self._detector.detect(read, visit)
-        return [_origin(one, sources, job.target) for one in ranked]
+        ranked = await self._detector.detect(read, request_scope)
+        return [_source_language(one, sources, request.target) for one in ranked]
 
-    def _route(self, job: Job, source: str | None) -> Route:
+    def _route(self, request: TranslationRequest, source: str | None) -> Route:
         """No leg at all for a text that is in the target's language already."""
         if source is None:
-            return [Leg(*self.registry.translator(job.model, None, job.target))]
-        if source == job.target and any(source in pair for pair in self.registry.pairs(job.model)):
+            return [RouteStep(*self.registry.translator(request.model, None, request.target))]
+        if source == request.target and any(source in pair for pair in self.registry.pairs(request.model)):
             return []
-        return [Leg(model, direction) for model, direction in self.registry.route(job.model, source, job.target)]
+        return [
+            RouteStep(model, direction)
+            for model, direction in self.registry.route(request.model, source, request.target)
+        ]
 
 
-async def _aside(job: Job, work: Callable[[], T]) -> T:
+async def _aside(request: TranslationRequest, work: Callable[[], T]) -> T:
     """Do it in another thread, unless the job is so short that it is done sooner than it could be handed over."""
-    return await asyncio.to_thread(work) if job.long else work()
+    return await asyncio.to_thread(work) if request.long else work()
 
 
-def _origin(ranked: list[Detection], sources: set[str], target: str) -> Origin:
+def _source_language(ranked: list[Detection], sources: set[str], target: str) -> SourceLanguage:
     found = chosen(ranked, sources, target)
-    return Origin(found.language, found, {SOURCE_UNSURE} if found.confidence < UNSURE else set())
+    return SourceLanguage(found.language, found, {SOURCE_UNSURE} if found.confidence < UNSURE else set())
 
 
-def _document(text: str, job: Job) -> Document | None:
-    return None if job.format == "text" else parse(text, job.format, job.splitting, job.ignored)
+def _document(text: str, request: TranslationRequest) -> Document | None:
+    return None if request.format == "text" else parse(text, request.format, request.splitting, request.ignored)

@@ -1,27 +1,27 @@
 """Where the words of a segment's translation come from, asked of the models that made it."""
 
-from service.engine.types import Answer, Ticket
+from service.engine.types import EngineRequest, EngineResult
 from service.errors import NotReady, Overloaded, UnknownModel
-from service.models.request_scope import Visit
-from service.models.scorer import Given, Pair
-from service.text.alignment import Link, Translation, anchored, composed
+from service.models.request_scope import RequestScope
+from service.models.scorer import EncodedPair, Pair
+from service.text.alignment import AlignedText, AlignmentLink, anchored, composed
 from service.translation.segment import Segment
 
 NOT_ALIGNED = "not_aligned"
 
 
-class Linking:
+class WordAligner:
     """The segments of a visit whose translations are being read once more, for the links alone."""
 
-    def __init__(self, visit: Visit) -> None:
-        self.visit = visit
-        self._open: dict[Ticket, _Chain] = {}
+    def __init__(self, request_scope: RequestScope) -> None:
+        self.request_scope = request_scope
+        self._open: dict[EngineRequest, _Chain] = {}
         self._asked: dict[Segment, int] = {}  # translations that wait for their links
 
     def start(self, segment: Segment) -> None:
         """Ask for the links of a segment's translations, and have it done with them; without them it has a warning."""
-        self._asked[segment] = len(segment.renderings)
-        for k in range(len(segment.renderings)):
+        self._asked[segment] = len(segment.restored_hypotheses)
+        for k in range(len(segment.restored_hypotheses)):
             if not self._ask(segment, k):
                 self._have(segment)
 
@@ -34,23 +34,23 @@ class Linking:
 
     def _ask(self, segment: Segment, k: int) -> bool:
         """Hand in what tells the links of the k-th translation; whether there is anything to wait for."""
-        rendering = segment.renderings[k]
-        texts = [segment.unit.text, *segment.between, rendering.said]
+        restored_hypothesis = segment.restored_hypotheses[k]
+        texts = [segment.unit.text, *segment.between, restored_hypothesis.said]
         if texts[0] == texts[-1]:  # nothing was translated, and everything is where it was
-            segment.renderings[k] = rendering._replace(aligned=True)
+            segment.restored_hypotheses[k] = restored_hypothesis._replace(aligned=True)
             return False
-        given: list[Given] = []
+        given: list[EncodedPair] = []
         try:
-            for leg, *pair in zip(segment.route, texts, texts[1:], strict=False):
-                [one] = leg.model.scorer.given([Pair(*pair)], leg.direction)
-                if leg.model.scorer.fault(one) is not None:
+            for route_step, *pair in zip(segment.route, texts, texts[1:], strict=False):
+                [one] = route_step.model.scorer.given([Pair(*pair)], route_step.direction)
+                if route_step.model.scorer.fault(one) is not None:
                     segment.warnings.add(NOT_ALIGNED)
                     return False
                 given.append(one)
             chain = _Chain(segment, k, given)
-            for leg, one in zip(segment.route, given, strict=True):
-                self.visit.submit(leg.model.scorer.desk, [one.ticket])
-                self._open[one.ticket] = chain
+            for route_step, one in zip(segment.route, given, strict=True):
+                self.request_scope.submit(route_step.model.scorer.engine_client, [one.engine_request])
+                self._open[one.engine_request] = chain
         except (UnknownModel, Overloaded, NotReady):
             segment.warnings.add(NOT_ALIGNED)
             return False
@@ -61,10 +61,10 @@ class Linking:
         """Whether nothing is asked for any more."""
         return not self._open
 
-    def settle(self, ticket: Ticket, answer: Answer) -> bool:
+    def settle(self, engine_request: EngineRequest, answer: EngineResult) -> bool:
         """Take an answer, if it is one of these."""
-        chain = self._open.pop(ticket, None)
-        if chain is not None and chain.settle(ticket, answer):
+        chain = self._open.pop(engine_request, None)
+        if chain is not None and chain.settle(engine_request, answer):
             self._have(chain.segment)
         return chain is not None
 
@@ -72,22 +72,22 @@ class Linking:
 class _Chain:
     """A rendering of a segment, and the texts on the way to it two by two."""
 
-    def __init__(self, segment: Segment, k: int, given: list[Given]) -> None:
+    def __init__(self, segment: Segment, k: int, given: list[EncodedPair]) -> None:
         self.segment, self._k, self._given = segment, k, given
-        self._links: dict[Ticket, tuple[Link, ...]] = {}
+        self._links: dict[EngineRequest, tuple[AlignmentLink, ...]] = {}
 
-    def settle(self, ticket: Ticket, answer: Answer) -> bool:
+    def settle(self, engine_request: EngineRequest, answer: EngineResult) -> bool:
         """Take the links of two texts; whether they were the last."""
-        [given] = [one for one in self._given if one.ticket is ticket]
-        self._links[ticket] = given.links(answer)
+        [given] = [one for one in self._given if one.engine_request is engine_request]
+        self._links[engine_request] = given.links(answer)
         if len(self._links) < len(self._given):
             return False
-        links = self._links[self._given[0].ticket]
+        links = self._links[self._given[0].engine_request]
         for one in self._given[1:]:
-            links = composed(links, self._links[one.ticket])
-        rendering = self.segment.renderings[self._k]
-        links = anchored(links, self._given[0].pair.text, rendering.said)
-        restored = self.segment.unit.restored(Translation(rendering.said, links))
+            links = composed(links, self._links[one.engine_request])
+        restored_hypothesis = self.segment.restored_hypotheses[self._k]
+        links = anchored(links, self._given[0].pair.text, restored_hypothesis.said)
+        restored = self.segment.unit.restored(AlignedText(restored_hypothesis.said, links))
         assert restored is not None  # it was restored without links before
-        self.segment.renderings[self._k] = rendering._replace(translation=restored, aligned=True)
+        self.segment.restored_hypotheses[self._k] = restored_hypothesis._replace(translation=restored, aligned=True)
         return True

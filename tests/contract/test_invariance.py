@@ -8,12 +8,12 @@ import pytest
 
 from export.checks.parity import serve
 from service.artifact import Artifact, read_artifact
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.types import Answer, Ticket
+from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import Engine
 
 SHIPPED = Path(__file__).parents[2] / "models"
@@ -41,12 +41,12 @@ def random_sources(artifact: Artifact, count: int) -> list[list[int]]:
     return [[*(generator.randrange(4, 250) for _ in range(length - 1)), manifest.marks.eos] for length in lengths]
 
 
-def wishes_of(artifact: Artifact, count: int) -> list[Options]:
+def wishes_of(artifact: Artifact, count: int) -> list[DecodingOptions]:
     """Options of every kind, in turn, with limits of every length."""
     longest = min(40, artifact.manifest.limits.target_length)
     lengths = [random.Random(i).randint(4, longest) for i in range(count)]
     wishes = [WISHES[(i + i // len(WISHES)) % len(WISHES)] for i in range(count)]
-    return [Options(max_length=length, **wish) for length, wish in zip(lengths, wishes, strict=True)]  # type: ignore
+    return [DecodingOptions(max_length=length, **wish) for length, wish in zip(lengths, wishes, strict=True)]  # type: ignore
 
 
 def engines_of(artifact: Artifact) -> Callable[[int, int], list[Engine]]:
@@ -58,7 +58,7 @@ def engines_of(artifact: Artifact) -> Callable[[int, int], list[Engine]]:
     return lambda workers, rows: [TranslateEngine(graphs, rows) for _ in range(workers)]
 
 
-def essence(answer: Answer) -> Essence:
+def essence(answer: EngineResult) -> Essence:
     """Everything but the time it took; floats are compared as they are."""
     told = [(h.ids, h.finish_reason, h.score, h.log_probabilities) for h in answer.hypotheses]
     attention = None if answer.attention is None else (answer.attention.shape, answer.attention.tobytes())
@@ -67,7 +67,7 @@ def essence(answer: Answer) -> Essence:
 
 def check(artifact: Artifact, count: int) -> None:
     sources, options = random_sources(artifact, count), wishes_of(artifact, count)
-    compare(lambda i: Ticket(sources[i], options[i]), engines_of(artifact), count)
+    compare(lambda i: EngineRequest(sources[i], options[i]), engines_of(artifact), count)
 
 
 def check_scores(artifact: Artifact, count: int) -> None:
@@ -78,20 +78,20 @@ def check_scores(artifact: Artifact, count: int) -> None:
     def build(workers: int, rows: int) -> list[Engine]:
         return [ScoreEngine(artifact, graph) for _ in range(workers)]
 
-    compare(lambda i: Ticket(sources[i], translation=targets[i]), build, count)
+    compare(lambda i: EngineRequest(sources[i], translation=targets[i]), build, count)
 
 
-def compare(ticket: Callable[[int], Ticket], build: Callable[[int, int], list[Engine]], count: int) -> None:
+def compare(request: Callable[[int], EngineRequest], build: Callable[[int, int], list[Engine]], count: int) -> None:
     """Tickets alone, and together in batches and with workers of several sizes."""
 
-    def tickets(order: list[int]) -> list[Ticket]:
-        return [ticket(i) for i in order]
+    def requests(order: list[int]) -> list[EngineRequest]:
+        return [request(i) for i in order]
 
     one = build(1, 4)
-    alone = [essence(serve(one, tickets([i]), rows=4)[0]) for i in range(count)]
+    alone = [essence(serve(one, requests([i]), rows=4)[0]) for i in range(count)]
     for workers, rows in [(1, 5), (1, 64), (2, 4), (2, 21)]:
         order = random.Random(rows).sample(range(count), count)
-        together = serve(build(workers, rows), tickets(order), rows=workers * rows)
+        together = serve(build(workers, rows), requests(order), rows=workers * rows)
         assert [essence(answer) for answer in together] == [alone[i] for i in order], (workers, rows)
 
 

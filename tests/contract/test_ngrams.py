@@ -12,7 +12,7 @@ from export.import_artifact import run_of
 from service.artifact import read_artifact
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 from tests.contract.test_invariance import check
 from training.config import parse_recipe, recipe_table
 from training.metrics import class_probabilities
@@ -70,7 +70,7 @@ def test_the_service_answers_as_the_model_does(run: RunFolder, artifact: Path) -
     sources = task.source_ids(TEXTS)  # type: ignore[call-arg]
     opened = read_artifact(artifact)
     engine = ClassifyEngine(opened, Session(opened.graph("classify"), threads=1))
-    found = np.array([answer.probabilities for answer in serve([engine], [Ticket(ids) for ids in sources])])
+    found = np.array([answer.probabilities for answer in serve([engine], [EngineRequest(ids) for ids in sources])])
     near = 1e-5 if opened.manifest.precision == "fp32" else 0.05
     assert np.abs(found - class_probabilities(model, sources, CPU)).max() < near
 

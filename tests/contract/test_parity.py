@@ -11,12 +11,12 @@ import torch
 from export.checks.parity import serve
 from service.app import create_app
 from service.artifact import read_artifact
-from service.engine.decoding.options import Options
-from service.engine.factory import hire
+from service.engine.decoding.options import DecodingOptions
+from service.engine.factory import start_pools
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.models.options import default_target_length
@@ -47,7 +47,7 @@ def test_logits_agree_at_every_step(toy_translation_run: RunFolder, toy_translat
     target = np.random.default_rng(1).integers(4, 300, size=(len(sources), 39))  # any ids will do, up to the limit
     arrays = {name: torch.from_numpy(array) for name, array in pad(sources, PAD).items()}
     shifted = torch.from_numpy(np.concatenate([np.full((len(sources), 1), BOS), target], axis=1))
-    engine.join([Ticket(ids) for ids in sources])
+    engine.join([EngineRequest(ids) for ids in sources])
     with torch.inference_mode():
         uncached = model(arrays["source"], arrays["source_length"].long(), shifted).numpy()  # (B, T, V)
         state = model.encode(arrays["source"], arrays["source_length"].long())
@@ -63,21 +63,21 @@ def test_rows_of_different_age_share_a_step(toy_translation_run: RunFolder, toy_
     """A newcomer beside a row in mid-sentence: each gets the logits it would get alone, bit for bit."""
     task, _ = toy_translation_run.open(CPU)
     old, new = task.source_ids(["four five one two", "dog red"], "b")  # type: ignore[call-arg]
-    engine, options = engine_of(toy_translator, rows=4), Options(max_length=40)
+    engine, options = engine_of(toy_translator, rows=4), DecodingOptions(max_length=40)
 
     def alone(ids: list[int], steps: int) -> np.ndarray:
         engine.clear()
-        engine.join([Ticket(ids, options)])
+        engine.join([EngineRequest(ids, options)])
         for _ in range(steps):
             engine.step()
         return engine.logits[0].copy()
 
     expected = alone(old, 4), alone(new, 1)
     engine.clear()
-    engine.join([Ticket(old, options)])
+    engine.join([EngineRequest(old, options)])
     for _ in range(3):
         engine.step()
-    engine.join([Ticket(new, options)])
+    engine.join([EngineRequest(new, options)])
     engine.step()
     np.testing.assert_array_equal(engine.logits[0], expected[0])
     np.testing.assert_array_equal(engine.logits[1], expected[1])
@@ -91,16 +91,18 @@ def test_ids_and_text_agree_from_torch_to_http(
     sources = task.source_ids(TEXTS, target)  # type: ignore[call-arg]
     expected = greedy(model, sources, CPU)
     limits = [default_target_length(len(ids), model.config.max_target_length) for ids in sources]  # type: ignore
-    tickets = [Ticket(ids, Options(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)]
+    requests = [
+        EngineRequest(ids, DecodingOptions(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)
+    ]
     engine = engine_of(toy_translator, rows=4)
-    assert [answer.ids for answer in serve([engine], tickets, rows=4)] == expected
+    assert [answer.ids for answer in serve([engine], requests, rows=4)] == expected
     assert all(ids[-1] == EOS for ids in sources)
     assert asyncio.run(over_http(toy_models, TEXTS, target)) == task.codec.text(expected)
 
 
 async def over_http(models: Path, texts: list[str], target: str) -> list[str]:
     metrics, settings = Metrics(), Settings(models=models, threads=1)
-    app = create_app(settings, load_models(settings, metrics, hire), metrics)
+    app = create_app(settings, load_models(settings, metrics, start_pools), metrics)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -116,6 +118,6 @@ def test_probabilities_agree(toy_classification_run: RunFolder, toy_classifier: 
     sources = task.source_ids(["red", "blue cyan", "grey", "red blue yellow black grey cyan orange"])  # type: ignore
     artifact = read_artifact(toy_classifier)
     engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), threads=1))
-    answers = serve([engine], [Ticket(ids) for ids in sources])
+    answers = serve([engine], [EngineRequest(ids) for ids in sources])
     expected = metrics.class_probabilities(model, sources, CPU)
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)

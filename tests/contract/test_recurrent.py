@@ -19,12 +19,12 @@ from export.checks.parity import ParityError, serve
 from export.graphs import recurrent
 from service.app import create_app
 from service.artifact import read_artifact
-from service.engine.decoding.options import Options
-from service.engine.factory import hire
+from service.engine.decoding.options import DecodingOptions
+from service.engine.factory import start_pools
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.models.options import default_target_length
@@ -119,14 +119,14 @@ def test_a_beam_finds_what_the_reference_finds(
     """Rows of a beam take over each other's cells; they share what encode computed."""
     task, model = run_of("translate", architecture).open(CPU)
     sources = task.source_ids(TEXTS, "b")  # type: ignore[call-arg]
-    expected = reference.beam_search(model, sources, CPU, reference.Beam(width))
+    expected = reference.beam_search(model, sources, CPU, reference.BeamOptions(width))
     limits = [default_target_length(len(ids), 40) for ids in sources]
-    tickets = [
-        Ticket(ids, Options(limit, beam_size=width, n_best=width, log_probabilities=True))
+    requests = [
+        EngineRequest(ids, DecodingOptions(limit, beam_size=width, n_best=width, log_probabilities=True))
         for ids, limit in zip(sources, limits, strict=True)
     ]
     graphs = TranslateGraphs.load(read_artifact(artifact_of("translate", architecture)), threads=1)
-    for answer, best in zip(serve([TranslateEngine(graphs, rows=9)], tickets, rows=9), expected, strict=True):
+    for answer, best in zip(serve([TranslateEngine(graphs, rows=9)], requests, rows=9), expected, strict=True):
         assert told(answer) == [(h.ids, h.ended) for h in best]
         assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)
 
@@ -138,9 +138,9 @@ def test_a_score_is_that_of_the_steps(architecture: str, precision: str, artifac
     artifact = read_artifact(artifact_of("translate", architecture, precision))
     (engine,) = engines_of(artifact)(1, 8)
     sources = [[5 + i, *range(20, 30 + 3 * i), 3] for i in range(6)]
-    wanted = Options(max_length=12, log_probabilities=True, early_stopping=True)
-    answers = [answer.hypotheses[0] for answer in serve([engine], [Ticket(ids, wanted) for ids in sources])]
-    pairs = [Ticket(ids, translation=h.ids) for ids, h in zip(sources, answers, strict=True)]
+    wanted = DecodingOptions(max_length=12, log_probabilities=True, early_stopping=True)
+    answers = [answer.hypotheses[0] for answer in serve([engine], [EngineRequest(ids, wanted) for ids in sources])]
+    pairs = [EngineRequest(ids, translation=h.ids) for ids, h in zip(sources, answers, strict=True)]
     scored = serve([ScoreEngine(artifact, Session(artifact.graph("score"), threads=1))], pairs)
     for one, other in zip(scored, answers, strict=True):
         count = len(other.ids)
@@ -186,7 +186,7 @@ def test_a_classifier_answers_as_the_model_and_blind_to_strangers(
     task, model = run_of("classify", architecture).open(CPU)
     artifact = read_artifact(artifact_of("classify", architecture))
     sources = task.source_ids(COLOURS)  # type: ignore[call-arg]
-    answers = serve(engines_of(artifact)(1, 4), [Ticket(ids) for ids in sources])
+    answers = serve(engines_of(artifact)(1, 4), [EngineRequest(ids) for ids in sources])
     expected = class_probabilities(model, sources, CPU)
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)
     check(artifact, 100)
@@ -208,7 +208,7 @@ def test_gates_in_the_wrong_order_are_never_published(
     monkeypatch.setitem(recurrent.GATES, "gru", [0, 1, 2])
     run = run_of("classify", "gru")
     with pytest.raises(ParityError, match="probabilities differs from the trained model by"):
-        publish.export(run, tmp_path / "artifact", run.path.parent, publish.Options(sentences=8))
+        publish.export(run, tmp_path / "artifact", run.path.parent, publish.ExportOptions(sentences=8))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -234,7 +234,7 @@ def test_all_families_side_by_side_over_http(
 async def over_http(models: Path, names: list[str]) -> dict[str, list[str]]:
     """Every text to every model, each in a request of its own and all at once."""
     metrics, settings = Metrics(), Settings(models=models, threads=1)
-    app = create_app(settings, load_models(settings, metrics, hire), metrics)
+    app = create_app(settings, load_models(settings, metrics, start_pools), metrics)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from export.checks.parity import serve
 from service.artifact import read_artifact
-from service.engine.decoding.beam import Beam
-from service.engine.decoding.options import Options
+from service.engine.decoding.beam import BeamGroup
+from service.engine.decoding.options import DecodingOptions
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.types import Answer, Ticket
+from service.engine.types import EngineRequest, EngineResult
 from service.models.options import default_target_length
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, random_model
 from training.data.tokenizer import BOS
@@ -24,15 +24,17 @@ from training.runs.run import RunFolder
 TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
 
 
-def told(answer: Answer) -> list[tuple[list[int], bool]]:
+def told(answer: EngineResult) -> list[tuple[list[int], bool]]:
     return [(hypothesis.ids, hypothesis.finish_reason == "stop") for hypothesis in answer.hypotheses]
 
 
-def scores(answer: Answer) -> list[float]:
+def scores(answer: EngineResult) -> list[float]:
     return [hypothesis.score or 0.0 for hypothesis in answer.hypotheses]
 
 
-def referred(models: list[Model], limits: list[int], beam: reference.Beam) -> list[list[reference.Hypothesis]]:
+def referred(
+    models: list[Model], limits: list[int], beam: reference.BeamOptions
+) -> list[list[reference.BeamHypothesis]]:
     """The reference's hypotheses, the ids read so far being all of a row's state."""
 
     def step(token: Tensor, state: State) -> tuple[Tensor, State]:
@@ -56,13 +58,13 @@ def test_beams_agree_on_random_models(width: int, penalty: float, early: bool) -
     models = [random_model(seed, ending=seed % 4 - 1.0) for seed in range(16)]
     limits = [1 + (5 * seed) % 13 for seed in range(16)]
     options = [
-        Options(
+        DecodingOptions(
             limit, beam_size=width, n_best=1 + seed % width, length_penalty=penalty, early_stopping=early
         )
         for seed, limit in enumerate(limits)
     ]  # fmt: skip
-    found = answers(decode(Beam(width, EOS, ROOM), models, options))
-    expected = referred(models, limits, reference.Beam(width, penalty, early_stopping=early))
+    found = answers(decode(BeamGroup(width, EOS, ROOM), models, options))
+    expected = referred(models, limits, reference.BeamOptions(width, penalty, early_stopping=early))
     for answer, one, best in zip(found, options, expected, strict=True):
         assert told(answer) == [(h.ids, h.ended) for h in best[: one.n_best]]
         assert scores(answer) == pytest.approx([h.score for h in best[: one.n_best]])
@@ -74,13 +76,13 @@ def test_beams_of_the_artifact_are_those_of_the_trained_model(
 ) -> None:
     task, model = toy_translation_run.open(torch.device("cpu"))
     sources = [ids for target in "ab" for ids in task.source_ids(TEXTS, target)]  # type: ignore[call-arg]
-    expected = reference.beam_search(model, sources, torch.device("cpu"), reference.Beam(width))
+    expected = reference.beam_search(model, sources, torch.device("cpu"), reference.BeamOptions(width))
     limits = [default_target_length(len(ids), 40) for ids in sources]
-    tickets = [
-        Ticket(ids, Options(limit, beam_size=width, n_best=width, log_probabilities=True))
+    requests = [
+        EngineRequest(ids, DecodingOptions(limit, beam_size=width, n_best=width, log_probabilities=True))
         for ids, limit in zip(sources, limits, strict=True)
     ]
     engine = TranslateEngine(TranslateGraphs.load(read_artifact(toy_translator), threads=1), rows=9)
-    for answer, best in zip(serve([engine], tickets, rows=9), expected, strict=True):
+    for answer, best in zip(serve([engine], requests, rows=9), expected, strict=True):
         assert told(answer) == [(h.ids, h.ended) for h in best]
         assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)

@@ -17,7 +17,7 @@ from export.checks.parity import ParityError
 from export.graphs import transformer
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
 from export.model_card import model_card
-from export.publish import Options, export, proof_sources
+from export.publish import ExportOptions, export, proof_sources
 from service import artifact
 from service.artifact import ArtifactError, read_artifact
 from service.engine.models.session import Session
@@ -111,7 +111,7 @@ def test_a_graph_that_differs_is_never_published(
 
     monkeypatch.setattr(transformer, "group_query_attention", wrong)
     with pytest.raises(ParityError, match="differs from the trained model by"):
-        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, Options(sentences=8))
+        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, ExportOptions(sentences=8))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,7 +187,7 @@ def test_a_run_that_has_not_ended(toy_classification_run: RunFolder, tmp_path: P
     shutil.copytree(toy_classification_run.path, tmp_path / "run")
     (tmp_path / "run" / "report.json").unlink()
     with pytest.raises(RecipeError, match="the run has not ended"):
-        export(RunFolder(tmp_path / "run"), tmp_path / "artifact", toy_classification_run.path.parent, Options())
+        export(RunFolder(tmp_path / "run"), tmp_path / "artifact", toy_classification_run.path.parent, ExportOptions())
     assert not (tmp_path / "artifact").exists()
 
 

@@ -22,13 +22,13 @@ from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.process.client import EngineProcess
 from service.engine.queue import Queue
-from service.engine.worker import Crew, Engine
-from service.http.auth import Access
-from service.http.protocol import Connection
+from service.engine.worker import Engine, LocalWorkerPool
+from service.http.auth import Authenticator
+from service.http.protocol import BoundedHttpProtocol
 from service.metrics import Metrics, ModelMetrics
-from service.models.loading import load_models, posts
+from service.models.loading import load_models, pool_config
 from service.models.registry import Registry
-from service.models.scorer import Scorer
+from service.models.scorer import PairScorer
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
@@ -63,14 +63,14 @@ class Service:
     def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
         return self.client.post(path, json=body, **options)
 
-    def crew(self, name: str = "toy-translator") -> Crew:
-        return next(model.crew for model in self.registry if model.name == name)
+    def worker_pool(self, name: str = "toy-translator") -> LocalWorkerPool:
+        return next(model.worker_pool for model in self.registry if model.name == name)
 
     @property
     def idle(self) -> bool:
         """Whether nobody waits or runs at the translator."""
-        crew = self.crew()
-        return not crew.queue.waiting and not crew.running
+        worker_pool = self.worker_pool()
+        return not worker_pool.queue.waiting and not worker_pool.running
 
     def sample(self, series: str, **labels: str) -> float:
         """A metric's value now; 0 where nothing was counted yet."""
@@ -90,8 +90,8 @@ def serving(
     settings: Settings,
     registry: Registry,
     metrics: Metrics,
-    access: Access | None = None,
-    connection: type[Connection] = Connection,
+    access: Authenticator | None = None,
+    connection: type[BoundedHttpProtocol] = BoundedHttpProtocol,
 ) -> Iterator[Service]:
     """The application behind uvicorn, in a thread."""
     service = Service(settings, registry, metrics)
@@ -117,7 +117,10 @@ def serving(
 def service(toy_models: Path) -> Iterator[Service]:
     """The toy models with the default settings, computed by an engine process."""
     settings, metrics = Settings(models=toy_models, workers=1, threads=1), Metrics()
-    with EngineProcess() as engine, serving(settings, load_models(settings, metrics, engine.hire), metrics) as running:
+    with (
+        EngineProcess() as engine,
+        serving(settings, load_models(settings, metrics, engine.start_pools), metrics) as running,
+    ):
         yield running
 
 
@@ -127,19 +130,21 @@ def fake_model(
     """An artifact's texts and tables, with engines that only pretend."""
     checked = read_artifact(artifact)
     codec, name = TextCodec(checked.tokenizer, checked.manifest), checked.manifest.name
-    crew, observer = fake_crew(name, engine, settings, metrics)
+    worker_pool, observer = fake_worker_pool(name, engine, settings, metrics)
     scorer = None
     if scoring is not None:
-        scorer = Scorer(checked.manifest, codec, *fake_crew(f"{name}/score", scoring, settings, metrics))
-    return ServedModel(checked, codec, crew, observer, scorer)
+        scorer = PairScorer(checked.manifest, codec, *fake_worker_pool(f"{name}/score", scoring, settings, metrics))
+    return ServedModel(checked, codec, worker_pool, observer, scorer)
 
 
-def fake_crew(name: str, engine: Engine, settings: Settings, metrics: Metrics) -> tuple[Crew, ModelMetrics]:
+def fake_worker_pool(
+    name: str, engine: Engine, settings: Settings, metrics: Metrics
+) -> tuple[LocalWorkerPool, ModelMetrics]:
     observer = metrics.of_model(name)
-    crew = Crew(name, [engine], Queue(posts(settings).bounds), observer)
-    metrics.watch(name, crew)
-    crew.start()
-    return crew, observer
+    worker_pool = LocalWorkerPool(name, [engine], Queue(pool_config(settings).limits), observer)
+    metrics.watch(name, worker_pool)
+    worker_pool.start()
+    return worker_pool, observer
 
 
 @pytest.fixture
@@ -150,8 +155,8 @@ def pretend(toy_translator: Path) -> Iterator[Callable[..., Service]]:
     def start(
         engine: Engine,
         scoring: Engine | None = None,
-        access: Access | None = None,
-        connection: type[Connection] = Connection,
+        access: Authenticator | None = None,
+        connection: type[BoundedHttpProtocol] = BoundedHttpProtocol,
         **changes: Any,
     ) -> Service:
         settings, metrics = Settings(**changes), Metrics()

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from service.engine.types import Answer, Finished, Hypothesis, Ticket
+from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 
 PATIENCE = 20.0  # seconds a test waits for something that takes milliseconds
 
@@ -11,44 +11,44 @@ PATIENCE = 20.0  # seconds a test waits for something that takes milliseconds
 def nothing() -> None: ...
 
 
-def answer(ids: list[int]) -> Answer:
+def answer(ids: list[int]) -> EngineResult:
     """An answer that serves a translation and a classification alike."""
-    return Answer([Hypothesis(list(ids))], probabilities=[1.0, 0.0, 0.0])
+    return EngineResult([Hypothesis(list(ids))], probabilities=[1.0, 0.0, 0.0])
 
 
 class EchoEngine:
-    """Writes every ticket's source back, one token a step, and tells whoever wants to know it."""
+    """Writes every request's source back, one token a step, and tells whoever wants to know it."""
 
     pool_bytes = 0
 
     def __init__(self, on_join: Callable[[], None] = nothing, on_step: Callable[[], None] = nothing) -> None:
         self.on_join, self.on_step = on_join, on_step
-        self.tickets: list[Ticket] = []
+        self.requests: list[EngineRequest] = []
         self.written: list[list[int]] = []
 
-    def join(self, group: list[Ticket]) -> None:
+    def join(self, group: list[EngineRequest]) -> None:
         self.on_join()
-        self.tickets += group
+        self.requests += group
         self.written += [[] for _ in group]
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         self.on_step()
-        finished: list[Finished] = []
-        for ticket, ids in zip(self.tickets, self.written, strict=True):
-            ids.append(ticket.ids[len(ids)])
-            if ticket.on_token is not None:
-                ticket.on_token(ids[-1])
-            if len(ids) == len(ticket.ids):
-                finished.append((ticket, answer(ids)))
-        self.drop([ticket for ticket, _ in finished])
+        finished: list[FinishedRequest] = []
+        for request, ids in zip(self.requests, self.written, strict=True):
+            ids.append(request.ids[len(ids)])
+            if request.on_token is not None:
+                request.on_token(ids[-1])
+            if len(ids) == len(request.ids):
+                finished.append((request, answer(ids)))
+        self.drop([request for request, _ in finished])
         return finished
 
-    def drop(self, tickets: list[Ticket]) -> None:
-        kept = [i for i, ticket in enumerate(self.tickets) if ticket not in tickets]
-        self.tickets, self.written = [self.tickets[i] for i in kept], [self.written[i] for i in kept]
+    def drop(self, requests: list[EngineRequest]) -> None:
+        kept = [i for i, request in enumerate(self.requests) if request not in requests]
+        self.requests, self.written = [self.requests[i] for i in kept], [self.written[i] for i in kept]
 
     def clear(self) -> None:
-        self.tickets, self.written = [], []
+        self.requests, self.written = [], []
 
 
 class Failing:
@@ -101,8 +101,8 @@ class Record:
         self.failures = 0
         self.turns = 0
 
-    def encoded(self, group: Sequence[Ticket], seconds: float) -> None:
-        self.groups.append([len(ticket.ids) for ticket in group])
+    def encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
+        self.groups.append([len(request.ids) for request in group])
 
     def stepped(self, rows: int, seconds: float) -> None:
         self.steps.append(rows)
@@ -113,5 +113,5 @@ class Record:
     def failed(self) -> None:
         self.failures += 1
 
-    def turned(self) -> None:
+    def on_iteration_end(self) -> None:
         self.turns += 1

@@ -14,7 +14,7 @@ import pytest
 
 from service.__main__ import main
 from service.artifact import ArtifactError, sha256
-from service.engine.factory import hire
+from service.engine.factory import start_pools
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
@@ -152,7 +152,7 @@ def test_every_bad_artifact_is_reported(toy_models: Path, tmp_path: Path) -> Non
     (models / ".hidden").mkdir()
     (models / "readme.txt").write_text("hello", "utf-8")
     with pytest.raises(ArtifactError) as caught:
-        load_models(Settings(models=models), Metrics(), hire)
+        load_models(Settings(models=models), Metrics(), start_pools)
     for fault in (
         "no-graph/classify.onnx: onnxruntime cannot load it",
         "no-tokenizer/tokenizer.json: not a tokenizer file",
@@ -166,7 +166,7 @@ def test_every_bad_artifact_is_reported(toy_models: Path, tmp_path: Path) -> Non
 
 def test_a_classifier_that_is_not_served_is_refused_at_start(toy_models: Path) -> None:
     with pytest.raises(ArtifactError, match="ATTENDANT_CLASSIFIER is 'langid', which is not served; there is toy-"):
-        load_models(Settings(models=toy_models, classifier="langid"), Metrics(), hire)
+        load_models(Settings(models=toy_models, classifier="langid"), Metrics(), start_pools)
 
 
 def test_a_bad_models_folder_ends_the_process_without_a_traceback(tmp_path: Path) -> None:

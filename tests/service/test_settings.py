@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.engine.factory import hire
+from service.engine.factory import start_pools
 from service.engine.models.translate import TranslateEngine
-from service.engine.queue import Bounds
+from service.engine.queue import QueueLimits
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import MOST_WORKERS, Settings
@@ -15,7 +15,7 @@ from tests.service.fakes import PATIENCE
 
 
 @pytest.mark.parametrize(
-    ("settings", "cores", "crew"),
+    ("settings", "cores", "workers_and_threads"),
     [
         ({}, 1, (1, 1)),
         ({}, 2, (2, 1)),
@@ -30,8 +30,10 @@ from tests.service.fakes import PATIENCE
         ({"rows": 2, "workers": 4}, 4, (2, 2)),
     ],
 )
-def test_workers_and_threads_share_the_cores(settings: dict[str, int], cores: int, crew: tuple[int, int]) -> None:
-    assert Settings(**settings).crew(cores) == crew  # type: ignore[arg-type]
+def test_workers_and_threads_share_the_cores(
+    settings: dict[str, int], cores: int, workers_and_threads: tuple[int, int]
+) -> None:
+    assert Settings(**settings).workers_and_threads(cores) == workers_and_threads  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("field", ["workers", "threads"])
@@ -44,15 +46,15 @@ def test_a_loaded_model_is_served_as_the_settings_say(toy_models: Path) -> None:
     settings = Settings(
         models=toy_models, workers=3, rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600
     )  # fmt: skip
-    registry = load_models(settings, Metrics(), hire)
+    registry = load_models(settings, Metrics(), start_pools)
     for model in registry:
-        bounds = model.crew.queue.bounds
-        assert bounds == Bounds(rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600)
-        assert len(model.crew.workers) == 3
-        assert model.crew.queue.rows == 6
+        limits = model.worker_pool.queue.limits
+        assert limits == QueueLimits(rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600)
+        assert len(model.worker_pool.workers) == 3
+        assert model.worker_pool.queue.rows == 6
     translator = registry.named("toy-translator", "translate")
-    engines = [worker.engine for worker in translator.crew.workers]
+    engines = [worker.engine for worker in translator.worker_pool.workers]
     assert all(isinstance(engine, TranslateEngine) and engine.pool.rows == 6 for engine in engines)
     assert len({id(engine.graphs) for engine in engines if isinstance(engine, TranslateEngine)}) == 1
     registry.drain(PATIENCE)
-    assert not translator.crew.alive
+    assert not translator.worker_pool.alive

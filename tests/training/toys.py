@@ -11,7 +11,7 @@ import torch
 
 from tests.conftest import write_rows
 from training.config import Recipe, parse_recipe
-from training.distributed import join_world
+from training.distributed import join_process_group
 from training.runs.run import RunFolder
 from training.trainer import Trainer
 
@@ -79,7 +79,7 @@ def losses(run: RunFolder) -> list[float]:
 
 @contextmanager
 def prepared(recipe: Recipe, data: Path, run: RunFolder) -> Iterator[Trainer]:
-    with join_world() as place:
-        trainer = Trainer(recipe, data, run, resume=False, place=place)
-        with closing(trainer.journal):
+    with join_process_group() as context:
+        trainer = Trainer(recipe, data, run, resume=False, context=context)
+        with closing(trainer.logger):
             yield trainer

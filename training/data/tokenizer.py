@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from training.config import TokenizerConfig
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
-MARKS = ["<pad>", "<unk>", "<bos>", "<eos>"]
+SPECIAL_TOKENS = ["<pad>", "<unk>", "<bos>", "<eos>"]
 NEARLY = 0.9  # of the vocabulary asked for must come out; the unigram trainer may end a few pieces short
 
 
@@ -85,7 +85,7 @@ def train_codec(config: TokenizerConfig, sources: list[str], targets: list[str],
     Raises:
         TokenizerError: the corpus supports no such vocabulary.
     """
-    marks = [*MARKS, *map(tag, languages)]
+    marks = [*SPECIAL_TOKENS, *map(tag, languages)]
     if config.joint:
         return _joint(_train(config, [*sources, *targets], marks))
     return Codec(_train(config, sources, marks), _train(config, targets, marks))

@@ -38,7 +38,7 @@ Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 
 @dataclass(frozen=True)
-class Beam:
+class BeamOptions:
     """How to search: `size` hypotheses, scored by their mean log-probability with a length penalty of 1."""
 
     size: int = 5
@@ -56,7 +56,7 @@ class Beam:
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class BeamHypothesis:
     """Target ids without marks, the score, and whether it took the end mark or was cut at the limit."""
 
     ids: list[int]
@@ -70,9 +70,9 @@ class _Search:
 
     limit: int
     running: list[tuple[list[int], float]] = field(default_factory=lambda: [([], 0.0)])  # ids and sum
-    ended: list[Hypothesis] = field(default_factory=list)
+    ended: list[BeamHypothesis] = field(default_factory=list)
 
-    def advance(self, candidates: list[tuple[int, int, float]], beam: Beam) -> list[int]:
+    def advance(self, candidates: list[tuple[int, int, float]], beam: BeamOptions) -> list[int]:
         """Take the ordered candidates (parent, token, sum); return the parents of what runs on, none at the end."""
         length = len(self.running[0][0]) + 1
         going: list[tuple[int, int, float]] = []
@@ -80,18 +80,18 @@ class _Search:
             if token != EOS:
                 going.append((parent, token, total))
             elif rank < beam.size:
-                self.ended.append(Hypothesis(self.running[parent][0], beam.score(total, length), ended=True))
+                self.ended.append(BeamHypothesis(self.running[parent][0], beam.score(total, length), ended=True))
         going = going[: beam.size]
         self.ended = sorted(self.ended, key=lambda h: -h.score)[: beam.size]  # a stable sort: the earlier of equals
         self.running = [([*self.running[parent][0], token], total) for parent, token, total in going]
         if self._decided(beam, length):
             self.running = []
         elif length == self.limit:
-            cut = [Hypothesis(ids, beam.score(total, length), ended=False) for ids, total in self.running]
+            cut = [BeamHypothesis(ids, beam.score(total, length), ended=False) for ids, total in self.running]
             self.ended, self.running = [*self.ended, *cut][: beam.size], []
         return [parent for parent, _, _ in going] if self.running else []
 
-    def _decided(self, beam: Beam, length: int) -> bool:
+    def _decided(self, beam: BeamOptions, length: int) -> bool:
         if len(self.ended) < beam.size:
             return False
         best_running = beam.score(self.running[0][1], length)
@@ -99,10 +99,12 @@ class _Search:
 
 
 @torch.inference_mode()
-def beam_search(model: Any, sources: list[list[int]], device: torch.device, beam: Beam) -> list[list[Hypothesis]]:
+def beam_search(
+    model: Any, sources: list[list[int]], device: torch.device, beam: BeamOptions
+) -> list[list[BeamHypothesis]]:
     """For each source with marks its best hypotheses, best first, at most `beam.size`."""
     ragged = Ragged(sources)
-    answers: list[list[Hypothesis]] = [[] for _ in sources]
+    answers: list[list[BeamHypothesis]] = [[] for _ in sources]
     for indices in batches_by_length(ragged.lengths, budget=max(1, 8192 // beam.size)):
         source, lengths = (x.to(device) for x in ragged.padded(indices))
         limits = [default_target_length(len(sources[i]), model.config.max_target_length) for i in indices]
@@ -112,7 +114,7 @@ def beam_search(model: Any, sources: list[list[int]], device: torch.device, beam
     return answers
 
 
-def search_batch(step: Step, state: State, limits: list[int], beam: Beam) -> list[list[Hypothesis]]:
+def search_batch(step: Step, state: State, limits: list[int], beam: BeamOptions) -> list[list[BeamHypothesis]]:
     """Search from the state before the first step, one row a source, with at most `limits` generated tokens each."""
     device = state["source_lengths"].device
     searches = [_Search(limit) for limit in limits]
@@ -131,7 +133,7 @@ def search_batch(step: Step, state: State, limits: list[int], beam: Beam) -> lis
     return [search.ended for search in searches]
 
 
-def _candidates(logits: Tensor, live: list[_Search], beam: Beam) -> list[list[tuple[int, int, float]]]:
+def _candidates(logits: Tensor, live: list[_Search], beam: BeamOptions) -> list[list[tuple[int, int, float]]]:
     """For each search its candidates (parent, token, sum) in the order of rule 2, the first 2k surely among them."""
     log_probability = logits.double().log_softmax(-1)  # (B, V)
     # What is not among its row's first 2k is not among its search's; all that equal the last of these stay in.

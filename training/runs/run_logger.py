@@ -11,7 +11,7 @@ from training.metrics import Figures
 from training.runs.run import RunFolder
 
 
-class Journal:
+class RunLogger:
     """Writes the run's history; silent in all processes but the first."""
 
     def __init__(self, run: RunFolder, update: int, quiet: bool) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from training.data.corpus import Row
-from training.decoding.beam import Beam
+from training.decoding.beam import BeamOptions
 from training.tasks import TranslateTask
 
 CHUNK = 2048  # sources between two signs of life
@@ -30,7 +30,7 @@ class Teacher:
     device: torch.device
     source: str
     target: str
-    beam: Beam
+    beam: BeamOptions
 
     def rewrite(self, rows: list[Row]) -> Iterator[Row]:
         """Each distinct source with the teacher's translation, in the columns' order; none where that is empty, as it

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from benchmarks.baselines import Unconvertible
 from benchmarks.baselines.equal_heads import with_own_heads
-from training.data.tokenizer import BOS, EOS, MARKS, UNK, Codec
+from training.data.tokenizer import BOS, EOS, SPECIAL_TOKENS, UNK, Codec
 from training.models.transformer import DecoderLayer, Embedding, EncoderLayer, FeedForward, Residual, Transformer
 from training.runs.run import RunFolder
 from training.tasks import TranslateTask
@@ -46,7 +46,7 @@ def codec_vocabularies(codec: Codec) -> tuple[list[str], list[str]]:
 
 def numbered_vocabulary(size: int) -> list[str]:
     """The four marks, then a made-up token for every other id: for a model without a tokeniser."""
-    return [*MARKS, *(f"t{i}" for i in range(len(MARKS), size))][:size]
+    return [*SPECIAL_TOKENS, *(f"t{i}" for i in range(len(SPECIAL_TOKENS), size))][:size]
 
 
 def convert(

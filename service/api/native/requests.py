@@ -6,10 +6,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
 
 from service.api.text_fields import texts_field
-from service.engine.decoding.options import MAX_BEAM, Options
-from service.models.options import Wanted
+from service.engine.decoding.options import MAX_BEAM, DecodingOptions
+from service.models.options import TranslationOptions
 from service.settings import Settings
-from service.translation.request import Job
+from service.translation.request import TranslationRequest
 
 TOLD = 20  # unknown fields one by one; to list a megabyte of them would take a second in which nobody is served
 TERMS = 200
@@ -114,25 +114,25 @@ class TranslateBody(Body):
             raise PydanticCustomError("alignment", "alignment is told of format text; leave out one of the two")
         return self
 
-    def wanted(self) -> Wanted:
+    def options(self) -> TranslationOptions:
         """The options for the engine."""
-        options = Options(
+        options = DecodingOptions(
             min_length=self.min_length, beam_size=self.beam_size, n_best=self.n_best,
             length_penalty=self.length_penalty, early_stopping=self.early_stopping, temperature=self.temperature,
             top_k=self.top_k, top_p=self.top_p, seed=self.seed, no_repeat_ngram=self.no_repeat_ngram,
             repetition_penalty=self.repetition_penalty, suppressed=tuple(self.suppress),
             log_probabilities=bool({"score", "tokens"}.intersection(self.include)),
         )  # fmt: skip
-        return Wanted(options, self.prefix, self.max_length)
+        return TranslationOptions(options, self.prefix, self.max_length)
 
-    def job(self, texts: list[str]) -> Job:
+    def translation_request(self, texts: list[str]) -> TranslationRequest:
         """What to ask of the translator, for texts that were checked."""
-        return Job(
+        return TranslationRequest(
             texts,
             self.target,
             self.source,
             self.model,
-            wanted=self.wanted(),
+            options=self.options(),
             format=self.format,
             glossary=self.glossary,
             include=frozenset(self.include),

@@ -25,14 +25,21 @@ from service.api.native.responses import (
     TranslationEvent,
     Usage,
 )
-from service.api.shared import FAULTS, best_labels, checked_texts, departure, timings, written_once
+from service.api.shared import FAULTS, best_labels, checked_texts, timings, wait_for_disconnect, written_once
 from service.http.body_limit import REFUSALS
 from service.http.problem_json import responses
 from service.http.sse import Event, event_stream
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
-from service.translation.request import Delta, Draft, Finished, News, Reading, Translated
+from service.translation.request import (
+    Delta,
+    StreamEvent,
+    TextFinished,
+    TranslationCandidate,
+    TranslationResponse,
+    TranslationResult,
+)
 from service.translation.translator import Translator
 
 TRANSLATE_EXAMPLES = [
@@ -74,13 +81,13 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         """Translate one text or a list of texts."""
         started = time.monotonic()
         options: TranslateBody = body
-        job = options.job(checked_texts(body.text, settings))  # type: ignore[attr-defined]
-        asked = job, settings.request_timeout_seconds, departure(request)
+        translation_request = options.translation_request(checked_texts(body.text, settings))  # type: ignore[attr-defined]
+        asked = translation_request, settings.request_timeout_seconds, wait_for_disconnect(request)
         if options.stream:
             return await event_stream(_events(translator.stream(*asked), started), request.scope["request_id"])
         done = await translator.translate(*asked)
         return written_once(
-            TranslateReply(translations=list(map(_translation, done.drafts)), **_account(done, started))
+            TranslateReply(translations=list(map(_translation, done.results)), **_account(done, started))
         )
 
     @router.post("/classify", responses=responses(*FAULTS), response_model=ClassifyReply)
@@ -93,7 +100,7 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
         options: ClassifyBody = body
         model = registry.classifier(options.model)
-        answered = await model.classify(texts, settings.request_timeout_seconds, departure(request))
+        answered = await model.classify(texts, settings.request_timeout_seconds, wait_for_disconnect(request))
         results = [best_labels(model, answer.probabilities, options.top_k) for answer in answered.answers]
         usage = Usage(source_tokens=answered.source_tokens, target_tokens=0)
         timing = timings(answered.queue_ms, answered.compute_ms, started)
@@ -107,7 +114,7 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
     return router
 
 
-def _account(done: Translated, started: float) -> dict[str, Any]:
+def _account(done: TranslationResponse, started: float) -> dict[str, Any]:
     return {
         "model": done.model,
         "usage": Usage(source_tokens=done.source_tokens, target_tokens=done.target_tokens),
@@ -115,13 +122,13 @@ def _account(done: Translated, started: float) -> dict[str, Any]:
     }
 
 
-async def _events(news: AsyncGenerator[News], started: float) -> AsyncGenerator[Event]:
+async def _events(news: AsyncGenerator[StreamEvent], started: float) -> AsyncGenerator[Event]:
     async with aclosing(news):
         async for one in news:
             if isinstance(one, Delta):
                 yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
-            elif isinstance(one, Finished):
-                yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.draft))))
+            elif isinstance(one, TextFinished):
+                yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.result))))
             else:
                 yield _event("done", DoneEvent(**_account(one, started)))
 
@@ -130,15 +137,16 @@ def _event(name: str, data: BaseModel) -> Event:
     return Event(name, data.model_dump_json(exclude_none=True))
 
 
-def _translation(draft: Draft) -> Translation:
-    others = [Alternative(**_told(reading)) for reading in draft.alternatives]
+def _translation(result: TranslationResult) -> Translation:
+    others = [Alternative(**_told(reading)) for reading in result.alternatives]
     return Translation(
-        source=draft.source, target=draft.target, detected=Detected(**vars(draft.detected)) if draft.detected else None,
-        alternatives=others or None, warnings=draft.warnings or None, **_told(draft),
+        source=result.source, target=result.target, detected=Detected(**vars(result.detected)) if result.detected
+        else None,
+        alternatives=others or None, warnings=result.warnings or None, **_told(result),
     )  # fmt: skip
 
 
-def _told(reading: Reading) -> dict[str, Any]:
+def _told(reading: TranslationCandidate) -> dict[str, Any]:
     tokens, links = reading.tokens, reading.alignment
     return {
         "text": reading.text,

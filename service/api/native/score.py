@@ -8,12 +8,12 @@ from fastapi import APIRouter, Body, Request, Response
 
 from service.api.native.requests import ScoreBody, bounded
 from service.api.native.responses import Aligned, PairScore, ScoreReply, Token, Usage
-from service.api.shared import FAULTS, checked_texts, departure, timings, written_once
+from service.api.shared import FAULTS, checked_texts, timings, wait_for_disconnect, written_once
 from service.artifact import Direction
 from service.errors import InvalidRequest
 from service.http.problem_json import responses
 from service.models.registry import Registry
-from service.models.scorer import Pair, Scored
+from service.models.scorer import Pair, ScoredPair
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.alignment import anchored
@@ -42,14 +42,16 @@ def score_router(registry: Registry, settings: Settings) -> APIRouter:
         pairs = _pairs(body, settings)
         options: ScoreBody = body
         model, direction = registry.translator(options.model, options.source, options.target)
-        scored = await model.scorer.score(pairs, direction, settings.request_timeout_seconds, departure(request))
+        scored = await model.scorer.score(
+            pairs, direction, settings.request_timeout_seconds, wait_for_disconnect(request)
+        )
         answers = [one.answer for one in scored]
         queue, compute = max(a.queue_ms for a in answers), max(a.compute_ms for a in answers)
         reply = ScoreReply(
             model=model.name,
             scores=[_told(model, direction, one, options.include) for one in scored],
             usage=Usage(
-                source_tokens=sum(len(one.given.ticket.ids) for one in scored),
+                source_tokens=sum(len(one.given.engine_request.ids) for one in scored),
                 target_tokens=sum(len(answer.ids) for answer in answers),
             ),
             timings_ms=timings(queue, compute, started),
@@ -79,7 +81,7 @@ def _counted(texts: str | list[str]) -> str:
     return "a string" if isinstance(texts, str) else f"a list of {len(texts)}"
 
 
-def _told(model: ServedModel, direction: Direction, scored: Scored, include: Sequence[str]) -> PairScore:
+def _told(model: ServedModel, direction: Direction, scored: ScoredPair, include: Sequence[str]) -> PairScore:
     [hypothesis] = scored.answer.hypotheses
     total = sum(hypothesis.log_probabilities)
     told = PairScore(

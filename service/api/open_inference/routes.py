@@ -11,15 +11,15 @@ from pydantic import BaseModel
 
 from service.api.health import ready
 from service.api.open_inference.tensors import JSON_LENGTH, InferBody, Output, read_body, read_texts, write
-from service.api.shared import FAULTS, best_labels, checked_texts, departure
+from service.api.shared import FAULTS, best_labels, checked_texts, wait_for_disconnect
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ModelRequired, NotReady, ServiceError, UnknownModel
 from service.http.body_limit import REFUSALS
-from service.http.error_formats import Errors, Wording, inlined, printable
+from service.http.error_formats import ErrorFormat, Errors, inlined, printable
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
-from service.translation.request import Job
+from service.translation.request import TranslationRequest
 from service.translation.translator import Translator
 
 PATHS = ("/v2",)
@@ -48,7 +48,7 @@ def _error(fault: ServiceError, status: int, request_id: str, errors: Errors) ->
     return {"error": printable(fault)}
 
 
-WORDING = Wording(InferenceError, _error, statuses={"invalid_request": 400, "empty_text": 400})
+ERROR_FORMAT = ErrorFormat(InferenceError, _error, statuses={"invalid_request": 400, "empty_text": 400})
 
 
 class Server(BaseModel):
@@ -117,7 +117,7 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
     names: dict[str, Any] = {"enum": [model.name for model in registry]}
     name = Annotated[str, Path(description="A name from GET /v1/models.", json_schema_extra=names)]
 
-    @router.get("", responses=WORDING.responses(*REFUSALS))
+    @router.get("", responses=ERROR_FORMAT.responses(*REFUSALS))
     async def server(request: Request) -> Server:
         """What answers, and which extensions of the protocol it knows."""
         return Server(name="attendant", version=request.app.version, extensions=["binary_tensor_data"])
@@ -127,18 +127,18 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
         """The process answers."""
         return Live()
 
-    @router.get("/health/ready", responses=WORDING.responses(NotReady))
+    @router.get("/health/ready", responses=ERROR_FORMAT.responses(NotReady))
     async def server_ready() -> Ready:
         """Every model's workers are alive and take requests."""
         ready(registry)
         return Ready()
 
-    @router.get("/models/{model}", responses=WORDING.responses(*REFUSALS, UnknownModel))
+    @router.get("/models/{model}", responses=ERROR_FORMAT.responses(*REFUSALS, UnknownModel))
     async def metadata(model: name) -> InferenceModel:
         """A model's inputs and outputs."""
         return _describe(registry.any(model))
 
-    @router.get("/models/{model}/ready", responses=WORDING.responses(*REFUSALS, UnknownModel, NotReady))
+    @router.get("/models/{model}/ready", responses=ERROR_FORMAT.responses(*REFUSALS, UnknownModel, NotReady))
     async def model_ready(model: name) -> ModelReady:
         """A model's workers are alive and take requests."""
         if not registry.any(model).serves:
@@ -175,7 +175,7 @@ class Inference:
         return write(model.name, body, await infer(model, texts, body, request))
 
     async def _classify(self, model: ServedModel, texts: list[str], body: InferBody, request: Request) -> list[Output]:
-        answered = await model.classify(texts, self.settings.request_timeout_seconds, departure(request))
+        answered = await model.classify(texts, self.settings.request_timeout_seconds, wait_for_disconnect(request))
         shape = body.inputs[0].shape
         rows = [answer.probabilities for answer in answered.answers]
         best = [best_labels(model, row, 1).labels[0] for row in rows]
@@ -186,13 +186,17 @@ class Inference:
         ]
 
     async def _translate(self, model: ServedModel, texts: list[str], body: InferBody, request: Request) -> list[Output]:
-        job = Job(texts, target=_target(model, body), source=_language(body, "source"), model=model.name)
-        done = await self.translator.translate(job, self.settings.request_timeout_seconds, departure(request))
+        translation_request = TranslationRequest(
+            texts, target=_target(model, body), source=_language(body, "source"), model=model.name
+        )
+        done = await self.translator.translate(
+            translation_request, self.settings.request_timeout_seconds, wait_for_disconnect(request)
+        )
         shape = body.inputs[0].shape
         return [
-            Output("translation", "BYTES", shape, [draft.text for draft in done.drafts]),
-            Output("source", "BYTES", shape, [draft.source for draft in done.drafts]),
-            Output("warnings", "BYTES", shape, ["; ".join(draft.warnings) for draft in done.drafts]),
+            Output("translation", "BYTES", shape, [result.text for result in done.results]),
+            Output("source", "BYTES", shape, [result.source for result in done.results]),
+            Output("warnings", "BYTES", shape, ["; ".join(result.warnings) for result in done.results]),
         ]
 
 
@@ -233,7 +237,7 @@ def _describe(model: ServedModel) -> InferenceModel:
 
 def _answers() -> dict[int | str, dict[str, Any]]:
     binary = {"schema": {"type": "string", "format": "binary"}}
-    return WORDING.responses(*FAULTS) | {200: {"content": {"application/octet-stream": binary}}}
+    return ERROR_FORMAT.responses(*FAULTS) | {200: {"content": {"application/octet-stream": binary}}}
 
 
 def _request(settings: Settings) -> dict[str, Any]:

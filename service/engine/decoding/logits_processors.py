@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 
 
-def edit(logits: np.ndarray, written: np.ndarray, options: Options, eos: int) -> None:
+def process_logits(logits: np.ndarray, written: np.ndarray, options: DecodingOptions, eos: int) -> None:
     """Change the logits (V,) of a row that has written these ids (T,).
 
     A prefix leaves its next token alone possible and nothing else matters. Otherwise: the repetition penalty of CTRL

@@ -6,7 +6,7 @@ MAX_BEAM = 16
 
 
 @dataclass(frozen=True)
-class Options:
+class DecodingOptions:
     """How one text is decoded. The defaults are greedy search; a temperature above 0 samples.
 
     Lengths count target tokens; the end mark counts in scores, not in `max_length` and `min_length`.

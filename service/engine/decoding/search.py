@@ -5,23 +5,23 @@ from typing import Protocol
 
 import numpy as np
 
-from service.engine.types import Finished, Ticket
+from service.engine.types import EngineRequest, FinishedRequest
 
 NOWHERE = np.empty(0, dtype=np.int64)
 
 
 class NotANumber(Exception):
-    """The model's logits for a ticket are not numbers, or none of its tokens is allowed."""
+    """The model's logits for a request are not numbers, or none of its tokens is allowed."""
 
 
 @dataclass
-class Choice:
+class SearchStep:
     """What a group makes of a step: the next token of its rows, which rows go on from others, who is finished."""
 
     to: np.ndarray = field(default_factory=lambda: NOWHERE)  # these rows
     rows: np.ndarray = field(default_factory=lambda: NOWHERE)  # go on from these
     start: int = 0  # what both have written before this position is the same
-    finished: list[Finished] = field(default_factory=list)
+    finished: list[FinishedRequest] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class Candidates:
     log_probability: np.ndarray
 
 
-class Group(Protocol):
+class SearchGroup(Protocol):
     """Tickets searched alike. `rows` (N, k) are their rows in the batch, best hypothesis first."""
 
-    tickets: list[Ticket]
+    requests: list[EngineRequest]
     rows: np.ndarray
     width: int  # candidates a row that `choose` needs; 0 for none
 
-    def join(self, tickets: list[Ticket], rows: np.ndarray) -> None: ...
+    def join(self, requests: list[EngineRequest], rows: np.ndarray) -> None: ...
     def written(self, index: int) -> np.ndarray: ...
-    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> Choice: ...
+    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep: ...
     def keep(self, mask: np.ndarray) -> None: ...
 
 
-def unsound() -> NotANumber:
-    """What becomes of a ticket that no token can be chosen for."""
+def not_finite() -> NotANumber:
+    """What becomes of a request that no token can be chosen for."""
     return NotANumber("the model's output is not a number, or the options allow no token at all")

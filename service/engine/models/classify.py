@@ -3,7 +3,7 @@
 from service.artifact import Artifact
 from service.engine.models.session import Session
 from service.engine.models.translate import pad
-from service.engine.types import Answer, Finished, Ticket
+from service.engine.types import EngineRequest, EngineResult, FinishedRequest
 
 
 class ClassifyEngine:
@@ -13,22 +13,22 @@ class ClassifyEngine:
 
     def __init__(self, artifact: Artifact, graph: Session) -> None:
         self.marks, self.graph = artifact.manifest.marks, graph
-        self.groups: list[list[Ticket]] = []
+        self.groups: list[list[EngineRequest]] = []
 
-    def join(self, group: list[Ticket]) -> None:
+    def join(self, group: list[EngineRequest]) -> None:
         """A group to be computed by the next step."""
         self.groups.append(group)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         """The label probabilities of every row."""
-        finished: list[Finished] = []
+        finished: list[FinishedRequest] = []
         for group in self.groups:
-            found = self.graph.run(pad([ticket.ids for ticket in group], self.marks.pad))["probability"]
-            finished += zip(group, map(Answer.of_classes, found.tolist()), strict=True)
+            found = self.graph.run(pad([request.ids for request in group], self.marks.pad))["probability"]
+            finished += zip(group, map(EngineResult.of_classes, found.tolist()), strict=True)
         self.groups = []
         return finished
 
-    def drop(self, tickets: list[Ticket]) -> None:
+    def drop(self, requests: list[EngineRequest]) -> None:
         """Tickets never outlive their step, so there is nothing to drop."""
 
     def clear(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from service.artifact import Artifact
 from service.engine.decoding.search import NotANumber
 from service.engine.models.session import Arrays, Session
-from service.engine.types import Answer, Finished, Hypothesis, Ticket
+from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 
 WIDTH = 16  # lengths are padded to multiples of this
 LOGITS = 4_194_304  # computed at once, unless one pair has more: 16 MB
@@ -36,68 +36,70 @@ class ScoreEngine:
 
     def __init__(self, artifact: Artifact, graph: Session) -> None:
         self.manifest, self.graph = artifact.manifest, graph
-        self.tickets: list[Ticket] = []
+        self.requests: list[EngineRequest] = []
 
-    def join(self, group: list[Ticket]) -> None:
+    def join(self, group: list[EngineRequest]) -> None:
         """Pairs to be computed by the next steps."""
-        self.tickets += group
+        self.requests += group
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         """Score the pair that came first, and with it those that are padded alike."""
-        shape = self._shape(self.tickets[0])
+        shape = self._shape(self.requests[0])
         room = max(1, LOGITS // (shape[1] * self.manifest.vocabulary))
-        batch = [ticket for ticket in self.tickets if self._shape(ticket) == shape][:room]
+        batch = [request for request in self.requests if self._shape(request) == shape][:room]
         found = self.graph.run(self._inputs(batch, *shape))
         self.drop(batch)
         maps = found.get("cross_attention")  # (B, L, T, S); a model that reads without attention has none
         chosen = [None] * len(batch) if maps is None else maps[:, alignment_layer(maps.shape[1])]  # (B, T, S)
         rows = zip(batch, found["log_probability"], chosen, strict=True)
-        return [(ticket, _outcome(ticket, gains, attention)) for ticket, gains, attention in rows]
+        return [(request, _outcome(request, log_probs, attention)) for request, log_probs, attention in rows]
 
-    def _shape(self, ticket: Ticket) -> tuple[int, int]:
+    def _shape(self, request: EngineRequest) -> tuple[int, int]:
         limits = self.manifest.limits
-        source, target = len(ticket.ids), len(_translation(ticket)) + 1
+        source, target = len(request.ids), len(_translation(request)) + 1
         return _padded(source, limits.source_length), _padded(target, limits.target_length)
 
-    def _inputs(self, tickets: list[Ticket], source: int, target: int) -> Arrays:
+    def _inputs(self, requests: list[EngineRequest], source: int, target: int) -> Arrays:
         """What the graph reads: the translation behind its begin mark, and as labels before its end mark."""
         marks = self.manifest.marks
         widths = {"source": source, "target": target, "label": target}
-        arrays = {name: np.full((len(tickets), width), marks.pad, dtype=np.int64) for name, width in widths.items()}
-        for row, ticket in enumerate(tickets):
-            translation = _translation(ticket)
-            arrays["source"][row, : len(ticket.ids)] = ticket.ids
+        arrays = {name: np.full((len(requests), width), marks.pad, dtype=np.int64) for name, width in widths.items()}
+        for row, request in enumerate(requests):
+            translation = _translation(request)
+            arrays["source"][row, : len(request.ids)] = request.ids
             arrays["target"][row, : len(translation) + 1] = [marks.bos, *translation]
             arrays["label"][row, : len(translation) + 1] = [*translation, marks.eos]
-        lengths = np.array([len(ticket.ids) for ticket in tickets], dtype=np.int32)
+        lengths = np.array([len(request.ids) for request in requests], dtype=np.int32)
         return arrays | {"source_length": lengths}
 
-    def drop(self, tickets: list[Ticket]) -> None:
-        """Forget tickets that are answered, or that nobody waits for."""
-        gone = set(tickets)
-        self.tickets = [ticket for ticket in self.tickets if ticket not in gone]
+    def drop(self, requests: list[EngineRequest]) -> None:
+        """Forget requests that are answered, or that nobody waits for."""
+        gone = set(requests)
+        self.requests = [request for request in self.requests if request not in gone]
 
     def clear(self) -> None:
-        """Forget all tickets."""
-        self.tickets = []
+        """Forget all requests."""
+        self.requests = []
 
 
-def _translation(ticket: Ticket) -> list[int]:
-    if ticket.translation is None:
+def _translation(request: EngineRequest) -> list[int]:
+    if request.translation is None:
         raise ValueError("a ticket without a translation cannot be scored")
-    return ticket.translation
+    return request.translation
 
 
 def _padded(length: int, limit: int) -> int:
     return min(limit, -(-length // WIDTH) * WIDTH)
 
 
-def _outcome(ticket: Ticket, gains: np.ndarray, attention: np.ndarray | None) -> Answer | NotANumber:
+def _outcome(request: EngineRequest, log_probs: np.ndarray, attention: np.ndarray | None) -> EngineResult | NotANumber:
     """A row's answer, from its log-probabilities (T,) and its attention (T, S), both with padding."""
-    translation = _translation(ticket)
+    translation = _translation(request)
     length = len(translation) + 1
-    values: list[float] = gains[:length].tolist()
+    values: list[float] = log_probs[:length].tolist()
     hypothesis = Hypothesis(list(translation), score=sum(values) / length, log_probabilities=values)
     if not math.isfinite(sum(values)):
         return NotANumber("the model's log-probabilities of a translation are not numbers")
-    return Answer([hypothesis], attention=None if attention is None else attention[:length, : len(ticket.ids)].copy())
+    return EngineResult(
+        [hypothesis], attention=None if attention is None else attention[:length, : len(request.ids)].copy()
+    )

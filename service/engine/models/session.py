@@ -41,15 +41,15 @@ class Session:
         """Inputs by name to outputs by name."""
         return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))
 
-    def bind(self, inputs: Arrays, outputs: Arrays) -> "Bound":
+    def bind(self, inputs: Arrays, outputs: Arrays) -> "BoundSession":
         """Bind arrays once for many runs: inputs are read and outputs written where they lie.
 
         An array that is both an input and an output is updated in place by operators that support it.
         """
-        return Bound(self._session, inputs, outputs)
+        return BoundSession(self._session, inputs, outputs)
 
 
-class Bound:
+class BoundSession:
     """A session with its arrays bound; contiguous arrays only, they are shared and never copied."""
 
     def __init__(self, session: ort.InferenceSession, inputs: Arrays, outputs: Arrays) -> None:

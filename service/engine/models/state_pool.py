@@ -17,7 +17,7 @@ ROWS = 8  # step of capacity in rows, doubled up to the limit
 POSITIONS = {"growing": 32, "constant": 16}  # steps of capacity in positions
 
 
-class Block:
+class StateBlock:
     """All states of one kind and shape, in one array (states, rows, ...): a row moves by one copy."""
 
     def __init__(self, states: list[State], limit: int) -> None:
@@ -46,7 +46,7 @@ class Block:
         return tuple(index)
 
 
-class StatePool:
+class DecoderStatePool:
     """At most `rows` rows of every state, with at most `limits[kind]` positions each."""
 
     def __init__(self, states: Iterable[State], rows: int, limits: dict[str, int]) -> None:
@@ -55,7 +55,7 @@ class StatePool:
         groups: dict[tuple[object, ...], list[State]] = {}
         for state in self.states:
             groups.setdefault((state.kind, state.dtype, *state.shape[1:]), []).append(state)
-        self.blocks = [Block(group, limits.get(group[0].kind, 0)) for group in groups.values()]
+        self.blocks = [StateBlock(group, limits.get(group[0].kind, 0)) for group in groups.values()]
         self.generation = 0  # counts the times that arrays have moved
 
     @property
@@ -96,7 +96,7 @@ class StatePool:
             wanted *= 2
         return min(wanted, max(rows, self.rows))
 
-    def _room(self, block: Block, length: int) -> int:
+    def _room(self, block: StateBlock, length: int) -> int:
         if block.axis is None or length <= block.room <= 2 * length + POSITIONS[block.kind]:
             return block.room
         step = POSITIONS[block.kind]

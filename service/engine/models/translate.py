@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.artifact import Artifact
-from service.engine.decoding.beam import Beam
-from service.engine.decoding.greedy import Greedy, edited
-from service.engine.decoding.logits_processors import edit
-from service.engine.decoding.sampling import Sampling
-from service.engine.decoding.search import Candidates, Choice, Group
-from service.engine.models.session import Arrays, Bound, Session
-from service.engine.models.state_pool import StatePool
-from service.engine.types import Finished, Ticket
+from service.engine.decoding.beam import BeamGroup
+from service.engine.decoding.greedy import GreedyGroup, processes_logits
+from service.engine.decoding.logits_processors import process_logits
+from service.engine.decoding.sampling import SamplingGroup
+from service.engine.decoding.search import Candidates, SearchGroup, SearchStep
+from service.engine.models.session import Arrays, BoundSession, Session
+from service.engine.models.state_pool import DecoderStatePool
+from service.engine.types import EngineRequest, FinishedRequest
 
 
 def pad(sources: list[list[int]], filler: int) -> Arrays:
@@ -48,14 +48,14 @@ class TranslateEngine:
         manifest = graphs.artifact.manifest
         self.graphs, self.marks, self.limits = graphs, manifest.marks, manifest.limits
         lengths = {"growing": manifest.limits.target_length, "constant": manifest.limits.source_length}
-        self.pool = StatePool(manifest.state, rows, lengths)
+        self.pool = DecoderStatePool(manifest.state, rows, lengths)
         self.token = np.zeros(rows, dtype=np.int64)
         self.position = np.zeros(rows, dtype=np.int32)  # target tokens in the caches
         self.source_length = np.zeros(rows, dtype=np.int32)
         self.logits = np.zeros((0, manifest.vocabulary), dtype=np.float32)
         self.replaced: Arrays = {}
-        self.groups: dict[object, Group] = {}
-        self._bound: dict[int, Bound] = {}
+        self.groups: dict[object, SearchGroup] = {}
+        self._bound: dict[int, BoundSession] = {}
         self._generation = -1
 
     @property
@@ -63,10 +63,10 @@ class TranslateEngine:
         """Memory of the state pool."""
         return self.pool.bytes
 
-    def join(self, group: list[Ticket]) -> None:
-        """Encode a group and append its rows, as many a ticket as its search is wide."""
-        source = pad([ticket.ids for ticket in group], self.marks.pad)
-        copies = np.array([ticket.rows for ticket in group])
+    def join(self, group: list[EngineRequest]) -> None:
+        """Encode a group and append its rows, as many a request as its search is wide."""
+        source = pad([request.ids for request in group], self.marks.pad)
+        copies = np.array([request.rows for request in group])
         start, stop = self.pool.count, self.pool.count + int(copies.sum())
         initial = self.graphs.encode.run(source)
         self._fit(stop, int(source["source_length"].max()))
@@ -75,15 +75,17 @@ class TranslateEngine:
         self.source_length[start:stop] = np.repeat(source["source_length"], copies)
         first = start + np.concatenate([[0], np.cumsum(copies)[:-1]])
         for key in dict.fromkeys(map(search_of, group)):
-            chosen = [i for i, ticket in enumerate(group) if search_of(ticket) == key]
+            chosen = [i for i, request in enumerate(group) if search_of(request) == key]
             rows = first[chosen][:, None] + np.arange(group[chosen[0]].rows)  # (N, k)
             self._group(key).join([group[i] for i in chosen], rows)
 
-    def _group(self, key: object) -> Group:
+    def _group(self, key: object) -> SearchGroup:
         if key not in self.groups:
-            kind = Sampling if key == "sampling" else Greedy
+            kind = SamplingGroup if key == "sampling" else GreedyGroup
             room = self.limits.target_length
-            self.groups[key] = Beam(key, self.marks.eos, room) if isinstance(key, int) else kind(self.marks.eos, room)
+            self.groups[key] = (
+                BeamGroup(key, self.marks.eos, room) if isinstance(key, int) else kind(self.marks.eos, room)
+            )
         return self.groups[key]
 
     def _fit(self, rows: int, source: int = 0) -> None:
@@ -94,10 +96,10 @@ class TranslateEngine:
         lengths = {"growing": written + 1, "constant": max(read, source)}
         self.pool.fit(rows, lengths, {"growing": written, "constant": read})
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         """Advance every row by one token."""
         logits = self.forward()
-        groups = [group for group in self.groups.values() if group.tickets]
+        groups = [group for group in self.groups.values() if group.requests]
         self._edit(logits, groups)
         candidates = self._candidates(logits, max(group.width for group in groups))
         choices = [group.choose(logits, candidates, self.token) for group in groups]
@@ -129,7 +131,7 @@ class TranslateEngine:
         names = [state.input for state in self.pool.states if state.kind == "replaced"]
         self.replaced = {name: np.empty_like(self.pool.array(name)) for name in names}
 
-    def _bind(self, count: int) -> Bound:
+    def _bind(self, count: int) -> BoundSession:
         """Bind a prefix of `count` rows; it serves until the pool moves."""
         inputs: Arrays = {"token": self.token, "position": self.position, "source_length": self.source_length}
         prefixes = {name: array[:count] for name, array in inputs.items()}
@@ -140,12 +142,12 @@ class TranslateEngine:
             outputs[state.output] = states[state.input] if fresh is None else fresh[:count]
         return self.graphs.step.bind(prefixes | states, outputs)
 
-    def _edit(self, logits: np.ndarray, groups: list[Group]) -> None:
+    def _edit(self, logits: np.ndarray, groups: list[SearchGroup]) -> None:
         for group in groups:
-            for index in edited(group):
-                options = group.tickets[index].options
+            for index in processes_logits(group):
+                options = group.requests[index].options
                 for row, written in zip(group.rows[index].tolist(), group.written(index), strict=True):
-                    edit(logits[row], written, options, self.marks.eos)
+                    process_logits(logits[row], written, options, self.marks.eos)
 
     def _candidates(self, logits: np.ndarray, width: int) -> Candidates | None:
         """The `width` most probable tokens of every row, where a search asks for any."""
@@ -154,7 +156,7 @@ class TranslateEngine:
         found = self.graphs.select.run({"logits": logits, "count": np.array([width], dtype=np.int64)})
         return Candidates(found["token"], found["log_probability"])
 
-    def _follow(self, choice: Choice) -> None:
+    def _follow(self, choice: SearchStep) -> None:
         """Rows that go on from others take over their state; what encode computed is the same for both."""
         if len(choice.to):
             # The cache at position p belongs to the token read there: the begin mark at 0, the p-th written id at p.
@@ -162,7 +164,7 @@ class TranslateEngine:
             self.pool.move(choice.to, choice.rows, spans, ("growing", "replaced"))
 
     def _free(self) -> None:
-        """Close the holes that finished tickets leave with rows from the end."""
+        """Close the holes that finished requests leave with rows from the end."""
         live = np.zeros(self.pool.count, dtype=bool)
         for group in self.groups.values():
             live[group.rows] = True
@@ -192,13 +194,13 @@ class TranslateEngine:
         self.pool.rest()
         self._reset_buffers()
 
-    def drop(self, tickets: list[Ticket]) -> None:
-        """Forget tickets that nobody waits for."""
-        if not tickets:
+    def drop(self, requests: list[EngineRequest]) -> None:
+        """Forget requests that nobody waits for."""
+        if not requests:
             return
-        gone = set(map(id, tickets))
+        gone = set(map(id, requests))
         for group in self.groups.values():
-            group.keep(np.array([id(ticket) not in gone for ticket in group.tickets], dtype=bool))
+            group.keep(np.array([id(request) not in gone for request in group.requests], dtype=bool))
         self._free()
 
     def clear(self) -> None:
@@ -207,9 +209,9 @@ class TranslateEngine:
         self._rest()
 
 
-def search_of(ticket: Ticket) -> object:
-    """The search that a ticket asks for: "greedy", "sampling", or a beam by its width."""
-    options = ticket.options
+def search_of(request: EngineRequest) -> object:
+    """The search that a request asks for: "greedy", "sampling", or a beam by its width."""
+    options = request.options
     if options.samples:
         return "sampling"
     return options.beam_size if options.beam_size > 1 or options.log_probabilities else "greedy"

@@ -1,7 +1,7 @@
-"""The engine process as the service sees it: crews whose tickets are admitted here and computed there.
+"""The engine process as the service sees it: worker pools whose requests are admitted here and computed there.
 
-The bounds of a queue are kept here, so that a request is refused at once; the order of its tickets there. Everything
-but `close` and `drain` happens in the event loop's thread, from the first ticket on; so does the reading of the pipe.
+The bounds of a queue are kept here, so that a request is refused at once; the order of its requests there. Everything
+but `close` and `drain` happens in the event loop's thread, from the first request on; so does the reading of the pipe.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from pathlib import Path
 from types import TracebackType
 
 from service.artifact import Artifact, ArtifactError
-from service.engine.interfaces import Observer, Posts
+from service.engine.interfaces import Observer, PoolConfig
 from service.engine.process import messages
 from service.engine.queue import Closed, QueueFull
-from service.engine.types import Answer, Ticket, fail, resolve
+from service.engine.types import EngineRequest, EngineResult, fail, resolve
 from service.engine.worker import EngineFailure
 
 log = logging.getLogger(__name__)
@@ -35,22 +35,22 @@ LEAVING = 20.0  # seconds until a process that does not end by itself is ended
 
 HEAD = struct.Struct("!i")  # bytes of the message that follows
 
-Send = Callable[[messages.Letter], None]
+Send = Callable[[messages.Command], None]
 
 
 class RemoteQueue:
-    """The tickets of one crew that are not settled, and which of them wait there; see `Queue`."""
+    """The requests of one worker pool that are not settled, and which of them wait there; see `Queue`."""
 
-    def __init__(self, name: str, posts: Posts, send: Send) -> None:
-        self.name, self.bounds, self.rows = name, posts.bounds, posts.rows
+    def __init__(self, name: str, pool_config: PoolConfig, send: Send) -> None:
+        self.name, self.limits, self.rows = name, pool_config.limits, pool_config.rows
         self._send = send
         self._numbers = itertools.count()
-        self._open: dict[int, Ticket] = {}
-        self._waiting: dict[int, int] = {}  # tokens of each ticket that has not joined a batch
+        self._open: dict[int, EngineRequest] = {}
+        self._waiting: dict[int, int] = {}  # tokens of each request that has not joined a batch
         self._tokens = 0
         self._idle = threading.Event()
         self._idle.set()
-        self.closed = False  # whether no ticket is taken any more
+        self.closed = False  # whether no request is taken any more
 
     @property
     def waiting(self) -> int:
@@ -62,91 +62,95 @@ class RemoteQueue:
         """Segments that have."""
         return len(self._open) - len(self._waiting)
 
-    def submit(self, tickets: Sequence[Ticket]) -> None:
-        """Admit all tickets of a request, or none.
+    def submit(self, requests: Sequence[EngineRequest]) -> None:
+        """Admit all requests of a request, or none.
 
         Raises:
             QueueFull: they do not fit beside what waits already.
-            Closed: no ticket is taken any more.
+            Closed: no request is taken any more.
         """
         if self.closed:
             raise Closed("the model takes no more requests")
-        tokens = sum(ticket.tokens for ticket in tickets)
-        if not self.bounds.hold(len(self._waiting) + len(tickets), self._tokens + tokens):
+        tokens = sum(request.tokens for request in requests)
+        if not self.limits.hold(len(self._waiting) + len(requests), self._tokens + tokens):
             raise QueueFull(len(self._waiting))
         self._idle.clear()
-        self._send(messages.Submitted(self.name, [self._admit(ticket) for ticket in tickets]))
+        self._send(messages.SubmitRequests(self.name, [self._admit(request) for request in requests]))
 
-    def _admit(self, ticket: Ticket) -> messages.Handed:
+    def _admit(self, request: EngineRequest) -> messages.RequestMessage:
         number = next(self._numbers)
-        self._open[number], self._waiting[number] = ticket, ticket.tokens
-        self._tokens += ticket.tokens
-        ticket.future.add_done_callback(partial(self._left, number))
-        listening = ticket.on_token is not None
-        return messages.Handed(number, ticket.ids, ticket.options, ticket.translation, ticket.submitted, listening)
+        self._open[number], self._waiting[number] = request, request.tokens
+        self._tokens += request.tokens
+        request.future.add_done_callback(partial(self._left, number))
+        listening = request.on_token is not None
+        return messages.RequestMessage(
+            number, request.ids, request.options, request.translation, request.submitted, listening
+        )
 
-    def _left(self, number: int, future: "Future[Answer]") -> None:
-        """Whoever waited for a ticket may have left; it takes no room in the queue any more."""
+    def _left(self, number: int, future: "Future[EngineResult]") -> None:
+        """Whoever waited for a request may have left; it takes no room in the queue any more."""
         if future.cancelled() and self._forget(number):
-            self._send(messages.Withdrawn(self.name, number))
+            self._send(messages.CancelRequest(self.name, number))
 
-    def _forget(self, number: int) -> Ticket | None:
+    def _forget(self, number: int) -> EngineRequest | None:
         self._tokens -= self._waiting.pop(number, 0)
-        ticket = self._open.pop(number, None)
+        request = self._open.pop(number, None)
         if not self._open:
             self._idle.set()
-        return ticket
+        return request
 
-    def joined(self, numbers: Sequence[int]) -> list[Ticket]:
+    def joined(self, numbers: Sequence[int]) -> list[EngineRequest]:
         """Tickets that wait no longer, but for those that have been withdrawn."""
         for number in numbers:
             self._tokens -= self._waiting.pop(number, 0)
         return [self._open[number] for number in numbers if number in self._open]
 
     def written(self, number: int, token: int) -> None:
-        """Tell whoever listens to a ticket its next token."""
-        ticket = self._open.get(number)
-        if ticket is not None and ticket.on_token is not None:
-            ticket.on_token(token)
+        """Tell whoever listens to a request its next token."""
+        request = self._open.get(number)
+        if request is not None and request.on_token is not None:
+            request.on_token(token)
 
-    def ended(self, number: int, outcome: Answer | Exception) -> None:
-        """Settle a ticket, unless it has been withdrawn."""
-        if (ticket := self._forget(number)) is None:
+    def ended(self, number: int, outcome: EngineResult | Exception) -> None:
+        """Settle a request, unless it has been withdrawn."""
+        if (request := self._forget(number)) is None:
             return
-        if isinstance(outcome, Answer):
-            resolve(ticket, outcome)
+        if isinstance(outcome, EngineResult):
+            resolve(request, outcome)
         else:
-            fail(ticket, outcome)
+            fail(request, outcome)
 
     def close(self) -> None:
-        """Take no more tickets; those admitted are still answered."""
+        """Take no more requests; those admitted are still answered."""
         self.closed = True
 
     def wait(self, timeout: float) -> bool:
-        """Until every ticket is settled; False when that took longer than `timeout` seconds."""
+        """Until every request is settled; False when that took longer than `timeout` seconds."""
         return self._idle.wait(timeout)
 
     def fail(self, numbers: Sequence[int], error: Exception) -> None:
-        """Close, and fail these tickets."""
+        """Close, and fail these requests."""
         self.closed = True
         for number in numbers:
             self.ended(number, error)
 
     def fail_waiting(self, error: Exception) -> None:
-        """Close, and fail every ticket that has not joined a batch."""
+        """Close, and fail every request that has not joined a batch."""
         self.fail(list(self._waiting), error)
 
     def fail_all(self, error: Exception) -> None:
-        """Close, and fail every ticket."""
+        """Close, and fail every request."""
         self.fail(list(self._open), error)
 
 
-class RemoteCrew:
-    """A model's workers in the engine process; see `Crew`."""
+class RemoteWorkerPool:
+    """A model's workers in the engine process; see `LocalWorkerPool`."""
 
-    def __init__(self, name: str, posts: Posts, send: Send, observer: Observer, drained: Callable[[str], None]) -> None:
-        self.name, self.size = name, posts.workers
-        self.queue = RemoteQueue(name, posts, send)
+    def __init__(
+        self, name: str, pool_config: PoolConfig, send: Send, observer: Observer, drained: Callable[[str], None]
+    ) -> None:
+        self.name, self.size = name, pool_config.workers
+        self.queue = RemoteQueue(name, pool_config, send)
         self.alive = True
         self.pool_bytes = 0
         self._observer, self._drained = observer, drained
@@ -167,18 +171,18 @@ class RemoteCrew:
 
     def _follow(self, event: messages.Event) -> None:
         match event:
-            case messages.Ended(number, outcome):
+            case messages.RequestDone(number, outcome):
                 self.queue.ended(number, outcome)
-            case messages.Written(number, token):
+            case messages.TokenGenerated(number, token):
                 self.queue.written(number, token)
             case messages.Stepped(rows, seconds):
                 self._observer.stepped(rows, seconds)
-            case messages.Settled(answers):
+            case messages.RequestsAnswered(answers):
                 self._observer.answered(answers)
             case messages.Encoded(numbers, seconds):
                 if group := self.queue.joined(numbers):
                     self._observer.encoded(group, seconds)
-            case messages.Failed():
+            case messages.StepFailed():
                 self._observer.failed()
 
     def lose(self, error: Exception) -> None:
@@ -187,14 +191,14 @@ class RemoteCrew:
         self.queue.fail_all(error)
 
     def drain(self, timeout: float) -> bool:
-        """Take no more tickets, wait for the answers of those admitted; False when that took longer."""
+        """Take no more requests, wait for the answers of those admitted; False when that took longer."""
         self.queue.close()
         in_time = self.queue.wait(timeout)
         self._drained(self.name)
         return in_time
 
 
-class Line(asyncio.Protocol):
+class MessageProtocol(asyncio.Protocol):
     """The event loop's end of the pipe, framed as multiprocessing's connections frame it."""
 
     def __init__(self, hear: Callable[[messages.Report], None], lost: Callable[[], None]) -> None:
@@ -217,9 +221,10 @@ class Line(asyncio.Protocol):
 
 
 class EngineProcess:
-    """The process and its pipe. It ends when the context does; when it dies before, its crews are seen to be dead.
+    """The process and its pipe. It ends when the context does; when it dies before, its worker pools are seen to be
+    dead.
 
-    Then `on_death` is called, once every ticket has failed.
+    Then `on_death` is called, once every request has failed.
     """
 
     def __init__(self, on_death: Callable[[], object] = lambda: None) -> None:
@@ -231,16 +236,16 @@ class EngineProcess:
             command = [sys.executable, "-m", "service.engine.process", str(far.fileno())]
             environment = {**os.environ, "PYTHONPATH": path}
             self._process = subprocess.Popen(command, env=environment, pass_fds=[far.fileno()])
-        self._crews: dict[str, RemoteCrew] = {}
-        self._at_work: set[str] = set()  # crews that are not drained
-        self._letters: list[messages.Letter] = []
+        self._crews: dict[str, RemoteWorkerPool] = {}
+        self._at_work: set[str] = set()  # worker pools that are not drained
+        self._commands: list[messages.Command] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connecting: asyncio.Task[None] | None = None  # the loop itself keeps no hold of it
         self._transport: asyncio.Transport | None = None
 
-    def hire(
-        self, artifacts: Sequence[Artifact], posts: Posts, observer: Callable[[str], Observer]
-    ) -> dict[str, RemoteCrew]:
+    def start_pools(
+        self, artifacts: Sequence[Artifact], pool_config: PoolConfig, observer: Callable[[str], Observer]
+    ) -> dict[str, RemoteWorkerPool]:
         """Crews at work in the process, by name.
 
         Raises:
@@ -249,40 +254,45 @@ class EngineProcess:
         """
         with Connection(os.dup(self._near.fileno())) as pipe:
             try:
-                pipe.send(messages.Opening(artifacts, posts))
-                reply: messages.Opened | ArtifactError = pipe.recv()
+                pipe.send(messages.LoadModels(artifacts, pool_config))
+                reply: messages.ModelsLoaded | ArtifactError = pipe.recv()
             except (EOFError, ConnectionError):
                 raise EngineFailure(f"the engine process ended at once, with status {self._process.wait()}") from None
         if isinstance(reply, ArtifactError):
             raise reply
-        self._crews = {name: RemoteCrew(name, posts, self._send, observer(name), self._drained) for name in reply.crews}
+        self._crews = {
+            name: RemoteWorkerPool(name, pool_config, self._send, observer(name), self._drained)
+            for name in reply.worker_pools
+        }
         self._at_work = set(self._crews)
         return self._crews
 
-    def _send(self, letter: messages.Letter) -> None:
+    def _send(self, command: messages.Command) -> None:
         """What a turn of the event loop has to send goes together: every message wakes the process."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._connecting = self._loop.create_task(self._connect(self._loop))
-        elif self._transport is not None and not self._letters:
+        elif self._transport is not None and not self._commands:
             self._loop.call_soon(self._post)
-        self._letters.append(letter)
+        self._commands.append(command)
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, _ = await loop.create_connection(lambda: Line(self._hear, self._lose), sock=self._near)
+        self._transport, _ = await loop.create_connection(
+            lambda: MessageProtocol(self._hear, self._lose), sock=self._near
+        )
         self._post()
 
     def _post(self) -> None:
         assert self._transport is not None
-        message = pickle.dumps(self._letters, pickle.HIGHEST_PROTOCOL)
-        self._letters = []
+        message = pickle.dumps(self._commands, pickle.HIGHEST_PROTOCOL)
+        self._commands = []
         self._transport.write(HEAD.pack(len(message)) + message)
 
     def _hear(self, report: messages.Report) -> None:
-        self._crews[report.crew].hear(report)
+        self._crews[report.worker_pool].hear(report)
 
     def _drained(self, name: str) -> None:
-        """A crew has nothing to do any more; when that is true of all of them the process may leave."""
+        """A worker pool has nothing to do any more; when that is true of all of them the process may leave."""
         self._at_work.discard(name)
         if not self._at_work and self._loop is not None:
             self._loop.call_soon_threadsafe(self._close)
@@ -293,8 +303,8 @@ class EngineProcess:
 
     def _lose(self) -> None:
         self.died = bool(self._at_work)
-        for crew in self._crews.values():
-            crew.lose(EngineFailure("the engine process died"))
+        for worker_pool in self._crews.values():
+            worker_pool.lose(EngineFailure("the engine process died"))
         if self.died:
             log.error("the engine process has died")
             self._on_death()

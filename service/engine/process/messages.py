@@ -11,53 +11,53 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from service.artifact import Artifact, ArtifactError
-from service.engine.decoding.options import Options
-from service.engine.interfaces import Posts
-from service.engine.types import Answer
+from service.engine.decoding.options import DecodingOptions
+from service.engine.interfaces import PoolConfig
+from service.engine.types import EngineResult
 
 
 @dataclass(frozen=True)
-class Opening:
-    """The first message to the engine process; it answers `Opened` or the ArtifactError."""
+class LoadModels:
+    """The first message to the engine process; it answers `ModelsLoaded` or the ArtifactError."""
 
     artifacts: Sequence[Artifact]
-    posts: Posts
+    pool_config: PoolConfig
 
 
 @dataclass(frozen=True)
-class Opened:
-    """The engine process is at work, with crews of these names."""
+class ModelsLoaded:
+    """The engine process is at work, with worker pools of these names."""
 
-    crews: Sequence[str]
+    worker_pools: Sequence[str]
 
 
-class Handed(NamedTuple):
-    """A ticket as it is handed in."""
+class RequestMessage(NamedTuple):
+    """A request as it is handed in."""
 
     number: int
     ids: list[int]
-    options: Options
+    options: DecodingOptions
     translation: list[int] | None
     submitted: float  # by the monotonic clock, which the machine's processes share
     listening: bool  # whether its tokens are told as they come
 
 
-class Submitted(NamedTuple):
-    """Tickets for a crew, admitted."""
+class SubmitRequests(NamedTuple):
+    """Tickets for a worker pool, admitted."""
 
-    crew: str
-    tickets: Sequence[Handed]
+    worker_pool: str
+    requests: Sequence[RequestMessage]
 
 
-class Withdrawn(NamedTuple):
-    """A ticket that nobody waits for any more."""
+class CancelRequest(NamedTuple):
+    """A request that nobody waits for any more."""
 
-    crew: str
+    worker_pool: str
     number: int
 
 
 class Encoded(NamedTuple):
-    """These tickets joined a batch."""
+    """These requests joined a batch."""
 
     numbers: Sequence[int]
     seconds: float
@@ -70,41 +70,41 @@ class Stepped(NamedTuple):
     seconds: float
 
 
-class Settled(NamedTuple):
+class RequestsAnswered(NamedTuple):
     """So many rows finished in a step."""
 
     answers: int
 
 
-class Failed(NamedTuple):
+class StepFailed(NamedTuple):
     """A group or a step failed."""
 
 
-class Written(NamedTuple):
-    """A ticket's next token."""
+class TokenGenerated(NamedTuple):
+    """A request's next token."""
 
     number: int
     token: int
 
 
-class Ended(NamedTuple):
-    """What became of a ticket."""
+class RequestDone(NamedTuple):
+    """What became of a request."""
 
     number: int
-    outcome: Answer | Exception
+    outcome: EngineResult | Exception
 
 
-Event = Encoded | Stepped | Settled | Failed | Written | Ended
+Event = Encoded | Stepped | RequestsAnswered | StepFailed | TokenGenerated | RequestDone
 
 
 class Report(NamedTuple):
-    """What happened at a crew since its last report, in order, and how it is."""
+    """What happened at a worker pool since its last report, in order, and how it is."""
 
-    crew: str
+    worker_pool: str
     events: Sequence[Event]
     pool_bytes: int
     died: bool  # whether a worker has
 
 
-Reply = Opened | ArtifactError | Report
-Letter = Submitted | Withdrawn
+Reply = ModelsLoaded | ArtifactError | Report
+Command = SubmitRequests | CancelRequest

@@ -11,7 +11,7 @@ SWITCH_INTERVAL = 0.0005
 M_ARENA_MAX = -8  # mallopt's number for it, from glibc's malloc.h
 
 
-def prepare() -> None:
+def configure_interpreter() -> None:
     """Before anything is loaded."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line tells of them
@@ -27,7 +27,7 @@ def share_one_arena() -> None:
         mallopt(M_ARENA_MAX, 1)
 
 
-def keep_what_is_loaded() -> None:
+def freeze_gc() -> None:
     """It stays, and need not be looked through every time that garbage is collected."""
     gc.collect()
     gc.freeze()

@@ -14,10 +14,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from service.text.alignment import Translation
+from service.text.alignment import AlignedText
 from service.text.markup.blocks import OBJECT, Block, Item, read_blocks
 from service.text.markup.tag_placement import place
-from service.text.markup.tokenizer import Mode, Token, tokens
+from service.text.markup.tokenizer import MarkupToken, Mode, tokens
 
 # Elements that begin on a new line, or have a cell or a box of their own.
 _BLOCK = {
@@ -63,13 +63,13 @@ class Document:
         """What is behind the last block."""
         return self._kept[-1]
 
-    def written(self, k: int, translation: Translation) -> str:
+    def written(self, k: int, translation: AlignedText) -> str:
         """The document from the end of the block before to the end of the k-th, which is translated."""
         block = self._blocks[k]
         same = translation.text == block.text
         return self._kept[k] + (block.raw if same else place(block, translation, self._escaped))
 
-    def render(self, translations: Sequence[Translation]) -> str:
+    def render(self, translations: Sequence[AlignedText]) -> str:
         """The document with a translation for each block.
 
         Raises:
@@ -108,7 +108,7 @@ def parse(
     return Document(read_blocks(items), _spelling(row))
 
 
-def _partners(row: list[Token]) -> dict[int, int]:
+def _partners(row: list[MarkupToken]) -> dict[int, int]:
     """Where the element ends that begins at a token, by its name alone."""
     waiting: dict[str, list[int]] = {}
     found = {}
@@ -120,7 +120,7 @@ def _partners(row: list[Token]) -> dict[int, int]:
     return found
 
 
-def _flow(row: list[Token], splitting: frozenset[str]) -> list[bool]:
+def _flow(row: list[MarkupToken], splitting: frozenset[str]) -> list[bool]:
     """Which tokens of HTML end a block: a line break does unless the sentence goes on behind it with a small letter."""
     splits = [False] * len(row)
     after = ""
@@ -135,7 +135,7 @@ def _flow(row: list[Token], splitting: frozenset[str]) -> list[bool]:
     return splits
 
 
-def _mixed(row: list[Token], splitting: frozenset[str]) -> list[bool]:
+def _mixed(row: list[MarkupToken], splitting: frozenset[str]) -> list[bool]:
     """Which tokens of XML end a block: tags of elements that have no text beside them, within their parent."""
     parents = [0] * len(row)
     has_text = [False]
@@ -160,7 +160,7 @@ def _mixed(row: list[Token], splitting: frozenset[str]) -> list[bool]:
     ]
 
 
-def _items(token: Token, splits: bool) -> Iterator[Item]:
+def _items(token: MarkupToken, splits: bool) -> Iterator[Item]:
     if splits:
         yield Item("boundary", token.raw)
     elif token.kind in {"open", "close"}:
@@ -187,7 +187,7 @@ def _text_items(raw: str) -> Iterator[Item]:
         yield Item("text", raw[start:], html.unescape(raw[start:]))
 
 
-def _spelling(row: list[Token]) -> dict[str, str]:
+def _spelling(row: list[MarkupToken]) -> dict[str, str]:
     """How to write characters: as the document does, if it never writes them otherwise."""
     spelled: dict[str, str] = {}
     plain: set[str] = set()

@@ -11,25 +11,25 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from service.text.alignment import Link, Span, Translation
+from service.text.alignment import AlignedText, AlignmentLink, Span
 from service.text.markup.blocks import OBJECT, Block, Point
 from service.text.segmentation.placeholders import protected
 from service.text.words import wordlike, words
 
 
-def place(block: Block, translation: Translation, escape: Callable[[str], str]) -> str:
+def place(block: Block, translation: AlignedText, escape: Callable[[str], str]) -> str:
     """The translation of a block as markup; without any links, its words are taken to be in the source's order."""
     if not translation.links:
-        translation = Translation(translation.text, tuple(in_order(block.text, translation.text)))
-    return _Placing(block, translation, escape).written()
+        translation = AlignedText(translation.text, tuple(in_order(block.text, translation.text)))
+    return TagPlacer(block, translation, escape).written()
 
 
-def in_order(source: str, target: str) -> Iterator[Link]:
+def in_order(source: str, target: str) -> Iterator[AlignmentLink]:
     """Links between words that are equally far from the beginning."""
     sources = [span for span in words(source) if wordlike(source[span[0]])]
     targets = [span for span in words(target) if wordlike(target[span[0]])]
     for k, span in enumerate(targets):
-        yield Link(*sources[k * len(sources) // len(targets)], *span)
+        yield AlignmentLink(*sources[k * len(sources) // len(targets)], *span)
 
 
 def whole_words(text: str) -> Iterator[Span]:
@@ -58,9 +58,9 @@ class _Cell:
 
 
 @dataclass
-class _Placing:
+class TagPlacer:
     block: Block
-    translation: Translation
+    translation: AlignedText
     escape: Callable[[str], str]
     cells: list[_Cell] = field(default_factory=list)
     regions: list[tuple[int, int]] = field(default_factory=list)  # of cells, for each element
@@ -85,7 +85,7 @@ class _Placing:
     def _cut(self) -> None:
         """The translation as cells, each with what its links say about it."""
         text = self.translation.text
-        links: list[Link | None] = [None] * len(text)
+        links: list[AlignmentLink | None] = [None] * len(text)
         # In reverse, so that of several links to one character the first counts.
         for link in reversed(self.translation.links):
             start, end = max(0, link.target_start), min(link.target_end, len(text))
@@ -104,7 +104,7 @@ class _Placing:
                 cell.at, cell.end = found.source_start, found.source_end
             self.cells.append(cell)
 
-    def _copied(self, i: int, link: Link | None) -> int | None:
+    def _copied(self, i: int, link: AlignmentLink | None) -> int | None:
         """Where a character of the translation is in the source, if its link joins two equal texts."""
         if link is None or link.source_start < 0:
             return None
@@ -122,7 +122,7 @@ class _Placing:
                 self.cells.append(_Cell(word[start:i], origin + start, origin + i, owner))
                 start = i
 
-    def _trusted(self, text: str, link: Link) -> bool:
+    def _trusted(self, text: str, link: AlignmentLink) -> bool:
         """Models align points and commas to anything; only one that has its like in the source is believed."""
         source = self.block.text[max(0, link.source_start) : link.source_end]
         return bool(source) and link.source_start >= 0 and not text.isspace() and (wordlike(text[0]) or text in source)

@@ -29,7 +29,7 @@ _PATIENCE = 32
 
 
 @dataclass(frozen=True)
-class Token:
+class MarkupToken:
     """A piece of markup. `raw` is a comment, a declaration, or an element that holds no readable text, as a whole."""
 
     kind: Literal["text", "open", "close", "void", "raw"]
@@ -37,7 +37,7 @@ class Token:
     name: str = ""
 
 
-def tokens(markup: str, mode: Mode) -> Iterator[Token]:
+def tokens(markup: str, mode: Mode) -> Iterator[MarkupToken]:
     """The markup, token by token."""
     at, text, broken = 0, 0, 0
     while (start := _START.search(markup, at)) is not None:
@@ -49,14 +49,14 @@ def tokens(markup: str, mode: Mode) -> Iterator[Token]:
             at = start.end()
             continue
         if text < start.start():
-            yield Token("text", markup[text : start.start()])
+            yield MarkupToken("text", markup[text : start.start()])
         yield found
         at = text = start.start() + len(found.raw)
     if text < len(markup):
-        yield Token("text", markup[text:])
+        yield MarkupToken("text", markup[text:])
 
 
-def _special(markup: str, at: int, mode: Mode) -> Token | None:
+def _special(markup: str, at: int, mode: Mode) -> MarkupToken | None:
     """A comment, a declaration or an instruction; what never ends goes on to the end, as in a browser."""
     if markup.startswith("<!--", at):
         return _until(markup, at, "-->", 4)
@@ -69,26 +69,26 @@ def _special(markup: str, at: int, mode: Mode) -> Token | None:
     return None
 
 
-def _until(markup: str, at: int, mark: str, skip: int) -> Token:
+def _until(markup: str, at: int, mark: str, skip: int) -> MarkupToken:
     end = markup.find(mark, at + skip)
-    return Token("raw", markup[at:] if end < 0 else markup[at : end + len(mark)])
+    return MarkupToken("raw", markup[at:] if end < 0 else markup[at : end + len(mark)])
 
 
-def _tag(markup: str, at: int, mode: Mode, patient: bool) -> tuple[Token | None, bool]:
+def _tag(markup: str, at: int, mode: Mode, patient: bool) -> tuple[MarkupToken | None, bool]:
     """The tag that begins here, if one does, and whether its quotation marks are in order."""
     careful = _TAG.match(markup, at) if patient else None
     found = careful or _CARELESS_TAG.match(markup, at)
     if found is None:
         # Nothing ends it, nor any tag behind it.
         opened = re.compile(rf"</?{_NAME}").match(markup, at)
-        return (Token("raw", markup[at:]) if opened else None), True
+        return (MarkupToken("raw", markup[at:]) if opened else None), True
     slash, name, attributes = found.groups()
     name = name if mode == "xml" else name.lower()
     if slash:
-        return Token("close", found[0], name), careful is not None
+        return MarkupToken("close", found[0], name), careful is not None
     if attributes.endswith("/") or (mode == "html" and name in VOID):
-        return Token("void", found[0], name), careful is not None
+        return MarkupToken("void", found[0], name), careful is not None
     if mode == "html" and name in RAW:
         end = re.compile(rf"</{name}(?=[\s/>])[^>]*>", re.IGNORECASE).search(markup, found.end())
-        return Token("raw", markup[at : end.end() if end else len(markup)], name), careful is not None
-    return Token("open", found[0], name), careful is not None
+        return MarkupToken("raw", markup[at : end.end() if end else len(markup)], name), careful is not None
+    return MarkupToken("open", found[0], name), careful is not None

@@ -7,7 +7,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _DOTTED = {"tr", "az"}
 
 
-def shouted(text: str) -> bool:
+def all_caps(text: str) -> bool:
     """Whether a sentence is all capitals, and more than an acronym or a few."""
     words = [word for word in _WORD.findall(text) if word.lower() != word.upper()]
     if any(word != word.upper() for word in words):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from service.text.alignment import Span
 
-STAND_INS = ("2013", "2003", "2018", "2012", "2019", "2016", "2014", "1990")
+PLACEHOLDERS = ("2013", "2003", "2018", "2012", "2019", "2016", "2014", "1990")
 # Up to twelve, languages prefer words to digits: "12 eggs" may well become "a dozen".
 SPELLED_OUT = 12
 
@@ -123,9 +123,9 @@ def _groups(text: str) -> list[str]:
     return [_digits(group) for group in re.findall(r"\d+", text)]
 
 
-def stand_ins(text: str, spans: Sequence[Span]) -> list[str] | None:
+def placeholders(text: str, spans: Sequence[Span]) -> list[str] | None:
     """What the model reads in place of each span; None if there is nothing that it would bring back."""
-    free = [year for year in STAND_INS if year not in text]
+    free = [year for year in PLACEHOLDERS if year not in text]
     if len(spans) > len(free) or any(attached(text, span) for span in spans):
         return None
     return free[: len(spans)]
@@ -137,7 +137,7 @@ def attached(text: str, span: Span) -> bool:
     return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
 
 
-def find_stand_ins(text: str, expected: list[str]) -> list[Span] | None:
+def find_placeholders(text: str, expected: list[str]) -> list[Span] | None:
     """Where each stand-in is in a translation; None unless every one is there exactly once, as a word of its own."""
     places = []
     for year in expected:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from service.text.alignment import Link, Translation
-from service.text.segmentation.casing import shouted
+from service.text.alignment import AlignedText, AlignmentLink
+from service.text.segmentation.casing import all_caps
 from service.text.segmentation.placeholders import outside, protected
 from service.text.segmentation.sentences import sentences, within
 from service.text.segmentation.units import Piece, Unit, pieces
@@ -22,7 +22,7 @@ Count = Callable[[list[str]], list[int]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SegmentationPlan:
     """A text as a row of pieces: units to translate, and what stays as it is between them."""
 
     pieces: tuple[Piece, ...]
@@ -39,29 +39,29 @@ class Plan:
         return [unit.text for unit in self.units]
 
 
-def untouched(text: str) -> Plan:
+def untouched(text: str) -> SegmentationPlan:
     """A text that stays as it is."""
-    return Plan((text,))
+    return SegmentationPlan((text,))
 
 
-def joined(parts: Iterable[tuple[str, Translation]]) -> Translation:
+def joined(parts: Iterable[tuple[str, AlignedText]]) -> AlignedText:
     """A text made of the translations of its parts, in order, with links from the parts' sources put together."""
     texts: list[str] = []
-    links: list[Link] = []
+    links: list[AlignmentLink] = []
     read = written = 0
     for source, translation in parts:
         texts.append(translation.text)
         links += [link.moved(read, written) for link in translation.links]
         read, written = read + len(source), written + len(translation.text)
-    return Translation("".join(texts), tuple(links))
+    return AlignedText("".join(texts), tuple(links))
 
 
-def unchanged(text: str) -> Translation:
+def unchanged(text: str) -> AlignedText:
     """What is not translated, as its own translation."""
-    return Translation(text, (Link(0, len(text), 0, len(text)),))
+    return AlignedText(text, (AlignmentLink(0, len(text), 0, len(text)),))
 
 
-def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> Plan:
+def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> SegmentationPlan:
     """Cut a text into units of at most `limit` tokens.
 
     `source` and `target` are language codes; what is behind a hyphen in them is ignored.
@@ -73,7 +73,7 @@ def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> 
     read = 0
     for start, end in sentences(text, languages[0], kept):
         spans = tuple((a - start, b - start) for a, b in within(kept, start, end))
-        unit = Unit(text[start:end], start, languages, spans, shouted(outside(text[start:end], spans)))
+        unit = Unit(text[start:end], start, languages, spans, all_caps(outside(text[start:end], spans)))
         parts = pieces(unit)
         if len(parts) > 1:
             warnings.add(SPLIT_AT_PROTECTED)
@@ -83,7 +83,7 @@ def plan_text(text: str, source: str, target: str, count: Count, limit: int) -> 
     short = _short_enough(found, count, limit)
     if len(short) > len(found):
         warnings.add(SPLIT_LONG_SENTENCE)
-    return Plan(tuple(piece for piece in short if piece), frozenset(warnings))
+    return SegmentationPlan(tuple(piece for piece in short if piece), frozenset(warnings))
 
 
 def _base(language: str) -> str:

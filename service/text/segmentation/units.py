@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 
-from service.text.alignment import Link, Rewrite, Span, Translation
+from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
 from service.text.glossary import Term
 from service.text.segmentation.casing import lowered, raised
-from service.text.segmentation.placeholders import attached, find_stand_ins, lost_numbers, numbers, stand_ins
+from service.text.segmentation.placeholders import attached, find_placeholders, lost_numbers, numbers, placeholders
 from service.text.segmentation.sentences import has_letters, trimmed, within
 
 _END = ".!?…。！？"
@@ -38,46 +38,46 @@ class Unit:
     start: int  # where it is in the text
     languages: tuple[str, str]  # source and target
     spans: tuple[Span, ...] = ()  # what the model must not see, within `source`
-    shouted: bool = False  # in capitals, as its sentence is
+    all_caps: bool = False  # in capitals, as its sentence is
     opening: bool = True  # it opens its sentence
     numbers_held: bool = False  # the numbers that could get lost are among the spans
     written: tuple[tuple[Span, str], ...] = ()  # what to write in place of some of the spans, instead of themselves
 
     @cached_property
-    def _stand_ins(self) -> list[str]:
-        found = stand_ins(self.source, self.spans)
+    def _placeholders(self) -> list[str]:
+        found = placeholders(self.source, self.spans)
         if found is None:
             raise ValueError("nothing can stand for these spans; cut the unit around them")
         return found
 
     @cached_property
-    def _reading(self) -> Rewrite:
+    def _reading(self) -> OffsetMappedText:
         """The source with the spans exchanged and odd white space evened out."""
-        edits = [(start, end, mark) for (start, end), mark in zip(self.spans, self._stand_ins, strict=True)]
+        edits = [(start, end, mark) for (start, end), mark in zip(self.spans, self._placeholders, strict=True)]
         for gap in _UNREADABLE.finditer(self.source) if _UNCLEAN.search(self.source) else ():
             spaced = " " if any(c.isspace() for c in gap[0]) else ""
             if gap[0] != spaced and not _overlaps(gap.span(), self.spans):
                 edits.append((*gap.span(), spaced))
-        return Rewrite(self.source, sorted(edits))
+        return OffsetMappedText(self.source, sorted(edits))
 
     @cached_property
     def text(self) -> str:
         """What the model reads."""
-        return lowered(self._reading.text, self.languages[0], self.opening) if self.shouted else self._reading.text
+        return lowered(self._reading.text, self.languages[0], self.opening) if self.all_caps else self._reading.text
 
     @property
     def plain(self) -> bool:
         """Whether the model reads it as it is, so that nothing in its translation changes but a point at the end."""
-        return not self.shouted and not numbers(self.source) and self.text == self.source
+        return not self.all_caps and not numbers(self.source) and self.text == self.source
 
-    def restored(self, translation: Translation) -> Translation | None:
+    def restored(self, translation: AlignedText) -> AlignedText | None:
         """The translation with everything put back; None if the model lost, doubled or changed something.
 
         What to translate then is `smaller`.
         """
         if translation.text == self.text:
-            return Translation(self.source, (Link(0, len(self.source), 0, len(self.source)),))
-        places = find_stand_ins(translation.text, self._stand_ins)
+            return AlignedText(self.source, (AlignmentLink(0, len(self.source), 0, len(self.source)),))
+        places = find_placeholders(translation.text, self._placeholders)
         if places is None or (not self.numbers_held and lost_numbers(self.text, translation.text)):
             return None
         written = dict(self.written)
@@ -85,19 +85,21 @@ class Unit:
             (start, end, written.get((a, b), self.source[a:b]))
             for (start, end), (a, b) in zip(places, self.spans, strict=True)
         ]
-        if self.shouted:
+        if self.all_caps:
             edits += self._capitals(translation.text, places)
         if _ADDED_POINT.search(translation.text) and self.source.rstrip(_CLOSING)[-1:] not in _END:
             edits.append((len(translation.text) - 1, len(translation.text), ""))
         edits += self._wide_gaps(translation.text)
-        rewrite = Rewrite(translation.text, sorted(edits))
+        rewrite = OffsetMappedText(translation.text, sorted(edits))
         links = [
-            Link(*self._reading.backward(*link[:2]), *rewrite.forward(*link[2:]))
+            AlignmentLink(*self._reading.backward(*link[:2]), *rewrite.forward(*link[2:]))
             for link in translation.links
             if not _overlaps(link[2:], places)
         ]
-        links += [Link(*span, *rewrite.forward(*place)) for span, place in zip(self.spans, places, strict=True)]
-        return Translation(rewrite.text, tuple(links))
+        links += [
+            AlignmentLink(*span, *rewrite.forward(*place)) for span, place in zip(self.spans, places, strict=True)
+        ]
+        return AlignedText(rewrite.text, tuple(links))
 
     def _capitals(self, text: str, places: list[Span]) -> list[tuple[int, int, str]]:
         held = sorted(places)
@@ -119,7 +121,7 @@ class Unit:
     def binding(self, terms: Sequence[Term]) -> "Unit | None":
         """The unit with stand-ins for terms, to be written as the glossary wants; None if there are too many."""
         spans = tuple(sorted([*self.spans, *(term.span for term in terms)]))
-        if stand_ins(self.source, spans) is None:
+        if placeholders(self.source, spans) is None:
             return None
         return replace(self, spans=spans, written=tuple((term.span, term.target) for term in terms))
 
@@ -130,7 +132,7 @@ class Unit:
         """
         held = [span for span in numbers(self.source) if not _overlaps(span, self.spans)]
         spans = tuple(sorted([*self.spans, *held]))
-        if not self.numbers_held and held and stand_ins(self.source, spans) is not None:
+        if not self.numbers_held and held and placeholders(self.source, spans) is not None:
             return [replace(self, spans=spans, numbers_held=True)]
         return replace(self, spans=spans, numbers_held=True).around(spans)
 
@@ -194,7 +196,7 @@ def pieces(unit: Unit) -> list[Piece]:
     parts = unit.around(hopeless) if hopeless else [unit]
     whole: list[Piece] = []
     for part in parts:
-        if isinstance(part, Unit) and stand_ins(part.source, part.spans) is None:
+        if isinstance(part, Unit) and placeholders(part.source, part.spans) is None:
             whole += part.around(part.spans)
         else:
             whole.append(part)

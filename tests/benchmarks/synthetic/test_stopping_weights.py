@@ -9,7 +9,7 @@ from benchmarks.synthetic.base_shape import made_up_ids
 from benchmarks.synthetic.stopping_weights import stopping_model
 from tests.benchmarks.conftest import STOPPING, VOCABULARY
 from training.config import ModelConfig
-from training.data.tokenizer import EOS, MARKS
+from training.data.tokenizer import EOS, SPECIAL_TOKENS
 from training.decoding.greedy import greedy
 from training.models.transformer import Transformer
 
@@ -20,7 +20,7 @@ def test_a_greedy_translation_is_as_long_as_its_source(stopping: Transformer) ->
     sources = made_up_ids(VOCABULARY, LENGTHS, seed=3)
     answers = greedy(stopping, sources, torch.device("cpu"))
     assert [len(ids) + 1 for ids in answers] == LENGTHS
-    assert all(token >= len(MARKS) for ids in answers for token in ids)
+    assert all(token >= len(SPECIAL_TOKENS) for ids in answers for token in ids)
     assert len({tuple(ids) for ids in answers}) == len(answers)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.synthetic.corpus import MARKS, write_corpus
+from benchmarks.synthetic.corpus import SPECIAL_TOKENS, write_corpus
 from benchmarks.training.joeynmt import JoeyFailed, tokens_per_second
 from benchmarks.training.throughput import SHAPES, in_our_loop, recipe_of
 from benchmarks.training.torch_transformer import TorchTransformer
@@ -47,7 +47,7 @@ def test_the_corpus_has_the_vocabulary_and_trains(tmp_path: Path, monkeypatch: p
     recipe = recipe_of("tiny", 0.1, 256)
     rows = read_corpus(recipe.data.train, recipe.data.columns, tmp_path)
     assert create_task(recipe, rows).codec.source.get_vocab_size() == 300
-    assert len((tmp_path / "vocabulary.txt").read_text().splitlines()) == 300 - MARKS
+    assert len((tmp_path / "vocabulary.txt").read_text().splitlines()) == 300 - SPECIAL_TOKENS
     sides = zip(*((tmp_path / f"train.{side}").read_text().splitlines() for side in ("src", "trg")), strict=True)
     assert list(sides) == rows
     for build in (build_translator, TorchTransformer):

@@ -21,7 +21,7 @@ from export.quantization.weights import ACTIVATION_LEVELS, WEIGHT_LEVELS, Cache,
 from service.artifact import Manifest, read_artifact
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 from training.runs.run import RunFolder
 
 Export = Callable[..., Path]
@@ -207,7 +207,7 @@ def test_caches_are_int8_and_fill_a_quarter_of_the_memory(toy_translator: Path, 
     held = []
     for artifact in (fp32, int8):
         engine = TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows=2)
-        engine.join([Ticket([4, 20, 30, 3]), Ticket([4, 40, 3])])
+        engine.join([EngineRequest([4, 20, 30, 3]), EngineRequest([4, 40, 3])])
         held.append(engine.pool_bytes)
     assert held[0] == 4 * held[1]
 
@@ -220,7 +220,7 @@ def test_int8_caches_hold_what_fp32_caches_hold(
     caches: list[dict[str, np.ndarray]] = []
     for path in (toy_translator, toy_translator_int8):
         engine = TranslateEngine(TranslateGraphs.load(read_artifact(path), threads=1), rows=2)
-        engine.join([Ticket(ids) for ids in sources])
+        engine.join([EngineRequest(ids) for ids in sources])
         for position, token in enumerate([2, 30]):
             engine.token[:2], engine.position[:2] = token, position
             engine.forward()

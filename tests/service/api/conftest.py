@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.factory import hire
+from service.engine.factory import start_pools
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
@@ -49,5 +49,5 @@ def english_and_german(toy_translator: Path, toy_langid: Path, tmp_path_factory:
 def babel(english_and_german: Path) -> Iterator[Service]:
     """A service between English and German."""
     settings, metrics = Settings(models=english_and_german, workers=1, threads=1), Metrics()
-    with serving(settings, load_models(settings, metrics, hire), metrics) as running:
+    with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
         yield running

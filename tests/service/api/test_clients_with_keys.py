@@ -14,7 +14,7 @@ from libretranslatepy import LibreTranslateAPI
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from service.engine.factory import hire
+from service.engine.factory import start_pools
 from service.http.api_keys import make_key
 from service.metrics import Metrics
 from service.models.loading import load_models
@@ -28,7 +28,7 @@ KEY, ENTRY = make_key("alice")
 def closed(english_and_german: Path) -> Iterator[Service]:
     """Between English and German, for who has the key."""
     settings, metrics = Settings(models=english_and_german, workers=1, threads=1, keys=ENTRY), Metrics()
-    with serving(settings, load_models(settings, metrics, hire), metrics) as running:
+    with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
         yield running
 
 

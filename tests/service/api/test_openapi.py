@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from service.engine.factory import hire
+from service.engine.factory import start_pools
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
@@ -24,7 +24,7 @@ def narrow(english_and_german: Path) -> Iterator[Service]:
     """With narrow limits, so that cases at a limit and beyond it are soon made and soon answered."""
     settings = Settings(models=english_and_german, workers=1, threads=1, max_texts=12, max_text_characters=200)
     metrics = Metrics()
-    with serving(settings, load_models(settings, metrics, hire), metrics) as running:
+    with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
         yield running
 
 

@@ -7,62 +7,62 @@ from concurrent.futures import wait
 
 import pytest
 
-from service.engine.queue import Bounds, Closed, Queue
-from service.engine.types import Finished, Ticket
-from service.engine.worker import Crew, Engine, EngineFailure
+from service.engine.queue import Closed, Queue, QueueLimits
+from service.engine.types import EngineRequest, FinishedRequest
+from service.engine.worker import Engine, EngineFailure, LocalWorkerPool
 from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine, Record
 
-Start = Callable[..., Crew]
+Start = Callable[..., LocalWorkerPool]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Start the workers of a model; they are drained when the test ends."""
-    crews = []
+    worker_pools = []
 
-    def start(*engines: Engine, **bounds: int) -> Crew:
-        crew = Crew("test", list(engines), Queue(Bounds(**bounds), len(engines)), Record())
-        crew.start()
-        crews.append(crew)
-        return crew
+    def start(*engines: Engine, **limits: int) -> LocalWorkerPool:
+        worker_pool = LocalWorkerPool("test", list(engines), Queue(QueueLimits(**limits), len(engines)), Record())
+        worker_pool.start()
+        worker_pools.append(worker_pool)
+        return worker_pool
 
     yield start
-    for crew in crews:
-        assert crew.drain(PATIENCE)
+    for worker_pool in worker_pools:
+        assert worker_pool.drain(PATIENCE)
 
 
-def record(crew: Crew) -> Record:
-    observer = crew.workers[0].observer
+def record(worker_pool: LocalWorkerPool) -> Record:
+    observer = worker_pool.workers[0].observer
     assert isinstance(observer, Record)
     return observer
 
 
-def ids(ticket: Ticket) -> list[int]:
-    return ticket.future.result(PATIENCE).ids
+def ids(request: EngineRequest) -> list[int]:
+    return request.future.result(PATIENCE).ids
 
 
-def failure(ticket: Ticket) -> str:
-    error = ticket.future.exception(PATIENCE)
+def failure(request: EngineRequest) -> str:
+    error = request.future.exception(PATIENCE)
     assert isinstance(error, EngineFailure)
     return str(error)
 
 
 def test_a_failed_step_fails_its_rows_and_the_next_ticket_is_served(start: Start) -> None:
-    crew = start(EchoEngine(on_step=Failing(1)))
-    both = [Ticket([1, 2]), Ticket([3])]
-    crew.queue.submit(both)
-    assert [failure(ticket) for ticket in both] == ["the step failed: RuntimeError"] * 2
-    later = Ticket([4, 5])
-    crew.queue.submit([later])
+    worker_pool = start(EchoEngine(on_step=Failing(1)))
+    both = [EngineRequest([1, 2]), EngineRequest([3])]
+    worker_pool.queue.submit(both)
+    assert [failure(request) for request in both] == ["the step failed: RuntimeError"] * 2
+    later = EngineRequest([4, 5])
+    worker_pool.queue.submit([later])
     assert ids(later) == [4, 5]
-    assert crew.alive
-    assert record(crew).failures == 1
+    assert worker_pool.alive
+    assert record(worker_pool).failures == 1
 
 
 def test_a_failed_step_spares_those_who_wait(start: Start) -> None:
-    crew = start(EchoEngine(on_step=Failing(1)), rows=1)
-    first, second = both = [Ticket([1]), Ticket([2])]
-    crew.queue.submit(both)
+    worker_pool = start(EchoEngine(on_step=Failing(1)), rows=1)
+    first, second = both = [EngineRequest([1]), EngineRequest([2])]
+    worker_pool.queue.submit(both)
     assert failure(first) == "the step failed: RuntimeError"
     assert ids(second) == [2]
 
@@ -70,78 +70,78 @@ def test_a_failed_step_spares_those_who_wait(start: Start) -> None:
 def test_a_group_that_fails_to_join_fails_alone(start: Start) -> None:
     engine = HeldEngine()
     engine.on_join = Failing(3)
-    crew = start(engine)
-    running = Ticket([1, 2, 3])
-    crew.queue.submit([running])
+    worker_pool = start(engine)
+    running = EngineRequest([1, 2, 3])
+    worker_pool.queue.submit([running])
     engine.wait_for_step(1)
-    short, long = Ticket([4]), Ticket([5] * 50)  # two groups: joins number 2 and 3
-    crew.queue.submit([short, long])
+    short, long = EngineRequest([4]), EngineRequest([5] * 50)  # two groups: joins number 2 and 3
+    worker_pool.queue.submit([short, long])
     engine.allow(10)
     assert failure(long) == "encoding failed: RuntimeError"
     assert (ids(running), ids(short)) == ([1, 2, 3], [4])
 
 
 def test_what_the_observer_is_told(start: Start) -> None:
-    crew = start(EchoEngine())
-    crew.queue.submit([Ticket([1, 2, 3]), Ticket([4])])
-    assert crew.drain(PATIENCE)
-    assert record(crew).groups == [[1, 3]]
-    assert record(crew).steps == [2, 1, 1]
-    assert record(crew).turns == 3
-    assert record(crew).answers == 2
+    worker_pool = start(EchoEngine())
+    worker_pool.queue.submit([EngineRequest([1, 2, 3]), EngineRequest([4])])
+    assert worker_pool.drain(PATIENCE)
+    assert record(worker_pool).groups == [[1, 3]]
+    assert record(worker_pool).steps == [2, 1, 1]
+    assert record(worker_pool).turns == 3
+    assert record(worker_pool).answers == 2
 
 
 class Confused(EchoEngine):
-    """Answers a ticket that it was never given, and that is no fault of one step."""
+    """Answers a request that it was never given, and that is no fault of one step."""
 
-    def step(self) -> list[Finished]:
-        return [(Ticket([1]), outcome) for _, outcome in super().step()]
+    def step(self) -> list[FinishedRequest]:
+        return [(EngineRequest([1]), outcome) for _, outcome in super().step()]
 
 
 def test_a_dead_worker_fails_everybody_and_takes_nobody(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    crew = start(Confused(), rows=1)
-    everybody = [Ticket([1]), Ticket([2]), Ticket([3])]
-    crew.queue.submit(everybody)
-    assert [failure(ticket) for ticket in everybody] == ["the worker died: KeyError"] * 3
-    assert crew.drain(PATIENCE)
-    assert not crew.alive
+    worker_pool = start(Confused(), rows=1)
+    everybody = [EngineRequest([1]), EngineRequest([2]), EngineRequest([3])]
+    worker_pool.queue.submit(everybody)
+    assert [failure(request) for request in everybody] == ["the worker died: KeyError"] * 3
+    assert worker_pool.drain(PATIENCE)
+    assert not worker_pool.alive
     with pytest.raises(Closed):
-        crew.queue.submit([Ticket([4])])
+        worker_pool.queue.submit([EngineRequest([4])])
     assert "worker-test-0 died" in caplog.text
-    assert record(crew).turns == 1  # so that what became of them is told
+    assert record(worker_pool).turns == 1  # so that what became of them is told
 
 
 class Clinging(HeldEngine):
-    """Cannot let go of a ticket that is withdrawn."""
+    """Cannot let go of a request that is withdrawn."""
 
-    def drop(self, tickets: list[Ticket]) -> None:
-        if any(ticket.left for ticket in tickets):
+    def drop(self, requests: list[EngineRequest]) -> None:
+        if any(request.left for request in requests):
             raise RuntimeError("it clings")
-        super().drop(tickets)
+        super().drop(requests)
 
 
 def test_a_worker_that_dies_between_picking_and_joining_fails_whom_it_picked(start: Start) -> None:
     engine = Clinging()
-    crew = start(engine)
-    gone, picked = Ticket([1] * 9), [Ticket([2]), Ticket([3] * 50)]
-    crew.queue.submit([gone])
+    worker_pool = start(engine)
+    gone, picked = EngineRequest([1] * 9), [EngineRequest([2]), EngineRequest([3] * 50)]
+    worker_pool.queue.submit([gone])
     engine.wait_for_step(1)
-    crew.queue.submit(picked)
+    worker_pool.queue.submit(picked)
     gone.future.cancel()
     engine.allow(1)
-    assert [failure(ticket) for ticket in picked] == ["the worker died: RuntimeError"] * 2
+    assert [failure(request) for request in picked] == ["the worker died: RuntimeError"] * 2
 
 
 def test_a_cancelled_running_ticket_leaves_before_the_next_step(start: Start) -> None:
     engine = HeldEngine()
-    crew = start(engine)
-    gone, stays = Ticket([1] * 9), Ticket([2] * 9)
-    crew.queue.submit([gone, stays])
+    worker_pool = start(engine)
+    gone, stays = EngineRequest([1] * 9), EngineRequest([2] * 9)
+    worker_pool.queue.submit([gone, stays])
     engine.wait_for_step(1)
     gone.future.cancel()
     engine.allow(1)
     engine.wait_for_step(2)
-    assert engine.tickets == [stays]
+    assert engine.requests == [stays]
     engine.allow(8)
     assert ids(stays) == [2] * 9
 
@@ -150,49 +150,51 @@ def test_when_all_callers_have_left_nothing_of_theirs_stays(start: Start) -> Non
     empty = threading.Event()
 
     class Watched(HeldEngine):
-        def drop(self, tickets: list[Ticket]) -> None:
-            super().drop(tickets)
-            if tickets and not self.tickets:
+        def drop(self, requests: list[EngineRequest]) -> None:
+            super().drop(requests)
+            if requests and not self.requests:
                 empty.set()
 
     engine = Watched()
-    crew = start(engine)
-    gone = [Ticket([1] * 9), Ticket([2] * 9)]
-    crew.queue.submit(gone)
+    worker_pool = start(engine)
+    gone = [EngineRequest([1] * 9), EngineRequest([2] * 9)]
+    worker_pool.queue.submit(gone)
     engine.wait_for_step(1)
-    for ticket in gone:
-        ticket.future.cancel()
+    for request in gone:
+        request.future.cancel()
     engine.allow(1)
     assert empty.wait(PATIENCE)  # and nobody came to have it done
 
 
 def test_draining_answers_everything_admitted(start: Start) -> None:
     engine = HeldEngine()
-    crew = start(engine, rows=2)
-    admitted = [Ticket([n] * 3) for n in range(7)]
-    crew.queue.submit(admitted)
+    worker_pool = start(engine, rows=2)
+    admitted = [EngineRequest([n] * 3) for n in range(7)]
+    worker_pool.queue.submit(admitted)
     engine.wait_for_step(1)
-    assert not crew.drain(timeout=0)  # held, so it cannot be done yet
-    assert crew.alive
+    assert not worker_pool.drain(timeout=0)  # held, so it cannot be done yet
+    assert worker_pool.alive
     engine.allow(100)
-    assert crew.drain(PATIENCE)
-    assert [ids(ticket) for ticket in admitted] == [ticket.ids for ticket in admitted]
+    assert worker_pool.drain(PATIENCE)
+    assert [ids(request) for request in admitted] == [request.ids for request in admitted]
 
 
 def test_every_answer_is_its_own(start: Start) -> None:
-    """Many callers at once, texts of all lengths: an answer that went to another's ticket would show."""
+    """Many callers at once, texts of all lengths: an answer that went to another's request would show."""
     generator = random.Random(1)
-    everybody = [Ticket([generator.randrange(10_000) for _ in range(generator.randint(1, 60))]) for _ in range(200)]
-    crew = start(EchoEngine(), rows=16, encode_tokens=200)
-    callers = [threading.Thread(target=submit_in_pairs, args=(crew, everybody[i::5])) for i in range(5)]
+    everybody = [
+        EngineRequest([generator.randrange(10_000) for _ in range(generator.randint(1, 60))]) for _ in range(200)
+    ]
+    worker_pool = start(EchoEngine(), rows=16, encode_tokens=200)
+    callers = [threading.Thread(target=submit_in_pairs, args=(worker_pool, everybody[i::5])) for i in range(5)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert not wait([ticket.future for ticket in everybody], PATIENCE).not_done
-    assert [ids(ticket) for ticket in everybody] == [ticket.ids for ticket in everybody]
+    assert not wait([request.future for request in everybody], PATIENCE).not_done
+    assert [ids(request) for request in everybody] == [request.ids for request in everybody]
 
 
-def submit_in_pairs(crew: Crew, tickets: list[Ticket]) -> None:
-    for i in range(0, len(tickets), 2):
-        crew.queue.submit(tickets[i : i + 2])
+def submit_in_pairs(worker_pool: LocalWorkerPool, requests: list[EngineRequest]) -> None:
+    for i in range(0, len(requests), 2):
+        worker_pool.queue.submit(requests[i : i + 2])

@@ -11,8 +11,8 @@ import pytest
 from starlette.types import Message
 
 from service.http.api_keys import Keys, make_key, read_keys
-from service.http.auth import OPEN, Access
-from service.http.rate_limit import Limits
+from service.http.auth import OPEN, Authenticator
+from service.http.rate_limit import RateLimiter
 from service.settings import Settings
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
 from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
@@ -172,7 +172,7 @@ def test_the_log_names_the_key_and_holds_neither_secret_nor_text(
 
 
 def limited(pretend: Pretend, clock: Clock, keys: str | None = KEYS) -> Service:
-    access = Access(read_keys(Settings(keys=keys)), Limits(per_minute=2, clock=clock))
+    access = Authenticator(read_keys(Settings(keys=keys)), RateLimiter(per_minute=2, clock=clock))
     return pretend(EchoEngine(), access=access)
 
 
@@ -257,7 +257,7 @@ def test_pages_of_an_allowed_origin_may_ask_and_read_why_they_are_refused(preten
 
 def test_without_an_address_callers_are_one() -> None:
     """As behind a Unix socket."""
-    access = Access(Keys(), Limits(per_minute=1))
+    access = Authenticator(Keys(), RateLimiter(per_minute=1))
     scope = {"path": "/v1/models", "client": None}
     assert asyncio.run(access.enter(scope, {}, nothing)) == "the local caller"
 

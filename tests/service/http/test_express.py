@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Request, Response
 from pydantic import BaseModel
 from starlette.types import Message, Receive, Scope, Send
 
-from service.app import WORDINGS
+from service.app import ERROR_FORMATS
 from service.http.express import Express
 from tests.service.conftest import CLASSIFY, TRANSLATE, Service, assert_problem
 
@@ -99,7 +99,7 @@ def test_a_body_that_is_right_is_not_left_to_the_application() -> None:
         async def receive() -> Message:
             return {"type": "http.request", "body": body, "more_body": False}
 
-        asyncio.run(Express(application, router, ["/ask"], WORDINGS)(scope, receive, send))
+        asyncio.run(Express(application, router, ["/ask"], ERROR_FORMATS)(scope, receive, send))
         return len(left)
 
     assert ways(b'{"text": "who?"}') == 0

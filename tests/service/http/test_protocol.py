@@ -7,7 +7,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from service.http.protocol import Connection
+from service.http.protocol import BoundedHttpProtocol
 from tests.service.conftest import TRANSLATE, Service
 from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
 from tests.service.http.test_request_log import connect, exchange, request
@@ -17,7 +17,7 @@ BODY = json.dumps(TRANSLATE).encode()
 HEAD = f"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
 
 
-class Impatient(Connection):
+class Impatient(BoundedHttpProtocol):
     head_seconds = 0.05
 
 
@@ -120,7 +120,7 @@ def test_many_requests_on_one_connection_do_not_add_up(service: Service) -> None
         assert {client.get("/healthz").status_code for _ in range(20)} == {200}
 
 
-class Dripping(Connection):
+class Dripping(BoundedHttpProtocol):
     """Whatever comes, comes byte by byte."""
 
     def data_received(self, data: bytes) -> None:

@@ -13,13 +13,13 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api.shared import departure
-from service.app import WORDINGS
+from service.api.shared import wait_for_disconnect
+from service.app import ERROR_FORMATS
 from service.http.api_keys import Keys
-from service.http.auth import Access
+from service.http.auth import Authenticator
 from service.http.body_limit import Door
-from service.http.rate_limit import Limits
-from service.http.request_log import Edge
+from service.http.rate_limit import RateLimiter
+from service.http.request_log import RequestLogMiddleware
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
@@ -145,10 +145,10 @@ def test_a_request_id_that_is_no_ascii_is_replaced(service: Service) -> None:
     assert b"\xe9" not in found
 
 
-def layers(app: Any) -> Edge:
+def layers(app: Any) -> RequestLogMiddleware:
     """What lies around the application, around this one."""
-    door = Door(app, Settings(max_body_bytes=100_000), Access(Keys(), Limits()), WORDINGS)
-    return Edge(door, Metrics(), WORDINGS)
+    door = Door(app, Settings(max_body_bytes=100_000), Authenticator(Keys(), RateLimiter()), ERROR_FORMATS)
+    return RequestLogMiddleware(door, Metrics(), ERROR_FORMATS)
 
 
 def ask(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
@@ -232,7 +232,7 @@ def test_a_departure_is_not_confused_with_what_comes_before_it() -> None:
         return next(messages)
 
     async def wait() -> None:
-        await departure(Request({"type": "http"}, receive))()
+        await wait_for_disconnect(Request({"type": "http"}, receive))()
 
     asyncio.run(wait())
     assert list(messages) == []

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.engine.types import Finished, Ticket
+from service.engine.types import EngineRequest, FinishedRequest
 from service.engine.worker import EngineFailure
 from service.metrics import Metrics
 from service.models.registry import Registry
@@ -75,9 +75,9 @@ def test_a_full_queue_says_so_at_once(pretend: Pretend, callers: ThreadPoolExecu
     assert echo(service, "one").status_code == 200
 
 
-@pytest.mark.parametrize("bounds", [{"queue_segments": 2}, {"queue_tokens": 12}])
-def test_what_no_queue_could_take_is_too_large(pretend: Pretend, bounds: dict[str, int]) -> None:
-    service = pretend(EchoEngine(), **bounds)
+@pytest.mark.parametrize("limits", [{"queue_segments": 2}, {"queue_tokens": 12}])
+def test_what_no_queue_could_take_is_too_large(pretend: Pretend, limits: dict[str, int]) -> None:
+    service = pretend(EchoEngine(), **limits)
     assert "send several" in assert_problem(echo(service, ["red dog", "blue", "one two"]), 413, "too_large")["detail"]
     assert echo(service, "dog").status_code == 200
 
@@ -108,9 +108,9 @@ def test_a_caller_who_leaves_frees_his_rows(pretend: Pretend, caplog: pytest.Log
     with socket.create_connection((url.host, url.port), timeout=PATIENCE) as connection:
         connection.sendall(head.encode() + b"\r\n\r\n" + body)
         engine.wait_for_step(WARM_UP + 1)
-        tickets = list(engine.tickets)
-        assert not any(ticket.future.done() for ticket in tickets)
-    eventually(lambda: all(ticket.future.cancelled() for ticket in tickets))
+        engine_requests = list(engine.requests)
+        assert not any(engine_request.future.done() for engine_request in engine_requests)
+    eventually(lambda: all(engine_request.future.cancelled() for engine_request in engine_requests))
     engine.allow(1)
     eventually(lambda: service.idle)
     assert engine.entered == WARM_UP + 1  # nobody computed on for him
@@ -130,12 +130,12 @@ def test_a_failure_of_the_engine_is_an_internal_error_once(pretend: Pretend, kin
 
 
 class Confused(EchoEngine):
-    """Warms up, then answers tickets that it was never given."""
+    """Warms up, then answers requests that it was never given."""
 
-    def step(self) -> list[Finished]:
-        warm = len(self.tickets[0].ids) > 1
+    def step(self) -> list[FinishedRequest]:
+        warm = len(self.requests[0].ids) > 1
         finished = super().step()
-        return [(Ticket([1]), outcome) for _, outcome in finished] if warm else finished
+        return [(EngineRequest([1]), outcome) for _, outcome in finished] if warm else finished
 
 
 def test_a_dead_worker_turns_readiness_red(pretend: Pretend) -> None:
@@ -155,7 +155,7 @@ def test_a_draining_service_answers_what_it_took_and_takes_no_more(
     service, engine = held(pretend)
     taken = callers.submit(echo, service, "red house")
     engine.wait_for_step(WARM_UP + 1)
-    service.models.registry.drain(0)
+    service.registry.drain(0)
     assert_problem(echo(service, "dog"), 503, "not_ready")
     assert_problem(service.client.get("/readyz"), 503, "not_ready")
     engine.allow(1000)

@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.text.alignment import Link, Rewrite, composed
+from service.text.alignment import AlignmentLink, OffsetMappedText, composed
 
 
 def test_spans_move_with_the_text() -> None:
-    rewrite = Rewrite("see {x} now", [(4, 7, "2013")])
+    rewrite = OffsetMappedText("see {x} now", [(4, 7, "2013")])
     assert rewrite.text == "see 2013 now"
     assert rewrite.forward(0, 3) == (0, 3)
     assert rewrite.forward(8, 11) == (9, 12)
@@ -17,19 +17,28 @@ def test_spans_move_with_the_text() -> None:
 
 
 def test_a_deletion_leaves_nothing() -> None:
-    rewrite = Rewrite("end.", [(3, 4, "")])
+    rewrite = OffsetMappedText("end.", [(3, 4, "")])
     assert rewrite.forward(3, 4) == (3, 3)
     assert rewrite.forward(0, 4) == (0, 3)
 
 
 def test_a_link_moves_on_both_sides() -> None:
-    assert Link(1, 2, 3, 4).moved(10, 20) == (11, 12, 23, 24)
+    assert AlignmentLink(1, 2, 3, 4).moved(10, 20) == (11, 12, 23, 24)
 
 
 def test_links_go_on_through_a_text_in_between() -> None:
-    first = [Link(0, 3, 4, 8), Link(4, 9, 0, 3), Link(4, 9, 8, 9)]
-    second = [Link(0, 3, 0, 2), Link(3, 8, 3, 9), Link(7, 20, 10, 12), Link(30, 31, 12, 13)]
-    assert composed(first, second) == (Link(4, 9, 0, 2), Link(0, 3, 3, 9), Link(0, 3, 10, 12))
+    first = [AlignmentLink(0, 3, 4, 8), AlignmentLink(4, 9, 0, 3), AlignmentLink(4, 9, 8, 9)]
+    second = [
+        AlignmentLink(0, 3, 0, 2),
+        AlignmentLink(3, 8, 3, 9),
+        AlignmentLink(7, 20, 10, 12),
+        AlignmentLink(30, 31, 12, 13),
+    ]
+    assert composed(first, second) == (
+        AlignmentLink(4, 9, 0, 2),
+        AlignmentLink(0, 3, 3, 9),
+        AlignmentLink(0, 3, 10, 12),
+    )
     assert composed([], second) == ()
 
 
@@ -42,7 +51,7 @@ def test_what_was_not_edited_is_found_on_both_sides(parts: list[tuple[str, str, 
         kept.append((len(old), len(new), plain))
         edits.append((len(old + plain), len(old + plain + before), after))
         old, new = old + plain + before, new + plain + after
-    rewrite = Rewrite(old, edits)
+    rewrite = OffsetMappedText(old, edits)
     assert rewrite.text == new
     for a, b, plain in kept:
         assert rewrite.forward(a, a + len(plain)) == (b, b + len(plain))

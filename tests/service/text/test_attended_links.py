@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.text.alignment import Link, anchored, attended_links
+from service.text.alignment import AlignmentLink, anchored, attended_links
 from service.text.words import words
 
 SOURCE, TARGET = "two red dogs.", "zwei rote Hunde."
@@ -24,7 +24,12 @@ def test_a_word_comes_from_where_its_tokens_looked() -> None:
         [0.2, 0.2, 0.2, 0.2, 0.2],
     )
     linked = attended_links(attention, SOURCE, SOURCE_SPANS, TARGET, TARGET_SPANS)
-    assert linked == (Link(0, 3, 0, 4), Link(8, 12, 5, 9), Link(4, 7, 10, 15), Link(12, 13, 15, 16))
+    assert linked == (
+        AlignmentLink(0, 3, 0, 4),
+        AlignmentLink(8, 12, 5, 9),
+        AlignmentLink(4, 7, 10, 15),
+        AlignmentLink(12, 13, 15, 16),
+    )
 
 
 def test_what_every_token_looks_at_says_nothing() -> None:
@@ -47,16 +52,21 @@ def test_a_source_token_that_nobody_looked_at_is_no_division_by_zero() -> None:
 
 def test_words_without_tokens_have_no_links() -> None:
     assert attended_links(looks([]), "", [], "", []) == ()
-    assert attended_links(looks([1.0], [1.0]), "a b", [(0, 1)], "c d", [(0, 1)]) == (Link(0, 1, 0, 1),)
+    assert attended_links(looks([1.0], [1.0]), "a b", [(0, 1)], "c d", [(0, 1)]) == (AlignmentLink(0, 1, 0, 1),)
     assert attended_links(looks([1.0]), "a", [(0, 1)], "", []) == ()
 
 
 def test_a_word_that_stands_once_in_either_text_comes_from_itself() -> None:
-    looked = (Link(0, 3, 0, 2), Link(0, 3, 3, 6), Link(4, 7, 7, 8), Link(0, 3, 9, 12))
+    looked = (
+        AlignmentLink(0, 3, 0, 2),
+        AlignmentLink(0, 3, 3, 6),
+        AlignmentLink(4, 7, 7, 8),
+        AlignmentLink(0, 3, 9, 12),
+    )
     assert anchored(looked, "Tom saw 7", "er Tom , Tom") == looked
-    assert anchored(looked, "Tom saw ,", "er Tom , ist")[1:3] == (Link(0, 3, 3, 6), Link(4, 7, 7, 8))
-    assert anchored((Link(4, 7, 0, 3),), "Tom saw", "Tom sah") == (Link(0, 3, 0, 3),)
-    assert anchored((), "7 a", "b 7") == (Link(0, 1, 2, 3),)
+    assert anchored(looked, "Tom saw ,", "er Tom , ist")[1:3] == (AlignmentLink(0, 3, 3, 6), AlignmentLink(4, 7, 7, 8))
+    assert anchored((AlignmentLink(4, 7, 0, 3),), "Tom saw", "Tom sah") == (AlignmentLink(0, 3, 0, 3),)
+    assert anchored((), "7 a", "b 7") == (AlignmentLink(0, 1, 2, 3),)
 
 
 def test_words_are_spans_and_scripts_without_spaces_have_one_a_character() -> None:

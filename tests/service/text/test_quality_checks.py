@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from service.text.quality_checks import COPIED, EMPTY, LENGTH, REPETITION, SCRIPT, faults
+from service.text.quality_checks import COPIED, EMPTY, LENGTH, REPETITION, SCRIPT, find_issues
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from service.text.quality_checks import COPIED, EMPTY, LENGTH, REPETITION, SCRIP
     ],
 )  # fmt: skip
 def test_faults(source: str, target: str, language: str, expected: list[str]) -> None:
-    assert faults(source, target, language) == expected
+    assert find_issues(source, target, language) == expected
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def test_faults(source: str, target: str, language: str, expected: list[str]) ->
     ],
 )
 def test_no_faults(source: str, target: str, language: str) -> None:
-    assert faults(source, target, language) == []
+    assert find_issues(source, target, language) == []
 
 
 @pytest.mark.parametrize("unit", ["a", "ab", "a ", "a.", "ab cd ef. "])
 def test_time_is_in_proportion(unit: str) -> None:
     text = (unit * 4000)[:4000] + "x"
     started = time.process_time()
-    faults("A source.", text, "de")
+    find_issues("A source.", text, "de")
     assert time.process_time() - started < 1

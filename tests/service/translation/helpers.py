@@ -1,4 +1,4 @@
-"""Translators over engines whose answers a test knows: real registries, queues, tickets and texts."""
+"""Translators over engines whose answers a test knows: real registries, queues, requests and texts."""
 
 import asyncio
 import re
@@ -10,24 +10,23 @@ from typing import Any
 import numpy as np
 
 from service.artifact import Direction
-from service.engine.decoding.options import Options
-from service.engine.types import Answer, Finished, Hypothesis, Ticket
+from service.engine.decoding.options import DecodingOptions
+from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.tokenizer import Located, TextCodec
-from service.translation.request import Delta, Draft, Job, Translated
-from service.translation.request import Finished as Told
+from service.translation.request import Delta, TextFinished, TranslationRequest, TranslationResponse, TranslationResult
 from service.translation.translator import Translator
 from tests.service.conftest import fake_model
 from tests.service.fakes import PATIENCE
 
-Say = Callable[[str, Options], str]
+Say = Callable[[str, DecodingOptions], str]
 
 
 class Speaker:
-    """An engine that reads a ticket's text and says what a function makes of it, a line for each hypothesis.
+    """An engine that reads a request's text and says what a function makes of it, a line for each hypothesis.
 
     `heard` is all that it read.
     """
@@ -36,42 +35,46 @@ class Speaker:
 
     def __init__(self, say: Say, codec: TextCodec, tag: int = 1) -> None:
         self.say, self.codec, self.tag = say, codec, tag
-        self.tickets: list[Ticket] = []
+        self.engine_requests: list[EngineRequest] = []
         self.heard: list[str] = []
 
-    def join(self, group: list[Ticket]) -> None:
-        self.tickets += group
+    def join(self, group: list[EngineRequest]) -> None:
+        self.engine_requests += group
 
-    def step(self) -> list[Finished]:
-        finished: list[Finished] = [(ticket, self.answer(ticket)) for ticket in self.tickets]
-        self.tickets = []
+    def step(self) -> list[FinishedRequest]:
+        finished: list[FinishedRequest] = [
+            (engine_request, self.answer(engine_request)) for engine_request in self.engine_requests
+        ]
+        self.engine_requests = []
         return finished
 
-    def answer(self, ticket: Ticket) -> Answer:
-        text = self.codec.decode([ticket.ids[self.tag : -1]])[0]
+    def answer(self, engine_request: EngineRequest) -> EngineResult:
+        text = self.codec.decode([engine_request.ids[self.tag : -1]])[0]
         self.heard.append(text)
-        lines = self.say(text, ticket.options).split("\n")
-        return Answer([Hypothesis(self.codec.target_ids(line)) for line in lines])
+        lines = self.say(text, engine_request.options).split("\n")
+        return EngineResult([Hypothesis(self.codec.target_ids(line)) for line in lines])
 
-    def drop(self, tickets: list[Ticket]) -> None:
-        self.tickets = [ticket for ticket in self.tickets if ticket not in tickets]
+    def drop(self, engine_requests: list[EngineRequest]) -> None:
+        self.engine_requests = [
+            engine_request for engine_request in self.engine_requests if engine_request not in engine_requests
+        ]
 
     def clear(self) -> None:
-        self.tickets = []
+        self.engine_requests = []
 
 
 class Mirror(Speaker):
     """Scores translations whose words are in the opposite order: it looks at the first to write the last."""
 
-    def answer(self, ticket: Ticket) -> Answer:
-        written = ticket.translation or []
-        texts = self.codec.decode([ticket.ids[self.tag : -1], written])
+    def answer(self, engine_request: EngineRequest) -> EngineResult:
+        written = engine_request.translation or []
+        texts = self.codec.decode([engine_request.ids[self.tag : -1], written])
         source, target = ([text[:end].count(" ") for _, end in side.spans] for text, side in self._located(*texts))
-        looks = np.full((len(written) + 1, len(ticket.ids)), 1e-3)
+        looks = np.full((len(written) + 1, len(engine_request.ids)), 1e-3)
         for row, word in enumerate(target):
             looks[row, self.tag : -1] += [float(word == source[-1] - other) for other in source]
         hypothesis = Hypothesis(list(written), score=-1.0, log_probabilities=[-1.0] * len(looks))
-        return Answer([hypothesis], attention=looks / looks.sum(axis=1, keepdims=True))
+        return EngineResult([hypothesis], attention=looks / looks.sum(axis=1, keepdims=True))
 
     def _located(self, source: str, target: str) -> list[tuple[str, Located]]:
         [sides] = self.codec.located([source], [target])
@@ -85,8 +88,8 @@ class Labeller(Speaker):
         super().__init__(capitals, codec)
         self.probabilities = probabilities
 
-    def answer(self, ticket: Ticket) -> Answer:
-        return Answer.of_classes(self.probabilities(self.codec.decode([ticket.ids[1:]])[0]))
+    def answer(self, engine_request: EngineRequest) -> EngineResult:
+        return EngineResult.of_classes(self.probabilities(self.codec.decode([engine_request.ids[1:]])[0]))
 
 
 def speaking(artifact: Path, name: str, pair: tuple[str, str], say: Say) -> tuple[ServedModel, Speaker]:
@@ -125,33 +128,33 @@ async def stays() -> None:
     await asyncio.Event().wait()
 
 
-def translate(core: Translator, *texts: str, **job: Any) -> list[Draft]:
-    return translated(core, *texts, **job).drafts
+def translate(core: Translator, *texts: str, **request: Any) -> list[TranslationResult]:
+    return translated(core, *texts, **request).results
 
 
-def streamed(core: Translator, *texts: str, **job: Any) -> tuple[str, list[Draft]]:
+def streamed(core: Translator, *texts: str, **request: Any) -> tuple[str, list[TranslationResult]]:
     """The deltas, put together, and the drafts."""
 
-    async def listen() -> tuple[str, list[Draft]]:
-        deltas, drafts = "", list[Draft]()
-        async for news in core.stream(Job(list(texts), **({"target": "de"} | job)), PATIENCE, stays):
+    async def listen() -> tuple[str, list[TranslationResult]]:
+        deltas, results = "", list[TranslationResult]()
+        async for news in core.stream(TranslationRequest(list(texts), **({"target": "de"} | request)), PATIENCE, stays):
             if isinstance(news, Delta):
                 deltas += news.text
-            elif isinstance(news, Told):
-                drafts.append(news.draft)
-        return deltas, drafts
+            elif isinstance(news, TextFinished):
+                results.append(news.result)
+        return deltas, results
 
     return asyncio.run(listen())
 
 
-def translated(core: Translator, *texts: str, **job: Any) -> Translated:
-    return asyncio.run(core.translate(Job(list(texts), **({"target": "de"} | job)), PATIENCE, stays))
+def translated(core: Translator, *texts: str, **request: Any) -> TranslationResponse:
+    return asyncio.run(core.translate(TranslationRequest(list(texts), **({"target": "de"} | request)), PATIENCE, stays))
 
 
-def capitals(text: str, options: Options | None = None) -> str:
+def capitals(text: str, options: DecodingOptions | None = None) -> str:
     return text.upper()
 
 
-def backwards(text: str, options: Options | None = None) -> str:
+def backwards(text: str, options: DecodingOptions | None = None) -> str:
     """Every word of two letters or more from its end to its beginning; numbers stay."""
     return re.sub(r"[^\W\d_]{2,}", lambda word: word[0][::-1], text)

@@ -38,6 +38,6 @@ def test_each_alternative_is_a_whole_text_with_the_sum_of_its_scores(service: Se
     readings = [[part, *part["alternatives"]] for part in (one, other)]
     pairs = sorted(itertools.product(*readings), key=lambda pair: -(pair[0]["score"] + pair[1]["score"]))[:3]
     found = [both, *both["alternatives"]]
-    assert [reading["text"] for reading in found] == [f"- {a['text']}\n- {b['text']}" for a, b in pairs]
-    assert [reading["score"] for reading in found] == pytest.approx([a["score"] + b["score"] for a, b in pairs])
+    assert [candidate["text"] for candidate in found] == [f"- {a['text']}\n- {b['text']}" for a, b in pairs]
+    assert [candidate["score"] for candidate in found] == pytest.approx([a["score"] + b["score"] for a, b in pairs])
     assert found[0]["tokens"] == one["tokens"] + other["tokens"]

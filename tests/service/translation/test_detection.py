@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from service.engine.queue import QueueFull
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 from service.errors import UnknownModel
-from service.translation.request import Detection, Job
+from service.translation.request import Detection, TranslationRequest
 from tests.service.fakes import PATIENCE
 from tests.service.translation.helpers import (
     backwards,
@@ -39,8 +39,8 @@ def language(text: str) -> list[float]:
 def test_a_given_source_is_believed(toy_translator: Path, toy_classifier: Path) -> None:
     model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
     with translator(model, labelling(toy_classifier, LABELS, language)) as core:
-        [draft] = translate(core, "maison", source="en")
-    assert (draft.text, draft.source, draft.detected, draft.warnings) == ("nosiam", "en", None, [])
+        [result] = translate(core, "maison", source="en")
+    assert (result.text, result.source, result.detected, result.warnings) == ("nosiam", "en", None, [])
 
 
 @pytest.mark.parametrize("source", [None, "auto"])
@@ -49,9 +49,9 @@ def test_the_classifier_decides_for_each_text(toy_translator: Path, toy_classifi
     french, _ = speaking(toy_translator, "fr-de", ("fr", "de"), capitals)
     with translator(english, french, labelling(toy_classifier, LABELS, language)) as core:
         done = translated(core, "house", "maison", "haus one", source=source)
-    assert [draft.text for draft in done.drafts] == ["esuoh", "MAISON", "haus one"]  # the last one is German already
-    assert [draft.source for draft in done.drafts] == ["en", "fr", "de"]
-    assert [draft.detected for draft in done.drafts] == [
+    assert [result.text for result in done.results] == ["esuoh", "MAISON", "haus one"]  # the last one is German already
+    assert [result.source for result in done.results] == ["en", "fr", "de"]
+    assert [result.detected for result in done.results] == [
         Detection("en", 0.8), Detection("fr", 0.97), Detection("de", 0.9),
     ]  # fmt: skip
     assert done.model == "en-de+fr-de"
@@ -90,8 +90,8 @@ def test_a_direction_that_is_missing_goes_by_english(toy_translator: Path) -> No
     with translator(first, second) as core:
         assert core.languages() == [("en", "de"), ("fr", "de"), ("fr", "en")]
         done = translated(core, "house red.\n\n house {name}, 1999!", source="fr")
-        assert [draft.text for draft in done.drafts] == ["Haus der.\n\n Haus {name}, 1999!"]
-        assert (done.model, done.drafts[0].source, done.drafts[0].target) == ("fr-en+en-de", "fr", "de")
+        assert [result.text for result in done.results] == ["Haus der.\n\n Haus {name}, 1999!"]
+        assert (done.model, done.results[0].source, done.results[0].target) == ("fr-en+en-de", "fr", "de")
         with pytest.raises(UnknownModel):
             translate(core, "house", source="de", target="fr")
         with pytest.raises(UnknownModel):
@@ -105,25 +105,25 @@ def test_what_is_too_long_for_the_second_model_is_split(toy_translator: Path) ->
     first, _ = speaking(toy_translator, "fr-en", ("fr", "en"), lambda text, _: " ".join(text.split() * 3))
     second, read = speaking(toy_translator, "en-de", ("en", "de"), capitals)
     with translator(first, second) as core:
-        [draft] = translate(core, "one two three four five six seven eight nine ten eleven twelve", source="fr")
-    assert draft.warnings[-1] == "split_long_sentence"
+        [result] = translate(core, "one two three four five six seven eight nine ten eleven twelve", source="fr")
+    assert result.warnings[-1] == "split_long_sentence"
     assert len(read.heard) >= 2
-    assert draft.text.count("TWELVE") == 3
+    assert result.text.count("TWELVE") == 3
 
 
 def test_what_is_split_on_its_way_and_finds_no_room_stays_as_it_was(toy_translator: Path) -> None:
-    def full(tickets: list[Ticket]) -> None:
+    def full(engine_requests: list[EngineRequest]) -> None:
         raise QueueFull(99)
 
     text = "one two three four five six seven eight nine ten eleven twelve"
     first, _ = speaking(toy_translator, "fr-en", ("fr", "en"), lambda text, _: " ".join(text.split() * 3))
     second, _ = speaking(toy_translator, "en-de", ("en", "de"), capitals)
-    second.crew.queue.submit = full  # type: ignore[method-assign, assignment]
+    second.worker_pool.queue.submit = full  # type: ignore[method-assign, assignment]
     with translator(first, second) as core:
-        [draft] = translate(core, text, source="fr")
+        [result] = translate(core, text, source="fr")
         told, [again] = streamed(core, text, source="fr")
-    assert draft.text == again.text == told == text
-    assert "not_translated" in draft.warnings
+    assert result.text == again.text == told == text
+    assert "not_translated" in result.warnings
 
 
 def test_languages_are_found_out_for_whoever_asks(toy_translator: Path, toy_classifier: Path) -> None:
@@ -139,5 +139,5 @@ def test_languages_are_found_out_for_whoever_asks(toy_translator: Path, toy_clas
 def test_without_a_classifier_the_only_source_is_meant(toy_translator: Path) -> None:
     model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
     with translator(model) as core:
-        [draft] = asyncio.run(core.translate(Job(["house"], "de", "auto"), PATIENCE, stays)).drafts
-    assert (draft.text, draft.source, draft.detected) == ("esuoh", "en", None)
+        [result] = asyncio.run(core.translate(TranslationRequest(["house"], "de", "auto"), PATIENCE, stays)).results
+    assert (result.text, result.source, result.detected) == ("esuoh", "en", None)

@@ -53,11 +53,11 @@ def documents(draw: st.DrawFn) -> str:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents())
 def test_only_words_change(core: Translator, text: str) -> None:
-    [draft] = translate(core, text, source="en")
+    [result] = translate(core, text, source="en")
     for thing in KEPT:
-        assert draft.text.count(thing) == text.count(thing)
-    assert WORD.sub("w", draft.text) == WORD.sub("w", text)
-    assert "not_translated" not in draft.warnings
+        assert result.text.count(thing) == text.count(thing)
+    assert WORD.sub("w", result.text) == WORD.sub("w", text)
+    assert "not_translated" not in result.warnings
 
 
 LEAVES = st.sampled_from(["one", " two ", "three. ", "<img>", "<code>x</code>", "<!-- c -->", " ", "{name} ", "&amp;"])
@@ -99,22 +99,22 @@ def said(markup: str) -> Counter[str]:
 @given(pages())
 @example("<p> <code>x</code><img>one{name} </p>")
 def test_every_tag_of_a_page_comes_back(core: Translator, markup: str) -> None:
-    [draft] = translate(core, markup, source="en", format="html")
-    assert tags(draft.text) == tags(markup)
-    assert nested(draft.text)
-    assert said(draft.text) == said(markup)
-    assert draft.text.count("{name}") == markup.count("{name}")
+    [result] = translate(core, markup, source="en", format="html")
+    assert tags(result.text) == tags(markup)
+    assert nested(result.text)
+    assert said(result.text) == said(markup)
+    assert result.text.count("{name}") == markup.count("{name}")
 
 
 def test_nothing_but_space_and_signs_stays(core: Translator) -> None:
     text = "\n\n---\n 12:30 😀\t{x}\n"
-    [draft] = translate(core, text, source="en")
-    assert (draft.text, draft.finish_reason, draft.warnings) == (text, "stop", [])
+    [result] = translate(core, text, source="en")
+    assert (result.text, result.finish_reason, result.warnings) == (text, "stop", [])
 
 
 def test_a_sentence_in_capitals_is_read_small_and_comes_back_in_capitals(toy_translator: Path) -> None:
     model, speaker = pair(toy_translator, backwards)
     with translator(model) as core:
-        [draft] = translate(core, "RED HOUSE NOW! NATO is red.", source="en")
-    assert draft.text == "DER ESUOH WON! OTAN si der."
+        [result] = translate(core, "RED HOUSE NOW! NATO is red.", source="en")
+    assert result.text == "DER ESUOH WON! OTAN si der."
     assert speaker.heard == ["Red house now!", "NATO is red."]

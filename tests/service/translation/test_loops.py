@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.engine.decoding.greedy import Greedy, repeats
-from service.engine.decoding.options import Options
-from service.engine.types import Ticket
-from service.models.options import Wanted
+from service.engine.decoding.greedy import GreedyGroup, repeats
+from service.engine.decoding.options import DecodingOptions
+from service.engine.types import EngineRequest
+from service.models.options import TranslationOptions
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode
 from tests.service.translation.helpers import backwards, speaking, translate, translator
 
@@ -34,39 +34,45 @@ def saying(*ids: int) -> Model:
     ],
 )
 def test_a_loop_ends_after_some_rounds(ids: list[int], kept: list[int]) -> None:
-    options = Options(max_length=ROOM - 1, end_loops=True)
-    [answer] = answers(decode(Greedy(EOS, ROOM), [saying(*ids)], [options]))
+    options = DecodingOptions(max_length=ROOM - 1, end_loops=True)
+    [answer] = answers(decode(GreedyGroup(EOS, ROOM), [saying(*ids)], [options]))
     assert (answer.ids, answer.finish_reason) == (kept, "loop")
 
 
 @pytest.mark.parametrize("ids", [[4, 5] * 4, [6] * 8, [5, 6, 7] * 3, [4, *[5, 6, 7] * 3, 5, 6, 8, *[5, 6, 7] * 3]])
 def test_some_repetition_is_no_loop(ids: list[int]) -> None:
-    [answer] = answers(decode(Greedy(EOS, ROOM), [saying(*ids)], [Options(max_length=ROOM - 1, end_loops=True)]))
+    [answer] = answers(
+        decode(GreedyGroup(EOS, ROOM), [saying(*ids)], [DecodingOptions(max_length=ROOM - 1, end_loops=True)])
+    )
     assert (answer.ids, answer.finish_reason) == (ids, "stop")
 
 
 def test_whoever_is_not_asked_to_goes_on() -> None:
     loop = [4, *[5, 6] * 15]
-    [answer] = answers(decode(Greedy(EOS, ROOM), [saying(*loop)], [Options(max_length=ROOM - 1)]))
+    [answer] = answers(decode(GreedyGroup(EOS, ROOM), [saying(*loop)], [DecodingOptions(max_length=ROOM - 1)]))
     assert (answer.ids, answer.finish_reason) == (loop, "stop")
 
 
 def test_a_source_that_repeats_itself_may_be_repeated() -> None:
-    search, token = Greedy(EOS, ROOM), np.zeros(1, np.int64)
-    search.join([Ticket([7, *[8, 9] * 6, 3], Options(max_length=20, end_loops=True))], np.zeros((1, 1), np.int64))
+    search, token = GreedyGroup(EOS, ROOM), np.zeros(1, np.int64)
+    search.join(
+        [EngineRequest([7, *[8, 9] * 6, 3], DecodingOptions(max_length=20, end_loops=True))], np.zeros((1, 1), np.int64)
+    )
     model, said = saying(*[5, 6] * 6), []
-    while search.tickets:
+    while search.requests:
         choice = search.choose(model(search.written(0)[0].tolist())[None], None, token)
         said += choice.finished
     [(_, answer)] = said
     assert answers([answer])[0].ids == [5, 6] * 6
 
 
-@pytest.mark.parametrize("wanted", [Options(min_length=30), Options(prefix=(5, 6) * 6)], ids=["long", "prefix"])
-def test_what_a_caller_wants_is_no_loop(wanted: Options) -> None:
+@pytest.mark.parametrize(
+    "options", [DecodingOptions(min_length=30), DecodingOptions(prefix=(5, 6) * 6)], ids=["long", "prefix"]
+)
+def test_what_a_caller_wants_is_no_loop(options: DecodingOptions) -> None:
     loop = [5, 6] * 15
-    options = replace(wanted, max_length=ROOM - 1, end_loops=True)
-    [answer] = answers(decode(Greedy(EOS, ROOM), [saying(*loop)], [options]))
+    options = replace(options, max_length=ROOM - 1, end_loops=True)
+    [answer] = answers(decode(GreedyGroup(EOS, ROOM), [saying(*loop)], [options]))
     assert answer.ids == loop
 
 
@@ -84,19 +90,19 @@ def test_a_loop_is_tried_again_and_told_if_it_stays(toy_translator: Path) -> Non
     model, speaker = speaking(toy_translator, "en-de", ("en", "de"), backwards)
     original, tries = speaker.answer, 1
 
-    def looping(ticket: Ticket) -> object:
-        answer = original(ticket)
-        assert ticket.options.end_loops
-        assert not model.ticket([7, 3], Wanted(guarded=False)).options.end_loops
+    def looping(engine_request: EngineRequest) -> object:
+        answer = original(engine_request)
+        assert engine_request.options.end_loops
+        assert not model.engine_request([7, 3], TranslationOptions(guarded=False)).options.end_loops
         if len(speaker.heard) <= tries:
             answer.hypotheses[0].finish_reason = "loop"
         return answer
 
     speaker.answer = looping  # type: ignore[method-assign, assignment]
     with translator(model) as core:
-        [draft] = translate(core, text, source="en")
-        assert (draft.text, draft.finish_reason, draft.warnings) == (backwards(text), "stop", [])
+        [result] = translate(core, text, source="en")
+        assert (result.text, result.finish_reason, result.warnings) == (backwards(text), "stop", [])
         assert speaker.heard == [text] * 2
         tries = 9
-        [draft] = translate(core, text, source="en")
-    assert (draft.finish_reason, draft.warnings) == ("loop", ["repetition"])
+        [result] = translate(core, text, source="en")
+    assert (result.finish_reason, result.warnings) == ("loop", ["repetition"])

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from service.models.served_model import ServedModel
-from service.translation.request import Reading
+from service.translation.request import TranslationCandidate
 from tests.conftest import LEXICON
-from tests.service.translation.helpers import Options, speaking, translate, translator
+from tests.service.translation.helpers import DecodingOptions, speaking, translate, translator
 
 ALIGNED: dict[str, Any] = {"source": "en", "include": frozenset({"alignment"})}
 BACK = {other: word for word, other in LEXICON.items()}
 
 
-def turned(text: str, options: Options | None = None) -> str:
+def turned(text: str, options: DecodingOptions | None = None) -> str:
     """The words of a sentence in German, or back in English, from its end to its beginning."""
     end = "." * text.endswith(".")
     return " ".join((LEXICON | BACK).get(word, word) for word in text.removesuffix(end).split(" ")[::-1]) + end
@@ -24,47 +24,47 @@ def turning(artifact: Path, source: str = "en", target: str = "de", say: Any = t
     return speaking(artifact, f"{source}-{target}", (source, target), say)[0]
 
 
-def words(text: str, reading: Reading) -> list[tuple[str, str]]:
+def words(text: str, candidate: TranslationCandidate) -> list[tuple[str, str]]:
     """The linked parts of a text and its translation, in the translation's order."""
-    assert reading.alignment is not None
-    parts = [(text[a:b].strip(), reading.text[c:d].strip()) for a, b, c, d in reading.alignment]
+    assert candidate.alignment is not None
+    parts = [(text[a:b].strip(), candidate.text[c:d].strip()) for a, b, c, d in candidate.alignment]
     return [part for part in parts if any(part)]
 
 
 def test_every_word_is_traced_back(toy_translator: Path) -> None:
     text = "one red  house \n- three http://x.org/ two bird"
     with translator(turning(toy_translator)) as core:
-        [draft] = translate(core, text, **ALIGNED)
-    assert draft.text == "Haus rot  eins \n- Vogel zwei http://x.org/ drei"
-    assert set(words(text, draft)) == {
+        [result] = translate(core, text, **ALIGNED)
+    assert result.text == "Haus rot  eins \n- Vogel zwei http://x.org/ drei"
+    assert set(words(text, result)) == {
         ("house", "Haus"), ("red", "rot"), ("one", "eins"),
         ("bird", "Vogel"), ("two", "zwei"), ("http://x.org/", "http://x.org/"), ("three", "drei"),
     }  # fmt: skip
-    assert draft.warnings == []
+    assert result.warnings == []
 
 
 def test_nobody_asks_where_nobody_wants_to_know(toy_translator: Path) -> None:
     model = turning(toy_translator)
-    model.scorer.crew.queue.close()
+    model.scorer.worker_pool.queue.close()
     with translator(model) as core:
-        [draft] = translate(core, "one red house", source="en")
-    assert (draft.alignment, draft.warnings) == (None, [])
+        [result] = translate(core, "one red house", source="en")
+    assert (result.alignment, result.warnings) == (None, [])
 
 
 def test_words_are_traced_through_a_language_in_between(toy_translator: Path) -> None:
     first = turning(toy_translator, "fr", "en")
     second = turning(toy_translator, "en", "de", lambda text, _: turned(text).upper())
     with translator(first, second) as core:
-        [draft] = translate(core, "one red house two", **ALIGNED | {"source": "fr"})
-    assert draft.text == "ONE RED HOUSE TWO"
-    assert words("one red house two", draft) == [(word, word.upper()) for word in ("one", "red", "house", "two")]
+        [result] = translate(core, "one red house two", **ALIGNED | {"source": "fr"})
+    assert result.text == "ONE RED HOUSE TWO"
+    assert words("one red house two", result) == [(word, word.upper()) for word in ("one", "red", "house", "two")]
 
 
 def test_alternatives_have_links_of_their_own(toy_translator: Path) -> None:
     with translator(turning(toy_translator, say=lambda text, _: f"{turned(text)}\n{turned(text).upper()}")) as core:
-        [draft] = translate(core, "one red house", **ALIGNED)
-    assert words("one red house", draft) == [("house", "Haus"), ("red", "rot"), ("one", "eins")]
-    [other] = draft.alternatives
+        [result] = translate(core, "one red house", **ALIGNED)
+    assert words("one red house", result) == [("house", "Haus"), ("red", "rot"), ("one", "eins")]
+    [other] = result.alternatives
     assert words("one red house", other) == [("house", "HAUS"), ("red", "ROT"), ("one", "EINS")]
 
 
@@ -78,10 +78,10 @@ def test_a_word_that_stays_comes_from_itself(toy_translator: Path) -> None:
 
 def test_without_room_for_questions_there_is_a_warning(toy_translator: Path) -> None:
     model = turning(toy_translator)
-    model.scorer.crew.queue.close()
+    model.scorer.worker_pool.queue.close()
     with translator(model) as core:
-        [draft] = translate(core, "one red house", **ALIGNED)
-    assert (draft.text, draft.alignment, draft.warnings) == ("Haus rot eins", [], ["not_aligned"])
+        [result] = translate(core, "one red house", **ALIGNED)
+    assert (result.text, result.alignment, result.warnings) == ("Haus rot eins", [], ["not_aligned"])
 
 
 @pytest.mark.parametrize("limit", ["source_length", "target_length"])

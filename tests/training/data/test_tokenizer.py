@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.config import TokenizerConfig
-from training.data.tokenizer import EOS, MARKS, UNK, Codec, TokenizerError, load_codec, tag, train_codec
+from training.data.tokenizer import EOS, SPECIAL_TOKENS, UNK, Codec, TokenizerError, load_codec, tag, train_codec
 
 TEXTS = [
     "the cat sat on the mat", "a <eos> in a text", "<2de> x<eos>y <pad> <bos> <unk>", "two  spaces   three",
@@ -35,9 +35,9 @@ def test_a_saved_codec_gives_the_same_ids(codec: Codec, tmp_path: Path) -> None:
 
 def test_no_text_spells_a_mark(codec: Codec, tmp_path: Path) -> None:
     codec.save(tmp_path / "tokenizer.json")
-    marks = {codec.source.token_to_id(mark) for mark in [*MARKS, tag("de"), tag("en")]} - {UNK}
+    marks = {codec.source.token_to_id(mark) for mark in [*SPECIAL_TOKENS, tag("de"), tag("en")]} - {UNK}
     assert len(marks) == 5
-    spelled = [text for mark in [*MARKS, tag("de")] for text in (mark, f"x{mark}y", f"a {mark} b")]
+    spelled = [text for mark in [*SPECIAL_TOKENS, tag("de")] for text in (mark, f"x{mark}y", f"a {mark} b")]
     for reader in (codec, load_codec(tmp_path / "tokenizer.json")):
         assert not marks & {i for ids in reader.target_ids(spelled) for i in ids}
         # Every character was in the corpus, so nothing is unknown either, and the text comes back.

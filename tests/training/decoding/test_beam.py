@@ -10,7 +10,7 @@ from torch import Tensor
 from tests.training.toys import CPU
 from training.config import ModelConfig
 from training.data.tokenizer import BOS, EOS
-from training.decoding.beam import Beam, Hypothesis, beam_search, search_batch
+from training.decoding.beam import BeamHypothesis, BeamOptions, beam_search, search_batch
 from training.decoding.greedy import greedy
 from training.runs.run import RunFolder
 
@@ -43,7 +43,7 @@ class Table:
                 logits[row, word] = math.log(probability)
         return logits, {**state, "written": written}
 
-    def search(self, beam: Beam, limit: int) -> list[Hypothesis]:
+    def search(self, beam: BeamOptions, limit: int) -> list[BeamHypothesis]:
         return search_batch(self.step, self.encode(torch.zeros(1, 1), torch.ones(1)), [limit], beam)[0]
 
 
@@ -80,7 +80,7 @@ def test_a_beam_wide_enough_finds_what_enumeration_finds(seed: int, penalty: flo
         for ids in itertools.product(words, repeat=length)
     }
     best = sorted(whole.items(), key=lambda item: -item[1])[:5]
-    found = search_batch(noise.step, noise.start(), [limit], Beam(VOCABULARY**limit, penalty))[0]
+    found = search_batch(noise.step, noise.start(), [limit], BeamOptions(VOCABULARY**limit, penalty))[0]
     assert [tuple(h.ids) + (EOS,) for h in found[:5]] == [ids for ids, _ in best]
     assert [h.score for h in found[:5]] == pytest.approx([score for _, score in best], abs=1e-12)
     assert [h.ended for h in found] == sorted((h.ended for h in found), reverse=True)  # cut ones follow
@@ -88,8 +88,8 @@ def test_a_beam_wide_enough_finds_what_enumeration_finds(seed: int, penalty: flo
 
 def test_it_finds_what_greedy_misses() -> None:
     table = Table({(): {A: 0.6, B: 0.4}, (A,): {A: 0.5, C: 0.5}, (B,): {EOS: 1.0}}, default={EOS: 1.0})
-    assert [h.ids for h in table.search(Beam(1, 0.0), 10)] == [[A, A]]
-    found = table.search(Beam(2, 0.0), 10)
+    assert [h.ids for h in table.search(BeamOptions(1, 0.0), 10)] == [[A, A]]
+    found = table.search(BeamOptions(2, 0.0), 10)
     assert [(h.ids, h.score) for h in found] == [
         ([B], pytest.approx(math.log(0.4))),
         ([A, A], pytest.approx(math.log(0.3))),
@@ -99,48 +99,50 @@ def test_it_finds_what_greedy_misses() -> None:
 def test_of_equals_the_lower_token_then_the_better_parent_comes_first() -> None:
     even = Table({}, default={A: 0.25, B: 0.25, C: 0.25, EOS: 0.25})
     # The end mark has the lowest id, so it is taken after nothing, then after A, then after B.
-    assert [h.ids for h in even.search(Beam(3, 0.0), 10)] == [[], [A], [B]]
+    assert [h.ids for h in even.search(BeamOptions(3, 0.0), 10)] == [[], [A], [B]]
     never = Table({}, default={A: 0.5, B: 0.5})
-    assert [h.ids for h in never.search(Beam(3, 1.0), 3)] == [[A, A, A], [B, A, A], [A, B, A]]
+    assert [h.ids for h in never.search(BeamOptions(3, 1.0), 3)] == [[A, A, A], [B, A, A], [A, B, A]]
 
 
 def test_the_length_penalty_chooses_between_short_and_long() -> None:
     table = Table({(): {A: 0.5, B: 0.5}, (A,): {EOS: 0.5, C: 0.5}, (A, C): {EOS: 1.0}, (B,): {EOS: 0.45, C: 0.55}},
                   default={EOS: 1.0})  # fmt: skip
-    assert table.search(Beam(3, 0.0), 10)[0].ids == [B, C]
-    assert [h.ids for h in table.search(Beam(4, 1.0), 10)] == [[B, C], [A, C], [A], [B]]
-    scores = [h.score for h in table.search(Beam(4, 1.0), 10)]
+    assert table.search(BeamOptions(3, 0.0), 10)[0].ids == [B, C]
+    assert [h.ids for h in table.search(BeamOptions(4, 1.0), 10)] == [[B, C], [A, C], [A], [B]]
+    scores = [h.score for h in table.search(BeamOptions(4, 1.0), 10)]
     assert scores == pytest.approx([math.log(x) / n for x, n in ((0.275, 3), (0.25, 3), (0.25, 2), (0.225, 2))])
 
 
 def test_it_stops_when_nothing_better_can_come() -> None:
     table = Table({(): {EOS: 0.5, A: 0.3, B: 0.2}, (A,): {EOS: 0.9, A: 0.1}, (B,): {C: 1.0}}, default={A: 1.0})
-    assert [h.ids for h in table.search(Beam(2, 0.0), 30)] == [[], [A]]
+    assert [h.ids for h in table.search(BeamOptions(2, 0.0), 30)] == [[], [A]]
     # log 0.27 is above the running log 0.2 of B C and log 0.03 of A A, and a sum only falls.
     assert len(table.rows_stepped) == 2
     # Divided by their lengths: log 0.27 / 2 and log 0.5 have ended, and the best that runs is log 0.2 / 2.
-    assert [h.ids for h in table.search(Beam(2, 1.0), 30)] == [[A], []]
+    assert [h.ids for h in table.search(BeamOptions(2, 1.0), 30)] == [[A], []]
     assert len(table.rows_stepped) == 2 + 2
 
 
 def test_early_stopping_does_not_wait_for_a_better_one_that_runs() -> None:
     table = Table({(): {EOS: 0.3, A: 0.7}, (A,): {EOS: 0.1, B: 0.9}, (A, B): {EOS: 1.0}}, default={A: 1.0})
-    assert table.search(Beam(2, 1.0), 30)[0].ids == [A, B]
-    assert [h.ids for h in table.search(Beam(2, 1.0, early_stopping=True), 30)] == [[], [A]]
+    assert table.search(BeamOptions(2, 1.0), 30)[0].ids == [A, B]
+    assert [h.ids for h in table.search(BeamOptions(2, 1.0, early_stopping=True), 30)] == [[], [A]]
 
 
 def test_at_the_limit_cut_answers_follow_whole_ones() -> None:
     table = Table({(): {EOS: 0.1, A: 0.9}}, default={A: 0.9, B: 0.1})
-    found = table.search(Beam(3, 1.0), 3)
+    found = table.search(BeamOptions(3, 1.0), 3)
     assert [(h.ids, h.ended) for h in found] == [([], True), ([A, A, A], False), ([A, A, B], False)]
     assert found[0].score < found[1].score
-    assert table.search(Beam(1, 1.0), 3) == [Hypothesis([A, A, A], pytest.approx(math.log(0.9)), ended=False)]
+    assert table.search(BeamOptions(1, 1.0), 3) == [
+        BeamHypothesis([A, A, A], pytest.approx(math.log(0.9)), ended=False)
+    ]
 
 
 def test_an_end_mark_below_the_beam_is_not_taken() -> None:
     # The end mark is third of the first four candidates: with two beams both words go on.
     table = Table({(): {A: 0.4, B: 0.35, EOS: 0.25}}, default={EOS: 1.0})
-    assert [h.ids for h in table.search(Beam(2, 0.0), 10)] == [[A], [B]]
+    assert [h.ids for h in table.search(BeamOptions(2, 0.0), 10)] == [[A], [B]]
 
 
 @pytest.mark.parametrize("run", ["toy_translation_run", "toy_recurrent_run"])
@@ -150,11 +152,11 @@ def test_one_beam_is_greedy_and_no_answer_depends_on_its_batch(run: str, request
     texts = ["one", "red house two green bird", "four four", "", "dog", "five three one red", "never seen"]
     sources = task.source_ids(texts, "b")  # type: ignore[call-arg]
     for penalty in (0.0, 1.0):
-        single = beam_search(model, sources, CPU, Beam(1, penalty))
+        single = beam_search(model, sources, CPU, BeamOptions(1, penalty))
         assert [found[0].ids for found in single] == greedy(model, sources, CPU)
-    together = beam_search(model, sources, CPU, Beam(4))
+    together = beam_search(model, sources, CPU, BeamOptions(4))
     for source, found in zip(sources, together, strict=True):
-        alone = beam_search(model, [source], CPU, Beam(4))[0]
+        alone = beam_search(model, [source], CPU, BeamOptions(4))[0]
         assert [h.ids for h in alone] == [h.ids for h in found]
         assert [h.score for h in alone] == pytest.approx([h.score for h in found], abs=1e-5)
         assert len({tuple(h.ids) for h in found}) == len(found) == 4
@@ -163,4 +165,4 @@ def test_one_beam_is_greedy_and_no_answer_depends_on_its_batch(run: str, request
 @pytest.mark.parametrize("given", [(0, 1.0), (3, -0.5)])
 def test_impossible_beams_are_refused(given: tuple[int, float]) -> None:
     with pytest.raises(ValueError, match=f"beam size is {given[0]}, .* length penalty is {given[1]}"):
-        Beam(*given)
+        BeamOptions(*given)

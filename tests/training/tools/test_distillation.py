@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.training.toys import CPU
 from training.data.corpus import read_corpus
-from training.decoding.beam import Beam
+from training.decoding.beam import BeamOptions
 from training.runs.run import RunFolder
 from training.tasks import TranslateTask
 from training.tools.distillation import Teacher, one_line, write_tsv
@@ -16,7 +16,7 @@ ROWS = [("red house", "unread"), ("two dog", "unread"), ("red house", "other"), 
 def teacher(run: RunFolder, source: str, target: str) -> Teacher:
     task, model = run.open(CPU)
     assert isinstance(task, TranslateTask)
-    return Teacher(task, model, CPU, source, target, Beam(3))
+    return Teacher(task, model, CPU, source, target, BeamOptions(3))
 
 
 def test_a_teacher_rewrites_each_source_once(toy_translation_run: RunFolder, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_one_endless_word(service: Service, path: str) -> None:
 
 @pytest.mark.parametrize("text", ["<eos>", "<2a>", "<pad>", "<bos>", "<unk>"])
 def test_a_text_that_spells_a_mark_means_its_letters(service: Service, text: str) -> None:
-    model = next(model for model in service.models.registry if model.name == "toy-translator")
+    model = next(model for model in service.registry if model.name == "toy-translator")
     ids = model.codec.encode([text], prefix=[], closed=False)[0]
     marks = set(model.manifest.marks.model_dump().values()) - {model.manifest.marks.unk}
     tags = {id for direction in model.manifest.directions for id in direction.prefix}

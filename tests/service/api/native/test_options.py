@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.engine.decoding.options import Options
-from service.engine.factory import hire
+from service.engine.decoding.options import DecodingOptions
+from service.engine.factory import start_pools
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
@@ -232,7 +232,7 @@ def test_a_length_above_the_models_is_too_large(service: Service) -> None:
 
 def test_a_beam_wider_than_the_workers_rows_is_refused(toy_models: Path) -> None:
     settings, metrics = Settings(models=toy_models, rows=8, workers=2, threads=1), Metrics()
-    with serving(settings, load_models(settings, metrics, hire), metrics) as small:
+    with serving(settings, load_models(settings, metrics, start_pools), metrics) as small:
         reply = small.post("/v1/translate", TRANSLATE | {"beam_size": 5})
         assert "beam_size is 5: 1 to 4" in assert_problem(reply, 422, "invalid_request")["detail"]
         assert translate(small, beam_size=4)["text"] == "eins rot Hund"
@@ -240,7 +240,7 @@ def test_a_beam_wider_than_the_workers_rows_is_refused(toy_models: Path) -> None
 
 @pytest.mark.parametrize("changes", [{}, {"beam_size": 4}, {"suppressed": (3,)}])
 def test_good_options_have_no_faults(changes: Json) -> None:
-    assert Options(max_length=9, **changes).faults(vocabulary=100, target_length=9, rows=4) == []
+    assert DecodingOptions(max_length=9, **changes).faults(vocabulary=100, target_length=9, rows=4) == []
 
 
 def test_the_description_shows_the_options(service: Service) -> None:

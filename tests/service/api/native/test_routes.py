@@ -169,14 +169,14 @@ def test_the_description_shows_the_problems(openapi: Any, path: str) -> None:
 
 def changed(service: Service, task: str, name: str, **changes: Any) -> Any:
     """The served model for a task under another name, its manifest changed."""
-    model = next(model for model in service.models.registry if model.manifest.task == task)
+    model = next(model for model in service.registry if model.manifest.task == task)
     copy = object.__new__(type(model))
     copy.__dict__ = model.__dict__ | {"manifest": model.manifest.model_copy(update={"name": name, **changes})}
     return copy
 
 
 def test_a_source_that_could_be_several_must_be_given(service: Service) -> None:
-    a_b, b_a = next(model for model in service.models.registry if model.manifest.directions).manifest.directions
+    a_b, b_a = next(model for model in service.registry if model.manifest.directions).manifest.directions
     both = [a_b, b_a.model_copy(update={"target": "b"})]
     twins = [changed(service, "translate", name, directions=both) for name in ("one", "two")]
     for models in (twins[:1], twins):

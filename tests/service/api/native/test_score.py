@@ -12,7 +12,7 @@ import pytest
 from service.artifact import read_artifact
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Arrays, Session
-from service.engine.types import Finished, Ticket
+from service.engine.types import EngineRequest, FinishedRequest
 from tests.service.conftest import Service, assert_problem, eventually
 from tests.service.fakes import EchoEngine
 
@@ -156,12 +156,12 @@ def test_metrics_tell_scores_apart(service: Service) -> None:
 
 
 class Confused(EchoEngine):
-    """Warms up, then answers tickets that it was never given."""
+    """Warms up, then answers requests that it was never given."""
 
-    def step(self) -> list[Finished]:
-        warm = len(self.tickets[0].ids) > 1
+    def step(self) -> list[FinishedRequest]:
+        warm = len(self.requests[0].ids) > 1
         finished = super().step()
-        return [(Ticket([1]), outcome) for _, outcome in finished] if warm else finished
+        return [(EngineRequest([1]), outcome) for _, outcome in finished] if warm else finished
 
 
 def test_a_dead_worker_turns_readiness_red(pretend: Callable[..., Service]) -> None:

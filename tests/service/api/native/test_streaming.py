@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
 from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine
 
@@ -47,7 +47,7 @@ def deltas(found: Events, index: int = 0) -> list[str]:
 
 def steps(service: Service, text: str) -> int:
     """How many an echo takes."""
-    [model] = service.models.registry
+    [model] = service.registry
     [ids] = model.sources([text], model.direction("a", "b"))
     return len(ids)
 
@@ -161,8 +161,8 @@ def test_what_is_wrong_before_the_first_event_has_a_status(service: Service) -> 
 
 def test_a_full_queue_says_so_before_the_stream_begins(pretend: Pretend) -> None:
     service = pretend(EchoEngine(), queue_segments=2)
-    queue = service.crew().queue
-    held = [Ticket([5, 6, 3]) for _ in range(2)]
+    queue = service.worker_pool().queue
+    held = [EngineRequest([5, 6, 3]) for _ in range(2)]
     queue._waiting.extend(held)  # nobody is told, so nobody takes them
     body = TRANSLATE | {"stream": True, "text": "dog.\nbird."}
     assert_problem(service.post("/v1/translate", body), 503, "overloaded")
@@ -201,8 +201,8 @@ def test_who_leaves_a_stream_stops_the_work(pretend: Pretend) -> None:
     with socket.create_connection((url.host, url.port), timeout=PATIENCE) as connection:
         connection.sendall(f"{head}\r\n\r\n{body}".encode())
         assert b"200 OK" in connection.recv(4096)
-        eventually(lambda: len(engine.tickets) > 1)
-    eventually(lambda: all(ticket.left for ticket in engine.tickets))
+        eventually(lambda: len(engine.requests) > 1)
+    eventually(lambda: all(engine_request.left for engine_request in engine.requests))
     engine.allow(1)
     eventually(lambda: service.idle)
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from service.engine.decoding.greedy import edited
-from service.engine.decoding.logits_processors import edit
-from service.engine.decoding.options import Options
-from service.engine.decoding.search import Candidates, Group
-from service.engine.types import Answer, Ticket
+from service.engine.decoding.greedy import processes_logits
+from service.engine.decoding.logits_processors import process_logits
+from service.engine.decoding.options import DecodingOptions
+from service.engine.decoding.search import Candidates, SearchGroup
+from service.engine.types import EngineRequest, EngineResult
 
 EOS = 3
 ROOM = 40
@@ -32,22 +32,22 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def decode(group: Group, models: list[Model], options: list[Options]) -> list[Answer | Exception]:
-    """What becomes of tickets that join the group together, each with its own model and options."""
-    tickets = [Ticket([], one) for one in options]
+def decode(group: SearchGroup, models: list[Model], options: list[DecodingOptions]) -> list[EngineResult | Exception]:
+    """What becomes of requests that join the group together, each with its own model and options."""
+    requests = [EngineRequest([], one) for one in options]
     width = group.rows.shape[1]
-    group.join(tickets, np.arange(len(tickets) * width).reshape(len(tickets), width))
+    group.join(requests, np.arange(len(requests) * width).reshape(len(requests), width))
     model_of = [model for model in models for _ in range(width)]
     written: list[list[int]] = [[] for _ in model_of]  # what the state of every row has read
     token = np.zeros(len(model_of), np.int64)
-    outcomes: dict[int, Answer | Exception] = {}
-    while group.tickets:
+    outcomes: dict[int, EngineResult | Exception] = {}
+    while group.requests:
         logits = np.array([model(ids) for model, ids in zip(model_of, written, strict=True)])
-        for index in edited(group):
-            one = group.tickets[index].options
+        for index in processes_logits(group):
+            one = group.requests[index].options
             for row, ids in zip(group.rows[index].tolist(), group.written(index), strict=True):
                 assert ids.tolist() == written[row]
-                edit(logits[row], ids, one, EOS)
+                process_logits(logits[row], ids, one, EOS)
         choice = group.choose(logits, candidates_of(logits, group.width), token)
         before = [list(ids) for ids in written]
         for to, row in zip(choice.to.tolist(), choice.rows.tolist(), strict=True):
@@ -55,8 +55,8 @@ def decode(group: Group, models: list[Model], options: list[Options]) -> list[An
             written[to] = list(before[row])
         for ids, chosen in zip(written, token.tolist(), strict=True):
             ids.append(chosen)
-        outcomes |= {tickets.index(ticket): outcome for ticket, outcome in choice.finished}
-    return [outcomes[i] for i in range(len(tickets))]
+        outcomes |= {requests.index(request): outcome for request, outcome in choice.finished}
+    return [outcomes[i] for i in range(len(requests))]
 
 
 def candidates_of(logits: np.ndarray, width: int) -> Candidates | None:
@@ -68,8 +68,8 @@ def candidates_of(logits: np.ndarray, width: int) -> Candidates | None:
     return Candidates(order, np.take_along_axis(values, order, axis=1))
 
 
-def answers(outcomes: list[Answer | Exception]) -> list[Answer]:
+def answers(outcomes: list[EngineResult | Exception]) -> list[EngineResult]:
     """The outcomes, none of which may be a fault."""
     for outcome in outcomes:
-        assert isinstance(outcome, Answer), outcome
+        assert isinstance(outcome, EngineResult), outcome
     return outcomes  # type: ignore[return-value]

@@ -5,21 +5,21 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from service.engine.decoding.beam import Beam
-from service.engine.decoding.greedy import Greedy
-from service.engine.decoding.logits_processors import edit, repeating
-from service.engine.decoding.options import Options
-from service.engine.decoding.sampling import Sampling
-from service.engine.decoding.search import Group
+from service.engine.decoding.beam import BeamGroup
+from service.engine.decoding.greedy import GreedyGroup
+from service.engine.decoding.logits_processors import process_logits, repeating
+from service.engine.decoding.options import DecodingOptions
+from service.engine.decoding.sampling import SamplingGroup
+from service.engine.decoding.search import SearchGroup
 from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode, random_model
 
 INF = np.inf
 MODELS = [random_model(seed, ending=1.5) for seed in range(20)]
 
 
-def edited(logits: list[float], written: list[int], **options: object) -> list[float]:
+def processes_logits(logits: list[float], written: list[int], **options: object) -> list[float]:
     line = np.array(logits, dtype=np.float32)
-    edit(line, np.array(written, dtype=np.int64), Options(max_length=20, **options), EOS)  # type: ignore[arg-type]
+    process_logits(line, np.array(written, dtype=np.int64), DecodingOptions(max_length=20, **options), EOS)  # type: ignore[arg-type]
     return [float(value) for value in line]
 
 
@@ -44,7 +44,7 @@ def edited(logits: list[float], written: list[int], **options: object) -> list[f
     ],
 )
 def test_logits_by_hand(options: dict[str, object], written: list[int], expected: list[float]) -> None:
-    assert edited([2, -2, 0, 1, 4], written, **options) == expected
+    assert processes_logits([2, -2, 0, 1, 4], written, **options) == expected
 
 
 def test_what_would_repeat() -> None:
@@ -53,10 +53,10 @@ def test_what_would_repeat() -> None:
     assert repeating(written[:2], 3).tolist() == []
 
 
-SEARCHES: dict[str, Callable[[], Group]] = {
-    "greedy": lambda: Greedy(EOS, ROOM),
-    "beam": lambda: Beam(3, EOS, ROOM),
-    "sampling": lambda: Sampling(EOS, ROOM),
+SEARCHES: dict[str, Callable[[], SearchGroup]] = {
+    "greedy": lambda: GreedyGroup(EOS, ROOM),
+    "beam": lambda: BeamGroup(3, EOS, ROOM),
+    "sampling": lambda: SamplingGroup(EOS, ROOM),
 }
 every_search = pytest.mark.parametrize("search", SEARCHES)
 
@@ -65,7 +65,9 @@ def decoded(search: str, **options: object) -> list[list[int]]:
     """All hypotheses of all models."""
     group = SEARCHES[search]()
     width, temperature = group.rows.shape[1], float(search == "sampling")
-    wanted = Options(**{"max_length": 16, "beam_size": width, "n_best": width, "temperature": temperature} | options)  # type: ignore[arg-type]
+    wanted = DecodingOptions(
+        **{"max_length": 16, "beam_size": width, "n_best": width, "temperature": temperature} | options
+    )  # type: ignore[arg-type]
     found = answers(decode(group, MODELS, [wanted] * len(MODELS)))
     return [hypothesis.ids for answer in found for hypothesis in answer.hypotheses]
 
@@ -79,11 +81,13 @@ def test_every_answer_starts_with_the_prefix_and_goes_on_from_it(search: str) ->
 
 def test_a_prefix_adds_nothing_to_scores() -> None:
     [answer] = answers(
-        decode(Beam(2, EOS, ROOM), MODELS[:1], [Options(8, beam_size=2, prefix=(5, 9), length_penalty=0.0)])
+        decode(
+            BeamGroup(2, EOS, ROOM), MODELS[:1], [DecodingOptions(8, beam_size=2, prefix=(5, 9), length_penalty=0.0)]
+        )
     )
-    gains = answer.hypotheses[0].log_probabilities
-    assert gains[:2] == [0, 0]
-    assert answer.hypotheses[0].score == pytest.approx(sum(gains))
+    log_probs = answer.hypotheses[0].log_probabilities
+    assert log_probs[:2] == [0, 0]
+    assert answer.hypotheses[0].score == pytest.approx(sum(log_probs))
 
 
 @every_search

@@ -1,4 +1,4 @@
-"""What is no number among the logits: a clear error for one ticket, and the neighbours' answers are what they were."""
+"""What is no number among the logits: a clear error for one request, and the neighbours' answers are what they were."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from service.artifact import read_artifact
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import NotANumber
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.queue import Bounds, Queue
-from service.engine.types import Answer, Ticket
-from service.engine.worker import Crew
+from service.engine.queue import Queue, QueueLimits
+from service.engine.types import EngineRequest, EngineResult
+from service.engine.worker import LocalWorkerPool
 from tests.conftest import LEXICON
 from tests.service.conftest import Service, assert_problem
 from tests.service.fakes import PATIENCE, Record
@@ -32,8 +32,8 @@ class Sick(TranslateEngine):
     def forward(self) -> np.ndarray:
         logits = super().forward()
         for group in self.groups.values():
-            for ticket, rows in zip(group.tickets, group.rows, strict=True):
-                if self.sick in ticket.ids and self.position[rows[0]] >= 1:
+            for request, rows in zip(group.requests, group.rows, strict=True):
+                if self.sick in request.ids and self.position[rows[0]] >= 1:
                     logits[rows[-1], 7:9] = self.value
         return logits
 
@@ -43,46 +43,46 @@ def graphs(toy_translator: Path) -> TranslateGraphs:
     return TranslateGraphs.load(read_artifact(toy_translator), threads=1)
 
 
-def serve(engine: TranslateEngine, tickets: list[Ticket]) -> Record:
-    crew = Crew("test", [engine], Queue(Bounds(rows=16)), record := Record())
-    crew.queue.submit(tickets)
-    crew.start()
-    assert crew.drain(PATIENCE)
+def serve(engine: TranslateEngine, requests: list[EngineRequest]) -> Record:
+    worker_pool = LocalWorkerPool("test", [engine], Queue(QueueLimits(rows=16)), record := Record())
+    worker_pool.queue.submit(requests)
+    worker_pool.start()
+    assert worker_pool.drain(PATIENCE)
     return record
 
 
-def tickets(*, sick: bool) -> list[Ticket]:
+def requests(*, sick: bool) -> list[EngineRequest]:
     """Three neighbours of every search, and between them sick ones of every search."""
     found = []
     for i, wish in enumerate(WISHES * 3):
-        options = Options(max_length=12, min_length=4, seed=i, **wish)  # type: ignore[arg-type]
-        found.append(Ticket([5, 30 + i, 40 + i, 3], options))
+        options = DecodingOptions(max_length=12, min_length=4, seed=i, **wish)  # type: ignore[arg-type]
+        found.append(EngineRequest([5, 30 + i, 40 + i, 3], options))
         if sick:
-            found.append(Ticket([5, SICK, 40 + i, 3], options))
+            found.append(EngineRequest([5, SICK, 40 + i, 3], options))
     return found
 
 
-def told(answer: Answer) -> list[tuple[object, ...]]:
+def told(answer: EngineResult) -> list[tuple[object, ...]]:
     return [(h.ids, h.finish_reason, h.score, h.log_probabilities) for h in answer.hypotheses]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_row_without_numbers_fails_alone(graphs: TranslateGraphs, value: float) -> None:
-    healthy, mixed = tickets(sick=False), tickets(sick=True)
+    healthy, mixed = requests(sick=False), requests(sick=True)
     serve(TranslateEngine(graphs, rows=16), healthy)
     record = serve(Sick(graphs, value), mixed)
-    expected = [told(ticket.future.result()) for ticket in healthy]
-    assert [told(ticket.future.result()) for ticket in mixed if SICK not in ticket.ids] == expected
-    for ticket in mixed:
-        if SICK in ticket.ids:
-            assert isinstance(ticket.future.exception(), NotANumber)
+    expected = [told(request.future.result()) for request in healthy]
+    assert [told(request.future.result()) for request in mixed if SICK not in request.ids] == expected
+    for request in mixed:
+        if SICK in request.ids:
+            assert isinstance(request.future.exception(), NotANumber)
     assert record.failures == 0
 
 
 def test_over_http_it_is_the_fault_of_one_request(pretend: Callable[..., Service], graphs: TranslateGraphs) -> None:
     engine = Sick(graphs, np.nan)
     service = pretend(engine)
-    [model] = service.models.registry
+    [model] = service.registry
     [[_, engine.sick, _]] = model.codec.encode(["bird"], [5], closed=True)
     with ThreadPoolExecutor(8) as pool:
         texts = ["bird", "dog", "red house", "bird dog", "one two three", "bird bird"] * 3

@@ -5,28 +5,30 @@ import math
 import numpy as np
 import pytest
 
-from service.engine.decoding.greedy import Greedy
-from service.engine.decoding.options import Options
-from service.engine.decoding.sampling import Sampling, nucleus
-from service.engine.types import Answer
+from service.engine.decoding.greedy import GreedyGroup
+from service.engine.decoding.options import DecodingOptions
+from service.engine.decoding.sampling import SamplingGroup, nucleus
+from service.engine.types import EngineResult
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 
 LOGITS = np.array([0.5, 1.5, -1.0, -np.inf, 2.0, 0.0])  # the end mark is impossible
 MODELS = [random_model(seed) for seed in range(20)]
 
 
-def sample(models: list[Model], options: list[Options]) -> list[Answer]:
-    return answers(decode(Sampling(EOS, ROOM), models, options))
+def sample(models: list[Model], options: list[DecodingOptions]) -> list[EngineResult]:
+    return answers(decode(SamplingGroup(EOS, ROOM), models, options))
 
 
 def ids(models: list[Model], *, seed: int = 1, **options: float) -> list[list[int]]:
-    wanted = Options(max_length=12, seed=seed, **{"temperature": 1.0} | options)  # type: ignore[arg-type]
+    wanted = DecodingOptions(max_length=12, seed=seed, **{"temperature": 1.0} | options)  # type: ignore[arg-type]
     return [answer.ids for answer in sample(models, [wanted] * len(models))]
 
 
 def counts(temperature: float, top_k: int = 0, top_p: float = 1.0, draws: int = 3000) -> np.ndarray:
     """How often each token is the first, over many seeds."""
-    options = [Options(1, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed) for seed in range(draws)]
+    options = [
+        DecodingOptions(1, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed) for seed in range(draws)
+    ]
     drawn = [answer.ids[0] for answer in sample([lambda written: LOGITS.copy()] * draws, options)]
     return np.bincount(drawn, minlength=len(LOGITS))
 
@@ -39,12 +41,14 @@ def test_same_seed_same_answer_and_another_seed_another() -> None:
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-3}, {"temperature": 1e-320}])
 def test_what_leaves_one_token_is_greedy_search(options: dict[str, float]) -> None:
-    greedy = decode(Greedy(EOS, ROOM), MODELS, [Options(max_length=12)] * len(MODELS))
+    greedy = decode(GreedyGroup(EOS, ROOM), MODELS, [DecodingOptions(max_length=12)] * len(MODELS))
     assert ids(MODELS, **options) == [answer.ids for answer in answers(greedy)]
 
 
 def test_an_answer_does_not_depend_on_the_group() -> None:
-    options = [Options(max_length=9, temperature=0.5 + seed / 9, seed=seed, top_k=seed % 5) for seed in range(20)]
+    options = [
+        DecodingOptions(max_length=9, temperature=0.5 + seed / 9, seed=seed, top_k=seed % 5) for seed in range(20)
+    ]
     together = [answer.ids for answer in sample(MODELS, options)]
     assert together == [sample([model], [one])[0].ids for model, one in zip(MODELS, options, strict=True)]
 
@@ -83,7 +87,7 @@ def test_every_position_has_a_draw_of_its_own() -> None:
     def flat(written: list[int]) -> np.ndarray:
         return np.where(np.arange(104) < 4, -np.inf, 0.0)
 
-    drawn = sample([flat] * 500, [Options(2, temperature=1.0, seed=seed) for seed in range(500)])
+    drawn = sample([flat] * 500, [DecodingOptions(2, temperature=1.0, seed=seed) for seed in range(500)])
     first, second = np.array([answer.ids for answer in drawn]).T
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
     assert abs(np.corrcoef(first[1:], first[:-1])[0, 1]) < 0.15  # nor does one seed of the next
@@ -92,7 +96,7 @@ def test_every_position_has_a_draw_of_its_own() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.3}, {"top_k": 2}, {"top_p": 0.5}])
 def test_log_probabilities_are_the_models_own(options: dict[str, float]) -> None:
-    wanted = Options(max_length=6, log_probabilities=True, length_penalty=0.5, **{"temperature": 1.0} | options)  # type: ignore[arg-type]
+    wanted = DecodingOptions(max_length=6, log_probabilities=True, length_penalty=0.5, **{"temperature": 1.0} | options)  # type: ignore[arg-type]
     told = sample(MODELS, [wanted] * len(MODELS))
     assert {answer.finish_reason for answer in told} == {"stop", "length"}
     for model, answer in zip(MODELS, told, strict=True):
@@ -103,5 +107,5 @@ def test_log_probabilities_are_the_models_own(options: dict[str, float]) -> None
 
 
 def test_unasked_nothing_is_told() -> None:
-    [answer] = sample(MODELS[:1], [Options(max_length=6, temperature=1.0)])
+    [answer] = sample(MODELS[:1], [DecodingOptions(max_length=6, temperature=1.0)])
     assert (answer.hypotheses[0].score, answer.hypotheses[0].log_probabilities) == (None, [])

@@ -3,39 +3,39 @@
 import numpy as np
 import pytest
 
-from service.engine.decoding.beam import Beam
-from service.engine.decoding.greedy import Greedy
-from service.engine.decoding.options import Options
+from service.engine.decoding.beam import BeamGroup
+from service.engine.decoding.greedy import GreedyGroup
+from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import NotANumber
-from service.engine.types import Answer, Hypothesis
+from service.engine.types import EngineResult, Hypothesis
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 
-Scored = list[tuple[list[int], str, float]]
+ScoredPair = list[tuple[list[int], str, float]]
 
 
-def beam(width: int) -> Beam:
-    return Beam(width, EOS, ROOM)
+def beam(width: int) -> BeamGroup:
+    return BeamGroup(width, EOS, ROOM)
 
 
-def greedy() -> Greedy:
-    return Greedy(EOS, ROOM)
+def greedy() -> GreedyGroup:
+    return GreedyGroup(EOS, ROOM)
 
 
-def told(answer: Answer) -> Scored:
+def told(answer: EngineResult) -> ScoredPair:
     return [(h.ids, h.finish_reason, h.score or 0.0) for h in answer.hypotheses]
 
 
-def plain_beam(model: Model, options: Options) -> Scored:
+def plain_beam(model: Model, options: DecodingOptions) -> ScoredPair:
     """Beam search on lists, as its rule says it."""
     k, penalty = options.beam_size, options.length_penalty
     running: list[tuple[float, list[int]]] = [(0.0, [])]
-    ended: Scored = []
+    ended: ScoredPair = []
     for length in range(1, options.max_length + 1):
-        gains = [log_softmax(model(ids)) for _, ids in running]
+        log_probs = [log_softmax(model(ids)) for _, ids in running]
         candidates = [
-            (total + float(gain), [*ids, token])
-            for (total, ids), line in zip(running, gains, strict=True)
-            for token, gain in enumerate(line)
+            (total + float(log_prob), [*ids, token])
+            for (total, ids), line in zip(running, log_probs, strict=True)
+            for token, log_prob in enumerate(line)
         ]
         candidates = sorted(candidates, key=lambda pair: -pair[0])[: 2 * k]
         ended += [(ids[:-1], "stop", total / length**penalty) for total, ids in candidates[:k] if ids[-1] == EOS]
@@ -47,7 +47,7 @@ def plain_beam(model: Model, options: Options) -> Scored:
     return [*ended, *cut][: options.n_best]
 
 
-def assert_same(found: Scored, expected: Scored) -> None:
+def assert_same(found: ScoredPair, expected: ScoredPair) -> None:
     assert [one[:2] for one in found] == [one[:2] for one in expected]
     assert [one[2] for one in found] == pytest.approx([one[2] for one in expected], rel=1e-9)
 
@@ -57,7 +57,7 @@ def assert_same(found: Scored, expected: Scored) -> None:
 def test_beams_agree_with_a_plain_search(width: int, early: bool) -> None:
     models = [random_model(seed, ending=seed % 4 - 1.0) for seed in range(24)]
     options = [
-        Options(
+        DecodingOptions(
             max_length=1 + seed % 13, beam_size=width, n_best=1 + seed % width, length_penalty=(seed % 3) / 2,
             early_stopping=early,
         )
@@ -78,7 +78,9 @@ def eager(written: list[int]) -> np.ndarray:
 
 def test_early_stopping_ends_with_as_many_hypotheses_as_the_beam_is_wide() -> None:
     hasty, patient = (
-        answers(decode(beam(2), [eager], [Options(20, beam_size=2, length_penalty=2.0, early_stopping=early)]))[0]
+        answers(decode(beam(2), [eager], [DecodingOptions(20, beam_size=2, length_penalty=2.0, early_stopping=early)]))[
+            0
+        ]
         for early in (True, False)
     )
     assert hasty.ids == [4]
@@ -87,7 +89,7 @@ def test_early_stopping_ends_with_as_many_hypotheses_as_the_beam_is_wide() -> No
 
 def test_a_beam_of_one_is_greedy_search_with_scores() -> None:
     models = [random_model(seed) for seed in range(30)]
-    options = [Options(max_length=1 + seed % 15) for seed in range(30)]
+    options = [DecodingOptions(max_length=1 + seed % 15) for seed in range(30)]
     scored = answers(decode(beam(1), models, options))
     plain = answers(decode(greedy(), models, options))
     assert [(a.ids, a.finish_reason) for a in scored] == [(a.ids, a.finish_reason) for a in plain]
@@ -97,7 +99,7 @@ def test_a_beam_of_one_is_greedy_search_with_scores() -> None:
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0])
 def test_scores_are_made_of_the_tokens_log_probabilities(penalty: float) -> None:
     models = [random_model(seed, ending=0.0) for seed in range(10)]
-    options = [Options(max_length=8, beam_size=3, n_best=3, length_penalty=penalty)] * 10
+    options = [DecodingOptions(max_length=8, beam_size=3, n_best=3, length_penalty=penalty)] * 10
     for model, answer in zip(models, answers(decode(beam(3), models, options)), strict=True):
         for hypothesis in answer.hypotheses:
             tokens = hypothesis.ids + [EOS] * (hypothesis.finish_reason == "stop")
@@ -108,7 +110,7 @@ def test_scores_are_made_of_the_tokens_log_probabilities(penalty: float) -> None
 
 def test_hypotheses_come_best_first_and_whole_ones_before_cut_ones() -> None:
     models = [random_model(seed, ending=-1.0) for seed in range(40)]
-    options = [Options(max_length=6, beam_size=4, n_best=4)] * 40
+    options = [DecodingOptions(max_length=6, beam_size=4, n_best=4)] * 40
     for answer in answers(decode(beam(4), models, options)):
         assert len({tuple(h.ids) + (h.finish_reason,) for h in answer.hypotheses}) == 4
         keys = [(h.finish_reason == "length", -(h.score or 0.0)) for h in answer.hypotheses]
@@ -118,7 +120,7 @@ def test_hypotheses_come_best_first_and_whole_ones_before_cut_ones() -> None:
 @pytest.mark.parametrize("width", [1, 3])
 def test_an_answer_does_not_depend_on_the_group(width: int) -> None:
     models = [random_model(seed) for seed in range(12)]
-    options = [Options(max_length=3 + seed, beam_size=width, n_best=width) for seed in range(12)]
+    options = [DecodingOptions(max_length=3 + seed, beam_size=width, n_best=width) for seed in range(12)]
     alone = [decode(beam(width), [model], [one])[0] for model, one in zip(models, options, strict=True)]
     together = decode(beam(width), models, options)
     assert [told(answer) for answer in answers(together)] == [told(answer) for answer in answers(alone)]
@@ -132,7 +134,7 @@ def test_one_hypothesis_there_is_one_answer() -> None:
         line[5 if len(written) < 2 else EOS] = 0.0
         return line
 
-    [answer] = answers(decode(beam(3), [narrow], [Options(max_length=6, beam_size=3, n_best=3)]))
+    [answer] = answers(decode(beam(3), [narrow], [DecodingOptions(max_length=6, beam_size=3, n_best=3)]))
     assert answer.hypotheses == [Hypothesis([5, 5], "stop", 0.0, [0.0, 0.0, 0.0])]
 
 
@@ -154,7 +156,7 @@ def poisoned(value: float, after: int) -> Model:
 @pytest.mark.parametrize("after", [0, 2])
 def test_what_is_no_number_fails_one_ticket_alone(width: int, value: float, after: int) -> None:
     models = [random_model(3), poisoned(value, after), random_model(4)]
-    options = [Options(max_length=6, beam_size=max(1, width))] * 3
+    options = [DecodingOptions(max_length=6, beam_size=max(1, width))] * 3
     expected = [decode(beam(width) if width else greedy(), [models[i]], options[:1])[0] for i in (0, 2)]
     first, sick, last = decode(beam(width) if width else greedy(), models, options)
     assert isinstance(sick, NotANumber)

@@ -9,28 +9,28 @@ import numpy as np
 import pytest
 
 from service.artifact import Artifact, read_artifact
-from service.engine.decoding.beam import Beam
-from service.engine.decoding.options import Options
+from service.engine.decoding.beam import BeamGroup
+from service.engine.decoding.options import DecodingOptions
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.queue import Bounds, Queue
-from service.engine.types import Answer, Ticket
-from service.engine.worker import Crew, Engine, EngineFailure
+from service.engine.queue import Queue, QueueLimits
+from service.engine.types import EngineRequest, EngineResult
+from service.engine.worker import Engine, EngineFailure, LocalWorkerPool
 from service.text.tokenizer import TextCodec
 from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode
 from tests.service.engine.models.recurrent_artifacts import Memory, countdown
 from tests.service.fakes import PATIENCE, Failing, Record
 
 
-def serve(engine: Engine, tickets: list[Ticket], rows: int = 4) -> list[Ticket]:
-    """The tickets, answered or failed."""
-    crew = Crew("test", [engine], Queue(Bounds(rows=rows)), Record())
-    crew.start()
-    for ticket in tickets:
-        crew.queue.submit([ticket])
-    assert crew.drain(PATIENCE)
-    return tickets
+def serve(engine: Engine, requests: list[EngineRequest], rows: int = 4) -> list[EngineRequest]:
+    """The requests, answered or failed."""
+    worker_pool = LocalWorkerPool("test", [engine], Queue(QueueLimits(rows=rows)), Record())
+    worker_pool.start()
+    for request in requests:
+        worker_pool.queue.submit([request])
+    assert worker_pool.drain(PATIENCE)
+    return requests
 
 
 def translator(artifact: Artifact, rows: int) -> TranslateEngine:
@@ -40,24 +40,24 @@ def translator(artifact: Artifact, rows: int) -> TranslateEngine:
 def test_a_recurrent_model_runs_through_the_same_scheduler(toy_translator: Path, tmp_path: Path) -> None:
     engine = translator(countdown(tmp_path, read_artifact(toy_translator).manifest), rows=3)
     lengths = [5, 1, 9, 3, 3, 12, 2, 7]
-    tickets = serve(engine, [Ticket([4] * n, Options(max_length=40)) for n in lengths], rows=3)
-    assert [ticket.future.result().ids for ticket in tickets] == [[1] * (n - 1) for n in lengths]
+    requests = serve(engine, [EngineRequest([4] * n, DecodingOptions(max_length=40)) for n in lengths], rows=3)
+    assert [request.future.result().ids for request in requests] == [[1] * (n - 1) for n in lengths]
 
 
 def test_cells_follow_the_hypotheses_of_a_beam(toy_translator: Path, tmp_path: Path) -> None:
     """Beams of several widths that come and go: each finds what a search without any state finds."""
     memory, manifest = Memory(), read_artifact(toy_translator).manifest
     sources = [[first, EOS] for first in range(4, 20)]
-    options = [Options(2 + i, beam_size=1 + i % 4, n_best=1 + i % 4, log_probabilities=True) for i in range(16)]
-    tickets = [Ticket(ids, one) for ids, one in zip(sources, options, strict=True)]
-    serve(translator(memory.artifact(tmp_path, manifest), rows=9), tickets, rows=9)
-    for ticket in tickets:
+    options = [DecodingOptions(2 + i, beam_size=1 + i % 4, n_best=1 + i % 4, log_probabilities=True) for i in range(16)]
+    requests = [EngineRequest(ids, one) for ids, one in zip(sources, options, strict=True)]
+    serve(translator(memory.artifact(tmp_path, manifest), rows=9), requests, rows=9)
+    for request in requests:
 
-        def model(written: list[int], source: list[int] = ticket.ids) -> np.ndarray:
+        def model(written: list[int], source: list[int] = request.ids) -> np.ndarray:
             return memory.logits(source, [manifest.marks.bos, *written])
 
-        [expected] = answers(decode(Beam(ticket.options.beam_size, EOS, ROOM), [model], [ticket.options]))
-        found = ticket.future.result()
+        [expected] = answers(decode(BeamGroup(request.options.beam_size, EOS, ROOM), [model], [request.options]))
+        found = request.future.result()
         assert [h.ids for h in found.hypotheses] == [h.ids for h in expected.hypotheses]
         assert found.hypotheses[0].score == pytest.approx(expected.hypotheses[0].score, abs=1e-4)
 
@@ -86,15 +86,15 @@ def test_nothing_of_a_failed_step_remains(
 ) -> None:
     checked = read_artifact(request.getfixturevalue(artifact))
 
-    def tickets() -> list[Ticket]:
-        return [Ticket([5, 20 + n, 30, 3], Options(max_length=6)) for n in range(9)]
+    def requests() -> list[EngineRequest]:
+        return [EngineRequest([5, 20 + n, 30, 3], DecodingOptions(max_length=6)) for n in range(9)]
 
-    def outcome(answer: Answer) -> tuple[list[int], list[float]]:
+    def outcome(answer: EngineResult) -> tuple[list[int], list[float]]:
         return answer.ids, answer.probabilities
 
-    undisturbed = serve(build(checked), tickets())
-    disturbed = serve(fail_once(build(checked)), tickets())
-    failed = [isinstance(ticket.future.exception(), EngineFailure) for ticket in disturbed]
+    undisturbed = serve(build(checked), requests())
+    disturbed = serve(fail_once(build(checked)), requests())
+    failed = [isinstance(request.future.exception(), EngineFailure) for request in disturbed]
     assert 1 <= sum(failed) <= 4
     for one, other in zip(undisturbed[sum(failed) :], disturbed[sum(failed) :], strict=True):
         assert outcome(other.future.result()) == outcome(one.future.result())

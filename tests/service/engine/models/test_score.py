@@ -7,13 +7,13 @@ import pytest
 
 from export.checks.parity import serve
 from service.artifact import Artifact, read_artifact
-from service.engine.decoding.options import Options
+from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import NotANumber
 from service.engine.models.score import ScoreEngine, alignment_layer
 from service.engine.models.session import Arrays, Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.queue import Bounds, Queue, QueueFull
-from service.engine.types import Answer, Ticket
+from service.engine.queue import Queue, QueueFull, QueueLimits
+from service.engine.types import EngineRequest, EngineResult
 
 
 class Recorded:
@@ -40,8 +40,8 @@ def engine_of(artifact: Artifact, graph: Recorded) -> ScoreEngine:
     return ScoreEngine(artifact, graph)  # type: ignore[arg-type]
 
 
-def pairs(*lengths: tuple[int, int]) -> list[Ticket]:
-    return [Ticket([*([20] * (source - 1)), 3], translation=[30] * target) for source, target in lengths]
+def pairs(*lengths: tuple[int, int]) -> list[EngineRequest]:
+    return [EngineRequest([*([20] * (source - 1)), 3], translation=[30] * target) for source, target in lengths]
 
 
 def test_a_score_is_the_mean_over_tokens_and_end_mark(artifact: Artifact) -> None:
@@ -80,7 +80,7 @@ def test_what_is_no_number_fails_its_own_pair_alone(artifact: Artifact) -> None:
     engine = engine_of(artifact, Recorded(artifact, broken=True))
     engine.join(pairs((5, 3), (5, 3)))
     outcomes = [outcome for _, outcome in engine.step()]
-    assert [type(outcome) for outcome in outcomes] == [NotANumber, Answer]
+    assert [type(outcome) for outcome in outcomes] == [NotANumber, EngineResult]
 
 
 def test_a_pair_that_nobody_waits_for_is_not_computed(artifact: Artifact) -> None:
@@ -88,18 +88,18 @@ def test_a_pair_that_nobody_waits_for_is_not_computed(artifact: Artifact) -> Non
     kept, dropped = pairs((5, 3), (5, 3))
     engine.join([kept, dropped])
     engine.drop([dropped])
-    assert [ticket for ticket, _ in engine.step()] == [kept]
+    assert [request for request, _ in engine.step()] == [kept]
 
 
 def test_nothing_to_score_is_a_defect(artifact: Artifact) -> None:
     engine = engine_of(artifact, Recorded(artifact))
-    engine.join([Ticket([3])])
+    engine.join([EngineRequest([3])])
     with pytest.raises(ValueError, match="without a translation"):
         engine.step()
 
 
 def test_the_translation_counts_in_the_queue() -> None:
-    queue = Queue(Bounds(queue_tokens=20))
+    queue = Queue(QueueLimits(queue_tokens=20))
     queue.submit(pairs((6, 4)))
     with pytest.raises(QueueFull):
         queue.submit(pairs((6, 5)))
@@ -114,14 +114,14 @@ def test_the_last_layer_but_one_aligns_or_the_last_of_a_shallow_decoder() -> Non
 def test_scores_are_those_that_the_search_gives(artifact: Artifact) -> None:
     """A search decodes with caches, one token a step; the scoring graph reads everything at once."""
     sources = [[4, *([20 + n] * n), 3] for n in range(1, 9)]
-    options = Options(max_length=30, log_probabilities=True)
+    options = DecodingOptions(max_length=30, log_probabilities=True)
     searcher = TranslateEngine(TranslateGraphs.load(artifact, threads=1), 8)
-    found = serve([searcher], [Ticket(ids, options) for ids in sources])
+    found = serve([searcher], [EngineRequest(ids, options) for ids in sources])
     ended = [(ids, answer.hypotheses[0]) for ids, answer in zip(sources, found, strict=True)]
     ended = [(ids, hypothesis) for ids, hypothesis in ended if hypothesis.finish_reason == "stop"]
     assert ended
-    tickets = [Ticket(ids, translation=hypothesis.ids) for ids, hypothesis in ended]
-    for answer, (_, hypothesis) in zip(serve([engine_of(artifact, Recorded(artifact))], tickets), ended, strict=True):
+    requests = [EngineRequest(ids, translation=hypothesis.ids) for ids, hypothesis in ended]
+    for answer, (_, hypothesis) in zip(serve([engine_of(artifact, Recorded(artifact))], requests), ended, strict=True):
         scored = answer.hypotheses[0]
         assert scored.log_probabilities == pytest.approx(hypothesis.log_probabilities, abs=1e-4)
         assert scored.score == pytest.approx(hypothesis.score, abs=1e-4)

@@ -10,7 +10,7 @@ from service.artifact import ArtifactError, read_artifact
 from service.engine.cores import available_cores, cgroup_quota
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
-from service.engine.types import Ticket
+from service.engine.types import EngineRequest
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -53,7 +53,7 @@ def test_a_file_that_is_no_graph_is_a_fault_of_the_artifact(tmp_path: Path) -> N
 def test_a_step_writes_its_caches_where_they_lie(toy_translator: Path) -> None:
     """The same array bound as past and as present: nothing is copied, other rows and later positions stay."""
     engine = TranslateEngine(TranslateGraphs.load(read_artifact(toy_translator), threads=1), rows=3)
-    engine.join([Ticket([5, 20, 3]), Ticket([5, 30, 40, 3])])
+    engine.join([EngineRequest([5, 20, 3]), EngineRequest([5, 30, 40, 3])])
     cache, memory = engine.pool.array("self_key_0"), engine.pool.array("cross_key_0").copy()
     engine.forward()
     assert np.abs(cache[:2, :, 0]).min() > 0

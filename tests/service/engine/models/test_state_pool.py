@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.artifact import State
-from service.engine.models.state_pool import POSITIONS, ROWS, StatePool
+from service.engine.models.state_pool import POSITIONS, ROWS, DecoderStatePool
 
 KINDS = ("growing", "constant", "replaced")
 LIMITS = {"growing": 200, "constant": 100}
@@ -26,9 +26,9 @@ STATES = [
 ]
 
 
-def pool(rows: int = 4) -> StatePool:
+def pool(rows: int = 4) -> DecoderStatePool:
     """An empty pool with room for a few rows of 5 and 6 positions."""
-    some = StatePool(STATES, rows, LIMITS)
+    some = DecoderStatePool(STATES, rows, LIMITS)
     some.fit(rows, {"growing": 5, "constant": 6}, {})
     return some
 
@@ -41,15 +41,15 @@ def newcomers(*values: float, length: int = 6) -> dict[str, np.ndarray]:
     }
 
 
-def add(pool: StatePool, *values: float, copies: list[int] | None = None, length: int = 6) -> None:
+def add(pool: DecoderStatePool, *values: float, copies: list[int] | None = None, length: int = 6) -> None:
     pool.append(newcomers(*values, length=length), np.array(copies or [1] * len(values)))
 
 
-def cells(pool: StatePool) -> list[float]:
+def cells(pool: DecoderStatePool) -> list[float]:
     return [float(value) for value in pool.view("cell")[:, 0]]
 
 
-def shapes(pool: StatePool) -> dict[str, tuple[int, ...]]:
+def shapes(pool: DecoderStatePool) -> dict[str, tuple[int, ...]]:
     return {state.input: pool.array(state.input).shape for state in pool.states}
 
 
@@ -67,7 +67,7 @@ def test_room_comes_in_steps_of_rows_and_positions() -> None:
 
 def test_a_state_keeps_its_type_and_takes_the_memory_of_it() -> None:
     narrow = State(input="memory", output="memory_out", dtype="int8", shape=["B", 1, "S", 2], kind="constant")
-    some = StatePool([narrow, STATES[3]], 4, LIMITS)
+    some = DecoderStatePool([narrow, STATES[3]], 4, LIMITS)
     some.fit(4, {"constant": 6}, {})
     some.append(
         {"memory": np.full((2, 1, 6, 2), -127, np.int8), "cell": np.full((2, 3), 0.5, np.float32)}, np.array([1, 2])
@@ -147,7 +147,7 @@ def test_what_overflows_is_refused_and_changes_nothing() -> None:
 
 
 def test_growing_keeps_what_is_used() -> None:
-    some = StatePool(STATES, 64, LIMITS)
+    some = DecoderStatePool(STATES, 64, LIMITS)
     some.fit(3, {"growing": 1, "constant": 6}, {})
     add(some, 1, 2, 3)
     some.view("cache")[:, 0, :30, 1] = np.arange(90).reshape(3, 30)
@@ -159,7 +159,7 @@ def test_growing_keeps_what_is_used() -> None:
 
 
 def test_whoever_binds_arrays_is_told_when_they_move() -> None:
-    some = StatePool(STATES, 64, LIMITS)
+    some = DecoderStatePool(STATES, 64, LIMITS)
     some.fit(8, {"growing": 32, "constant": 16}, {})
     before, array = some.generation, some.array("cache")
     for rows, growing in [(8, 32), (3, 1), (5, 20)]:
@@ -171,7 +171,7 @@ def test_whoever_binds_arrays_is_told_when_they_move() -> None:
 
 
 def test_what_is_hardly_used_shrinks() -> None:
-    some = StatePool(STATES, 128, LIMITS)
+    some = DecoderStatePool(STATES, 128, LIMITS)
     some.fit(128, {"growing": 150, "constant": 100}, {})
     full = some.bytes
     assert some.capacity == 128
@@ -183,7 +183,7 @@ def test_what_is_hardly_used_shrinks() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 70), st.integers(1, 200), st.integers(0, 100)), min_size=1, max_size=30))
 def test_room_is_enough_and_never_above_the_limits(wishes: list[tuple[int, int, int]]) -> None:
-    some = StatePool(STATES, 70, LIMITS)
+    some = DecoderStatePool(STATES, 70, LIMITS)
     for rows, growing, constant in wishes:
         some.fit(rows, {"growing": growing, "constant": constant}, {})
         assert rows <= some.capacity <= 70
@@ -194,7 +194,7 @@ def test_room_is_enough_and_never_above_the_limits(wishes: list[tuple[int, int, 
 
 @given(st.lists(st.one_of(st.just("append"), st.integers(0, 7)), max_size=40))
 def test_any_order_of_comings_and_goings_agrees_with_a_list(moves: list[Any]) -> None:
-    some, model = StatePool(STATES, 8, LIMITS), list[float]()
+    some, model = DecoderStatePool(STATES, 8, LIMITS), list[float]()
     for number, move in enumerate(moves):
         used = {"growing": 3, "constant": 6}
         if move == "append":
@@ -217,6 +217,6 @@ def test_any_order_of_comings_and_goings_agrees_with_a_list(moves: list[Any]) ->
 
 
 def test_a_model_without_states_has_room_for_all_rows() -> None:
-    some = StatePool([], 5, LIMITS)
+    some = DecoderStatePool([], 5, LIMITS)
     some.fit(5, {}, {})
     assert (some.capacity, some.bytes, some.generation) == (5, 0, 0)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.text.alignment import Link, Translation
+from service.text.alignment import AlignedText, AlignmentLink
 from service.text.markup.document import parse
 from service.text.markup.tokenizer import Mode, tokens
 from service.text.segmentation.segmenter import joined, plan_text, unchanged
@@ -18,16 +18,16 @@ WORD = re.compile(r"\w+|[^\w\s]")
 INLINE = ["b", "i", "a", "span", "em"]
 
 
-def reversed_words(text: str) -> Translation:
+def reversed_words(text: str) -> AlignedText:
     """The words in capitals and in reverse order, but for the mark at the end, with their links."""
     spans = [found.span() for found in WORD.finditer(text)]
     last = spans.pop() if spans and text[spans[-1][0]] in ".!?" else None
     out, links = "", []
     for start, end in [*reversed(spans), *([last] if last else [])]:
         out += " " if out and (start, end) != last else ""
-        links.append(Link(start, end, len(out), len(out) + end - start))
+        links.append(AlignmentLink(start, end, len(out), len(out) + end - start))
         out += text[start:end].upper()
-    return Translation(out, tuple(links))
+    return AlignedText(out, tuple(links))
 
 
 def render(markup: str, mode: Mode = "html") -> str:
@@ -84,7 +84,7 @@ def render(markup: str, mode: Mode = "html") -> str:
 def test_html(markup: str, expected: str) -> None:
     assert render(markup) == expected
     document = parse(markup, "html")
-    assert document.render([Translation(block) for block in document.blocks]) == markup
+    assert document.render([AlignedText(block) for block in document.blocks]) == markup
 
 
 @pytest.mark.parametrize(
@@ -114,52 +114,58 @@ def test_every_block_needs_a_translation() -> None:
 
 def test_an_element_whose_words_got_apart_keeps_the_longer_run() -> None:
     document = parse("one <a>two three four</a> five six", "html")
-    links = (Link(4, 7, 0, 1), Link(0, 3, 2, 3), Link(19, 23, 4, 5), Link(8, 13, 6, 11), Link(14, 18, 12, 16))
-    assert document.render([Translation("2 1 5 three four", links)]) == "2 1 5 <a>three four</a>"
+    links = (
+        AlignmentLink(4, 7, 0, 1),
+        AlignmentLink(0, 3, 2, 3),
+        AlignmentLink(19, 23, 4, 5),
+        AlignmentLink(8, 13, 6, 11),
+        AlignmentLink(14, 18, 12, 16),
+    )
+    assert document.render([AlignedText("2 1 5 three four", links)]) == "2 1 5 <a>three four</a>"
 
 
 def test_a_single_strange_word_does_not_tear_an_element() -> None:
     document = parse("one <a>two three</a>", "html")
-    links = (Link(4, 7, 0, 1), Link(0, 3, 2, 3), Link(8, 13, 4, 5))
-    assert document.render([Translation("2 1 3", links)]) == "<a>2 1 3</a>"
+    links = (AlignmentLink(4, 7, 0, 1), AlignmentLink(0, 3, 2, 3), AlignmentLink(8, 13, 4, 5))
+    assert document.render([AlignedText("2 1 3", links)]) == "<a>2 1 3</a>"
 
 
 def test_a_word_without_a_link_belongs_where_its_neighbours_do() -> None:
     document = parse("<p>say <b>two three</b></p>", "html")
-    links = (Link(0, 3, 0, 3), Link(4, 7, 4, 5), Link(8, 13, 8, 9))
-    assert document.render([Translation("Sag 2 x 3 !", links)]) == "<p>Sag <b>2 x 3</b> !</p>"
+    links = (AlignmentLink(0, 3, 0, 3), AlignmentLink(4, 7, 4, 5), AlignmentLink(8, 13, 8, 9))
+    assert document.render([AlignedText("Sag 2 x 3 !", links)]) == "<p>Sag <b>2 x 3</b> !</p>"
 
 
 def test_an_element_without_a_word_is_empty_within_its_parent() -> None:
     document = parse("one <b>two <i>three</i><img></b> four", "html")
-    links = (Link(0, 3, 0, 1), Link(4, 7, 2, 3), Link(18, 22, 4, 5))
-    assert document.render([Translation("1 2 4", links)]) == "1 <b>2<i></i><img></b> 4"
+    links = (AlignmentLink(0, 3, 0, 1), AlignmentLink(4, 7, 2, 3), AlignmentLink(18, 22, 4, 5))
+    assert document.render([AlignedText("1 2 4", links)]) == "1 <b>2<i></i><img></b> 4"
 
 
 def test_without_links_words_are_taken_in_order() -> None:
     document = parse("one <b>two</b> three", "html")
-    assert document.render([Translation("eins zwei drei")]) == "eins <b>zwei</b> drei"
-    assert parse("one <b>two</b>", "html").render([Translation("...")]) == "<b></b>..."
+    assert document.render([AlignedText("eins zwei drei")]) == "eins <b>zwei</b> drei"
+    assert parse("one <b>two</b>", "html").render([AlignedText("...")]) == "<b></b>..."
 
 
 def test_what_comes_behind_a_point_stays_behind_it() -> None:
     document = parse("<p>hello Tom.<br/>\nwe are here.</p>", "html")
-    assert document.render([Translation("hallo Tom! wir sind hier.")]) == "<p>hallo Tom!<br/> wir sind hier.</p>"
+    assert document.render([AlignedText("hallo Tom! wir sind hier.")]) == "<p>hallo Tom!<br/> wir sind hier.</p>"
 
 
 def test_scripts_without_spaces() -> None:
     document = parse("I <b>love</b> you", "html")
-    links = (Link(0, 1, 0, 1), Link(2, 6, 1, 2), Link(7, 10, 2, 3))
-    assert document.render([Translation("我爱你", links)]) == "我<b>爱</b>你"
+    links = (AlignmentLink(0, 1, 0, 1), AlignmentLink(2, 6, 1, 2), AlignmentLink(7, 10, 2, 3))
+    assert document.render([AlignedText("我爱你", links)]) == "我<b>爱</b>你"
 
 
 def test_objects_are_written_once_each() -> None:
     document = parse("use <code>a</code> or <code>b</code> here", "html")
     assert document.blocks == ["use \ufffc or \ufffc here"]
-    links = (Link(4, 5, 8, 9), Link(9, 10, 0, 1))
-    assert document.render([Translation("\ufffc  oder \ufffc", links)]) == "<code>b</code>  oder <code>a</code>"
-    assert document.render([Translation("\ufffc \ufffc \ufffc")]) == "<code>a</code> <code>b</code> "
-    assert Counter(re.findall("<.*?>", document.render([Translation("nichts")]))) == {"<code>": 2, "</code>": 2}
+    links = (AlignmentLink(4, 5, 8, 9), AlignmentLink(9, 10, 0, 1))
+    assert document.render([AlignedText("\ufffc  oder \ufffc", links)]) == "<code>b</code>  oder <code>a</code>"
+    assert document.render([AlignedText("\ufffc \ufffc \ufffc")]) == "<code>a</code> <code>b</code> "
+    assert Counter(re.findall("<.*?>", document.render([AlignedText("nichts")]))) == {"<code>": 2, "</code>": 2}
 
 
 PIECES = st.one_of(
@@ -191,14 +197,14 @@ def balanced(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def translations(draw: st.DrawFn, blocks: list[str]) -> list[Translation]:
+def translations(draw: st.DrawFn, blocks: list[str]) -> list[AlignedText]:
     """Any text with any links, some of them senseless."""
     found = []
     for block in blocks:
         text = draw(st.lists(TARGETS, max_size=12).map("".join))
         places = st.integers(0, max(len(block), len(text)) + 1)
-        links = draw(st.lists(st.builds(Link, places, places, places, places), max_size=8))
-        found.append(Translation(text, tuple(links)))
+        links = draw(st.lists(st.builds(AlignmentLink, places, places, places, places), max_size=8))
+        found.append(AlignedText(text, tuple(links)))
     return found
 
 
@@ -220,7 +226,7 @@ def nested(markup: str) -> bool:
 @given(st.one_of(st.lists(PIECES, max_size=20).map("".join), st.text("<>/!-ab&; \"'=", max_size=40)), st.data())
 def test_no_tag_is_lost_or_doubled(markup: str, data: st.DataObject) -> None:
     document = parse(markup, "html")
-    assert document.render([Translation(block) for block in document.blocks]) == markup
+    assert document.render([AlignedText(block) for block in document.blocks]) == markup
     rendered = document.render(data.draw(translations(document.blocks)))
     assert tags(rendered) == tags(markup)
 
@@ -263,8 +269,19 @@ def test_blocks_go_through_a_plan() -> None:
     (block,) = document.blocks
     plan = plan_text(block, "en", "de", lambda texts: [len(text.split()) for text in texts], 20)
     assert plan.texts == ["Ask 2013 or 2003 now.", "Do it now!"]
-    first = Translation("Jetzt 2003 oder 2013 fragen.", (Link(16, 20, 0, 5), Link(0, 3, 21, 27), Link(9, 11, 11, 15)))
-    second = Translation("Tu es jetzt!", (Link(0, 2, 0, 2), Link(3, 5, 3, 5), Link(6, 9, 6, 11), Link(9, 10, 11, 12)))
+    first = AlignedText(
+        "Jetzt 2003 oder 2013 fragen.",
+        (AlignmentLink(16, 20, 0, 5), AlignmentLink(0, 3, 21, 27), AlignmentLink(9, 11, 11, 15)),
+    )
+    second = AlignedText(
+        "Tu es jetzt!",
+        (
+            AlignmentLink(0, 2, 0, 2),
+            AlignmentLink(3, 5, 3, 5),
+            AlignmentLink(6, 9, 6, 11),
+            AlignmentLink(9, 10, 11, 12),
+        ),
+    )
     given = iter([first, second])
     parts = [(p, unchanged(p)) if isinstance(p, str) else (p.source, p.restored(next(given))) for p in plan.pieces]
     assert all(translation is not None for _, translation in parts)

@@ -2,17 +2,17 @@
 
 import pytest
 
-from service.text.segmentation.casing import lowered, raised, shouted
+from service.text.segmentation.casing import all_caps, lowered, raised
 
 
 @pytest.mark.parametrize("text", ["DO NOT ENTER", "STOP NOW!", "ÜBER ALLES", "I AM OK", "СТОЙ СЕЙЧАС"])
 def test_shouted(text: str) -> None:
-    assert shouted(text)
+    assert all_caps(text)
 
 
 @pytest.mark.parametrize("text", ["", "NASA", "EU, UN", "A B C D", "NASA is here", "你好 世界", "12 34", "iPHONE CASE"])
 def test_not_shouted(text: str) -> None:
-    assert not shouted(text)
+    assert not all_caps(text)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import time
 import pytest
 
 from service.text.segmentation.placeholders import (
-    STAND_INS,
-    find_stand_ins,
+    PLACEHOLDERS,
+    find_placeholders,
     lost_numbers,
     numbers,
+    placeholders,
     protected,
-    stand_ins,
 )
 
 
@@ -77,13 +77,13 @@ def test_lost_numbers(source: str, target: str, lost: bool) -> None:
 
 
 def test_stand_ins_are_new_to_the_text() -> None:
-    text = f"In {STAND_INS[0]} {{a}} and {{b}}."
-    assert stand_ins(text, protected(text)) == list(STAND_INS[1:3])
+    text = f"In {PLACEHOLDERS[0]} {{a}} and {{b}}."
+    assert placeholders(text, protected(text)) == list(PLACEHOLDERS[1:3])
 
 
 @pytest.mark.parametrize("text", ["pre{x}", "{x}post", "{a} " * 9])
 def test_nothing_stands_in_for_these(text: str) -> None:
-    assert stand_ins(text, protected(text)) is None
+    assert placeholders(text, protected(text)) is None
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_nothing_stands_in_for_these(text: str) -> None:
     ],
 )
 def test_a_stand_in_counts_once_and_alone(text: str, found: list[tuple[int, int]] | None) -> None:
-    assert find_stand_ins(text, ["2013"]) == found
+    assert find_placeholders(text, ["2013"]) == found
 
 
 @pytest.mark.parametrize(

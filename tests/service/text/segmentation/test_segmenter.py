@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.text.alignment import Link, Translation
+from service.text.alignment import AlignedText, AlignmentLink
 from service.text.segmentation.placeholders import protected
 from service.text.segmentation.segmenter import (
     SPLIT_AT_PROTECTED,
     SPLIT_LONG_SENTENCE,
-    Plan,
+    SegmentationPlan,
     joined,
     plan_text,
     unchanged,
 )
 from service.text.segmentation.units import Piece, Unit
 
-Translator = Callable[[str], Translation]
+Translator = Callable[[str], AlignedText]
 WORD = re.compile(r"[^\W\d_]+")
 WORDS = ["house", "green", "Tom", "said", "über", "naïve", "straße", "we", "don't", "later"]
 KEPT = ["{name}", "%s", "%(count)d", "${var}", "https://ex.org/a?b=c", "joe@mail.org", "`x = 1`", "<2xx>", "&nbsp;"]
@@ -45,14 +45,14 @@ def words(texts: list[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
 
-def plan(text: str, source: str = "en", target: str = "de", limit: int = 40) -> Plan:
+def plan(text: str, source: str = "en", target: str = "de", limit: int = 40) -> SegmentationPlan:
     return plan_text(text, source, target, words, limit)
 
 
-def run(planned: Plan, translate: Translator) -> Translation:
+def run(planned: SegmentationPlan, translate: Translator) -> AlignedText:
     """Translate a plan as a service does, cutting up what lost something."""
 
-    def parts(pieces: Sequence[Piece], patience: int) -> Iterator[tuple[str, Translation]]:
+    def parts(pieces: Sequence[Piece], patience: int) -> Iterator[tuple[str, AlignedText]]:
         for piece in pieces:
             if isinstance(piece, str):
                 yield piece, unchanged(piece)
@@ -65,14 +65,14 @@ def run(planned: Plan, translate: Translator) -> Translation:
     return joined(parts(planned.pieces, 2))
 
 
-def rebuilt(planned: Plan, *translations: Translation) -> Translation:
+def rebuilt(planned: SegmentationPlan, *translations: AlignedText) -> AlignedText:
     """The text of a plan whose translations lose nothing."""
     given = iter(translations)
     return run(planned, lambda _: next(given))
 
 
-def backwards(text: str) -> Translation:
-    return Translation(WORD.sub(lambda word: word[0][::-1], text))
+def backwards(text: str) -> AlignedText:
+    return AlignedText(WORD.sub(lambda word: word[0][::-1], text))
 
 
 @st.composite
@@ -96,7 +96,7 @@ def texts(draw: st.DrawFn) -> str:
 @given(st.one_of(texts(), st.text(max_size=120)), st.sampled_from([3, 8, 60]))
 def test_a_translator_that_changes_nothing_changes_nothing(text: str, limit: int) -> None:
     planned = plan(text, limit=limit)
-    result = run(planned, Translation)
+    result = run(planned, AlignedText)
     assert result.text == text
     assert all(
         text[link.source_start : link.source_end] == text[link.target_start : link.target_end] for link in result.links
@@ -116,7 +116,7 @@ def test_only_words_change(text: str, limit: int) -> None:
 @settings(max_examples=200, deadline=None)
 @given(texts(), st.data())
 def test_whatever_the_translator_does_what_is_protected_is_there_once(text: str, data: st.DataObject) -> None:
-    def mangle(text: str) -> Translation:
+    def mangle(text: str) -> AlignedText:
         parts = text.split()
         match data.draw(st.sampled_from(["drop", "double", "shuffle", "join", "eat digits", "vanish", "as is"])):
             case "drop":
@@ -132,7 +132,7 @@ def test_whatever_the_translator_does_what_is_protected_is_there_once(text: str,
             case "vanish":
                 parts = []
         made = " ".join(parts)
-        return Translation(made, (Link(0, len(text), 0, len(made)),) if made else ())
+        return AlignedText(made, (AlignmentLink(0, len(text), 0, len(made)),) if made else ())
 
     result = run(plan(text), mangle)
     for thing in KEPT:
@@ -155,8 +155,10 @@ def test_the_model_reads_clean_sentences() -> None:
 def test_links_lead_back_to_the_source() -> None:
     text = "Ask {name} NOW.  ICH BIN DA"
     planned = plan(text, "de", "de")
-    first = Translation("Now 2013 ask.", (Link(9, 12, 0, 3), Link(0, 3, 9, 12), Link(4, 8, 4, 8)))
-    second = Translation("Straße hier", (Link(0, 3, 0, 6), Link(8, 10, 7, 11)))
+    first = AlignedText(
+        "Now 2013 ask.", (AlignmentLink(9, 12, 0, 3), AlignmentLink(0, 3, 9, 12), AlignmentLink(4, 8, 4, 8))
+    )
+    second = AlignedText("Straße hier", (AlignmentLink(0, 3, 0, 6), AlignmentLink(8, 10, 7, 11)))
     result = rebuilt(planned, first, second)
     assert result.text == "Now {name} ask.  STRASSE HIER"
     found = {(result.text[b:d], text[a:c]) for a, c, b, d in result.links}
@@ -166,18 +168,18 @@ def test_links_lead_back_to_the_source() -> None:
 def test_wide_gaps_inside_a_sentence_go_as_far_along() -> None:
     planned = plan("One  two three four.")
     assert planned.texts == ["One two three four."]
-    assert rebuilt(planned, Translation("A b c d e f g.")).text == "A  b c d e f g."
-    assert rebuilt(planned, Translation("Abc.")).text == "Abc."
+    assert rebuilt(planned, AlignedText("A b c d e f g.")).text == "A  b c d e f g."
+    assert rebuilt(planned, AlignedText("Abc.")).text == "Abc."
 
 
 def test_a_number_that_is_lost_is_held_and_then_cut_out() -> None:
     (unit,) = plan("It costs 5,000 yen.").units
-    lost, held = Translation("Es kostet viel."), Translation("Es kostet 2013 Yen.")
+    lost, held = AlignedText("Es kostet viel."), AlignedText("Es kostet 2013 Yen.")
     assert unit.restored(lost) is None
     (holding,) = unit.smaller()
     assert isinstance(holding, Unit)
     assert holding.text == "It costs 2013 yen."
-    assert holding.restored(held) == Translation("Es kostet 5,000 Yen.", (Link(9, 14, 10, 15),))
+    assert holding.restored(held) == AlignedText("Es kostet 5,000 Yen.", (AlignmentLink(9, 14, 10, 15),))
     assert holding.restored(lost) is None
     assert [part if isinstance(part, str) else part.text for part in holding.smaller() if part] == [
         "It costs", " ", "5,000", " ", "yen.",
@@ -224,7 +226,7 @@ def test_long_sentences_are_cut_at_clauses_then_at_spaces(text: str, texts: list
     ],
 )
 def test_a_point_that_the_source_has_not_goes(source: str, target: str, expected: str) -> None:
-    assert rebuilt(plan(source), Translation(target)).text == expected
+    assert rebuilt(plan(source), AlignedText(target)).text == expected
 
 
 def test_long_words_are_cut_between_letters() -> None:
@@ -232,7 +234,7 @@ def test_long_words_are_cut_between_letters() -> None:
     planned = plan_text(text, "en", "de", lambda texts: [len(text) for text in texts], 9)
     assert "".join(planned.texts).count("\u0301") == 20
     assert not any(text.startswith("\u0301") for text in planned.texts)
-    assert rebuilt(planned, *map(Translation, planned.texts)).text == text
+    assert rebuilt(planned, *map(AlignedText, planned.texts)).text == text
 
 
 def test_what_cannot_be_cut_stays() -> None:
@@ -242,4 +244,4 @@ def test_what_cannot_be_cut_stays() -> None:
 def test_turkish_capitals_keep_their_dots() -> None:
     planned = plan("IŞIK VAR İÇİNDE", "tr", "tr-TR")
     assert planned.texts == ["Işık var içinde"]
-    assert rebuilt(planned, Translation("iyi ışık")).text == "İYİ IŞIK"
+    assert rebuilt(planned, AlignedText("iyi ışık")).text == "İYİ IŞIK"
