@@ -187,7 +187,7 @@ def describe(
         directions=_directions(task) if isinstance(task, TranslateTask) else [],
         labels=task.labels if isinstance(task, ClassifyTask) else [],
         files={name: sha256(folder / name) for name in names},
-        marks=SpecialTokens(pad=PAD, unk=UNK, bos=BOS, eos=EOS),
+        special_tokens=SpecialTokens(pad=PAD, unk=UNK, bos=BOS, eos=EOS),
         limits=Limits(source_length=recipe.model.max_source_length, target_length=recipe.model.max_target_length),
         graphs=graphs,
         state=[

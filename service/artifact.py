@@ -27,7 +27,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 GRAPHS = {"translate": ("encode", "step", "select", "score"), "classify": ("classify",)}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -89,7 +89,7 @@ class SpecialTokens(_Part):
 
 
 class Limits(_Part):
-    """In tokens, marks included."""
+    """Longest sequences in tokens, special tokens included."""
 
     source_length: int = Field(ge=1)
     target_length: int = Field(ge=1)
@@ -133,7 +133,7 @@ class Manifest(_Part):
     directions: list[Direction] = []
     labels: list[str] = []
     files: dict[str, str]
-    marks: SpecialTokens
+    special_tokens: SpecialTokens
     limits: Limits
     graphs: dict[str, Graph]
     state: list[State] = []
@@ -184,6 +184,9 @@ def _parse(path: Path) -> Manifest:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise ArtifactError(f"{path}: {MANIFEST} cannot be read: {error}") from None
     version = table.get("format") if isinstance(table, dict) else None
+    if type(version) is int and version == 2 and "marks" in table:  # format 3 only renamed this key
+        table["special_tokens"], version = table.pop("marks"), FORMAT
+        table["format"] = FORMAT
     if type(version) is not int or version != FORMAT:
         raise ArtifactError(
             f"{path}: format {version!r} is unknown, this service reads format {FORMAT}; export it again"

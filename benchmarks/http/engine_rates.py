@@ -128,9 +128,9 @@ def classifier(artifact: Artifact, texts: list[str], batch: int) -> Measure:
     manifest, codec = artifact.manifest, TextCodec(artifact.tokenizer, artifact.manifest)
     session = Session(artifact.graph("classify"), available_cores())
     started = time.perf_counter()
-    sources = sorted(codec.encode(texts, [manifest.marks.bos], closed=False), key=len)
+    sources = sorted(codec.encode(texts, [manifest.special_tokens.bos], closed=False), key=len)
     encoding = (time.perf_counter() - started) / len(texts)
-    batches = [pad(sources[i : i + batch], manifest.marks.pad) for i in range(0, len(sources), batch)]
+    batches = [pad(sources[i : i + batch], manifest.special_tokens.pad) for i in range(0, len(sources), batch)]
 
     def measure(warm_up: float, seconds: float) -> dict[str, float]:
         passes(session, batches, warm_up)

@@ -24,7 +24,7 @@ SOURCE_LENGTH = 30
 def measure(engine: TranslateEngine, rows: int, position: int, repeat: int = 5) -> float:
     """Milliseconds of one step of `rows` rows at a position, median of a few."""
     engine.clear()
-    engine.join([EngineRequest([engine.marks.unk] * SOURCE_LENGTH) for _ in range(rows)])
+    engine.join([EngineRequest([engine.special_tokens.unk] * SOURCE_LENGTH) for _ in range(rows)])
     times = []
     for _ in range(repeat):
         engine.position[:rows] = position

@@ -70,10 +70,13 @@ class Aligner:
             }
 
     def _maps(self, source: Located, target: Located, direction: Direction) -> np.ndarray:
-        marks = self.manifest.marks
-        ids = [*direction.prefix, *source.ids, marks.eos]
-        given = {"target": np.array([[marks.bos, *target.ids]]), "label": np.array([[*target.ids, marks.eos]])}
-        maps = self.graph.run(pad([ids], marks.pad) | given)["cross_attention"][0]
+        special_tokens = self.manifest.special_tokens
+        ids = [*direction.prefix, *source.ids, special_tokens.eos]
+        given = {
+            "target": np.array([[special_tokens.bos, *target.ids]]),
+            "label": np.array([[*target.ids, special_tokens.eos]]),
+        }
+        maps = self.graph.run(pad([ids], special_tokens.pad) | given)["cross_attention"][0]
         found: np.ndarray = maps[:, :, len(direction.prefix) : -1]
         return found
 

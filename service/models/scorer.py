@@ -57,7 +57,7 @@ class PairScorer:
     def given(self, pairs: list[Pair], direction: Direction) -> list[EncodedPair]:
         """Pairs with requests to hand in."""
         located = self.codec.located(*([pair[side] for pair in pairs] for side in (0, 1)))
-        before, after = direction.prefix, [self.manifest.marks.eos]
+        before, after = direction.prefix, [self.manifest.special_tokens.eos]
         return [
             EncodedPair(
                 pair, source, target, EngineRequest([*before, *source.ids, *after], translation=target.ids), len(before)

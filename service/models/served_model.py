@@ -78,7 +78,9 @@ class ServedModel:
         """Answer made-up requests, so that the first caller finds everything allocated."""
         engine_requests = []
         for worker_pool in self.worker_pools:
-            made_up = [EngineRequest([self.manifest.marks.eos], translation=[]) for _ in range(worker_pool.size)]
+            made_up = [
+                EngineRequest([self.manifest.special_tokens.eos], translation=[]) for _ in range(worker_pool.size)
+            ]
             worker_pool.queue.submit(made_up)
             engine_requests += made_up
         for engine_request in engine_requests:
@@ -145,7 +147,7 @@ class ServedModel:
 
     async def _class_sources(self, texts: list[str]) -> list[list[int]]:
         # A short request is tokenised sooner than it could be handed to another thread.
-        arguments = texts, [self.manifest.marks.bos], False
+        arguments = texts, [self.manifest.special_tokens.bos], False
         if sum(map(len, texts)) <= SHORT:
             return self.codec.encode(*arguments)
         return await asyncio.to_thread(self.codec.encode, *arguments)

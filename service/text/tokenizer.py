@@ -39,7 +39,7 @@ class TextCodec:
             raise ArtifactError(f"{path}: not a tokenizer file: {error}") from None
         # A text that spells "<eos>" means those five characters, not the mark.
         self._source.encode_special_tokens = self._target.encode_special_tokens = True
-        self._marks = manifest.marks
+        self._marks = manifest.special_tokens
 
     def encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
         """Texts as sources: prefix + ids, and the end mark if `closed`."""

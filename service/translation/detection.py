@@ -32,7 +32,7 @@ class Detector:
         """So much of a text as the model reads."""
         part, manifest = sample(text), self.model.manifest
         while True:
-            [ids] = self.model.codec.encode([part], [manifest.marks.bos], closed=False)
+            [ids] = self.model.codec.encode([part], [manifest.special_tokens.bos], closed=False)
             if len(ids) <= manifest.limits.source_length or len(part) == 1:
                 return ids[: manifest.limits.source_length]
             part = part[: len(part) // 2]

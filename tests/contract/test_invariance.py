@@ -38,7 +38,9 @@ def random_sources(artifact: Artifact, count: int) -> list[list[int]]:
     generator = random.Random(count)
     longest = manifest.limits.source_length
     lengths = [min(1 + int(generator.expovariate(1 / 20)), longest) for _ in range(count - 1)] + [longest]
-    return [[*(generator.randrange(4, 250) for _ in range(length - 1)), manifest.marks.eos] for length in lengths]
+    return [
+        [*(generator.randrange(4, 250) for _ in range(length - 1)), manifest.special_tokens.eos] for length in lengths
+    ]
 
 
 def wishes_of(artifact: Artifact, count: int) -> list[DecodingOptions]:

@@ -165,7 +165,7 @@ def test_command_line_reports_a_broken_run(toy_classification_run: RunFolder, tm
 
 def test_manifest_is_json_that_people_can_read(toy_translator: Path) -> None:
     table = json.loads((toy_translator / "manifest.json").read_text("utf-8"))
-    assert table["format"] == 2
+    assert table["format"] == 3
     assert {"data", "split", "metric", "value", "signature"} >= set(table["evaluation"][0])
 
 

@@ -48,6 +48,15 @@ def test_a_manifest_survives_writing_and_reading(toy_translator: Path, artifact:
     assert read_artifact(artifact).manifest == manifest
 
 
+def test_manifest_of_format_2_is_upgraded_on_reading(toy_translator: Path, artifact: Path) -> None:
+    def downgrade(table: Table) -> None:
+        table["marks"] = table.pop("special_tokens")
+        table["format"] = 2
+
+    change(artifact, downgrade)
+    assert read_artifact(artifact).manifest == read_artifact(toy_translator).manifest
+
+
 @pytest.mark.parametrize("content", [None, "notes"])
 def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path, content: str | None) -> None:
     if content:
@@ -66,7 +75,7 @@ def test_a_manifest_that_is_a_folder_is_refused(tmp_path: Path) -> None:
     assert "manifest.json cannot be read" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("number", [0, 1, 3, "2", None, True])
+@pytest.mark.parametrize("number", [0, 1, 4, "2", None, True])
 def test_an_unknown_format_is_refused_with_a_remedy(artifact: Path, number: object) -> None:
     change(artifact, lambda table: table.update(format=number))
     message = refusal(artifact)
@@ -82,13 +91,13 @@ def test_a_manifest_that_is_no_object_is_refused(artifact: Path) -> None:
 def test_fields_are_checked_all_together(artifact: Path) -> None:
     def edit(table: Table) -> None:
         table["colour"] = "red"
-        table["marks"]["eos"] = "two"
+        table["special_tokens"]["eos"] = "two"
         del table["limits"]["source_length"]
 
     change(artifact, edit)
     message = refusal(artifact)
     assert "colour: Extra inputs are not permitted" in message
-    assert "marks.eos: Input should be a valid integer" in message
+    assert "special_tokens.eos: Input should be a valid integer" in message
     assert "limits.source_length: Field required" in message
 
 

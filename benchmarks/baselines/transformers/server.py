@@ -149,7 +149,7 @@ class Service:
 
     async def classify(self, body: Body) -> Reply:
         started = time.perf_counter()
-        ids = self.codec.encode([body.text], [self.manifest.marks.bos], closed=False)[0]
+        ids = self.codec.encode([body.text], [self.manifest.special_tokens.bos], closed=False)[0]
         found = await self.batcher.ask(ids)
         best = np.argsort(-found, kind="stable")[: body.top_k]
         labels = [Label(label=self.manifest.labels[i], score=float(found[i])) for i in best]
@@ -170,7 +170,7 @@ def main() -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"
     compute = BACKENDS[arguments.backend](arguments.model, arguments.threads)
     manifest = read_artifact(arguments.artifact).manifest
-    batcher = Batcher(Engine(compute, manifest.marks.pad, arguments.sub_batch).classify, knobs(arguments))
+    batcher = Batcher(Engine(compute, manifest.special_tokens.pad, arguments.sub_batch).classify, knobs(arguments))
     service = Service(arguments.artifact, batcher)
     app = application(batcher)
     app.post("/v1/classify")(service.classify)

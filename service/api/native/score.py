@@ -91,7 +91,7 @@ def _told(model: ServedModel, direction: Direction, scored: ScoredPair, include:
         target=direction.target,
     )
     if "tokens" in include:
-        ids = [*hypothesis.ids, model.manifest.marks.eos]
+        ids = [*hypothesis.ids, model.manifest.special_tokens.eos]
         told.tokens = [
             Token(id=token, text=model.codec.piece(token), log_probability=gain)
             for token, gain in zip(ids, hypothesis.log_probabilities, strict=True)

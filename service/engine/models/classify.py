@@ -12,7 +12,7 @@ class ClassifyEngine:
     pool_bytes = 0
 
     def __init__(self, artifact: Artifact, graph: Session) -> None:
-        self.marks, self.graph = artifact.manifest.marks, graph
+        self.special_tokens, self.graph = artifact.manifest.special_tokens, graph
         self.groups: list[list[EngineRequest]] = []
 
     def join(self, group: list[EngineRequest]) -> None:
@@ -23,7 +23,7 @@ class ClassifyEngine:
         """The label probabilities of every row."""
         finished: list[FinishedRequest] = []
         for group in self.groups:
-            found = self.graph.run(pad([request.ids for request in group], self.marks.pad))["probability"]
+            found = self.graph.run(pad([request.ids for request in group], self.special_tokens.pad))["probability"]
             finished += zip(group, map(EngineResult.of_classes, found.tolist()), strict=True)
         self.groups = []
         return finished

@@ -61,14 +61,16 @@ class ScoreEngine:
 
     def _inputs(self, requests: list[EngineRequest], source: int, target: int) -> Arrays:
         """What the graph reads: the translation behind its begin mark, and as labels before its end mark."""
-        marks = self.manifest.marks
+        special_tokens = self.manifest.special_tokens
         widths = {"source": source, "target": target, "label": target}
-        arrays = {name: np.full((len(requests), width), marks.pad, dtype=np.int64) for name, width in widths.items()}
+        arrays = {
+            name: np.full((len(requests), width), special_tokens.pad, dtype=np.int64) for name, width in widths.items()
+        }
         for row, request in enumerate(requests):
             translation = _translation(request)
             arrays["source"][row, : len(request.ids)] = request.ids
-            arrays["target"][row, : len(translation) + 1] = [marks.bos, *translation]
-            arrays["label"][row, : len(translation) + 1] = [*translation, marks.eos]
+            arrays["target"][row, : len(translation) + 1] = [special_tokens.bos, *translation]
+            arrays["label"][row, : len(translation) + 1] = [*translation, special_tokens.eos]
         lengths = np.array([len(request.ids) for request in requests], dtype=np.int32)
         return arrays | {"source_length": lengths}
 

@@ -46,7 +46,7 @@ class TranslateEngine:
 
     def __init__(self, graphs: TranslateGraphs, rows: int) -> None:
         manifest = graphs.artifact.manifest
-        self.graphs, self.marks, self.limits = graphs, manifest.marks, manifest.limits
+        self.graphs, self.special_tokens, self.limits = graphs, manifest.special_tokens, manifest.limits
         lengths = {"growing": manifest.limits.target_length, "constant": manifest.limits.source_length}
         self.pool = DecoderStatePool(manifest.state, rows, lengths)
         self.token = np.zeros(rows, dtype=np.int64)
@@ -65,13 +65,13 @@ class TranslateEngine:
 
     def join(self, group: list[EngineRequest]) -> None:
         """Encode a group and append its rows, as many a request as its search is wide."""
-        source = pad([request.ids for request in group], self.marks.pad)
+        source = pad([request.ids for request in group], self.special_tokens.pad)
         copies = np.array([request.rows for request in group])
         start, stop = self.pool.count, self.pool.count + int(copies.sum())
         initial = self.graphs.encode.run(source)
         self._fit(stop, int(source["source_length"].max()))
         self.pool.append(initial, copies)
-        self.token[start:stop], self.position[start:stop] = self.marks.bos, 0
+        self.token[start:stop], self.position[start:stop] = self.special_tokens.bos, 0
         self.source_length[start:stop] = np.repeat(source["source_length"], copies)
         first = start + np.concatenate([[0], np.cumsum(copies)[:-1]])
         for key in dict.fromkeys(map(search_of, group)):
@@ -84,7 +84,9 @@ class TranslateEngine:
             kind = SamplingGroup if key == "sampling" else GreedyGroup
             room = self.limits.target_length
             self.groups[key] = (
-                BeamGroup(key, self.marks.eos, room) if isinstance(key, int) else kind(self.marks.eos, room)
+                BeamGroup(key, self.special_tokens.eos, room)
+                if isinstance(key, int)
+                else kind(self.special_tokens.eos, room)
             )
         return self.groups[key]
 
@@ -147,7 +149,7 @@ class TranslateEngine:
             for index in processes_logits(group):
                 options = group.requests[index].options
                 for row, written in zip(group.rows[index].tolist(), group.written(index), strict=True):
-                    process_logits(logits[row], written, options, self.marks.eos)
+                    process_logits(logits[row], written, options, self.special_tokens.eos)
 
     def _candidates(self, logits: np.ndarray, width: int) -> Candidates | None:
         """The `width` most probable tokens of every row, where a search asks for any."""

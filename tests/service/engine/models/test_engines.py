@@ -54,7 +54,7 @@ def test_cells_follow_the_hypotheses_of_a_beam(toy_translator: Path, tmp_path: P
     for request in requests:
 
         def model(written: list[int], source: list[int] = request.ids) -> np.ndarray:
-            return memory.logits(source, [manifest.marks.bos, *written])
+            return memory.logits(source, [manifest.special_tokens.bos, *written])
 
         [expected] = answers(decode(BeamGroup(request.options.beam_size, EOS, ROOM), [model], [request.options]))
         found = request.future.result()
