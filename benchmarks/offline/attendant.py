@@ -1,8 +1,8 @@
-"""Our own engine behind the surface of benchmarks/offline/systems.py: the service's queue, workers and engines."""
+"""Our own engine behind the surface of benchmarks/common/systems.py: the service's queue, workers and engines."""
 
 from pathlib import Path
 
-from benchmarks.offline.systems import MODES, TOGETHER, beam_of
+from benchmarks.common.systems import MODES, TOGETHER, beam_of
 from service.artifact import read_artifact
 from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import NullObserver

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.common.systems import MODES
 from benchmarks.offline.system_process import SystemProcess
-from benchmarks.offline.systems import MODES
 
 
 @dataclass

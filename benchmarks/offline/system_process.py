@@ -26,7 +26,7 @@ class SystemProcess:
         self.kind = kind
         self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
-            [str(python), "-m", "benchmarks.offline.systems", kind, json.dumps(options)],
+            [str(python), "-m", "benchmarks.common.systems", kind, json.dumps(options)],
             cwd=ROOT,
             env=os.environ | {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
             stdin=subprocess.PIPE,

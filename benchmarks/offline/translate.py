@@ -27,10 +27,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.common.systems import MODES
 from benchmarks.offline.cases import Case, base_case, export_missing, trained_case
 from benchmarks.offline.results import Contender, Result, results_of, table
 from benchmarks.offline.system_process import ROOT, SystemFailed, SystemProcess
-from benchmarks.offline.systems import MODES
 from benchmarks.synthetic.lengths import QUANTILES
 from export.import_artifact import run_of
 from service.engine.cores import available_cores

@@ -1,11 +1,11 @@
-"""CTranslate2 behind the surface of benchmarks/offline/systems.py."""
+"""CTranslate2 behind the surface of benchmarks/common/systems.py."""
 
 import json
 from pathlib import Path
 
 import ctranslate2
 
-from benchmarks.offline.systems import MODES, TOGETHER, beam_of
+from benchmarks.common.systems import MODES, TOGETHER, beam_of
 
 # Batches of 64 sentences, or of as many as fit a number of tokens; translate_batch sorts by length itself.
 BATCHES = {

@@ -1,4 +1,4 @@
-"""transformers `generate` and optimum-onnx behind the surface of benchmarks/offline/systems.py.
+"""transformers `generate` and optimum-onnx behind the surface of benchmarks/common/systems.py.
 
 Runs in `.venv-bench`: these packages need older versions of huggingface_hub and tokenizers than the project does.
 """
@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import GenerationConfig, M2M100ForConditionalGeneration
 
-from benchmarks.offline.systems import MODES, TOGETHER, beam_of, in_batches
+from benchmarks.common.systems import MODES, TOGETHER, beam_of, in_batches
 
 POSITIONS = "positions.safetensors"
 

@@ -1,6 +1,6 @@
 """What the offline benchmark drives: a system translates ids to ids, in a process of its own.
 
-A process is started as `python -m benchmarks.offline.systems KIND OPTIONS`, with OPTIONS as JSON for the kind's `load`.
+A process is started as `python -m benchmarks.common.systems KIND OPTIONS`, with OPTIONS as JSON for the kind's `load`.
 It says {"name", "modes", "settings"} when it is ready; then each line in, {"sources", "mode", "setting"}, gets one line
 out, {"seconds", "ids"}. The clock runs from ids to ids.
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.common.systems import in_batches, serve
 from benchmarks.offline.system_process import SystemFailed, SystemProcess
-from benchmarks.offline.systems import in_batches, serve
 
 
 class Echo:
