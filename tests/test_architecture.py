@@ -1,92 +1,146 @@
-"""The house is as the table says: which room may import what, and the service runs without torch."""
+"""The architecture: which package and which layer may import what, no import cycles, and a service without torch.
 
-import ast
+`python -m tests.import_graph` prints the import graph that is checked here.
+"""
+
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.import_graph import (
+    PACKAGES,
+    ROOT,
+    cycles,
+    imports,
+    levels,
+    main,
+    module_graph,
+    packages_of,
+    part_of,
+    parts_graph,
+    table,
+)
+
 TRAINING_TOOLS = {"torch", "onnx", "onnxscript", "datasets", "safetensors", "sacrebleu", "tensorboard", "matplotlib"}
 WEB = {"fastapi", "starlette", "uvicorn", "pydantic_settings", "prometheus_client"}
 SESSION = Path("service/engine/models/session.py")
 
 
 @dataclass(frozen=True)
-class Room:
-    """What a room may import of the other rooms, and which outside packages it never imports."""
+class Rules:
+    """What a top-level package may import of the other packages, and which external packages it never imports."""
 
-    rooms: frozenset[str]
-    never: frozenset[str]
-
-
-def room(rooms: set[str], never: set[str]) -> Room:
-    return Room(frozenset(rooms), frozenset(never))
+    allowed: frozenset[str]
+    forbidden: frozenset[str]
 
 
-HOUSE = {
-    "training": room(set(), {"onnx", "onnxscript", "onnxruntime", "locust"} | WEB),
-    "export": room({"training", "service.artifact", "service.engine"}, {"locust"} | WEB),
-    "service": room(set(), {"locust", "httpx"} | TRAINING_TOOLS),
-    "loadtest": room(set(), {"onnxruntime", "tokenizers"} | WEB | TRAINING_TOOLS),
-    "deploy": room({"service"}, set()),
-    "benchmarks": room({"training", "export", "service", "loadtest", "deploy"}, set()),
-    "tests": room({"training", "export", "service", "loadtest", "benchmarks", "deploy"}, set()),
+def rules(allowed: set[str], forbidden: set[str]) -> Rules:
+    return Rules(frozenset(allowed), frozenset(forbidden))
+
+
+PACKAGE_RULES = {
+    "training": rules(set(), {"onnx", "onnxscript", "onnxruntime", "locust"} | WEB),
+    "export": rules({"training", "service.artifact", "service.engine"}, {"locust"} | WEB),
+    "service": rules(set(), {"locust", "httpx"} | TRAINING_TOOLS),
+    "loadtest": rules(set(), {"onnxruntime", "tokenizers"} | WEB | TRAINING_TOOLS),
+    "deploy": rules({"service"}, set()),
+    "benchmarks": rules({"training", "export", "service", "loadtest", "deploy"}, set()),
+    "tests": rules({"training", "export", "service", "loadtest", "benchmarks", "deploy"}, set()),
 }
+
+SHARED = {"errors", "settings", "metrics", "artifact"}
+# The parts of service/, highest first, and what each may import of the others.
+SERVICE_LAYERS = {
+    "__main__": {"app", "http", "models", "engine", *SHARED},
+    "app": {"api", "http", "translation", "models", *SHARED},
+    "api": {"http", "translation", "models", "engine", "text", *SHARED},
+    "http": {"errors", "settings", "metrics"},
+    "translation": {"models", "engine", "text", *SHARED},
+    "models": {"engine", "text", *SHARED},
+    "metrics": {"engine.interfaces", "engine.types"},
+    "engine": {"artifact"},
+    "text": {"artifact"},
+    "artifact": set[str](),
+    "settings": set[str](),
+    "errors": set[str](),
+}
+SERVICE_MODULES = {"__init__", "__main__", "app", "settings", "errors", "metrics", "artifact"}
 
 
 def under(name: str, prefixes: frozenset[str] | set[str]) -> bool:
     return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
 
 
-def imports(file: Path, root: Path) -> Iterator[tuple[int, str]]:
-    """Line and absolute dotted name of every import, those inside functions and import_module("...") included."""
-    package = file.relative_to(root).parent.parts
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
-        match node:
-            case ast.Import(names=names):
-                yield from ((node.lineno, alias.name) for alias in names)
-            case ast.ImportFrom(module=module, names=names, level=level):
-                base = [*package[: len(package) - level + 1], module] if level else [module]
-                yield from ((node.lineno, ".".join([*filter(None, base), alias.name])) for alias in names)
-            case ast.Call(
-                func=ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module"),
-                args=[ast.Constant(value=str(name)), *_],
-            ):
-                yield node.lineno, name
-
-
-def faults(root: Path) -> list[str]:
-    """Every import that breaks the table, as file:line: reason."""
+def violations(root: Path) -> list[str]:
+    """Return every import that breaks a rule, as file:line: reason."""
     found = []
-    for name, rules in HOUSE.items():
-        for file in sorted((root / name).rglob("*.py")):
+    for package, rule in PACKAGE_RULES.items():
+        for file in sorted((root / package).rglob("*.py")):
             path = file.relative_to(root)
             for line, target in imports(file, root):
-                top = target.partition(".")[0]
-                if top in HOUSE and top != name and not under(target, rules.rooms):
-                    found.append(f"{path}:{line}: {name}/ may not import {target}")
-                elif top in rules.never:
-                    found.append(f"{path}:{line}: {name}/ never imports {top}")
-                elif top == "onnxruntime" and name not in {"benchmarks", "tests"} and path != SESSION:
-                    found.append(f"{path}:{line}: only {SESSION} imports onnxruntime")
+                if reason := violation(path, package, rule, target):
+                    found.append(f"{path}:{line}: {reason}")
     return found
 
 
-def test_every_import_keeps_to_the_table() -> None:
-    assert faults(ROOT) == []
+def violation(path: Path, package: str, rule: Rules, target: str) -> str | None:
+    top = target.partition(".")[0]
+    if top in PACKAGE_RULES and top != package and not under(target, rule.allowed):
+        return f"{package}/ may not import {target}"
+    if top in rule.forbidden:
+        return f"{package}/ never imports {top}"
+    if top == "onnxruntime" and package not in {"benchmarks", "tests"} and path != SESSION:
+        return f"only {SESSION} imports onnxruntime"
+    return layer_violation(path, target) if package == top == "service" else None
 
 
-def test_every_folder_with_code_is_a_room() -> None:
+def layer_violation(path: Path, target: str) -> str | None:
+    layer, name = path.with_suffix("").parts[1], target.removeprefix("service").removeprefix(".")
+    allowed = SERVICE_LAYERS.get(layer, set[str]())
+    if under(name, allowed | {layer}):
+        return None
+    return f"service/{layer} may not import {target}"
+
+
+def test_every_import_is_allowed() -> None:
+    assert violations(ROOT) == []
+
+
+def test_every_folder_with_code_is_a_package_with_rules() -> None:
     folders = {file.relative_to(ROOT).parts[0] for file in ROOT.glob("[!._]*/**/*.py")}
-    assert folders - {"build", "runs", "artifacts", "data"} <= HOUSE.keys()
+    assert folders - {"build", "runs", "artifacts", "data"} <= PACKAGE_RULES.keys() == set(PACKAGES)
+
+
+def test_service_has_only_layers_and_shared_modules_at_its_top_level() -> None:
+    assert {file.stem for file in (ROOT / "service").glob("*.py")} == SERVICE_MODULES
+    folders = {file.relative_to(ROOT).parts[1] for file in (ROOT / "service").glob("*/**/*.py")}
+    assert folders | SERVICE_MODULES == SERVICE_LAYERS.keys() | {"__init__"}
+
+
+def test_service_layers_import_downwards_only() -> None:
+    above: set[str] = set()
+    for layer, allowed in SERVICE_LAYERS.items():
+        assert not {name.partition(".")[0] for name in allowed} & (above | {layer}), layer
+        above.add(layer)
+
+
+def test_no_package_has_an_import_cycle_among_its_parts() -> None:
+    """A cycle of modules is also a cycle among the parts of the innermost package that holds all of them."""
+    modules = module_graph()
+    found = {package: cycles(parts_graph(modules, package)) for package in sorted(packages_of(modules))}
+    known = [  # being resolved; to be removed with the last of them
+        ["service.api.native", "service.api.shared"],
+        ["service.engine.decoding", "service.engine.types"],
+        ["training.config", "training.limits"],
+    ]
+    assert [cycle for cycles in found.values() for cycle in cycles if cycle not in known] == []
 
 
 @pytest.mark.parametrize(
-    ("path", "code", "fault"),
+    ("path", "code", "expected"),
     [
         (
             "training/trainer.py",
@@ -107,13 +161,13 @@ def test_every_folder_with_code_is_a_room() -> None:
             "import onnxruntime",
             "export/a.py:1: only service/engine/models/session.py imports onnxruntime",
         ),
-        ("service/a.py", "def f():\n    import torch.nn", "service/a.py:2: service/ never imports torch"),
+        ("service/app.py", "def f():\n    import torch.nn", "service/app.py:2: service/ never imports torch"),
         (
-            "service/a.py",
+            "service/app.py",
             "import importlib as i\ni.import_module('onnx')",
-            "service/a.py:2: service/ never imports onnx",
+            "service/app.py:2: service/ never imports onnx",
         ),
-        ("service/a.py", "__import__('torch')", "service/a.py:1: service/ never imports torch"),
+        ("service/app.py", "__import__('torch')", "service/app.py:1: service/ never imports torch"),
         (
             "service/api/a.py",
             "from ...training import trainer",
@@ -127,6 +181,30 @@ def test_every_folder_with_code_is_a_room() -> None:
         ),
         ("service/engine/models/session.py", "import onnxruntime", None),
         (
+            "service/engine/a.py",
+            "from service.models import registry",
+            "service/engine/a.py:1: service/engine may not import service.models.registry",
+        ),
+        (
+            "service/text/a.py",
+            "import service.engine.b",
+            "service/text/a.py:1: service/text may not import service.engine.b",
+        ),
+        (
+            "service/http/a.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..api import shared",
+            "service/http/a.py:3: service/http may not import service.api.shared",
+        ),
+        ("service/metrics.py", "from service.engine.types import A", None),
+        (
+            "service/metrics.py",
+            "from service.engine.worker import A",
+            "service/metrics.py:1: service/metrics may not import service.engine.worker.A",
+        ),
+        ("service/text/a/b.py", "from .c import d\nfrom ..e import f\nfrom service.artifact import g", None),
+        ("service/new.py", "import service.errors", "service/new.py:1: service/new may not import service.errors"),
+        ("service/api/a.py", "import service", "service/api/a.py:1: service/api may not import service"),
+        (
             "loadtest/users.py",
             "from service.artifact import A",
             "loadtest/users.py:1: loadtest/ may not import service.artifact.A",
@@ -139,32 +217,87 @@ def test_every_folder_with_code_is_a_room() -> None:
         ("export/a.py", "from service.artifact import Manifest\nfrom training import models\nimport onnx, torch", None),
     ],
 )
-def test_the_walk_sees(path: str, code: str, fault: str | None, tmp_path: Path) -> None:
+def test_a_forbidden_import_is_found(path: str, code: str, expected: str | None, tmp_path: Path) -> None:
     file = tmp_path / path
     file.parent.mkdir(parents=True)
     file.write_text(code, encoding="utf-8")
-    assert faults(tmp_path) == ([] if fault is None else [fault])
+    assert violations(tmp_path) == ([] if expected is None else [expected])
+
+
+def write_modules(root: Path, modules: dict[str, str]) -> None:
+    for path, code in modules.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(code, encoding="utf-8")
+
+
+def test_cycles_are_found_between_modules_and_between_packages(tmp_path: Path) -> None:
+    modules = {
+        "export/__init__.py": "",
+        "export/a.py": "from export import b",
+        "export/b.py": "def late():\n    from export.c import thing",
+        "export/c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import export.a",
+        "export/d.py": "from export.a import thing",
+        "training/x/one.py": "from training.y.one import thing",
+        "training/y/one.py": "",
+        "training/y/two.py": "from training.x import two",
+        "training/x/two.py": "",
+    }
+    write_modules(tmp_path, modules)
+    graph = module_graph(tmp_path)
+    assert cycles(parts_graph(graph, "export")) == [["export.a", "export.b", "export.c"]]
+    assert cycles(parts_graph(graph, "training")) == [["training.x", "training.y"]]
+    assert cycles(parts_graph(graph, "training.x")) == []
+    assert cycles(graph) == [["export.a", "export.b", "export.c"]]
+    with pytest.raises(ValueError, match="cycles"):
+        levels(parts_graph(graph, "export"))
+
+
+def test_table_shows_levels_and_imports(tmp_path: Path) -> None:
+    modules = {
+        "export/__init__.py": "",
+        "export/base.py": "import numpy",
+        "export/middle/a.py": "import export.base",
+        "export/top.py": "from export.middle import a\nfrom export.base import thing\nfrom training import z",
+        "training/z.py": "",
+    }
+    write_modules(tmp_path, modules)
+    assert table(parts_graph(module_graph(tmp_path), "export")).splitlines()[2:] == [
+        "| 2 | export.top | middle, base |",
+        "| 1 | export.middle | base |",
+        "| 0 | export.base |  |",
+    ]
+    assert part_of("export.middle.a", "export.middle") == "export.middle.a"
+    assert part_of("exporter.a", "export") is None
+
+
+def test_import_graph_command_prints_the_service_layers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert "| service.__main__ | app, " in printed
+    assert printed.count("no cycle") == 2
+    assert main(["nowhere"]) == 1
+    assert "no package of this project: nowhere" in capsys.readouterr().err
 
 
 def run_without_training(code: str) -> subprocess.CompletedProcess[str]:
-    """Runs code in a fresh interpreter in which everything that the service must not need cannot be imported."""
-    banned = {*HOUSE["service"].never, *HOUSE} - {"service"}
-    hide = f"import sys\nsys.modules.update(dict.fromkeys({sorted(banned)}))\n"
+    """Run code in a fresh interpreter where nothing that the service must not need can be imported."""
+    hidden = {*PACKAGE_RULES["service"].forbidden, *PACKAGE_RULES} - {"service"}
+    hide = f"import sys\nsys.modules.update(dict.fromkeys({sorted(hidden)}))\n"
     return subprocess.run([sys.executable, "-c", hide + code], cwd=ROOT, text=True, capture_output=True)
 
 
-def test_the_service_imports_without_torch() -> None:
+def test_service_imports_without_torch() -> None:
     result = run_without_training("import service.__main__, service.engine.process.__main__")
     assert result.returncode == 0, result.stderr
 
 
-def test_who_reads_requests_has_no_runtime_for_graphs() -> None:
+def test_http_process_imports_without_onnxruntime() -> None:
     result = run_without_training("sys.modules['onnxruntime'] = None\nimport service.__main__")
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("module", ["torch", "onnx", "training.trainer", "export", "httpx"])
-def test_what_is_hidden_cannot_be_imported(module: str) -> None:
+def test_hidden_module_cannot_be_imported(module: str) -> None:
     result = run_without_training(f"import {module}")
     assert result.returncode != 0
     assert "ModuleNotFoundError" in result.stderr
