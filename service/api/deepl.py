@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 
-from service.api.shared import FAULTS, checked_texts, wait_for_disconnect
+from service.api.shared import FAULTS, checked_texts, request_scope
 from service.api.text_fields import first_wrong_text, texts_schema
 from service.errors import InvalidRequest, ServiceError, UnknownModel
 from service.http.body_limit import REFUSALS
@@ -148,9 +148,8 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
             splitting=body.names(body.splitting_tags),
             ignored=body.names(body.ignore_tags),
         )
-        done = await translator.translate(
-            translation_request, settings.request_timeout_seconds, wait_for_disconnect(request)
-        )
+        with request_scope(request, settings) as scope:
+            done = await translator.translate(translation_request, scope)
         usage.character_count += sum(map(len, texts))
         translations = [
             _translation(result, len(text) if body.show_billed_characters else None)

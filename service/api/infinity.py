@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
 
-from service.api.shared import FAULTS, all_labels, checked_texts, wait_for_disconnect
+from service.api.shared import FAULTS, all_labels, checked_texts, request_scope
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ServiceError
 from service.http.body_limit import REFUSALS
@@ -130,7 +130,8 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
             raise InvalidRequest("raw_scores is true; the models write probabilities only: leave it out")
         texts = checked_texts(options.input, settings)
         model = registry.classifier(None if options.model == UNNAMED else options.model)
-        answered = await model.classify(texts, settings.request_timeout_seconds, wait_for_disconnect(request))
+        with request_scope(request, settings) as scope:
+            answered = await model.classify(texts, scope)
         usage = {"prompt_tokens": answered.source_tokens, "total_tokens": answered.source_tokens}
         return JSONResponse(
             {

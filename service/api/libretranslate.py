@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from service.api.shared import FAULTS, checked_texts, wait_for_disconnect
+from service.api.shared import FAULTS, checked_texts, request_scope
 from service.api.text_fields import first_wrong_text, text_schema, texts_schema
 from service.engine.decoding.options import MAX_BEAM, DecodingOptions
 from service.errors import ServiceError
@@ -144,9 +144,8 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         translation_request = TranslationRequest(
             texts, body.target, source=body.source, options=options, format=body.format or "text"
         )
-        done = await translator.translate(
-            translation_request, settings.request_timeout_seconds, wait_for_disconnect(request)
-        )
+        with request_scope(request, settings) as scope:
+            done = await translator.translate(translation_request, scope)
         return JSONResponse(_reply(body, done.results))
 
     @router.post(
@@ -156,7 +155,8 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         """Find out a text's language; the most probable first."""
         body = await read_fields(request, DetectBody)
         texts = checked_texts(body.q, settings)
-        found = await translator.detect(texts, settings.request_timeout_seconds, wait_for_disconnect(request))
+        with request_scope(request, settings) as scope:
+            found = await translator.detect(texts, scope)
         return JSONResponse([_detected(one) for one in found[0]])
 
     @router.get("/languages", responses=ERROR_FORMAT.responses(*REFUSALS))

@@ -21,7 +21,7 @@ from service.errors import (
     UnknownModel,
 )
 from service.http.body_limit import REFUSALS
-from service.models.request_scope import WaitForDisconnect
+from service.models.request_scope import RequestScope, WaitForDisconnect
 from service.models.served_model import ServedModel
 from service.settings import Settings
 
@@ -69,6 +69,11 @@ def wait_for_disconnect(request: Request) -> WaitForDisconnect:
             pass
 
     return left
+
+
+def request_scope(request: Request, settings: Settings) -> RequestScope:
+    """The scope of a request: it ends at the request timeout, or when the client closes the connection."""
+    return RequestScope(settings.request_timeout_seconds, wait_for_disconnect(request))
 
 
 def best_labels(model: ServedModel, probabilities: list[float], count: int) -> Labels:

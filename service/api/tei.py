@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 
-from service.api.shared import FAULTS, all_labels, checked_texts, wait_for_disconnect
+from service.api.shared import FAULTS, all_labels, checked_texts, request_scope
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ServiceError
 from service.http.error_formats import ErrorFormat, Errors, printable
@@ -110,7 +110,8 @@ def tei_router(registry: Registry, settings: Settings) -> APIRouter:
         texts, batch = texts_of(options.inputs)
         texts = checked_texts(texts, settings)
         model = registry.classifier(options.model)
-        answered = await model.classify(texts, settings.request_timeout_seconds, wait_for_disconnect(request))
+        with request_scope(request, settings) as scope:
+            answered = await model.classify(texts, scope)
         found = [all_labels(model, answer.probabilities) for answer in answered.answers]
         return JSONResponse(found if batch else found[0])
 

@@ -1,8 +1,4 @@
-"""Where a model's requests are handed in, and the wait for what becomes of them.
-
-A visit is one request's: it may hand in requests at several desks, more of them while others still run, and it ends
-with its deadline or its caller's departure. Whatever ends it withdraws what is still open.
-"""
+"""Submission of engine requests to one model's queue."""
 
 from collections.abc import Sequence
 
@@ -14,31 +10,32 @@ from service.metrics import ModelMetrics
 
 
 class EngineClient:
-    """Hands requests to a model's queue, or says why not."""
+    """Submits requests to one model's queue and turns the queue's errors into service errors."""
 
     def __init__(self, name: str, queue: RequestQueue, observer: ModelMetrics) -> None:
         self.name, self.queue, self._observer = name, queue, observer
 
-    def submit(self, engine_requests: Sequence[EngineRequest]) -> None:
-        """Admit all of them together.
+    def submit(self, requests: Sequence[EngineRequest]) -> None:
+        """Queue all requests, or none.
 
         Raises:
-            TooLarge: not even an empty queue could take them, so to come back later would never help.
-            Overloaded, NotReady: not now.
+            TooLarge: they exceed the limits of an empty queue, so a later try would fail too.
+            Overloaded: the queue is full now.
+            NotReady: the queue is closed.
         """
-        self.allow(len(engine_requests), sum(engine_request.tokens for engine_request in engine_requests))
+        self.check_limits(len(requests), sum(request.tokens for request in requests))
         try:
-            self.queue.submit(engine_requests)
+            self.queue.submit(requests)
         except QueueFull as full:
             raise Overloaded(f"model {self.name!r} has {full.waiting} segments waiting; try again later") from None
         except Closed:
             raise NotReady(f"model {self.name!r} takes no more requests") from None
 
-    def allow(self, segments: int, tokens: int = 0) -> None:
-        """Whether an empty queue could take so much of one request.
+    def check_limits(self, segments: int, tokens: int = 0) -> None:
+        """Check that an empty queue could take so many segments and tokens.
 
         Raises:
-            TooLarge: no.
+            TooLarge: it could not.
         """
         limits = self.queue.limits
         if not limits.hold(segments, tokens):
@@ -47,7 +44,7 @@ class EngineClient:
                 f"most {limits.queue_segments} segments and {limits.queue_tokens} tokens: send several requests"
             )
 
-    def settled(self, answer: EngineResult) -> None:
-        """Count an answer that somebody got."""
-        self._observer.queue_seconds.observe(answer.queue_ms / 1000)
-        self._observer.target_tokens.inc(len(answer.ids))
+    def record(self, result: EngineResult) -> None:
+        """Count a result that was returned to a caller."""
+        self._observer.queue_seconds.observe(result.queue_ms / 1000)
+        self._observer.target_tokens.inc(len(result.ids))

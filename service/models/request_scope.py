@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
+from typing import Self
 
 from service.engine.decoding.search import NotANumber
 from service.engine.types import EngineRequest, EngineResult
@@ -13,131 +14,133 @@ from service.engine.worker import EngineFailure
 from service.errors import ClientGone, DeadlineExceeded, InternalError
 from service.models.engine_client import EngineClient
 
-# Resolves when the caller has left; asked while an answer is being computed.
+# Returns when the client has closed the connection.
 WaitForDisconnect = Callable[[], Awaitable[None]]
 
-
-UNWATCHED = 0.05  # seconds, in which most answers come: to look out for a caller's departure takes a task of its own
-
-
-AT_ONCE = 8  # news that are followed up before the event loop goes on: a step may answer a hundred segments
+# Seconds before the connection is watched: most results arrive earlier, and watching needs a task of its own.
+DISCONNECT_WATCH_DELAY = 0.05
+# Updates that are returned at once, so that other tasks of the event loop run in between: one decoding step may finish
+# a hundred segments.
+MAX_UPDATES = 8
 
 
 class RequestScope:
-    """One request's wait for its requests; use it as a context, in the event loop's thread."""
+    """The engine requests of one HTTP request, with its deadline and a watch on its connection.
+
+    Use it as a context manager in the event loop's thread. The timeout (seconds) starts when the context is entered.
+    Leaving the context cancels the engine requests that are still pending.
+    """
 
     def __init__(self, timeout: float, wait_for_disconnect: WaitForDisconnect) -> None:
-        self._timeout = timeout
+        self._timeout, self._wait_for_disconnect = timeout, wait_for_disconnect
         self._loop = asyncio.get_running_loop()
-        self._open: dict[EngineRequest, EngineClient] = {}
-        self._news: deque[tuple[EngineRequest, int | None]] = deque()  # appended to by workers' threads
-        self._rung = False
-        self._late = False
-        self._awake: asyncio.Future[None] | None = None
-        self._departure = wait_for_disconnect
-        self._leaving: asyncio.Future[None] | None = None
-        self._timers = [self._loop.call_later(UNWATCHED, self._watch), self._loop.call_later(timeout, self._expire)]
+        self._pending: dict[EngineRequest, EngineClient] = {}
+        # (request, token), or (request, None) for a request that is done; worker threads append to it.
+        self._updates: deque[tuple[EngineRequest, int | None]] = deque()
+        self._wake_scheduled = False
+        self._expired = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._disconnect: asyncio.Future[None] | None = None
+        self._timers: list[asyncio.TimerHandle] = []
 
-    def __enter__(self) -> "RequestScope":
+    def __enter__(self) -> Self:
+        self._timers = [
+            self._loop.call_later(DISCONNECT_WATCH_DELAY, self._watch_connection),
+            self._loop.call_later(self._timeout, self._expire),
+        ]
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for timer in self._timers:
             timer.cancel()
-        if self._leaving is not None:
-            self._leaving.cancel()
-        opened, self._open = self._open, {}
-        for engine_request in opened:
-            engine_request.future.cancel()
+        if self._disconnect is not None:
+            self._disconnect.cancel()
+        pending, self._pending = self._pending, {}
+        for request in pending:
+            request.future.cancel()
 
     @property
-    def waiting(self) -> int:
-        """Tickets handed in whose answer has not been taken."""
-        return len(self._open)
+    def pending(self) -> int:
+        """Submitted requests whose result has not been returned yet."""
+        return len(self._pending)
 
-    def submit(self, engine_client: EngineClient, engine_requests: Sequence[EngineRequest]) -> None:
-        """Hand requests in at a desk; see `EngineClient.submit` for the errors."""
-        engine_client.submit(engine_requests)
-        for engine_request in engine_requests:
-            self._open[engine_request] = engine_client
-            engine_request.future.add_done_callback(partial(self._settled, engine_request))
+    def submit(self, client: EngineClient, requests: Sequence[EngineRequest]) -> None:
+        """Submit requests to a model; see `EngineClient.submit` for the errors."""
+        client.submit(requests)
+        for request in requests:
+            self._pending[request] = client
+            request.future.add_done_callback(partial(self._done, request))
 
-    def listen(self, engine_request: EngineRequest) -> None:
-        """Have the request's tokens among the news, before it is handed in."""
-        engine_request.on_token = lambda token: self._tell(engine_request, token)
+    def stream_tokens(self, request: EngineRequest) -> None:
+        """Have `updates` return each token of the request. Call it before `submit`."""
+        request.on_token = lambda token: self._add_update(request, token)
 
-    async def news(self) -> list[tuple[EngineRequest, EngineResult | int]]:
-        """Wait for the next answers, and tokens of requests listened to; nothing comes only if nothing is open.
+    async def updates(self) -> list[tuple[EngineRequest, EngineResult | int]]:
+        """Wait for the next updates: results of requests, and tokens of those that stream.
 
-        They come a few at a time, between which other requests have their turn.
+        Returns at most `MAX_UPDATES`, so that other requests are served in between; an empty list only if no request
+        is pending.
 
         Raises:
-            DeadlineExceeded, ClientGone: given up.
+            DeadlineExceeded: the timeout has passed.
+            ClientGone: the client closed the connection.
             InternalError: the engine failed on a request.
         """
-        if self._news:
-            # They may come faster than they are followed up: other requests have their turn, and the deadline its.
+        if self._updates:
+            # Results may come faster than they are processed: let other requests, the deadline and the watch run.
             await asyncio.sleep(0)
-        while self._open:
-            if self._leaving is not None and self._leaving.done():
+        while self._pending:
+            if self._disconnect is not None and self._disconnect.done():
                 raise ClientGone("the client closed the connection")
-            if self._late:
+            if self._expired:
                 raise DeadlineExceeded(f"no answer within {self._timeout:g} s")
-            if self._news:
+            if self._updates:
                 break
-            self._awake = self._loop.create_future()
-            await self._awake
-        found = [self._news.popleft() for _ in range(min(len(self._news), AT_ONCE))]
-        return [
-            (engine_request, self._taken(engine_request) if token is None else token) for engine_request, token in found
-        ]
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        updates = [self._updates.popleft() for _ in range(min(len(self._updates), MAX_UPDATES))]
+        return [(request, self._result(request) if token is None else token) for request, token in updates]
 
-    async def answers(
-        self, engine_client: EngineClient, engine_requests: Sequence[EngineRequest]
-    ) -> list[EngineResult]:
-        """Hand in requests and wait for all of them; see `submit` and `news` for the errors."""
-        self.submit(engine_client, engine_requests)
-        found: dict[EngineRequest, EngineResult] = {}
-        while self._open:
-            found |= {
-                engine_request: answer
-                for engine_request, answer in await self.news()
-                if isinstance(answer, EngineResult)
-            }
-        return [found[engine_request] for engine_request in engine_requests]
+    async def results(self, client: EngineClient, requests: Sequence[EngineRequest]) -> list[EngineResult]:
+        """Submit requests and wait for all results; see `submit` and `updates` for the errors."""
+        self.submit(client, requests)
+        results: dict[EngineRequest, EngineResult] = {}
+        while self._pending:
+            results |= {request: update for request, update in await self.updates() if isinstance(update, EngineResult)}
+        return [results[request] for request in requests]
 
-    def _taken(self, engine_request: EngineRequest) -> EngineResult:
-        engine_client = self._open.pop(engine_request)
+    def _result(self, request: EngineRequest) -> EngineResult:
+        client = self._pending.pop(request)
         try:
-            answer = engine_request.future.result()
+            result = request.future.result()
         except (EngineFailure, NotANumber) as failure:
             raise InternalError(str(failure)) from failure
-        engine_client.settled(answer)
-        return answer
+        client.record(result)
+        return result
 
-    def _settled(self, engine_request: EngineRequest, future: "Future[EngineResult]") -> None:
+    def _done(self, request: EngineRequest, future: "Future[EngineResult]") -> None:
         if not future.cancelled():
-            self._tell(engine_request, None)
+            self._add_update(request, None)
 
-    def _tell(self, engine_request: EngineRequest, token: int | None) -> None:
-        """In a worker's thread; all that one step tells wakes the loop once."""
-        self._news.append((engine_request, token))
-        if not self._rung and not self._loop.is_closed():
-            self._rung = True
-            self._loop.call_soon_threadsafe(self._ring)
+    def _add_update(self, request: EngineRequest, token: int | None) -> None:
+        """Called in a worker's thread; all updates of one decoding step wake the event loop once."""
+        self._updates.append((request, token))
+        if not self._wake_scheduled and not self._loop.is_closed():
+            self._wake_scheduled = True
+            self._loop.call_soon_threadsafe(self._wake_from_worker)
 
-    def _ring(self) -> None:
-        self._rung = False
+    def _wake_from_worker(self) -> None:
+        self._wake_scheduled = False
         self._wake()
 
-    def _watch(self) -> None:
-        self._leaving = asyncio.ensure_future(self._departure())
-        self._leaving.add_done_callback(lambda _: self._wake())
+    def _watch_connection(self) -> None:
+        self._disconnect = asyncio.ensure_future(self._wait_for_disconnect())
+        self._disconnect.add_done_callback(lambda _: self._wake())
 
     def _expire(self) -> None:
-        self._late = True
+        self._expired = True
         self._wake()
 
     def _wake(self) -> None:
-        if self._awake is not None and not self._awake.done():
-            self._awake.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

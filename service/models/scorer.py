@@ -10,7 +10,7 @@ from service.engine.types import EngineRequest, EngineResult
 from service.errors import TooLarge
 from service.metrics import ModelMetrics
 from service.models.engine_client import EngineClient
-from service.models.request_scope import RequestScope, WaitForDisconnect
+from service.models.request_scope import RequestScope
 from service.text.alignment import AlignmentLink, attended_links
 from service.text.tokenizer import SHORT, Located, TextCodec
 
@@ -77,9 +77,7 @@ class PairScorer:
             )
         return None
 
-    async def score(
-        self, pairs: list[Pair], direction: Direction, timeout: float, wait_for_disconnect: WaitForDisconnect
-    ) -> list[ScoredPair]:
+    async def score(self, pairs: list[Pair], direction: Direction, scope: RequestScope) -> list[ScoredPair]:
         """Score pairs, all together.
 
         Raises:
@@ -91,6 +89,5 @@ class PairScorer:
         for i, one in enumerate(given):
             if fault := self.fault(one):
                 raise TooLarge(f"pair {i}: {fault}, marks included: send it in sentences")
-        with RequestScope(timeout, wait_for_disconnect) as request_scope:
-            answers = await request_scope.answers(self.engine_client, [one.engine_request for one in given])
+        answers = await scope.results(self.engine_client, [one.engine_request for one in given])
         return list(map(ScoredPair, given, answers))

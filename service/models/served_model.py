@@ -10,7 +10,7 @@ from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
 from service.metrics import ModelMetrics
 from service.models.engine_client import EngineClient
 from service.models.options import TranslationOptions, default_target_length
-from service.models.request_scope import RequestScope, WaitForDisconnect
+from service.models.request_scope import RequestScope
 from service.models.scorer import PairScorer
 from service.text.tokenizer import SHORT, TextCodec
 
@@ -127,7 +127,7 @@ class ServedModel:
             raise InvalidRequest("; ".join(faults))
         return EngineRequest(ids, options)
 
-    async def classify(self, texts: list[str], timeout: float, wait_for_disconnect: WaitForDisconnect) -> Answered:
+    async def classify(self, texts: list[str], scope: RequestScope) -> Answered:
         """Classify texts, all together.
 
         Raises:
@@ -141,8 +141,7 @@ class ServedModel:
                 raise TooLarge(
                     f"text {i} has {len(ids)} tokens; model {self.name!r} reads at most {limit}: send it in sentences"
                 )
-        with RequestScope(timeout, wait_for_disconnect) as request_scope:
-            answers = await request_scope.answers(self.engine_client, [EngineRequest(ids) for ids in sources])
+        answers = await scope.results(self.engine_client, [EngineRequest(ids) for ids in sources])
         return Answered(answers, sum(map(len, sources)))
 
     async def _class_sources(self, texts: list[str]) -> list[list[int]]:

@@ -22,10 +22,10 @@ class Detector:
         """Those that it knows."""
         return self.model.manifest.labels
 
-    async def detect(self, texts: list[str], request_scope: RequestScope) -> list[list[Detection]]:
+    async def detect(self, texts: list[str], scope: RequestScope) -> list[list[Detection]]:
         """For each text the languages that it may be in, the most probable first; see `RequestScope` for the errors."""
         engine_requests = [EngineRequest(self._sample(text)) for text in texts]
-        answers = await request_scope.answers(self.model.engine_client, engine_requests)
+        answers = await scope.results(self.model.engine_client, engine_requests)
         return [self._ranked(answer.probabilities) for answer in answers]
 
     def _sample(self, text: str) -> list[int]:

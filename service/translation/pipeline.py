@@ -28,12 +28,12 @@ Groups = dict[RouteStep, dict[EngineRequest, ModelCall]]
 class TranslationPipeline:
     """What is on its way in a visit."""
 
-    def __init__(self, request_scope: RequestScope, options: TranslationOptions, glossary: Mapping[str, str]) -> None:
-        self.request_scope, self.options = request_scope, options
+    def __init__(self, scope: RequestScope, options: TranslationOptions, glossary: Mapping[str, str]) -> None:
+        self.scope, self.options = scope, options
         self._terms = glossary
         self._glossaries: dict[str, Glossary] = {}  # by source language
         self._open: dict[EngineRequest, ModelCall] = {}
-        self._linking = WordAligner(request_scope)
+        self._linking = WordAligner(scope)
         self.source_tokens = self.target_tokens = 0
         self.queue_ms = self.compute_ms = 0.0
 
@@ -53,8 +53,8 @@ class TranslationPipeline:
         )
 
     async def proceed(self) -> None:
-        """Wait for some news and follow them up at once; see `RequestScope.news` for the errors."""
-        for engine_request, news in await self.request_scope.news():
+        """Wait for some news and follow them up at once; see `RequestScope.updates` for the errors."""
+        for engine_request, news in await self.scope.updates():
             if isinstance(news, int):
                 self._open[engine_request].segment.token_ids.append(news)
             elif not self._linking.settle(engine_request, news):
@@ -110,14 +110,14 @@ class TranslationPipeline:
                     continue
                 engine_request = call.route_step.model.engine_request(ids, self._options(call))
                 if call.listening and call.last and call.segment.unit.plain:
-                    self.request_scope.listen(engine_request)
+                    self.scope.stream_tokens(engine_request)
                 groups.setdefault(call.route_step, {})[engine_request] = call
             calls = longer
         return groups
 
     def _submit(self, groups: Groups) -> None:
         for route_step, group in groups.items():
-            self.request_scope.submit(route_step.model.engine_client, list(group))
+            self.scope.submit(route_step.model.engine_client, list(group))
             self._open |= group
 
     def _halved(self, call: ModelCall) -> list[ModelCall]:

@@ -99,4 +99,4 @@ def _count(document_translation: DocumentTranslation, segments: Counter[EngineCl
     if document_translation.route:
         engine_client = document_translation.route[0].model.engine_client
         segments[engine_client] += len(document_translation.segments)
-        engine_client.allow(segments[engine_client])
+        engine_client.check_limits(segments[engine_client])

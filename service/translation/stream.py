@@ -20,9 +20,9 @@ class TranslationStream:
     """
 
     def __init__(
-        self, sources: list[SourceText], request: TranslationRequest, request_scope: RequestScope, aside: Aside
+        self, sources: list[SourceText], request: TranslationRequest, scope: RequestScope, aside: Aside
     ) -> None:
-        self.request, self.pipeline = request, TranslationPipeline(request_scope, request.options, request.glossary)
+        self.request, self.pipeline = request, TranslationPipeline(scope, request.options, request.glossary)
         self._sources, self._aside = sources, aside
         self._passages: list[DocumentTranslation] = []
         self._waiting: list[Segment] = []

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from service.errors import UnknownModel
 from service.models.registry import Registry
-from service.models.request_scope import RequestScope, WaitForDisconnect
+from service.models.request_scope import RequestScope
 from service.settings import Settings
 from service.text.markup.document import Document, parse
 from service.translation.detection import LEAST, UNSURE, Detector, chosen
@@ -35,9 +35,7 @@ class Translator:
         """Source and target of everything that can be translated, directly or by way of English."""
         return self.registry.pairs()
 
-    async def detect(
-        self, texts: list[str], timeout: float, wait_for_disconnect: WaitForDisconnect
-    ) -> list[list[Detection]]:
+    async def detect(self, texts: list[str], scope: RequestScope) -> list[list[Detection]]:
         """For each text the languages that it may be in, the most probable first.
 
         Raises:
@@ -46,13 +44,10 @@ class Translator:
         """
         if self._detector is None:
             raise UnknownModel(f"no model {self.settings.detector!r} is served to find out languages")
-        with RequestScope(timeout, wait_for_disconnect) as request_scope:
-            found = await self._detector.detect(texts, request_scope)
+        found = await self._detector.detect(texts, scope)
         return [[one for one in ranked if one.confidence >= LEAST] or ranked[:1] for ranked in found]
 
-    async def translate(
-        self, request: TranslationRequest, timeout: float, wait_for_disconnect: WaitForDisconnect
-    ) -> TranslationResponse:
+    async def translate(self, request: TranslationRequest, scope: RequestScope) -> TranslationResponse:
         """All texts of a job, their sentences together in the running batch.
 
         Raises:
@@ -61,43 +56,37 @@ class Translator:
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         request = self._guarded(request)
-        with RequestScope(timeout, wait_for_disconnect) as request_scope:
-            sources = await self._sources(request, request_scope)
-            document_translations = await _aside(request, lambda: cut(sources, request))
-            pipeline = TranslationPipeline(request_scope, request.options, request.glossary)
-            pipeline.start(
-                [segment for document_translation in document_translations for segment in document_translation.segments]
-            )
-            while not pipeline.ended:
-                await pipeline.proceed()
+        sources = await self._sources(request, scope)
+        document_translations = await _aside(request, lambda: cut(sources, request))
+        pipeline = TranslationPipeline(scope, request.options, request.glossary)
+        pipeline.start(
+            [segment for document_translation in document_translations for segment in document_translation.segments]
+        )
+        while not pipeline.ended:
+            await pipeline.proceed()
         return pipeline.account(
             document_translations,
             [document_translation.result(request.include) for document_translation in document_translations],
         )
 
-    async def stream(
-        self, request: TranslationRequest, timeout: float, wait_for_disconnect: WaitForDisconnect
-    ) -> AsyncGenerator[StreamEvent]:
+    async def stream(self, request: TranslationRequest, scope: RequestScope) -> AsyncGenerator[StreamEvent]:
         """The same, told bit by bit: sentences in order, each as soon as it is done; and the whole at the end.
 
         Of a single sentence that is searched greedily, or sampled, and has nothing in it to be protected, every token
         is told as it comes. It is not tried again if it looks wrong: what is told is told.
         """
         request = self._guarded(request)
-        with RequestScope(timeout, wait_for_disconnect) as request_scope:
-            sources = await self._sources(request, request_scope)
-            async with aclosing(
-                TranslationStream(sources, request, request_scope, partial(_aside, request)).news()
-            ) as news:
-                async for one in news:
-                    yield one
+        sources = await self._sources(request, scope)
+        async with aclosing(TranslationStream(sources, request, scope, partial(_aside, request)).news()) as news:
+            async for one in news:
+                yield one
 
     def _guarded(self, request: TranslationRequest) -> TranslationRequest:
         return replace(request, options=replace(request.options, guarded=self.settings.guard))
 
-    async def _sources(self, request: TranslationRequest, request_scope: RequestScope) -> list[SourceText]:
+    async def _sources(self, request: TranslationRequest, scope: RequestScope) -> list[SourceText]:
         documents = await _aside(request, lambda: [_document(text, request) for text in request.texts])
-        source_languages = await self._source_languages(request, documents, request_scope)
+        source_languages = await self._source_languages(request, documents, scope)
         routes = {
             language: self._route(request, language)
             for language in {source_language.language for source_language in source_languages}
@@ -108,7 +97,7 @@ class Translator:
         ]
 
     async def _source_languages(
-        self, request: TranslationRequest, documents: list[Document | None], request_scope: RequestScope
+        self, request: TranslationRequest, documents: list[Document | None], scope: RequestScope
     ) -> list[SourceLanguage]:
         """What language each text is in: as given, or found out, or None where only one can be meant."""
         if request.source not in (None, AUTO):
@@ -120,7 +109,7 @@ class Translator:
             text if document is None else " ".join(document.blocks)
             for text, document in zip(request.texts, documents, strict=True)
         ]
-        ranked = await self._detector.detect(read, request_scope)
+        ranked = await self._detector.detect(read, scope)
         return [_source_language(one, sources, request.target) for one in ranked]
 
     def _route(self, request: TranslationRequest, source: str | None) -> Route:

@@ -13,8 +13,8 @@ NOT_ALIGNED = "not_aligned"
 class WordAligner:
     """The segments of a visit whose translations are being read once more, for the links alone."""
 
-    def __init__(self, request_scope: RequestScope) -> None:
-        self.request_scope = request_scope
+    def __init__(self, scope: RequestScope) -> None:
+        self.scope = scope
         self._open: dict[EngineRequest, _Chain] = {}
         self._asked: dict[Segment, int] = {}  # translations that wait for their links
 
@@ -49,7 +49,7 @@ class WordAligner:
                 given.append(one)
             chain = _Chain(segment, k, given)
             for route_step, one in zip(segment.route, given, strict=True):
-                self.request_scope.submit(route_step.model.scorer.engine_client, [one.engine_request])
+                self.scope.submit(route_step.model.scorer.engine_client, [one.engine_request])
                 self._open[one.engine_request] = chain
         except (UnknownModel, Overloaded, NotReady):
             segment.warnings.add(NOT_ALIGNED)

@@ -25,18 +25,19 @@ from service.api.native.responses import (
     TranslationEvent,
     Usage,
 )
-from service.api.shared import FAULTS, best_labels, checked_texts, timings, wait_for_disconnect, written_once
+from service.api.shared import FAULTS, best_labels, checked_texts, request_scope, timings, written_once
 from service.http.body_limit import REFUSALS
 from service.http.problem_json import responses
 from service.http.sse import Event, event_stream
 from service.models.registry import Registry
+from service.models.request_scope import RequestScope
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.translation.request import (
     Delta,
-    StreamEvent,
     TextFinished,
     TranslationCandidate,
+    TranslationRequest,
     TranslationResponse,
     TranslationResult,
 )
@@ -82,10 +83,12 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         started = time.monotonic()
         options: TranslateBody = body
         translation_request = options.translation_request(checked_texts(body.text, settings))  # type: ignore[attr-defined]
-        asked = translation_request, settings.request_timeout_seconds, wait_for_disconnect(request)
+        scope = request_scope(request, settings)
         if options.stream:
-            return await event_stream(_events(translator.stream(*asked), started), request.scope["request_id"])
-        done = await translator.translate(*asked)
+            events = _events(translator, translation_request, scope, started)
+            return await event_stream(events, request.scope["request_id"])
+        with scope:
+            done = await translator.translate(translation_request, scope)
         return written_once(
             TranslateReply(translations=list(map(_translation, done.results)), **_account(done, started))
         )
@@ -100,7 +103,8 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
         options: ClassifyBody = body
         model = registry.classifier(options.model)
-        answered = await model.classify(texts, settings.request_timeout_seconds, wait_for_disconnect(request))
+        with request_scope(request, settings) as scope:
+            answered = await model.classify(texts, scope)
         results = [best_labels(model, answer.probabilities, options.top_k) for answer in answered.answers]
         usage = Usage(source_tokens=answered.source_tokens, target_tokens=0)
         timing = timings(answered.queue_ms, answered.compute_ms, started)
@@ -122,15 +126,18 @@ def _account(done: TranslationResponse, started: float) -> dict[str, Any]:
     }
 
 
-async def _events(news: AsyncGenerator[StreamEvent], started: float) -> AsyncGenerator[Event]:
-    async with aclosing(news):
-        async for one in news:
-            if isinstance(one, Delta):
-                yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
-            elif isinstance(one, TextFinished):
-                yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.result))))
-            else:
-                yield _event("done", DoneEvent(**_account(one, started)))
+async def _events(
+    translator: Translator, translation_request: TranslationRequest, scope: RequestScope, started: float
+) -> AsyncGenerator[Event]:
+    with scope:
+        async with aclosing(translator.stream(translation_request, scope)) as events:
+            async for one in events:
+                if isinstance(one, Delta):
+                    yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
+                elif isinstance(one, TextFinished):
+                    yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.result))))
+                else:
+                    yield _event("done", DoneEvent(**_account(one, started)))
 
 
 def _event(name: str, data: BaseModel) -> Event:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Body, Request, Response
 
 from service.api.native.requests import ScoreBody, bounded
 from service.api.native.responses import Aligned, PairScore, ScoreReply, Token, Usage
-from service.api.shared import FAULTS, checked_texts, timings, wait_for_disconnect, written_once
+from service.api.shared import FAULTS, checked_texts, request_scope, timings, written_once
 from service.artifact import Direction
 from service.errors import InvalidRequest
 from service.http.problem_json import responses
@@ -42,9 +42,8 @@ def score_router(registry: Registry, settings: Settings) -> APIRouter:
         pairs = _pairs(body, settings)
         options: ScoreBody = body
         model, direction = registry.translator(options.model, options.source, options.target)
-        scored = await model.scorer.score(
-            pairs, direction, settings.request_timeout_seconds, wait_for_disconnect(request)
-        )
+        with request_scope(request, settings) as scope:
+            scored = await model.scorer.score(pairs, direction, scope)
         answers = [one.answer for one in scored]
         queue, compute = max(a.queue_ms for a in answers), max(a.compute_ms for a in answers)
         reply = ScoreReply(

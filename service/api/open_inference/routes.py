@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from service.api.health import ready
 from service.api.open_inference.tensors import JSON_LENGTH, InferBody, Output, read_body, read_texts, write
-from service.api.shared import FAULTS, best_labels, checked_texts, wait_for_disconnect
+from service.api.shared import FAULTS, best_labels, checked_texts, request_scope
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ModelRequired, NotReady, ServiceError, UnknownModel
 from service.http.body_limit import REFUSALS
@@ -175,7 +175,8 @@ class Inference:
         return write(model.name, body, await infer(model, texts, body, request))
 
     async def _classify(self, model: ServedModel, texts: list[str], body: InferBody, request: Request) -> list[Output]:
-        answered = await model.classify(texts, self.settings.request_timeout_seconds, wait_for_disconnect(request))
+        with request_scope(request, self.settings) as scope:
+            answered = await model.classify(texts, scope)
         shape = body.inputs[0].shape
         rows = [answer.probabilities for answer in answered.answers]
         best = [best_labels(model, row, 1).labels[0] for row in rows]
@@ -189,9 +190,8 @@ class Inference:
         translation_request = TranslationRequest(
             texts, target=_target(model, body), source=_language(body, "source"), model=model.name
         )
-        done = await self.translator.translate(
-            translation_request, self.settings.request_timeout_seconds, wait_for_disconnect(request)
-        )
+        with request_scope(request, self.settings) as scope:
+            done = await self.translator.translate(translation_request, scope)
         shape = body.inputs[0].shape
         return [
             Output("translation", "BYTES", shape, [result.text for result in done.results]),

@@ -1,4 +1,4 @@
-"""A request's wait, with answers that come faster than they are followed up."""
+"""A request's scope, with results that arrive faster than they are processed."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from service.engine.types import EngineRequest
 from service.errors import ClientGone, DeadlineExceeded, ServiceError
 from service.metrics import Metrics
 from service.models.engine_client import EngineClient
-from service.models.request_scope import AT_ONCE, RequestScope
+from service.models.request_scope import MAX_UPDATES, RequestScope, WaitForDisconnect
 from tests.service.fakes import answer
 
 
@@ -20,64 +20,63 @@ async def never() -> None:
 async def at_once() -> None: ...
 
 
-@pytest.mark.parametrize(
-    ("timeout", "wait_for_disconnect", "fault"),
-    [(0.0, never, DeadlineExceeded), (60.0, at_once, ClientGone)],
-    ids=["deadline", "departure"],
-)
-def test_answers_without_a_pause_keep_nobody_from_ending_it(
-    timeout: float, wait_for_disconnect: object, fault: type[ServiceError], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine_requests = [EngineRequest([n]) for n in range(1000)]
+def engine_client() -> EngineClient:
+    return EngineClient("toy", Queue(QueueLimits()), Metrics().of_model("toy"))
 
-    monkeypatch.setattr("service.models.request_scope.UNWATCHED", 0.0)
+
+@pytest.mark.parametrize(
+    ("timeout", "wait_for_disconnect", "error"),
+    [(0.0, never, DeadlineExceeded), (60.0, at_once, ClientGone)],
+    ids=["deadline", "disconnect"],
+)
+def test_scope_ends_although_results_keep_arriving(
+    timeout: float,
+    wait_for_disconnect: WaitForDisconnect,
+    error: type[ServiceError],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests = [EngineRequest([n]) for n in range(1000)]
+    monkeypatch.setattr("service.models.request_scope.DISCONNECT_WATCH_DELAY", 0.0)
     answered: list[EngineRequest] = []
 
     async def work() -> None:
-        engine_client = EngineClient("toy", Queue(QueueLimits()), Metrics().of_model("toy"))
-        with RequestScope(timeout, wait_for_disconnect) as request_scope:  # type: ignore[arg-type]
-            request_scope.submit(engine_client, engine_requests)
-            for engine_request in engine_requests:
-                engine_request.future.set_result(answer([1]))  # as a worker does while the last one is followed up
-                assert await request_scope.news()
-                answered.append(engine_request)
+        with RequestScope(timeout, wait_for_disconnect) as scope:
+            scope.submit(engine_client(), requests)
+            for request in requests:
+                request.future.set_result(answer([1]))  # as a worker does while the last result is processed
+                assert await scope.updates()
+                answered.append(request)
 
-    with pytest.raises(fault):
+    with pytest.raises(error):
         asyncio.run(work())
     assert len(answered) < 10
-    assert all(engine_request.future.done() for engine_request in engine_requests)
+    assert all(request.future.done() for request in requests)
 
 
-def test_an_answer_that_comes_alone_is_told() -> None:
+def test_results_returns_a_single_result() -> None:
     async def wait() -> list[int]:
-        engine_client, engine_request = (
-            EngineClient("toy", Queue(QueueLimits()), Metrics().of_model("toy")),
-            EngineRequest([1]),
-        )
-        with RequestScope(60, never) as request_scope:
-            asyncio.get_running_loop().call_soon(lambda: engine_request.future.set_result(answer([7])))
-            [found] = await request_scope.answers(engine_client, [engine_request])
-            assert await request_scope.news() == []
-        return found.ids
+        request = EngineRequest([1])
+        with RequestScope(60, never) as scope:
+            asyncio.get_running_loop().call_soon(lambda: request.future.set_result(answer([7])))
+            [result] = await scope.results(engine_client(), [request])
+            assert await scope.updates() == []
+        return result.ids
 
     assert asyncio.run(wait()) == [7]
 
 
-def test_what_a_step_answers_at_once_is_followed_up_bit_by_bit() -> None:
+def test_updates_returns_the_results_of_one_step_in_small_groups() -> None:
     async def wait() -> list[int]:
-        engine_client, engine_requests = (
-            EngineClient("toy", Queue(QueueLimits()), Metrics().of_model("toy")),
-            [EngineRequest([n]) for n in range(100)],
-        )
-        with RequestScope(60, never) as request_scope:
-            request_scope.submit(engine_client, engine_requests)
-            for engine_request in engine_requests:
-                engine_request.future.set_result(answer([1]))
+        requests = [EngineRequest([n]) for n in range(100)]
+        with RequestScope(60, never) as scope:
+            scope.submit(engine_client(), requests)
+            for request in requests:
+                request.future.set_result(answer([1]))
             sizes = []
-            while request_scope.waiting:
-                sizes.append(len(await request_scope.news()))
+            while scope.pending:
+                sizes.append(len(await scope.updates()))
         return sizes
 
     sizes = asyncio.run(wait())
     assert sum(sizes) == 100
-    assert max(sizes) == AT_ONCE
+    assert max(sizes) == MAX_UPDATES

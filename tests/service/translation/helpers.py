@@ -14,10 +14,18 @@ from service.engine.decoding.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 from service.metrics import Metrics
 from service.models.registry import Registry
+from service.models.request_scope import RequestScope
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.tokenizer import Located, TextCodec
-from service.translation.request import Delta, TextFinished, TranslationRequest, TranslationResponse, TranslationResult
+from service.translation.request import (
+    Delta,
+    Detection,
+    TextFinished,
+    TranslationRequest,
+    TranslationResponse,
+    TranslationResult,
+)
 from service.translation.translator import Translator
 from tests.service.conftest import fake_model
 from tests.service.fakes import PATIENCE
@@ -123,9 +131,15 @@ def translator(*models: ServedModel, **settings: Any) -> Iterator[Translator]:
         registry.drain(PATIENCE)
 
 
-async def stays() -> None:
-    """A caller who never leaves."""
-    await asyncio.Event().wait()
+@contextmanager
+def open_scope() -> Iterator[RequestScope]:
+    """A request whose client never closes the connection."""
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    with RequestScope(PATIENCE, never) as scope:
+        yield scope
 
 
 def translate(core: Translator, *texts: str, **request: Any) -> list[TranslationResult]:
@@ -137,18 +151,31 @@ def streamed(core: Translator, *texts: str, **request: Any) -> tuple[str, list[T
 
     async def listen() -> tuple[str, list[TranslationResult]]:
         deltas, results = "", list[TranslationResult]()
-        async for news in core.stream(TranslationRequest(list(texts), **({"target": "de"} | request)), PATIENCE, stays):
-            if isinstance(news, Delta):
-                deltas += news.text
-            elif isinstance(news, TextFinished):
-                results.append(news.result)
+        with open_scope() as scope:
+            async for event in core.stream(TranslationRequest(list(texts), **({"target": "de"} | request)), scope):
+                if isinstance(event, Delta):
+                    deltas += event.text
+                elif isinstance(event, TextFinished):
+                    results.append(event.result)
         return deltas, results
 
     return asyncio.run(listen())
 
 
 def translated(core: Translator, *texts: str, **request: Any) -> TranslationResponse:
-    return asyncio.run(core.translate(TranslationRequest(list(texts), **({"target": "de"} | request)), PATIENCE, stays))
+    async def work() -> TranslationResponse:
+        with open_scope() as scope:
+            return await core.translate(TranslationRequest(list(texts), **({"target": "de"} | request)), scope)
+
+    return asyncio.run(work())
+
+
+def detect(core: Translator, *texts: str) -> list[list[Detection]]:
+    async def work() -> list[list[Detection]]:
+        with open_scope() as scope:
+            return await core.detect(list(texts), scope)
+
+    return asyncio.run(work())
 
 
 def capitals(text: str, options: DecodingOptions | None = None) -> str:

@@ -1,6 +1,5 @@
 """Which language a text is in, which model translates it, and the way by English where none does."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -8,14 +7,13 @@ import pytest
 from service.engine.queue import QueueFull
 from service.engine.types import EngineRequest
 from service.errors import UnknownModel
-from service.translation.request import Detection, TranslationRequest
-from tests.service.fakes import PATIENCE
+from service.translation.request import Detection
 from tests.service.translation.helpers import (
     backwards,
     capitals,
+    detect,
     labelling,
     speaking,
-    stays,
     streamed,
     translate,
     translated,
@@ -129,15 +127,15 @@ def test_what_is_split_on_its_way_and_finds_no_room_stays_as_it_was(toy_translat
 def test_languages_are_found_out_for_whoever_asks(toy_translator: Path, toy_classifier: Path) -> None:
     model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
     with translator(model, labelling(toy_classifier, LABELS, language)) as core:
-        found = asyncio.run(core.detect(["house", "maison"], PATIENCE, stays))
+        found = detect(core, "house", "maison")
     assert [[one.language for one in ranked] for ranked in found] == [["en", "de", "fr"], ["fr", "en", "de"]]
     other, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
     with translator(other) as core, pytest.raises(UnknownModel, match="'langid' is served"):
-        asyncio.run(core.detect(["house"], PATIENCE, stays))
+        detect(core, "house")
 
 
 def test_without_a_classifier_the_only_source_is_meant(toy_translator: Path) -> None:
     model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
     with translator(model) as core:
-        [result] = asyncio.run(core.translate(TranslationRequest(["house"], "de", "auto"), PATIENCE, stays)).results
+        [result] = translate(core, "house", source="auto")
     assert (result.text, result.source, result.detected) == ("esuoh", "en", None)
