@@ -36,4 +36,6 @@ def sentences(data: Path, files: Sequence[str], columns: list[str], column: str,
 def fitting(texts: list[str], codec: TextCodec, manifest: Manifest) -> list[str]:
     """The texts that the model takes whole: no server has to refuse one."""
     room = manifest.limits.source_length - 2  # a language mark in front, an end mark behind
-    return [text for text, ids in zip(texts, codec.encode(texts, [], closed=False), strict=True) if len(ids) <= room]
+    return [
+        text for text, ids in zip(texts, codec.encode(texts, [], append_eos=False), strict=True) if len(ids) <= room
+    ]

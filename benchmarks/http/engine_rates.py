@@ -84,7 +84,7 @@ def translator(artifact: Artifact, texts: list[str], source: str, target: str, r
     manifest, codec = artifact.manifest, TextCodec(artifact.tokenizer, artifact.manifest)
     direction = next(d for d in manifest.directions if (d.source, d.target) == (source, target))
     started = time.perf_counter()
-    sources = codec.encode(texts, direction.prefix, closed=True)
+    sources = codec.encode(texts, direction.prefix, append_eos=True)
     encoding = (time.perf_counter() - started) / len(texts)
     workers, threads = Settings().workers_and_threads(available_cores())
     graphs = TranslateGraphs.load(artifact, threads)
@@ -128,7 +128,7 @@ def classifier(artifact: Artifact, texts: list[str], batch: int) -> Measure:
     manifest, codec = artifact.manifest, TextCodec(artifact.tokenizer, artifact.manifest)
     session = Session(artifact.graph("classify"), available_cores())
     started = time.perf_counter()
-    sources = sorted(codec.encode(texts, [manifest.special_tokens.bos], closed=False), key=len)
+    sources = sorted(codec.encode(texts, [manifest.special_tokens.bos], append_eos=False), key=len)
     encoding = (time.perf_counter() - started) / len(texts)
     batches = [pad(sources[i : i + batch], manifest.special_tokens.pad) for i in range(0, len(sources), batch)]
 

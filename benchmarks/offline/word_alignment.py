@@ -26,9 +26,9 @@ from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.types import EngineRequest
 from service.models.options import default_target_length
-from service.text.alignment import AlignmentLink, attended_links
-from service.text.tokenizer import Located, TextCodec
-from service.text.words import wordlike, words
+from service.text.alignment import AlignmentLink, links_from_attention
+from service.text.tokenizer import TextCodec, TokenizedText
+from service.text.words import is_word_character, word_spans
 from training.data.corpus import read_corpus
 
 WANTED = 0.8
@@ -46,7 +46,7 @@ class Aligner:
 
     def translate(self, texts: list[str], direction: Direction) -> list[str]:
         """Greedily, with the service's own engine."""
-        sources = self.codec.encode(texts, direction.prefix, closed=True)
+        sources = self.codec.encode(texts, direction.prefix, append_eos=True)
         limit = self.manifest.limits.target_length
         requests = [
             EngineRequest(ids, DecodingOptions(max_length=default_target_length(len(ids), limit))) for ids in sources
@@ -56,7 +56,7 @@ class Aligner:
 
     def links(self, pairs: list[Pair], direction: Direction) -> Iterator[dict[Way, tuple[AlignmentLink, ...]]]:
         """Of each pair by each way; a pair that is too long for the model has none."""
-        limits, located = self.manifest.limits, self.codec.located(*map(list, zip(*pairs, strict=True)))
+        limits, located = self.manifest.limits, self.codec.tokenize_pairs(*map(list, zip(*pairs, strict=True)))
         for pair, (source, target) in zip(pairs, located, strict=True):
             room = limits.source_length - len(direction.prefix) - 1
             if len(source.ids) > room or len(target.ids) >= limits.target_length:
@@ -64,12 +64,12 @@ class Aligner:
                 continue
             maps = self._maps(source, target, direction)  # (L, T+1, S)
             yield {
-                (layer, step): attended_links(maps[layer, step:], pair[0], source.spans, pair[1], target.spans)
+                (layer, step): links_from_attention(maps[layer, step:], pair[0], source.spans, pair[1], target.spans)
                 for layer in range(len(maps))
                 for step in (0, 1)
             }
 
-    def _maps(self, source: Located, target: Located, direction: Direction) -> np.ndarray:
+    def _maps(self, source: TokenizedText, target: TokenizedText, direction: Direction) -> np.ndarray:
         special_tokens = self.manifest.special_tokens
         ids = [*direction.prefix, *source.ids, special_tokens.eos]
         given = {
@@ -83,7 +83,7 @@ class Aligner:
 
 def identical(pair: Pair) -> Iterator[tuple[tuple[int, int], tuple[int, int], bool]]:
     """Spans of the words that both sentences have once, and whether it is a name or a number."""
-    sides = [[span for span in words(text) if wordlike(text[span[0]])] for text in pair]
+    sides = [[span for span in word_spans(text) if is_word_character(text[span[0]])] for text in pair]
     spelt = [[text[a:b] for a, b in spans] for text, spans in zip(pair, sides, strict=True)]
     counts = [Counter(one) for one in spelt]
     for k, word in enumerate(spelt[1]):

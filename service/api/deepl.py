@@ -18,7 +18,7 @@ from service.http.body_limit import REFUSALS
 from service.http.error_formats import ErrorFormat, Errors, printable
 from service.http.forms import form_content, read_fields
 from service.settings import Settings
-from service.text.languages import name_of
+from service.text.languages import language_name
 from service.translation.request import TranslationRequest, TranslationResult
 from service.translation.translator import Translator
 
@@ -219,7 +219,7 @@ def _translation(result: TranslationResult, billed: int | None) -> dict[str, Any
 
 
 def _language(code: str, supports_formality: Literal[False] | None = None) -> DeepLLanguage:
-    return DeepLLanguage(language=code, name=name_of(code), supports_formality=supports_formality)
+    return DeepLLanguage(language=code, name=language_name(code), supports_formality=supports_formality)
 
 
 def _request(translator: Translator, settings: Settings) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from service.http.error_formats import ErrorFormat, Errors, printable
 from service.http.forms import form_content, read_fields
 from service.models.options import TranslationOptions
 from service.settings import Settings
-from service.text.languages import name_of
+from service.text.languages import language_name
 from service.translation.request import AUTO, Detection, TranslationRequest, TranslationResult
 from service.translation.translator import Translator
 
@@ -163,7 +163,7 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
     async def languages() -> list[ListedLanguage]:
         """The languages that texts may be in, and those that each is translated to."""
         return [
-            ListedLanguage(code=source, name=name_of(source), targets=targets)
+            ListedLanguage(code=source, name=language_name(source), targets=targets)
             for source, targets in targets_of(translator).items()
         ]
 
@@ -171,7 +171,7 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
     async def frontend_settings() -> FrontendSettings:
         """What a page should know."""
         targets = sorted({target for targets in targets_of(translator).values() for target in targets}) or [""]
-        target = NamedLanguage(code=targets[0], name=name_of(targets[0]))
+        target = NamedLanguage(code=targets[0], name=language_name(targets[0]))
         chosen = FrontendLanguages(source=NamedLanguage(code=AUTO, name="Auto Detect"), target=target)
         return FrontendSettings(
             charLimit=settings.max_text_characters,

@@ -11,8 +11,8 @@ from service.errors import TooLarge
 from service.metrics import ModelMetrics
 from service.models.engine_client import EngineClient
 from service.models.request_scope import RequestScope
-from service.text.alignment import AlignmentLink, attended_links
-from service.text.tokenizer import SHORT, Located, TextCodec
+from service.text.alignment import AlignmentLink, links_from_attention
+from service.text.tokenizer import MAX_INLINE_CHARACTERS, TextCodec, TokenizedText
 
 
 class Pair(NamedTuple):
@@ -27,8 +27,8 @@ class EncodedPair:
     """A pair as the graph reads it."""
 
     pair: Pair
-    source: Located
-    target: Located
+    source: TokenizedText
+    target: TokenizedText
     engine_request: EngineRequest
     prefix: int  # marks before the source
 
@@ -37,7 +37,9 @@ class EncodedPair:
         if answer.attention is None:
             return ()
         attention = answer.attention[:, self.prefix : self.prefix + len(self.source.ids)]
-        return attended_links(attention, self.pair.text, self.source.spans, self.pair.translation, self.target.spans)
+        return links_from_attention(
+            attention, self.pair.text, self.source.spans, self.pair.translation, self.target.spans
+        )
 
 
 class ScoredPair(NamedTuple):
@@ -56,7 +58,7 @@ class PairScorer:
 
     def given(self, pairs: list[Pair], direction: Direction) -> list[EncodedPair]:
         """Pairs with requests to hand in."""
-        located = self.codec.located(*([pair[side] for pair in pairs] for side in (0, 1)))
+        located = self.codec.tokenize_pairs(*([pair[side] for pair in pairs] for side in (0, 1)))
         before, after = direction.prefix, [self.manifest.special_tokens.eos]
         return [
             EncodedPair(
@@ -84,7 +86,7 @@ class PairScorer:
             TooLarge: one of them is longer than the model reads or writes, or they are too many.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
-        short = sum(len(pair.text) + len(pair.translation) for pair in pairs) <= SHORT
+        short = sum(len(pair.text) + len(pair.translation) for pair in pairs) <= MAX_INLINE_CHARACTERS
         given = self.given(pairs, direction) if short else await asyncio.to_thread(self.given, pairs, direction)
         for i, one in enumerate(given):
             if fault := self.fault(one):

@@ -12,7 +12,7 @@ from service.models.engine_client import EngineClient
 from service.models.options import TranslationOptions, default_target_length
 from service.models.request_scope import RequestScope
 from service.models.scorer import PairScorer
-from service.text.tokenizer import SHORT, TextCodec
+from service.text.tokenizer import MAX_INLINE_CHARACTERS, TextCodec
 
 
 @dataclass
@@ -108,7 +108,7 @@ class ServedModel:
 
     def sources(self, texts: list[str], direction: Direction) -> list[list[int]]:
         """Texts as the encoder reads them in a direction."""
-        return self.codec.encode(texts, direction.prefix, closed=True)
+        return self.codec.encode(texts, direction.prefix, append_eos=True)
 
     def engine_request(self, ids: list[int], wanted: TranslationOptions) -> EngineRequest:
         """A request for a source.
@@ -147,6 +147,6 @@ class ServedModel:
     async def _class_sources(self, texts: list[str]) -> list[list[int]]:
         # A short request is tokenised sooner than it could be handed to another thread.
         arguments = texts, [self.manifest.special_tokens.bos], False
-        if sum(map(len, texts)) <= SHORT:
+        if sum(map(len, texts)) <= MAX_INLINE_CHARACTERS:
             return self.codec.encode(*arguments)
         return await asyncio.to_thread(self.codec.encode, *arguments)

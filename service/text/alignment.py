@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from service.text.words import words
+from service.text.words import word_spans
 
 Span = tuple[int, int]
 
@@ -20,14 +20,14 @@ class AlignmentLink(NamedTuple):
     target_start: int
     target_end: int
 
-    def moved(self, source: int, target: int) -> "AlignmentLink":
+    def shifted(self, source: int, target: int) -> "AlignmentLink":
         """The same link, with both texts starting that much later."""
         return AlignmentLink(
             self.source_start + source, self.source_end + source, self.target_start + target, self.target_end + target
         )
 
 
-def composed(first: Iterable[AlignmentLink], second: Iterable[AlignmentLink]) -> tuple[AlignmentLink, ...]:
+def compose_links(first: Iterable[AlignmentLink], second: Iterable[AlignmentLink]) -> tuple[AlignmentLink, ...]:
     """Links from a text to a translation of its translation; `second` starts where `first` ends.
 
     What comes from a word in between comes from what most of that word comes from; the first of several.
@@ -45,6 +45,23 @@ class AlignedText(NamedTuple):
 
     text: str
     links: tuple[AlignmentLink, ...] = ()
+
+    @classmethod
+    def identity(cls, text: str) -> "AlignedText":
+        """Return a text as its own translation, linked to itself."""
+        return cls(text, (AlignmentLink(0, len(text), 0, len(text)),))
+
+
+def concatenate(parts: Iterable[tuple[str, AlignedText]]) -> AlignedText:
+    """A text made of the translations of its parts, in order, with links from the parts' sources put together."""
+    texts: list[str] = []
+    links: list[AlignmentLink] = []
+    read = written = 0
+    for source, translation in parts:
+        texts.append(translation.text)
+        links += [link.shifted(read, written) for link in translation.links]
+        read, written = read + len(source), written + len(translation.text)
+    return AlignedText("".join(texts), tuple(links))
 
 
 class OffsetMappedText:
@@ -84,7 +101,7 @@ def _mapped(start: int, end: int, here: list[Span], there: list[Span]) -> Span:
     return first, max(first, last)
 
 
-def attended_links(
+def links_from_attention(
     attention: np.ndarray, source: str, source_spans: list[Span], target: str, target_spans: list[Span]
 ) -> tuple[AlignmentLink, ...]:
     """A link from each word of the translation to the word that it comes from; points and commas count as words.
@@ -106,7 +123,7 @@ def attended_links(
 
 def _words_of_tokens(text: str, spans: list[Span]) -> tuple[list[Span], np.ndarray]:
     """The words that have tokens, and the share of each token in each of them (words, tokens)."""
-    found = [span for span in words(text) if not text[span[0]].isspace()]
+    found = [span for span in word_spans(text) if not text[span[0]].isspace()]
     starts, ends = np.array(found).reshape(-1, 2).T[:, :, None]  # (words, 1) each
     first, last = np.array(spans).reshape(-1, 2).T  # (tokens,) each
     shares = ((first < ends) & (last > starts)).astype(np.float64)  # (words, tokens)
@@ -115,7 +132,7 @@ def _words_of_tokens(text: str, spans: list[Span]) -> tuple[list[Span], np.ndarr
     return [found[k] for k in chosen.tolist()], shares[chosen] / counts[chosen, None]
 
 
-def anchored(links: tuple[AlignmentLink, ...], source: str, target: str) -> tuple[AlignmentLink, ...]:
+def anchor_identical_words(links: tuple[AlignmentLink, ...], source: str, target: str) -> tuple[AlignmentLink, ...]:
     """The links, but a word that stands once in either text, letter by letter, comes from itself."""
     here, there = _single(source), _single(target)
     fixed = {here[word]: there[word] for word in here.keys() & there.keys()}
@@ -124,6 +141,6 @@ def anchored(links: tuple[AlignmentLink, ...], source: str, target: str) -> tupl
 
 
 def _single(text: str) -> dict[str, Span]:
-    spans = [span for span in words(text) if text[span[0]].isalnum()]
+    spans = [span for span in word_spans(text) if text[span[0]].isalnum()]
     counts = Counter(text[start:end] for start, end in spans)
     return {text[start:end]: (start, end) for start, end in spans if counts[text[start:end]] == 1}

@@ -47,7 +47,7 @@ class Glossary:
         choice = "|".join(r"\s+".join(map(re.escape, source.split())) for source in longest)
         self._pattern = re.compile(rf"(?<!\w)({choice})({endings}|)(?!\w)", re.IGNORECASE)
 
-    def found(self, text: str, kept: Sequence[Span]) -> list[Term]:
+    def find_terms(self, text: str, kept: Sequence[Span]) -> list[Term]:
         """The terms in a text, in order, outside the spans that are kept."""
         terms = []
         for match in self._pattern.finditer(text):
@@ -58,7 +58,7 @@ class Glossary:
         return terms
 
 
-def missing(terms: Sequence[Term], translation: str) -> list[Term]:
+def missing_terms(terms: Sequence[Term], translation: str) -> list[Term]:
     """The terms that a translation has not, each as many times as its text has it."""
     left = Counter({target: _count(target, translation) for target in {term.target for term in terms}})
     lost = []

@@ -18,7 +18,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def name_of(code: str) -> str:
+def language_name(code: str) -> str:
     """A language's name in English; where there is none, the code itself."""
     language, _, region = code.replace("_", "-").partition("-")
     name = NAMES.get(language.lower())

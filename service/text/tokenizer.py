@@ -14,10 +14,10 @@ from tokenizers import Tokenizer  # noqa: E402
 
 from service.artifact import ArtifactError, Manifest
 
-SHORT = 2000  # characters: tokenised sooner than they could be handed to another thread
+MAX_INLINE_CHARACTERS = 2000  # characters: tokenised sooner than they could be handed to another thread
 
 
-class Located(NamedTuple):
+class TokenizedText(NamedTuple):
     """A text's tokens, and the characters from a to b that each stands for."""
 
     ids: list[int]
@@ -41,17 +41,17 @@ class TextCodec:
         self._source.encode_special_tokens = self._target.encode_special_tokens = True
         self._marks = manifest.special_tokens
 
-    def encode(self, texts: list[str], prefix: list[int], closed: bool) -> list[list[int]]:
-        """Texts as sources: prefix + ids, and the end mark if `closed`."""
-        suffix = [self._marks.eos] if closed else []
+    def encode(self, texts: list[str], prefix: list[int], append_eos: bool) -> list[list[int]]:
+        """Texts as sources: prefix + ids, and the end mark if `append_eos`."""
+        suffix = [self._marks.eos] if append_eos else []
         encoded = self._source.encode_batch_fast(texts, add_special_tokens=False)
         return [prefix + encoding.ids + suffix for encoding in encoded]
 
-    def located(self, texts: list[str], translations: list[str]) -> list[tuple[Located, Located]]:
+    def tokenize_pairs(self, texts: list[str], translations: list[str]) -> list[tuple[TokenizedText, TokenizedText]]:
         """Texts and their translations, pair by pair, without marks and with the place of each token."""
         sides = (self._source, texts), (self._target, translations)
         sources, targets = (
-            [Located(e.ids, e.offsets) for e in side.encode_batch(given, add_special_tokens=False)]
+            [TokenizedText(e.ids, e.offsets) for e in side.encode_batch(given, add_special_tokens=False)]
             for side, given in sides
         )
         return list(zip(sources, targets, strict=True))
@@ -65,6 +65,6 @@ class TextCodec:
         ids: list[int] = self._target.encode(text, add_special_tokens=False).ids
         return ids
 
-    def piece(self, token: int) -> str:
+    def token_text(self, token: int) -> str:
         """A target token as the vocabulary spells it."""
         return self._target.id_to_token(token) or ""

@@ -13,13 +13,13 @@ _UNSPACED = (
 )
 
 
-def words(text: str) -> Iterator[tuple[int, int]]:
+def word_spans(text: str) -> Iterator[tuple[int, int]]:
     """Spans of words, of runs of spaces, and of all other characters one by one."""
     start = 0
     while start < len(text):
         end = start + 1
-        if wordlike(text[start]) and not _unspaced(text[start]):
-            while end < len(text) and wordlike(text[end]) and not _unspaced(text[end]):
+        if is_word_character(text[start]) and not _unspaced(text[start]):
+            while end < len(text) and is_word_character(text[end]) and not _unspaced(text[end]):
                 end += 1
         elif text[start].isspace():
             while end < len(text) and text[end].isspace():
@@ -28,7 +28,7 @@ def words(text: str) -> Iterator[tuple[int, int]]:
         start = end
 
 
-def wordlike(character: str) -> bool:
+def is_word_character(character: str) -> bool:
     """Whether a character belongs to a word."""
     return character.isalnum() or character in "_\u200c\u200d" or unicodedata.category(character)[0] == "M"
 

@@ -3,7 +3,7 @@
 from service.engine.types import EngineRequest
 from service.models.request_scope import RequestScope
 from service.models.served_model import ServedModel
-from service.text.segmentation.placeholders import outside, protected
+from service.text.segmentation.placeholders import find_protected_spans, text_outside
 from service.translation.request import Detection
 
 LEAST = 0.01  # what is less probable is not told
@@ -32,7 +32,7 @@ class Detector:
         """So much of a text as the model reads."""
         part, manifest = sample(text), self.model.manifest
         while True:
-            [ids] = self.model.codec.encode([part], [manifest.special_tokens.bos], closed=False)
+            [ids] = self.model.codec.encode([part], [manifest.special_tokens.bos], append_eos=False)
             if len(ids) <= manifest.limits.source_length or len(part) == 1:
                 return ids[: manifest.limits.source_length]
             part = part[: len(part) // 2]
@@ -63,7 +63,7 @@ def sample(text: str) -> str:
     words, length = list[str](), 0
     for start in range(0, len(text), WINDOW):
         window = text[start : start + WINDOW]
-        words += outside(window, protected(window)).split()
+        words += text_outside(window, find_protected_spans(window)).split()
         length = sum(map(len, words)) + len(words)
         if length > ENOUGH:
             break

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import accumulate, chain
 
 from service.engine.types import Hypothesis
-from service.text.alignment import AlignedText
+from service.text.alignment import AlignedText, concatenate
 from service.text.markup.document import Document
-from service.text.markup.tag_placement import in_order
-from service.text.segmentation.segmenter import SegmentationPlan, joined, unchanged
+from service.text.markup.tag_placement import proportional_links
+from service.text.segmentation.segmenter import SegmentationPlan
 from service.translation.request import Detection, Piece, TranslationCandidate, TranslationResult
 from service.translation.segment import RestoredHypothesis, RouteStep, Segment
 
@@ -55,7 +55,7 @@ class DocumentTranslation:
         for segment in self.segments[:1]:
             segment.prefix = prefix
         for k, row in enumerate(self._rows):
-            if "alignment" in include or (self._document is not None and self._document.marked[k]):
+            if "alignment" in include or (self._document is not None and self._document.has_inline_tags[k]):
                 for leaf in row:
                     if isinstance(leaf, Segment):
                         leaf.linked = True
@@ -76,7 +76,7 @@ class DocumentTranslation:
                 yield None
             leaves = list(_leaves(row))
             best = [leaf if isinstance(leaf, str) else leaf.restored_hypotheses[0] for leaf in leaves]
-            yield self._document.written(k, self._joined(leaves, best))
+            yield self._document.render_block(k, self._joined(leaves, best))
         yield self._document.end
 
     def result(self, include: frozenset[str]) -> TranslationResult:
@@ -123,18 +123,18 @@ class DocumentTranslation:
         for leaf, one in zip(leaves, taken, strict=True):
             if isinstance(leaf, str) or isinstance(one, str):
                 # Only markup has use for where it went.
-                kept = AlignedText(str(leaf)) if self._document is None else unchanged(str(leaf))
+                kept = AlignedText(str(leaf)) if self._document is None else AlignedText.identity(str(leaf))
                 parts.append((str(leaf), kept))
                 continue
             translation, source = one.translation, leaf.unit.source
             if self._document is not None and not one.aligned:
-                guessed = in_order(source, translation.text)
+                guessed = proportional_links(source, translation.text)
                 translation = AlignedText(translation.text, (*translation.links, *guessed))
             parts.append((source, translation))
-        return joined(parts)
+        return concatenate(parts)
 
     def _tokens(self, hypothesis: Hypothesis) -> list[Piece]:
-        spell, gains = self.route[-1].model.codec.piece, hypothesis.log_probabilities
+        spell, gains = self.route[-1].model.codec.token_text, hypothesis.log_probabilities
         # The end mark has a log-probability too, and no token.
         return [Piece(token, spell(token), gain) for token, gain in zip(hypothesis.ids, gains, strict=False)]
 
@@ -153,7 +153,7 @@ def _done(row: Sequence[Leaf]) -> bool:
 
 
 def _row(plan: SegmentationPlan, route: Sequence[RouteStep]) -> list[Leaf]:
-    return [piece if isinstance(piece, str) else Segment(piece, route) for piece in plan.pieces]
+    return [piece if isinstance(piece, str) else Segment(piece, route) for piece in plan.parts]
 
 
 def _streamed(leaf: Leaf) -> Iterator[str | None]:

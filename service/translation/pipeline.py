@@ -8,7 +8,7 @@ from service.errors import InvalidRequest, NotReady, Overloaded
 from service.models.options import TranslationOptions
 from service.models.request_scope import RequestScope
 from service.text.alignment import AlignedText
-from service.text.glossary import Glossary, Term, missing
+from service.text.glossary import Glossary, Term, missing_terms
 from service.text.quality_checks import EMPTY, LENGTH, REPETITION, find_issues
 from service.text.segmentation.segmenter import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
 from service.text.segmentation.units import Unit
@@ -49,7 +49,9 @@ class TranslationPipeline:
         With `listening`, the tokens of plain ones are `token_ids` as they are written.
         """
         self._submit(
-            self._engine_requests([ModelCall(segment, segment.unit.text, listening=listening) for segment in segments])
+            self._engine_requests(
+                [ModelCall(segment, segment.unit.model_input, listening=listening) for segment in segments]
+            )
         )
 
     async def proceed(self) -> None:
@@ -109,7 +111,7 @@ class TranslationPipeline:
                     longer += self._halved(call)
                     continue
                 engine_request = call.route_step.model.engine_request(ids, self._options(call))
-                if call.listening and call.last and call.segment.unit.plain:
+                if call.listening and call.last and call.segment.unit.is_verbatim:
                     self.scope.stream_tokens(engine_request)
                 groups.setdefault(call.route_step, {})[engine_request] = call
             calls = longer
@@ -122,12 +124,12 @@ class TranslationPipeline:
 
     def _halved(self, call: ModelCall) -> list[ModelCall]:
         """Of a text that got too long on its way: with stand-ins for numbers, or in the language between."""
-        segment, halves = call.segment, call.segment.unit.halves()
+        segment, halves = call.segment, call.segment.unit.split_in_half()
         if len(halves) == 1:
             segment.leave(NOT_TRANSLATED)
             return []
         segment.warnings.add(SPLIT_LONG_SENTENCE)
-        return [ModelCall(part, part.unit.text) for part in segment.divide(halves)]
+        return [ModelCall(part, part.unit.model_input) for part in segment.divide(halves)]
 
     def _options(self, call: ModelCall) -> TranslationOptions:
         options = replace(self.options, prefix=call.segment.prefix) if call.last else between(self.options)
@@ -164,7 +166,7 @@ class TranslationPipeline:
             return [replace(call, text=outcome.texts[0], stage=call.stage + 1, earlier=None, between=on_the_way)]
         unit = call.binding or segment.unit
         if not self.options.guarded:
-            unit = replace(unit, numbers_held=True)  # nobody is to look for those that got lost
+            unit = replace(unit, numbers_protected=True)  # nobody is to look for those that got lost
         restored_hypotheses = _restored_hypotheses(unit, outcome)
         if restored_hypotheses:
             segment.unit, segment.restored_hypotheses, segment.between = unit, restored_hypotheses, list(call.between)
@@ -173,19 +175,19 @@ class TranslationPipeline:
         return self._finish(segment) if call.binding is not None else self._bound(segment)
 
     def _mended(self, segment: Segment) -> list[ModelCall]:
-        smaller = segment.unit.smaller()
+        smaller = segment.unit.fallback_parts()
         if len(smaller) > 1:
             segment.warnings.add(SPLIT_AT_PROTECTED)
-        return [ModelCall(part, part.unit.text) for part in segment.divide(smaller)]
+        return [ModelCall(part, part.unit.model_input) for part in segment.divide(smaller)]
 
     def _bound(self, segment: Segment) -> list[ModelCall]:
         """Another try that holds what the glossary wants and the translation has not."""
         lost = self._lost(segment)
-        binding = segment.unit.binding(lost) if lost else None
+        binding = segment.unit.with_terms(lost) if lost else None
         first = segment.route[0]
-        if binding is None or first.lengths([binding.text])[0] > first.model.manifest.limits.source_length:
+        if binding is None or first.lengths([binding.model_input])[0] > first.model.manifest.limits.source_length:
             return self._finish(segment)
-        return [ModelCall(segment, binding.text, binding=binding)]
+        return [ModelCall(segment, binding.model_input, binding=binding)]
 
     def _lost(self, segment: Segment) -> list[Term]:
         if not self._terms:
@@ -193,10 +195,10 @@ class TranslationPipeline:
         unit, language = segment.unit, segment.unit.languages[0]
         if language not in self._glossaries:
             self._glossaries[language] = Glossary(self._terms, language)
-        written = {span for span, _ in unit.written}
+        written = {span for span, _ in unit.replacements}
         kept = [span for span in unit.spans if span not in written]
-        return missing(
-            self._glossaries[language].found(unit.source, kept), segment.restored_hypotheses[0].translation.text
+        return missing_terms(
+            self._glossaries[language].find_terms(unit.source, kept), segment.restored_hypotheses[0].translation.text
         )
 
     def _finish(self, segment: Segment) -> list[ModelCall]:
@@ -213,7 +215,7 @@ def _restored_hypotheses(unit: Unit, outcome: CallOutcome) -> list[RestoredHypot
     """What an attempt said with everything put back, none if the best lost something; worse ones that did are out."""
     found = []
     for text, hypothesis in zip(outcome.texts, outcome.hypotheses, strict=True):
-        restored = unit.restored(AlignedText(text))
+        restored = unit.restore(AlignedText(text))
         if restored is not None:
             found.append(RestoredHypothesis(restored, text, hypothesis))
         elif not found:

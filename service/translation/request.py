@@ -6,7 +6,7 @@ from typing import Literal
 
 from service.models.options import TranslationOptions
 from service.text.alignment import AlignmentLink
-from service.text.tokenizer import SHORT
+from service.text.tokenizer import MAX_INLINE_CHARACTERS
 
 Format = Literal["text", "html", "xml"]
 AUTO = "auto"
@@ -30,7 +30,7 @@ class TranslationRequest:
     @property
     def long(self) -> bool:
         """Whether to cut it takes longer than to hand it over to another thread."""
-        return sum(map(len, self.texts)) > SHORT
+        return sum(map(len, self.texts)) > MAX_INLINE_CHARACTERS
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ from service.artifact import Direction
 from service.engine.types import Hypothesis
 from service.models.served_model import ServedModel
 from service.text.alignment import AlignedText
-from service.text.segmentation.segmenter import unchanged
-from service.text.segmentation.units import ADDED, Unit
+from service.text.segmentation.units import FULL_STOPS, Unit
 
 
 @dataclass(eq=False)
@@ -76,14 +75,14 @@ class Segment:
         self.warnings.add(warning)
         self.done = True
         self.restored_hypotheses = [
-            RestoredHypothesis(unchanged(self.unit.source), self.unit.source, Hypothesis([]), aligned=True)
+            RestoredHypothesis(AlignedText.identity(self.unit.source), self.unit.source, Hypothesis([]), aligned=True)
         ]
 
     @property
     def stable_prefix(self) -> str:
         """What of a plain unit's translation is certain while it is being written."""
         text = self.route[-1].model.codec.decode([self.token_ids])[0] if self.token_ids else ""
-        return text.rstrip("\ufffd").rstrip(ADDED)  # half a character, and a point that may go again
+        return text.rstrip("\ufffd").rstrip(FULL_STOPS)  # half a character, and a point that may go again
 
     def all_warnings(self) -> set[str]:
         """Its own and its parts'."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from service.models.engine_client import EngineClient
 from service.text.markup.document import Document
-from service.text.segmentation.placeholders import protected
-from service.text.segmentation.segmenter import SegmentationPlan, plan_text, untouched
+from service.text.segmentation.placeholders import find_protected_spans
+from service.text.segmentation.segmenter import SegmentationPlan, plan_segmentation, untranslated_plan
 from service.translation.document import DocumentTranslation, SegmentedDocument
 from service.translation.request import Detection, TranslationRequest
 from service.translation.segment import RouteStep
@@ -40,17 +40,17 @@ class SourceText:
         if not self.route:
             return self._marked(
                 DocumentTranslation(
-                    SegmentedDocument([untouched(self.text)]), self.route, (request.target, request.target)
+                    SegmentedDocument([untranslated_plan(self.text)]), self.route, (request.target, request.target)
                 )
             )
-        texts = [self.text] if self.document is None else self.document.blocks
+        texts = [self.text] if self.document is None else self.document.block_texts
         return self._passage(SegmentedDocument([self._plan(text) for text in texts], self.document), request)
 
     def opening(self, request: TranslationRequest) -> tuple[DocumentTranslation, int] | None:
         """A passage of the first lines of a plain text, and where the rest begins; none if there is no good place."""
         if not self.route or self.document is not None:
             return None
-        kept = protected(self.text[: 2 * LAST])
+        kept = find_protected_spans(self.text[: 2 * LAST])
         at = self.text.find("\n", FIRST, LAST) + 1
         if not at or any(start < at < end for start, end in kept):
             return None
@@ -63,7 +63,7 @@ class SourceText:
     def _plan(self, text: str) -> SegmentationPlan:
         first, target = self.route[0], self.route[-1].direction.target
         limit = first.model.manifest.limits.source_length
-        return plan_text(text, first.direction.source, target, first.lengths, limit)
+        return plan_segmentation(text, first.direction.source, target, first.lengths, limit)
 
     def _passage(self, cut: SegmentedDocument, request: TranslationRequest) -> DocumentTranslation:
         languages = self.route[0].direction.source, self.route[-1].direction.target

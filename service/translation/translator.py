@@ -106,7 +106,7 @@ class Translator:
         if self._detector is None or not sources.intersection(self._detector.languages):
             return [SourceLanguage(None)] * len(request.texts)
         read = [
-            text if document is None else " ".join(document.blocks)
+            text if document is None else " ".join(document.block_texts)
             for text, document in zip(request.texts, documents, strict=True)
         ]
         ranked = await self._detector.detect(read, scope)

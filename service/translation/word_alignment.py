@@ -4,7 +4,7 @@ from service.engine.types import EngineRequest, EngineResult
 from service.errors import NotReady, Overloaded, UnknownModel
 from service.models.request_scope import RequestScope
 from service.models.scorer import EncodedPair, Pair
-from service.text.alignment import AlignedText, AlignmentLink, anchored, composed
+from service.text.alignment import AlignedText, AlignmentLink, anchor_identical_words, compose_links
 from service.translation.segment import Segment
 
 NOT_ALIGNED = "not_aligned"
@@ -35,7 +35,7 @@ class WordAligner:
     def _ask(self, segment: Segment, k: int) -> bool:
         """Hand in what tells the links of the k-th translation; whether there is anything to wait for."""
         restored_hypothesis = segment.restored_hypotheses[k]
-        texts = [segment.unit.text, *segment.between, restored_hypothesis.said]
+        texts = [segment.unit.model_input, *segment.between, restored_hypothesis.said]
         if texts[0] == texts[-1]:  # nothing was translated, and everything is where it was
             segment.restored_hypotheses[k] = restored_hypothesis._replace(aligned=True)
             return False
@@ -84,10 +84,10 @@ class _Chain:
             return False
         links = self._links[self._given[0].engine_request]
         for one in self._given[1:]:
-            links = composed(links, self._links[one.engine_request])
+            links = compose_links(links, self._links[one.engine_request])
         restored_hypothesis = self.segment.restored_hypotheses[self._k]
-        links = anchored(links, self._given[0].pair.text, restored_hypothesis.said)
-        restored = self.segment.unit.restored(AlignedText(restored_hypothesis.said, links))
+        links = anchor_identical_words(links, self._given[0].pair.text, restored_hypothesis.said)
+        restored = self.segment.unit.restore(AlignedText(restored_hypothesis.said, links))
         assert restored is not None  # it was restored without links before
         self.segment.restored_hypotheses[self._k] = restored_hypothesis._replace(translation=restored, aligned=True)
         return True

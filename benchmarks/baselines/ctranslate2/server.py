@@ -84,7 +84,7 @@ class Service:
     async def translate(self, body: Body) -> Reply:
         started = time.perf_counter()
         direction = self._direction(body)
-        ids = self.codec.encode([body.text], direction.prefix, closed=True)[0]
+        ids = self.codec.encode([body.text], direction.prefix, append_eos=True)[0]
         limit = default_target_length(len(ids), self.manifest.limits.target_length)
         target = await self.batcher.ask(Source(ids, limit))
         reason = "length" if len(target) == limit else "stop"

@@ -149,7 +149,7 @@ class Service:
 
     async def classify(self, body: Body) -> Reply:
         started = time.perf_counter()
-        ids = self.codec.encode([body.text], [self.manifest.special_tokens.bos], closed=False)[0]
+        ids = self.codec.encode([body.text], [self.manifest.special_tokens.bos], append_eos=False)[0]
         found = await self.batcher.ask(ids)
         best = np.argsort(-found, kind="stable")[: body.top_k]
         labels = [Label(label=self.manifest.labels[i], score=float(found[i])) for i in best]

@@ -16,7 +16,7 @@ from service.models.registry import Registry
 from service.models.scorer import Pair, ScoredPair
 from service.models.served_model import ServedModel
 from service.settings import Settings
-from service.text.alignment import anchored
+from service.text.alignment import anchor_identical_words
 
 EXAMPLES = [
     {"text": "Guten Morgen.", "translation": "Good morning.", "source": "de", "target": "en"},
@@ -92,10 +92,10 @@ def _told(model: ServedModel, direction: Direction, scored: ScoredPair, include:
     if "tokens" in include:
         ids = [*hypothesis.ids, model.manifest.special_tokens.eos]
         told.tokens = [
-            Token(id=token, text=model.codec.piece(token), log_probability=gain)
+            Token(id=token, text=model.codec.token_text(token), log_probability=gain)
             for token, gain in zip(ids, hypothesis.log_probabilities, strict=True)
         ]
     if "alignment" in include:
-        links = anchored(scored.given.links(scored.answer), *scored.given.pair)
+        links = anchor_identical_words(scored.given.links(scored.answer), *scored.given.pair)
         told.alignment = [Aligned(**link._asdict()) for link in links]
     return told

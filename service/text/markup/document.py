@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 
 from service.text.alignment import AlignedText
 from service.text.markup.blocks import OBJECT, Block, Item, read_blocks
-from service.text.markup.tag_placement import place
-from service.text.markup.tokenizer import MarkupToken, Mode, tokens
+from service.text.markup.tag_placement import place_tags
+from service.text.markup.tokenizer import MarkupToken, Mode, tokenize
 
 # Elements that begin on a new line, or have a cell or a box of their own.
 _BLOCK = {
@@ -43,7 +43,10 @@ _ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 class Document:
-    """A parsed document. `blocks` are its texts, in order; an object character in one stands for what is kept in it."""
+    """A parsed document.
+
+    `block_texts` are its texts, in order; an object character in one stands for what is kept in it.
+    """
 
     def __init__(self, parts: list[str | Block], spelling: dict[str, str]) -> None:
         self._spelling = spelling
@@ -54,20 +57,20 @@ class Document:
                 self._kept.append("")
             else:
                 self._kept[-1] += part
-        self.blocks = [block.text for block in self._blocks]
+        self.block_texts = [block.text for block in self._blocks]
         # Whether a block has tags inside, so that it gains from links in its translation.
-        self.marked = [bool(block.elements or block.points) for block in self._blocks]
+        self.has_inline_tags = [bool(block.elements or block.points) for block in self._blocks]
 
     @property
     def end(self) -> str:
         """What is behind the last block."""
         return self._kept[-1]
 
-    def written(self, k: int, translation: AlignedText) -> str:
+    def render_block(self, k: int, translation: AlignedText) -> str:
         """The document from the end of the block before to the end of the k-th, which is translated."""
         block = self._blocks[k]
         same = translation.text == block.text
-        return self._kept[k] + (block.raw if same else place(block, translation, self._escaped))
+        return self._kept[k] + (block.raw if same else place_tags(block, translation, self._escaped))
 
     def render(self, translations: Sequence[AlignedText]) -> str:
         """The document with a translation for each block.
@@ -75,9 +78,9 @@ class Document:
         Raises:
             ValueError: there are more or fewer translations than blocks.
         """
-        if len(translations) != len(self.blocks):
-            raise ValueError(f"{len(translations)} translations for {len(self.blocks)} blocks")
-        return "".join(self.written(k, one) for k, one in enumerate(translations)) + self.end
+        if len(translations) != len(self.block_texts):
+            raise ValueError(f"{len(translations)} translations for {len(self.block_texts)} blocks")
+        return "".join(self.render_block(k, one) for k, one in enumerate(translations)) + self.end
 
     def _escaped(self, text: str) -> str:
         return "".join(self._spelling.get(c, c) for c in text)
@@ -90,7 +93,7 @@ def parse(
 
     `splitting` and `ignored` name elements that end a block, and such whose contents are kept, besides the usual ones.
     """
-    row = list(tokens(markup, mode))
+    row = list(tokenize(markup, mode))
     partners = _partners(row)
     splits = _mixed(row, splitting) if mode == "xml" else _flow(row, splitting)
     kept = ignored | _KEPT if mode == "html" else ignored

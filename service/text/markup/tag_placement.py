@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 
 from service.text.alignment import AlignedText, AlignmentLink, Span
 from service.text.markup.blocks import OBJECT, Block, Point
-from service.text.segmentation.placeholders import protected
-from service.text.words import wordlike, words
+from service.text.segmentation.placeholders import find_protected_spans
+from service.text.words import is_word_character, word_spans
 
 
-def place(block: Block, translation: AlignedText, escape: Callable[[str], str]) -> str:
+def place_tags(block: Block, translation: AlignedText, escape: Callable[[str], str]) -> str:
     """The translation of a block as markup; without any links, its words are taken to be in the source's order."""
     if not translation.links:
-        translation = AlignedText(translation.text, tuple(in_order(block.text, translation.text)))
+        translation = AlignedText(translation.text, tuple(proportional_links(block.text, translation.text)))
     return TagPlacer(block, translation, escape).written()
 
 
-def in_order(source: str, target: str) -> Iterator[AlignmentLink]:
+def proportional_links(source: str, target: str) -> Iterator[AlignmentLink]:
     """Links between words that are equally far from the beginning."""
-    sources = [span for span in words(source) if wordlike(source[span[0]])]
-    targets = [span for span in words(target) if wordlike(target[span[0]])]
+    sources = [span for span in word_spans(source) if is_word_character(source[span[0]])]
+    targets = [span for span in word_spans(target) if is_word_character(target[span[0]])]
     for k, span in enumerate(targets):
         yield AlignmentLink(*sources[k * len(sources) // len(targets)], *span)
 
@@ -35,8 +35,8 @@ def in_order(source: str, target: str) -> Iterator[AlignmentLink]:
 def whole_words(text: str) -> Iterator[Span]:
     """Words, signs and spaces; what a translation must not touch is one word, for no tag may be put into it."""
     read = 0
-    for start, end in [*protected(text.replace(OBJECT, " ")), (len(text), len(text))]:
-        yield from ((read + a, read + b) for a, b in words(text[read:start]))
+    for start, end in [*find_protected_spans(text.replace(OBJECT, " ")), (len(text), len(text))]:
+        yield from ((read + a, read + b) for a, b in word_spans(text[read:start]))
         if start < end:
             yield start, end
         read = end
@@ -54,7 +54,7 @@ class _Cell:
     @property
     def says(self) -> bool:
         """Whether it is more than signs and spaces."""
-        return any(map(wordlike, self.text))
+        return any(map(is_word_character, self.text))
 
 
 @dataclass
@@ -125,7 +125,12 @@ class TagPlacer:
     def _trusted(self, text: str, link: AlignmentLink) -> bool:
         """Models align points and commas to anything; only one that has its like in the source is believed."""
         source = self.block.text[max(0, link.source_start) : link.source_end]
-        return bool(source) and link.source_start >= 0 and not text.isspace() and (wordlike(text[0]) or text in source)
+        return (
+            bool(source)
+            and link.source_start >= 0
+            and not text.isspace()
+            and (is_word_character(text[0]) or text in source)
+        )
 
     def _settle(self) -> None:
         """Cells without a link, and all spaces, belong where both their neighbours do."""
@@ -197,7 +202,7 @@ class TagPlacer:
             return low
         position = min(max(self.sources[k][1] + 1, low), high)
         # What comes behind a point stays behind what has become of it.
-        if self.block.text[at - 1 : at].strip() and not wordlike(self.block.text[at - 1]):
+        if self.block.text[at - 1 : at].strip() and not is_word_character(self.block.text[at - 1]):
             while position < high and not self.cells[position].text.isspace() and not self.cells[position].says:
                 position += 1
         # What leans on the word behind it goes behind the space.

@@ -7,7 +7,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _DOTTED = {"tr", "az"}
 
 
-def all_caps(text: str) -> bool:
+def is_all_caps(text: str) -> bool:
     """Whether a sentence is all capitals, and more than an acronym or a few."""
     words = [word for word in _WORD.findall(text) if word.lower() != word.upper()]
     if any(word != word.upper() for word in words):
@@ -16,7 +16,7 @@ def all_caps(text: str) -> bool:
     return len(long) >= 2 and (len(words) >= 3 or any(len(word) >= 4 for word in long))
 
 
-def lowered(text: str, language: str, opening: bool) -> str:
+def lowercase(text: str, language: str, opening: bool) -> str:
     """The text in small letters, with a capital in front if it opens a sentence.
 
     Positions stay: a text that would change its length comes back as it was.
@@ -33,6 +33,6 @@ def lowered(text: str, language: str, opening: bool) -> str:
     return small
 
 
-def raised(text: str, language: str) -> str:
+def uppercase(text: str, language: str) -> str:
     """The text in capitals."""
     return (text.replace("i", "İ") if language in _DOTTED else text).upper()

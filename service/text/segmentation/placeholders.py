@@ -43,7 +43,7 @@ _SMALL = re.compile(r"\d{1,2}[a-z]{0,3}")
 _NUMBER = re.compile(r"\d++(?:-\d++){2,}+(?!\w)|\w+(?:(?<=\d)[.,:/'’\u00a0\u202f](?=\d)\w+)*+")
 
 
-def protected(text: str) -> list[Span]:
+def find_protected_spans(text: str) -> list[Span]:
     """Spans that must come through a translation unchanged, in order and apart from each other."""
     spans: list[Span] = []
     for found in _PROTECTED.finditer(text):
@@ -68,23 +68,23 @@ def _without_punctuation(text: str, start: int, end: int) -> int:
     return end
 
 
-def outside(text: str, spans: Sequence[Span]) -> str:
+def text_outside(text: str, spans: Sequence[Span]) -> str:
     """What is between the spans, with spaces in their places."""
     borders = [0, *(border for span in spans for border in span), len(text)]
     return " ".join(text[a:b] for a, b in zip(borders[::2], borders[1::2], strict=True))
 
 
-def numbers(text: str) -> list[Span]:
+def find_numbers(text: str) -> list[Span]:
     """Spans of the numbers that no language spells out, each with the letters that it hangs together with."""
     return [(start, end) for start, end in _every_number(text) if _telling(text[start:end])]
 
 
-def lost_numbers(source: str, target: str) -> bool:
+def has_lost_numbers(source: str, target: str) -> bool:
     """Whether a number of the source is missing in the target.
 
     1,000 and 1.000 and 1 000 and 1000 are the same, 1.5 and 1,5 are, and 15 is another; 12:30 may be 12 Uhr 30.
     """
-    telling = [source[start:end] for start, end in numbers(source)]
+    telling = [source[start:end] for start, end in find_numbers(source)]
     if not telling:
         return False
     written = [text[start:end] for text in {target, _SPACED.sub("", target)} for start, end in _every_number(text)]
@@ -123,15 +123,15 @@ def _groups(text: str) -> list[str]:
     return [_digits(group) for group in re.findall(r"\d+", text)]
 
 
-def placeholders(text: str, spans: Sequence[Span]) -> list[str] | None:
+def choose_placeholders(text: str, spans: Sequence[Span]) -> list[str] | None:
     """What the model reads in place of each span; None if there is nothing that it would bring back."""
     free = [year for year in PLACEHOLDERS if year not in text]
-    if len(spans) > len(free) or any(attached(text, span) for span in spans):
+    if len(spans) > len(free) or any(touches_word(text, span) for span in spans):
         return None
     return free[: len(spans)]
 
 
-def attached(text: str, span: Span) -> bool:
+def touches_word(text: str, span: Span) -> bool:
     """Whether the span touches a letter or a digit: with a stand-in, the model would read one word."""
     start, end = span
     return text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()
@@ -145,7 +145,7 @@ def find_placeholders(text: str, expected: list[str]) -> list[Span] | None:
             return None
         start = text.index(year)
         end = start + len(year)
-        if attached(text, (start, end)) or re.match(r"[.,]\d", text[end : end + 2]) or _joined(text, start):
+        if touches_word(text, (start, end)) or re.match(r"[.,]\d", text[end : end + 2]) or _joined(text, start):
             return None
         places.append((start, end))
     return places

@@ -68,16 +68,16 @@ _OPENING = re.compile(r"(?<=\s)(?:[\"“„»]+|«\s?)$")
 _WIDE_END = re.compile(r"[。！？．｡][」』）”’]*$")
 
 
-def sentences(text: str, language: str, kept: Sequence[Span] = ()) -> list[Span]:
+def find_sentences(text: str, language: str, kept: Sequence[Span] = ()) -> list[Span]:
     """Spans of the sentences, in order; no border is inside one of the `kept` spans, which are in order too."""
     found = []
     for start, end in _stretches(text, kept):
         leading = _LEADING.match(text, start, end)
         start = _behind(text, start, leading.end(), language) if leading else start
-        inside = within(kept, start, end)
+        inside = spans_within(kept, start, end)
         for span in _split(text, start, end, language, inside):
-            first, last = trimmed(text, *span)
-            if has_letters(text, first, last, within(inside, first, last)):
+            first, last = trim_span(text, *span)
+            if has_letters(text, first, last, spans_within(inside, first, last)):
                 found.append((first, last))
     return found
 
@@ -88,7 +88,7 @@ def _behind(text: str, start: int, end: int, language: str) -> int:
     return start + day.start() if day else end
 
 
-def within(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
+def spans_within(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
     """Those of the spans, which are in order, that begin from start on and before end."""
     return spans[bisect_left(spans, (start, start)) : bisect_left(spans, (end, end))]
 
@@ -99,7 +99,7 @@ def has_letters(text: str, start: int, end: int, kept: Sequence[Span] = ()) -> b
     return any(c.isalpha() for a, b in zip(borders[::2], borders[1::2], strict=True) for c in text[a:b])
 
 
-def trimmed(text: str, start: int, end: int) -> Span:
+def trim_span(text: str, start: int, end: int) -> Span:
     """The span without the white space and the invisible characters at its ends."""
     while start < end and _invisible(text[start]):
         start += 1

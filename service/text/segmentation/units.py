@@ -9,17 +9,23 @@ from itertools import chain
 
 from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
 from service.text.glossary import Term
-from service.text.segmentation.casing import lowered, raised
-from service.text.segmentation.placeholders import attached, find_placeholders, lost_numbers, numbers, placeholders
-from service.text.segmentation.sentences import has_letters, trimmed, within
+from service.text.segmentation.casing import lowercase, uppercase
+from service.text.segmentation.placeholders import (
+    choose_placeholders,
+    find_numbers,
+    find_placeholders,
+    has_lost_numbers,
+    touches_word,
+)
+from service.text.segmentation.sentences import has_letters, spans_within, trim_span
 
 _END = ".!?…。！？"
 _CLOSING = "\"'”“»«’‘›‹)]}」』）】"
 # Where a sentence that is too long may be cut: behind a clause, or else at a space.
 _CLAUSE = re.compile(r"[.!?…;:,\u2013\u2014]+[\"'”»’)\]]*\s+|[，、；：。！？]")
 # Models end everything with a point: headings, list items, parts of sentences.
-ADDED = ".。"
-_ADDED_POINT = re.compile(rf"[^{ADDED}][{ADDED}]$")
+FULL_STOPS = ".。"
+_ADDED_POINT = re.compile(rf"[^{FULL_STOPS}][{FULL_STOPS}]$")
 _SPACE = re.compile(r"\s+")
 _WIDE = re.compile(r"\s\s")
 # White space is one space to a model, and what cannot be seen is nothing; joiners shape letters and stay.
@@ -31,7 +37,7 @@ _UNCLEAN = re.compile(r"[^\S ]|  |[\x00-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u2
 class Unit:
     """A piece of a text for the model, and the way back from what the model makes of it.
 
-    Its spans must be such that something can stand for them: see `pieces`.
+    Its spans must be such that something can stand for them: see `split_where_needed`.
     """
 
     source: str  # as it is in the text
@@ -39,13 +45,13 @@ class Unit:
     languages: tuple[str, str]  # source and target
     spans: tuple[Span, ...] = ()  # what the model must not see, within `source`
     all_caps: bool = False  # in capitals, as its sentence is
-    opening: bool = True  # it opens its sentence
-    numbers_held: bool = False  # the numbers that could get lost are among the spans
-    written: tuple[tuple[Span, str], ...] = ()  # what to write in place of some of the spans, instead of themselves
+    starts_sentence: bool = True  # it opens its sentence
+    numbers_protected: bool = False  # the numbers that could get lost are among the spans
+    replacements: tuple[tuple[Span, str], ...] = ()  # what to write instead of some of the spans
 
     @cached_property
     def _placeholders(self) -> list[str]:
-        found = placeholders(self.source, self.spans)
+        found = choose_placeholders(self.source, self.spans)
         if found is None:
             raise ValueError("nothing can stand for these spans; cut the unit around them")
         return found
@@ -61,26 +67,30 @@ class Unit:
         return OffsetMappedText(self.source, sorted(edits))
 
     @cached_property
-    def text(self) -> str:
+    def model_input(self) -> str:
         """What the model reads."""
-        return lowered(self._reading.text, self.languages[0], self.opening) if self.all_caps else self._reading.text
+        return (
+            lowercase(self._reading.text, self.languages[0], self.starts_sentence)
+            if self.all_caps
+            else self._reading.text
+        )
 
     @property
-    def plain(self) -> bool:
+    def is_verbatim(self) -> bool:
         """Whether the model reads it as it is, so that nothing in its translation changes but a point at the end."""
-        return not self.all_caps and not numbers(self.source) and self.text == self.source
+        return not self.all_caps and not find_numbers(self.source) and self.model_input == self.source
 
-    def restored(self, translation: AlignedText) -> AlignedText | None:
+    def restore(self, translation: AlignedText) -> AlignedText | None:
         """The translation with everything put back; None if the model lost, doubled or changed something.
 
-        What to translate then is `smaller`.
+        What to translate then is `fallback_parts`.
         """
-        if translation.text == self.text:
-            return AlignedText(self.source, (AlignmentLink(0, len(self.source), 0, len(self.source)),))
+        if translation.text == self.model_input:
+            return AlignedText.identity(self.source)
         places = find_placeholders(translation.text, self._placeholders)
-        if places is None or (not self.numbers_held and lost_numbers(self.text, translation.text)):
+        if places is None or (not self.numbers_protected and has_lost_numbers(self.model_input, translation.text)):
             return None
-        written = dict(self.written)
+        written = dict(self.replacements)
         edits = [
             (start, end, written.get((a, b), self.source[a:b]))
             for (start, end), (a, b) in zip(places, self.spans, strict=True)
@@ -106,7 +116,7 @@ class Unit:
         return [
             (i, i + 1, capital)
             for i, c in enumerate(text)
-            if (capital := raised(c, self.languages[1])) != c and not _overlaps((i, i + 1), held)
+            if (capital := uppercase(c, self.languages[1])) != c and not _overlaps((i, i + 1), held)
         ]
 
     def _wide_gaps(self, text: str) -> list[tuple[int, int, str]]:
@@ -118,25 +128,25 @@ class Unit:
         wide = {k * len(after) // len(before): self.source[a:b] for k, (a, b) in enumerate(before) if b - a > 1}
         return [(*after[k], gap) for k, gap in wide.items() if k < len(after)]
 
-    def binding(self, terms: Sequence[Term]) -> "Unit | None":
+    def with_terms(self, terms: Sequence[Term]) -> "Unit | None":
         """The unit with stand-ins for terms, to be written as the glossary wants; None if there are too many."""
         spans = tuple(sorted([*self.spans, *(term.span for term in terms)]))
-        if placeholders(self.source, spans) is None:
+        if choose_placeholders(self.source, spans) is None:
             return None
-        return replace(self, spans=spans, written=tuple((term.span, term.target) for term in terms))
+        return replace(self, spans=spans, replacements=tuple((term.span, term.target) for term in terms))
 
-    def smaller(self) -> "list[str | Unit]":
-        """What to translate instead when `restored` says None; after two times nothing is left that can fail.
+    def fallback_parts(self) -> "list[str | Unit]":
+        """What to translate instead when `restore` says None; after two times nothing is left that can fail.
 
         First the numbers are held by stand-ins too; then the unit is cut around all its spans and numbers.
         """
-        held = [span for span in numbers(self.source) if not _overlaps(span, self.spans)]
+        held = [span for span in find_numbers(self.source) if not _overlaps(span, self.spans)]
         spans = tuple(sorted([*self.spans, *held]))
-        if not self.numbers_held and held and placeholders(self.source, spans) is not None:
-            return [replace(self, spans=spans, numbers_held=True)]
-        return replace(self, spans=spans, numbers_held=True).around(spans)
+        if not self.numbers_protected and held and choose_placeholders(self.source, spans) is not None:
+            return [replace(self, spans=spans, numbers_protected=True)]
+        return replace(self, spans=spans, numbers_protected=True).split_around(spans)
 
-    def around(self, cut: Sequence[Span]) -> "list[str | Unit]":
+    def split_around(self, cut: Sequence[Span]) -> "list[str | Unit]":
         """The spans to cut around, and units of what is between them."""
         found: list[str | Unit] = []
         borders = [0, *(border for span in cut for border in span), len(self.source)]
@@ -147,7 +157,7 @@ class Unit:
             found += self._part(borders[k], borders[k + 1], kept, core=True)
         return found
 
-    def halves(self) -> "list[str | Unit]":
+    def split_in_half(self) -> "list[str | Unit]":
         """The unit in two parts, about as long as each other; as it is if nothing can be cut."""
         at = self._middle()
         if at is None:
@@ -156,8 +166,8 @@ class Unit:
 
     def _part(self, start: int, end: int, spans: Sequence[Span], core: bool = False) -> "list[str | Unit]":
         """What is between start and end, with what needs no translation before and behind it."""
-        first, last = _core(self.source, start, end, spans) if core else trimmed(self.source, start, end)
-        inside = within(spans, first, last)
+        first, last = _core(self.source, start, end, spans) if core else trim_span(self.source, start, end)
+        inside = spans_within(spans, first, last)
         if not has_letters(self.source, first, last, inside):
             return [self.source[start:end]]
         part = replace(
@@ -165,7 +175,7 @@ class Unit:
             source=self.source[first:last],
             start=self.start + first,
             spans=tuple((a - first, b - first) for a, b in inside),
-            opening=self.opening and start == 0,
+            starts_sentence=self.starts_sentence and start == 0,
         )
         return [self.source[start:first], part, self.source[last:end]]
 
@@ -187,17 +197,17 @@ class Unit:
         return not joined and not any(start < at < end for start, end in self.spans)
 
 
-Piece = str | Unit
+TextPart = str | Unit
 
 
-def pieces(unit: Unit) -> list[Piece]:
+def split_where_needed(unit: Unit) -> list[TextPart]:
     """The unit, or its parts if nothing can stand for some of its spans."""
-    hopeless = [span for span in unit.spans if attached(unit.source, span)]
-    parts = unit.around(hopeless) if hopeless else [unit]
-    whole: list[Piece] = []
+    hopeless = [span for span in unit.spans if touches_word(unit.source, span)]
+    parts = unit.split_around(hopeless) if hopeless else [unit]
+    whole: list[TextPart] = []
     for part in parts:
-        if isinstance(part, Unit) and placeholders(part.source, part.spans) is None:
-            whole += part.around(part.spans)
+        if isinstance(part, Unit) and choose_placeholders(part.source, part.spans) is None:
+            whole += part.split_around(part.spans)
         else:
             whole.append(part)
     return whole

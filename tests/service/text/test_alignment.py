@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.text.alignment import AlignmentLink, OffsetMappedText, composed
+from service.text.alignment import AlignmentLink, OffsetMappedText, compose_links
 
 
 def test_spans_move_with_the_text() -> None:
@@ -23,7 +23,7 @@ def test_a_deletion_leaves_nothing() -> None:
 
 
 def test_a_link_moves_on_both_sides() -> None:
-    assert AlignmentLink(1, 2, 3, 4).moved(10, 20) == (11, 12, 23, 24)
+    assert AlignmentLink(1, 2, 3, 4).shifted(10, 20) == (11, 12, 23, 24)
 
 
 def test_links_go_on_through_a_text_in_between() -> None:
@@ -34,12 +34,12 @@ def test_links_go_on_through_a_text_in_between() -> None:
         AlignmentLink(7, 20, 10, 12),
         AlignmentLink(30, 31, 12, 13),
     ]
-    assert composed(first, second) == (
+    assert compose_links(first, second) == (
         AlignmentLink(4, 9, 0, 2),
         AlignmentLink(0, 3, 3, 9),
         AlignmentLink(0, 3, 10, 12),
     )
-    assert composed([], second) == ()
+    assert compose_links([], second) == ()
 
 
 @given(st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4), st.text(max_size=4)), max_size=5))

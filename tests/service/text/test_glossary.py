@@ -2,12 +2,12 @@
 
 import pytest
 
-from service.text.glossary import Glossary, missing
+from service.text.glossary import Glossary, missing_terms
 
 
 def found(text: str, *terms: str, language: str = "en", kept: tuple[tuple[int, int], ...] = ()) -> list[str]:
     glossary = Glossary({term: term.upper() for term in terms}, language)
-    hits = glossary.found(text, kept)
+    hits = glossary.find_terms(text, kept)
     assert all(text[term.start : term.end] == term.source for term in hits)
     return [f"{term.source}>{term.target}" for term in hits]
 
@@ -34,7 +34,7 @@ def test_terms_in_a_text(text: str, terms: list[str], language: str, expected: l
 def test_every_letter_that_the_pattern_takes_for_another_is_that_other_letter() -> None:
     letters = [chr(code) for code in range(0x110000) if chr(code).lower() != chr(code).upper()]
     small = [letter for letter in letters if letter.lower() == letter]
-    assert len(Glossary(dict.fromkeys(small, "x"), "xx").found(" ".join(letters), ())) > len(small)
+    assert len(Glossary(dict.fromkeys(small, "x"), "xx").find_terms(" ".join(letters), ())) > len(small)
 
 
 def test_what_is_kept_holds_no_term() -> None:
@@ -54,10 +54,10 @@ def test_what_is_kept_holds_no_term() -> None:
     ],
 )
 def test_targets_in_a_translation(target: str, translation: str, lost: int) -> None:
-    terms = Glossary({"house": target}, "en").found("a house", ())
-    assert len(missing(terms, translation)) == lost
+    terms = Glossary({"house": target}, "en").find_terms("a house", ())
+    assert len(missing_terms(terms, translation)) == lost
 
 
 def test_a_term_counts_as_often_as_it_is_there() -> None:
-    terms = Glossary({"dog": "Hund", "cat": "Katze"}, "en").found("dog, dog and cat", ())
-    assert [term.start for term in missing(terms, "Hund und Katze")] == [5]
+    terms = Glossary({"dog": "Hund", "cat": "Katze"}, "en").find_terms("dog, dog and cat", ())
+    assert [term.start for term in missing_terms(terms, "Hund und Katze")] == [5]

@@ -17,7 +17,7 @@ from service.models.registry import Registry
 from service.models.request_scope import RequestScope
 from service.models.served_model import ServedModel
 from service.settings import Settings
-from service.text.tokenizer import Located, TextCodec
+from service.text.tokenizer import TextCodec, TokenizedText
 from service.translation.request import (
     Delta,
     Detection,
@@ -84,8 +84,8 @@ class Mirror(Speaker):
         hypothesis = Hypothesis(list(written), score=-1.0, log_probabilities=[-1.0] * len(looks))
         return EngineResult([hypothesis], attention=looks / looks.sum(axis=1, keepdims=True))
 
-    def _located(self, source: str, target: str) -> list[tuple[str, Located]]:
-        [sides] = self.codec.located([source], [target])
+    def _located(self, source: str, target: str) -> list[tuple[str, TokenizedText]]:
+        [sides] = self.codec.tokenize_pairs([source], [target])
         return list(zip((source, target), sides, strict=True))
 
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.text.markup.tokenizer import tokens
-from service.text.segmentation.placeholders import protected
+from service.text.markup.tokenizer import tokenize
+from service.text.segmentation.placeholders import find_protected_spans
 from service.translation.translator import Translator
 from tests.service.translation.helpers import backwards, translate, translator
 from tests.service.translation.test_retries import pair
@@ -44,7 +44,7 @@ def documents(draw: st.DrawFn) -> str:
             if kept:
                 sentence.insert(draw(st.integers(0, len(sentence))), kept.pop())
         line = " ".join(sentence)
-        if draw(st.integers(0, 3)) == 0 and not protected(line):
+        if draw(st.integers(0, 3)) == 0 and not find_protected_spans(line):
             line = line.upper()
         parts += [line, draw(st.sampled_from([".", "!", "?", "", ":", "…", ", 2,000."])), draw(st.sampled_from(GLUE))]
     return "".join(parts)
@@ -78,7 +78,7 @@ def pages(draw: st.DrawFn) -> str:
 
 def nested(markup: str) -> bool:
     path: list[str] = []
-    for token in tokens(markup, "html"):
+    for token in tokenize(markup, "html"):
         if token.kind == "open":
             path.append(token.name)
         elif token.kind == "close" and (not path or path.pop() != token.name):
@@ -87,11 +87,11 @@ def nested(markup: str) -> bool:
 
 
 def tags(markup: str) -> Counter[str]:
-    return Counter(token.raw for token in tokens(markup, "html") if token.kind != "text")
+    return Counter(token.raw for token in tokenize(markup, "html") if token.kind != "text")
 
 
 def said(markup: str) -> Counter[str]:
-    text = "".join(token.raw for token in tokens(markup, "html") if token.kind == "text")
+    text = "".join(token.raw for token in tokenize(markup, "html") if token.kind == "text")
     return Counter(re.findall(r"\S", html.unescape(text)))
 
 

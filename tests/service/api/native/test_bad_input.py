@@ -230,7 +230,7 @@ def test_one_endless_word(service: Service, path: str) -> None:
 @pytest.mark.parametrize("text", ["<eos>", "<2a>", "<pad>", "<bos>", "<unk>"])
 def test_a_text_that_spells_a_mark_means_its_letters(service: Service, text: str) -> None:
     model = next(model for model in service.registry if model.name == "toy-translator")
-    ids = model.codec.encode([text], prefix=[], closed=False)[0]
+    ids = model.codec.encode([text], prefix=[], append_eos=False)[0]
     marks = set(model.manifest.special_tokens.model_dump().values()) - {model.manifest.special_tokens.unk}
     tags = {id for direction in model.manifest.directions for id in direction.prefix}
     assert not set(ids) & (marks | tags)

@@ -83,7 +83,7 @@ def test_over_http_it_is_the_fault_of_one_request(pretend: Callable[..., Service
     engine = Sick(graphs, np.nan)
     service = pretend(engine)
     [model] = service.registry
-    [[_, engine.sick, _]] = model.codec.encode(["bird"], [5], closed=True)
+    [[_, engine.sick, _]] = model.codec.encode(["bird"], [5], append_eos=True)
     with ThreadPoolExecutor(8) as pool:
         texts = ["bird", "dog", "red house", "bird dog", "one two three", "bird bird"] * 3
         replies = list(pool.map(lambda text: service.post("/v1/translate", {"text": text, "target": "b"}), texts))

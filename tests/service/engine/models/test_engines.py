@@ -106,6 +106,6 @@ def test_separate_tokenisers_for_source_and_target(toy_translator: Path, toy_cla
     file.write_text(json.dumps({"source": source, "target": target}), "utf-8")
     both = TextCodec(file, manifest)
     reading, writing = (TextCodec(a / "tokenizer.json", manifest) for a in (toy_classifier, toy_translator))
-    assert both.encode(["red house"], [7], closed=True) == reading.encode(["red house"], [7], closed=True)
-    ids = writing.encode(["rot Haus"], [], closed=True)
+    assert both.encode(["red house"], [7], append_eos=True) == reading.encode(["red house"], [7], append_eos=True)
+    ids = writing.encode(["rot Haus"], [], append_eos=True)
     assert both.decode(ids) == writing.decode(ids) == ["rot Haus"]

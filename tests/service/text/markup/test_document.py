@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.text.alignment import AlignedText, AlignmentLink
+from service.text.alignment import AlignedText, AlignmentLink, concatenate
 from service.text.markup.document import parse
-from service.text.markup.tokenizer import Mode, tokens
-from service.text.segmentation.segmenter import joined, plan_text, unchanged
+from service.text.markup.tokenizer import Mode, tokenize
+from service.text.segmentation.segmenter import plan_segmentation
 
 WORD = re.compile(r"\w+|[^\w\s]")
 INLINE = ["b", "i", "a", "span", "em"]
@@ -32,7 +32,7 @@ def reversed_words(text: str) -> AlignedText:
 
 def render(markup: str, mode: Mode = "html") -> str:
     document = parse(markup, mode)
-    return document.render([reversed_words(block) for block in document.blocks])
+    return document.render([reversed_words(block) for block in document.block_texts])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def render(markup: str, mode: Mode = "html") -> str:
 def test_html(markup: str, expected: str) -> None:
     assert render(markup) == expected
     document = parse(markup, "html")
-    assert document.render([AlignedText(block) for block in document.blocks]) == markup
+    assert document.render([AlignedText(block) for block in document.block_texts]) == markup
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_xml(markup: str, expected: str) -> None:
 
 def test_tags_that_the_caller_knows_better() -> None:
     document = parse("one <x>two</x> three <y>four</y>", "xml", frozenset({"x"}), frozenset({"y"}))
-    assert document.blocks == ["one", "two", "three \ufffc"]
-    assert document.marked == [False, False, False]
+    assert document.block_texts == ["one", "two", "three \ufffc"]
+    assert document.has_inline_tags == [False, False, False]
 
 
 def test_every_block_needs_a_translation() -> None:
@@ -161,7 +161,7 @@ def test_scripts_without_spaces() -> None:
 
 def test_objects_are_written_once_each() -> None:
     document = parse("use <code>a</code> or <code>b</code> here", "html")
-    assert document.blocks == ["use \ufffc or \ufffc here"]
+    assert document.block_texts == ["use \ufffc or \ufffc here"]
     links = (AlignmentLink(4, 5, 8, 9), AlignmentLink(9, 10, 0, 1))
     assert document.render([AlignedText("\ufffc  oder \ufffc", links)]) == "<code>b</code>  oder <code>a</code>"
     assert document.render([AlignedText("\ufffc \ufffc \ufffc")]) == "<code>a</code> <code>b</code> "
@@ -209,12 +209,12 @@ def translations(draw: st.DrawFn, blocks: list[str]) -> list[AlignedText]:
 
 
 def tags(markup: str) -> Counter[str]:
-    return Counter(token.raw for token in tokens(markup, "html") if token.kind != "text")
+    return Counter(token.raw for token in tokenize(markup, "html") if token.kind != "text")
 
 
 def nested(markup: str) -> bool:
     path: list[str] = []
-    for token in tokens(markup, "html"):
+    for token in tokenize(markup, "html"):
         if token.kind == "open":
             path.append(token.name)
         elif token.kind == "close" and (not path or path.pop() != token.name):
@@ -226,8 +226,8 @@ def nested(markup: str) -> bool:
 @given(st.one_of(st.lists(PIECES, max_size=20).map("".join), st.text("<>/!-ab&; \"'=", max_size=40)), st.data())
 def test_no_tag_is_lost_or_doubled(markup: str, data: st.DataObject) -> None:
     document = parse(markup, "html")
-    assert document.render([AlignedText(block) for block in document.blocks]) == markup
-    rendered = document.render(data.draw(translations(document.blocks)))
+    assert document.render([AlignedText(block) for block in document.block_texts]) == markup
+    rendered = document.render(data.draw(translations(document.block_texts)))
     assert tags(rendered) == tags(markup)
 
 
@@ -235,15 +235,15 @@ def test_no_tag_is_lost_or_doubled(markup: str, data: st.DataObject) -> None:
 @given(balanced(), st.data())
 def test_what_was_nested_is_nested(markup: str, data: st.DataObject) -> None:
     document = parse(markup, "html")
-    given = data.draw(translations(document.blocks))
+    given = data.draw(translations(document.block_texts))
     rendered = document.render(given)
     assert tags(rendered) == tags(markup)
     assert nested(rendered)
     # Every character of every translation is there, in order.
     plain = rendered.replace("<code>x</code>", "")
-    said = html.unescape("".join(token.raw for token in tokens(plain, "html") if token.kind == "text"))
+    said = html.unescape("".join(token.raw for token in tokenize(plain, "html") if token.kind == "text"))
     at = 0
-    for translation, block in zip(given, document.blocks, strict=True):
+    for translation, block in zip(given, document.block_texts, strict=True):
         for character in re.findall(r"[^\s\ufffc]", translation.text) if translation.text != block else []:
             at = said.index(character, at) + 1
 
@@ -258,17 +258,17 @@ def test_time_is_in_proportion(unit: str, mode: Mode) -> None:
     markup = (unit * 20_000)[:20_000]
     started = time.process_time()
     document = parse(markup, mode)
-    document.render([reversed_words(block) for block in document.blocks])
+    document.render([reversed_words(block) for block in document.block_texts])
     assert time.process_time() - started < 4
-    assert "".join(token.raw for token in tokens(markup, mode)) == markup
+    assert "".join(token.raw for token in tokenize(markup, mode)) == markup
 
 
 def test_blocks_go_through_a_plan() -> None:
     markup = "<p>Ask <b>{name}</b> or <code>x</code> now. <i>DO IT NOW!</i> 😀</p>"
     document = parse(markup, "html")
-    (block,) = document.blocks
-    plan = plan_text(block, "en", "de", lambda texts: [len(text.split()) for text in texts], 20)
-    assert plan.texts == ["Ask 2013 or 2003 now.", "Do it now!"]
+    (block,) = document.block_texts
+    plan = plan_segmentation(block, "en", "de", lambda texts: [len(text.split()) for text in texts], 20)
+    assert plan.model_inputs == ["Ask 2013 or 2003 now.", "Do it now!"]
     first = AlignedText(
         "Jetzt 2003 oder 2013 fragen.",
         (AlignmentLink(16, 20, 0, 5), AlignmentLink(0, 3, 21, 27), AlignmentLink(9, 11, 11, 15)),
@@ -283,7 +283,9 @@ def test_blocks_go_through_a_plan() -> None:
         ),
     )
     given = iter([first, second])
-    parts = [(p, unchanged(p)) if isinstance(p, str) else (p.source, p.restored(next(given))) for p in plan.pieces]
+    parts = [
+        (p, AlignedText.identity(p)) if isinstance(p, str) else (p.source, p.restore(next(given))) for p in plan.parts
+    ]
     assert all(translation is not None for _, translation in parts)
-    rendered = document.render([joined(parts)])  # type: ignore[arg-type]
+    rendered = document.render([concatenate(parts)])  # type: ignore[arg-type]
     assert rendered == "<p>Jetzt <code>x</code> oder <b>{name}</b> fragen. <i>TU ES JETZT!</i> 😀</p>"

@@ -2,17 +2,17 @@
 
 import pytest
 
-from service.text.segmentation.casing import all_caps, lowered, raised
+from service.text.segmentation.casing import is_all_caps, lowercase, uppercase
 
 
 @pytest.mark.parametrize("text", ["DO NOT ENTER", "STOP NOW!", "ÜBER ALLES", "I AM OK", "СТОЙ СЕЙЧАС"])
 def test_shouted(text: str) -> None:
-    assert all_caps(text)
+    assert is_all_caps(text)
 
 
 @pytest.mark.parametrize("text", ["", "NASA", "EU, UN", "A B C D", "NASA is here", "你好 世界", "12 34", "iPHONE CASE"])
 def test_not_shouted(text: str) -> None:
-    assert not all_caps(text)
+    assert not is_all_caps(text)
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,10 @@ def test_not_shouted(text: str) -> None:
     ],
 )
 def test_lowered(text: str, language: str, opening: bool, expected: str) -> None:
-    assert lowered(text, language, opening) == expected
+    assert lowercase(text, language, opening) == expected
     assert len(expected) == len(text)
 
 
 def test_raised() -> None:
-    assert raised("Straße, ich", "de") == "STRASSE, ICH"
-    assert raised("iyi ışık", "tr") == "İYİ IŞIK"
+    assert uppercase("Straße, ich", "de") == "STRASSE, ICH"
+    assert uppercase("iyi ışık", "tr") == "İYİ IŞIK"

@@ -6,11 +6,11 @@ import pytest
 
 from service.text.segmentation.placeholders import (
     PLACEHOLDERS,
+    choose_placeholders,
+    find_numbers,
     find_placeholders,
-    lost_numbers,
-    numbers,
-    placeholders,
-    protected,
+    find_protected_spans,
+    has_lost_numbers,
 )
 
 
@@ -36,12 +36,12 @@ from service.text.segmentation.placeholders import (
     ],
 )
 def test_protected(text: str, expected: list[str]) -> None:
-    assert [text[start:end] for start, end in protected(text)] == expected
+    assert [text[start:end] for start, end in find_protected_spans(text)] == expected
 
 
 def test_numbers_that_no_language_spells_out() -> None:
     text = "In 1999, 3 of 12 men, a 3rd at 2:30, had 1,000.50 (or 20-odd) x86 and 13kg."
-    assert [text[start:end] for start, end in numbers(text)] == ["1999", "2:30", "1,000.50", "20", "x86", "13kg"]
+    assert [text[start:end] for start, end in find_numbers(text)] == ["1999", "2:30", "1,000.50", "20", "x86", "13kg"]
 
 
 @pytest.mark.parametrize(
@@ -73,17 +73,17 @@ def test_numbers_that_no_language_spells_out() -> None:
     ],
 )
 def test_lost_numbers(source: str, target: str, lost: bool) -> None:
-    assert lost_numbers(source, target) is lost
+    assert has_lost_numbers(source, target) is lost
 
 
 def test_stand_ins_are_new_to_the_text() -> None:
     text = f"In {PLACEHOLDERS[0]} {{a}} and {{b}}."
-    assert placeholders(text, protected(text)) == list(PLACEHOLDERS[1:3])
+    assert choose_placeholders(text, find_protected_spans(text)) == list(PLACEHOLDERS[1:3])
 
 
 @pytest.mark.parametrize("text", ["pre{x}", "{x}post", "{a} " * 9])
 def test_nothing_stands_in_for_these(text: str) -> None:
-    assert placeholders(text, protected(text)) is None
+    assert choose_placeholders(text, find_protected_spans(text)) is None
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,6 @@ def test_a_stand_in_counts_once_and_alone(text: str, found: list[tuple[int, int]
 def test_time_is_in_proportion(unit: str) -> None:
     text = (unit * 20_000)[:20_000]
     started = time.process_time()
-    protected(text)
-    numbers(text)
+    find_protected_spans(text)
+    find_numbers(text)
     assert time.process_time() - started < 2

@@ -7,17 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.text.alignment import AlignedText, AlignmentLink
-from service.text.segmentation.placeholders import protected
+from service.text.alignment import AlignedText, AlignmentLink, concatenate
+from service.text.segmentation.placeholders import find_protected_spans
 from service.text.segmentation.segmenter import (
     SPLIT_AT_PROTECTED,
     SPLIT_LONG_SENTENCE,
     SegmentationPlan,
-    joined,
-    plan_text,
-    unchanged,
+    plan_segmentation,
 )
-from service.text.segmentation.units import Piece, Unit
+from service.text.segmentation.units import TextPart, Unit
 
 Translator = Callable[[str], AlignedText]
 WORD = re.compile(r"[^\W\d_]+")
@@ -46,23 +44,23 @@ def words(texts: list[str]) -> list[int]:
 
 
 def plan(text: str, source: str = "en", target: str = "de", limit: int = 40) -> SegmentationPlan:
-    return plan_text(text, source, target, words, limit)
+    return plan_segmentation(text, source, target, words, limit)
 
 
 def run(planned: SegmentationPlan, translate: Translator) -> AlignedText:
     """Translate a plan as a service does, cutting up what lost something."""
 
-    def parts(pieces: Sequence[Piece], patience: int) -> Iterator[tuple[str, AlignedText]]:
+    def parts(pieces: Sequence[TextPart], patience: int) -> Iterator[tuple[str, AlignedText]]:
         for piece in pieces:
             if isinstance(piece, str):
-                yield piece, unchanged(piece)
-            elif (restored := piece.restored(translate(piece.text))) is not None:
+                yield piece, AlignedText.identity(piece)
+            elif (restored := piece.restore(translate(piece.model_input))) is not None:
                 yield piece.source, restored
             else:
                 assert patience, "there is always something left that can fail"
-                yield from parts(piece.smaller(), patience - 1)
+                yield from parts(piece.fallback_parts(), patience - 1)
 
-    return joined(parts(planned.pieces, 2))
+    return concatenate(parts(planned.parts, 2))
 
 
 def rebuilt(planned: SegmentationPlan, *translations: AlignedText) -> AlignedText:
@@ -86,7 +84,7 @@ def texts(draw: st.DrawFn) -> str:
             if kept:
                 sentence.insert(draw(st.integers(0, len(sentence))), kept.pop())
         line = " ".join(sentence)
-        if draw(st.booleans()) and not protected(line):
+        if draw(st.booleans()) and not find_protected_spans(line):
             line = line.upper()
         parts += [line, draw(st.sampled_from([".", "!", "?", "", ":", "…", ", 1999."])), draw(st.sampled_from(GLUE))]
     return "".join(parts)
@@ -101,7 +99,7 @@ def test_a_translator_that_changes_nothing_changes_nothing(text: str, limit: int
     assert all(
         text[link.source_start : link.source_end] == text[link.target_start : link.target_end] for link in result.links
     )
-    assert all(count <= limit for count in words(planned.texts))
+    assert all(count <= limit for count in words(planned.model_inputs))
 
 
 @settings(max_examples=200, deadline=None)
@@ -139,7 +137,7 @@ def test_whatever_the_translator_does_what_is_protected_is_there_once(text: str,
         assert result.text.count(thing) == text.count(thing)
     assert result.text.count("1999") >= min(1, text.count("1999"))
     at = 0
-    for glue in (piece for piece in plan(text).pieces if isinstance(piece, str)):
+    for glue in (piece for piece in plan(text).parts if isinstance(piece, str)):
         at = result.text.index(glue, at) + len(glue)
     for link in result.links:
         assert 0 <= link.source_start <= link.source_end <= len(text)
@@ -148,7 +146,7 @@ def test_whatever_the_translator_does_what_is_protected_is_there_once(text: str,
 
 def test_the_model_reads_clean_sentences() -> None:
     planned = plan("Dear {name},\n\n- Go\u00ad to  https://x.org!\u200b\tDO IT NOW, {name}!")
-    assert planned.texts == ["Dear 2013,", "Go to 2013!", "Do it now, 2013!"]
+    assert planned.model_inputs == ["Dear 2013,", "Go to 2013!", "Do it now, 2013!"]
     assert planned.warnings == frozenset()
 
 
@@ -167,7 +165,7 @@ def test_links_lead_back_to_the_source() -> None:
 
 def test_wide_gaps_inside_a_sentence_go_as_far_along() -> None:
     planned = plan("One  two three four.")
-    assert planned.texts == ["One two three four."]
+    assert planned.model_inputs == ["One two three four."]
     assert rebuilt(planned, AlignedText("A b c d e f g.")).text == "A  b c d e f g."
     assert rebuilt(planned, AlignedText("Abc.")).text == "Abc."
 
@@ -175,28 +173,28 @@ def test_wide_gaps_inside_a_sentence_go_as_far_along() -> None:
 def test_a_number_that_is_lost_is_held_and_then_cut_out() -> None:
     (unit,) = plan("It costs 5,000 yen.").units
     lost, held = AlignedText("Es kostet viel."), AlignedText("Es kostet 2013 Yen.")
-    assert unit.restored(lost) is None
-    (holding,) = unit.smaller()
+    assert unit.restore(lost) is None
+    (holding,) = unit.fallback_parts()
     assert isinstance(holding, Unit)
-    assert holding.text == "It costs 2013 yen."
-    assert holding.restored(held) == AlignedText("Es kostet 5,000 Yen.", (AlignmentLink(9, 14, 10, 15),))
-    assert holding.restored(lost) is None
-    assert [part if isinstance(part, str) else part.text for part in holding.smaller() if part] == [
+    assert holding.model_input == "It costs 2013 yen."
+    assert holding.restore(held) == AlignedText("Es kostet 5,000 Yen.", (AlignmentLink(9, 14, 10, 15),))
+    assert holding.restore(lost) is None
+    assert [part if isinstance(part, str) else part.model_input for part in holding.fallback_parts() if part] == [
         "It costs", " ", "5,000", " ", "yen.",
     ]  # fmt: skip
 
 
 def test_spans_that_touch_a_word_are_cut_out_at_once() -> None:
     planned = plan("The pre{x}fix and {y} stay.")
-    assert planned.texts == ["The pre", "fix and 2013 stay."]
+    assert planned.model_inputs == ["The pre", "fix and 2013 stay."]
     assert planned.warnings == {SPLIT_AT_PROTECTED}
-    assert plan("word {a} " * 9).texts == ["word"] * 9
-    assert plan("{y} stays with us{x}").texts == ["2013 stays with us"]
+    assert plan("word {a} " * 9).model_inputs == ["word"] * 9
+    assert plan("{y} stays with us{x}").model_inputs == ["2013 stays with us"]
 
 
 def test_a_unit_needs_stand_ins() -> None:
     with pytest.raises(ValueError, match="cut the unit"):
-        _ = Unit("a{x}", 0, ("en", "de"), ((1, 4),)).text
+        _ = Unit("a{x}", 0, ("en", "de"), ((1, 4),)).model_input
 
 
 @pytest.mark.parametrize(
@@ -209,7 +207,7 @@ def test_a_unit_needs_stand_ins() -> None:
 )
 def test_long_sentences_are_cut_at_clauses_then_at_spaces(text: str, texts: list[str]) -> None:
     planned = plan(text, limit=4)
-    assert [one.rstrip(",") for one in planned.texts] == texts
+    assert [one.rstrip(",") for one in planned.model_inputs] == texts
     assert planned.warnings == {SPLIT_LONG_SENTENCE}
 
 
@@ -231,17 +229,17 @@ def test_a_point_that_the_source_has_not_goes(source: str, target: str, expected
 
 def test_long_words_are_cut_between_letters() -> None:
     text = "e\u0301" * 20 + "👩\u200d🔬" + "a" * 20 + " {x}"
-    planned = plan_text(text, "en", "de", lambda texts: [len(text) for text in texts], 9)
-    assert "".join(planned.texts).count("\u0301") == 20
-    assert not any(text.startswith("\u0301") for text in planned.texts)
-    assert rebuilt(planned, *map(AlignedText, planned.texts)).text == text
+    planned = plan_segmentation(text, "en", "de", lambda texts: [len(text) for text in texts], 9)
+    assert "".join(planned.model_inputs).count("\u0301") == 20
+    assert not any(text.startswith("\u0301") for text in planned.model_inputs)
+    assert rebuilt(planned, *map(AlignedText, planned.model_inputs)).text == text
 
 
 def test_what_cannot_be_cut_stays() -> None:
-    assert plan_text("a", "en", "de", lambda texts: [99 for _ in texts], 9).texts == ["a"]
+    assert plan_segmentation("a", "en", "de", lambda texts: [99 for _ in texts], 9).model_inputs == ["a"]
 
 
 def test_turkish_capitals_keep_their_dots() -> None:
     planned = plan("IŞIK VAR İÇİNDE", "tr", "tr-TR")
-    assert planned.texts == ["Işık var içinde"]
+    assert planned.model_inputs == ["Işık var içinde"]
     assert rebuilt(planned, AlignedText("iyi ışık")).text == "İYİ IŞIK"

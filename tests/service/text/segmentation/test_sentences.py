@@ -5,11 +5,11 @@ import time
 import pytest
 import sentencex
 
-from service.text.segmentation.sentences import sentences
+from service.text.segmentation.sentences import find_sentences
 
 
 def cut(text: str, language: str = "en", kept: tuple[tuple[int, int], ...] = ()) -> list[str]:
-    return [text[start:end] for start, end in sentences(text, language, kept)]
+    return [text[start:end] for start, end in find_sentences(text, language, kept)]
 
 
 @pytest.mark.parametrize(
@@ -112,5 +112,5 @@ def test_windows_do_not_show() -> None:
 def test_time_is_in_proportion(unit: str) -> None:
     text = (unit * 20_000)[:20_000]
     started = time.process_time()
-    sentences(text, "en")
+    find_sentences(text, "en")
     assert time.process_time() - started < 2
