@@ -65,23 +65,23 @@ class ModelMetrics:
             metrics.target_tokens.labels(model),
         )
 
-    def encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
+    def on_encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
         """A group joined, and the time it took: count its tokens, and the padding of its rectangle."""
         lengths = [len(request.ids) for request in group]
         self._real.inc(sum(lengths))
         self._padding.inc(len(lengths) * max(lengths) - sum(lengths))
         self._encode_seconds.observe(seconds)
 
-    def stepped(self, rows: int, seconds: float) -> None:
+    def on_step(self, rows: int, seconds: float) -> None:
         """One step was computed."""
         self._step_rows.observe(rows)
         self._step_seconds.observe(seconds)
 
-    def answered(self, answers: int) -> None:
+    def on_finished(self, requests: int) -> None:
         """This many rows finished in a step."""
-        self._segments.inc(answers)
+        self._segments.inc(requests)
 
-    def failed(self) -> None:
+    def on_failure(self) -> None:
         """A group or a step failed."""
         self._failures.inc()
 

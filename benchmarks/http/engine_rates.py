@@ -90,7 +90,7 @@ def translator(artifact: Artifact, texts: list[str], source: str, target: str, r
     graphs = TranslateGraphs.load(artifact, threads)
     queue = Queue(QueueLimits(rows=rows, queue_segments=UNBOUNDED, queue_tokens=UNBOUNDED), workers)
     worker_pool = LocalWorkerPool(
-        "direct", [TranslateEngine(graphs, queue.rows) for _ in range(workers)], queue, NullObserver()
+        "direct", [TranslateEngine(graphs, queue.rows_per_worker) for _ in range(workers)], queue, NullObserver()
     )
     worker_pool.start()
 

@@ -169,6 +169,6 @@ def _describe(model: ServedModel, started: int) -> InfinityModel:
         queue_fraction=queue.waiting / queue.limits.queue_segments,
         queue_absolute=queue.waiting,
         results_pending=queue.waiting + model.worker_pool.running,
-        batch_size=queue.rows,
+        batch_size=queue.rows_per_worker,
     )
     return InfinityModel(id=model.name, stats=stats, created=started)

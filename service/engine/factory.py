@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from service.artifact import Artifact, ArtifactError
-from service.engine.interfaces import Observer, PoolConfig, scoring
+from service.engine.interfaces import Observer, PoolConfig, score_pool_name
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
@@ -51,6 +51,6 @@ def engines(artifact: Artifact, pool_config: PoolConfig) -> dict[str, list[Engin
     graphs = TranslateGraphs.load(artifact, pool_config.threads)
     score = Session(artifact.graph("score"), pool_config.threads)
     return {
-        name: [TranslateEngine(graphs, pool_config.rows) for _ in workers],
-        scoring(name): [ScoreEngine(artifact, score) for _ in workers],
+        name: [TranslateEngine(graphs, pool_config.rows_per_worker) for _ in workers],
+        score_pool_name(name): [ScoreEngine(artifact, score) for _ in workers],
     }

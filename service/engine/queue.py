@@ -29,7 +29,7 @@ class QueueLimits:
     queue_segments: int = 2048
     queue_tokens: int = 131_072
 
-    def hold(self, segments: int, tokens: int) -> bool:
+    def allows(self, segments: int, tokens: int) -> bool:
         """Whether so much may wait."""
         return segments <= self.queue_segments and tokens <= self.queue_tokens
 
@@ -46,7 +46,7 @@ class Queue:
         self._closed = False
 
     @property
-    def rows(self) -> int:
+    def rows_per_worker(self) -> int:
         """Rows that one worker may run; a request that needs more never fits."""
         return max(1, self.limits.rows // self.workers)
 
@@ -81,10 +81,10 @@ class Queue:
             self._changed.notify_all()
 
     def _fits(self, segments: int, tokens: int) -> bool:
-        return self.limits.hold(len(self._waiting) + segments, self._tokens + tokens)
+        return self.limits.allows(len(self._waiting) + segments, self._tokens + tokens)
 
     def _forget_withdrawn(self) -> None:
-        self._waiting = deque(request for request in self._waiting if not request.left)
+        self._waiting = deque(request for request in self._waiting if not request.cancelled)
         self._tokens = sum(request.tokens for request in self._waiting)
         self._rows_waiting = sum(request.rows for request in self._waiting)
 
@@ -110,9 +110,9 @@ class Queue:
         longest = 0
         while self._waiting and occupied < share:
             request = self._waiting[0]
-            if not request.left:
+            if not request.cancelled:
                 longest = max(longest, len(request.ids))
-                if occupied + request.rows > self.rows:
+                if occupied + request.rows > self.rows_per_worker:
                     break
                 if chosen and longest * (len(chosen) + 1) > self.limits.encode_tokens:
                     break

@@ -34,7 +34,7 @@ class Scheduler:
 
     def pick(self) -> IterationPlan | None:
         """Wait until there is something to do and say what; None when closed and everything is done."""
-        leave = [request for request in self._joined if request.left]
+        leave = [request for request in self._joined if request.cancelled]
         self._forget(leave)
         newcomers = self.queue.take(self.rows, wait=not leave)
         return None if newcomers is None else IterationPlan(leave, group_by_length(newcomers))

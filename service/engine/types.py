@@ -35,7 +35,7 @@ class EngineResult:
     compute_ms: float = 0.0
 
     @staticmethod
-    def of_classes(probabilities: list[float]) -> "EngineResult":
+    def classification(probabilities: list[float]) -> "EngineResult":
         """A classification."""
         return EngineResult(probabilities=probabilities)
 
@@ -72,7 +72,7 @@ class EngineRequest:
         return len(self.ids) + len(self.translation or ())
 
     @property
-    def left(self) -> bool:
+    def cancelled(self) -> bool:
         """Whether nobody waits for the answer any more."""
         return self.future.done()
 

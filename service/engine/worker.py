@@ -76,13 +76,13 @@ class Worker:
             finished = self.engine.step()
         except Exception as error:
             log.exception("a step of %d rows failed", rows)
-            self.observer.failed()
+            self.observer.on_failure()
             self.engine.clear()
             self.scheduler.fail_running(EngineFailure(f"the step failed: {type(error).__name__}"))
             return
-        self.observer.stepped(rows, time.perf_counter() - started)
+        self.observer.on_step(rows, time.perf_counter() - started)
         self.scheduler.settle(finished)
-        self.observer.answered(len(finished))
+        self.observer.on_finished(len(finished))
 
     def _join(self, group: list[EngineRequest]) -> None:
         started = time.perf_counter()
@@ -90,11 +90,11 @@ class Worker:
             self.engine.join(group)
         except Exception as error:
             log.exception("encoding a group of %d failed", len(group))
-            self.observer.failed()
+            self.observer.on_failure()
             self.scheduler.reject(group, EngineFailure(f"encoding failed: {type(error).__name__}"))
             return
         self.scheduler.admit(group)
-        self.observer.encoded(group, time.perf_counter() - started)
+        self.observer.on_encoded(group, time.perf_counter() - started)
 
 
 class LocalWorkerPool:

@@ -38,7 +38,7 @@ class EngineClient:
             TooLarge: it could not.
         """
         limits = self.queue.limits
-        if not limits.hold(segments, tokens):
+        if not limits.allows(segments, tokens):
             raise TooLarge(
                 f"{segments} segments{f' of {tokens} tokens' if tokens else ' or more'}; model {self.name!r} queues at "
                 f"most {limits.queue_segments} segments and {limits.queue_tokens} tokens: send several requests"

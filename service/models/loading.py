@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.artifact import Artifact, ArtifactError, read_artifact
 from service.engine.cores import available_cores
-from service.engine.interfaces import PoolConfig, StartPools, WorkerPool, scoring
+from service.engine.interfaces import PoolConfig, StartPools, WorkerPool, score_pool_name
 from service.engine.queue import QueueLimits
 from service.metrics import Metrics
 from service.models.registry import Registry
@@ -75,7 +75,7 @@ def pool_config(settings: Settings) -> PoolConfig:
 
 def _serve(loaded: Loaded, worker_pools: Mapping[str, WorkerPool], metrics: Metrics) -> ServedModel:
     manifest, codec = loaded.artifact.manifest, loaded.codec
-    scores = scoring(manifest.name)
+    scores = score_pool_name(manifest.name)
     scorer = None
     if scores in worker_pools:
         scorer = PairScorer(manifest, codec, worker_pools[scores], metrics.of_model(scores))

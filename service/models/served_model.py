@@ -123,7 +123,7 @@ class ServedModel:
         prefix = self.codec.target_ids(wanted.prefix) if wanted.prefix else []
         length = wanted.max_length or min(limit, default_target_length(len(ids), limit) + len(prefix))
         options = replace(wanted.options, max_length=length, prefix=tuple(prefix), end_loops=wanted.guarded)
-        if faults := options.faults(self.manifest.vocabulary, limit, self.worker_pool.queue.rows):
+        if faults := options.find_errors(self.manifest.vocabulary, limit, self.worker_pool.queue.rows_per_worker):
             raise InvalidRequest("; ".join(faults))
         return EngineRequest(ids, options)
 

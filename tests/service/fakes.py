@@ -101,16 +101,16 @@ class Record:
         self.failures = 0
         self.turns = 0
 
-    def encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
+    def on_encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
         self.groups.append([len(request.ids) for request in group])
 
-    def stepped(self, rows: int, seconds: float) -> None:
+    def on_step(self, rows: int, seconds: float) -> None:
         self.steps.append(rows)
 
-    def answered(self, answers: int) -> None:
-        self.answers += answers
+    def on_finished(self, requests: int) -> None:
+        self.answers += requests
 
-    def failed(self) -> None:
+    def on_failure(self) -> None:
         self.failures += 1
 
     def on_iteration_end(self) -> None:

@@ -49,7 +49,7 @@ class BeamGroup:
         self.length = np.concatenate([self.length, np.zeros(count, np.int64)])
         self.limit = np.concatenate([self.limit, [request.options.max_length for request in requests]])
 
-    def written(self, index: int) -> np.ndarray:
+    def generated(self, index: int) -> np.ndarray:
         """Ids of a request so far, one line a hypothesis."""
         return self.ids[index, :, : self.length[index]]
 

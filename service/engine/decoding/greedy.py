@@ -40,7 +40,7 @@ class GreedyGroup:
         self.length = np.concatenate([self.length, np.zeros(len(requests), np.int64)])
         self.limit = np.concatenate([self.limit, [request.options.max_length for request in requests]])
 
-    def written(self, index: int) -> np.ndarray:
+    def generated(self, index: int) -> np.ndarray:
         """Ids of a request so far, one line a hypothesis."""
         return self.ids[index : index + 1, : self.length[index]]
 
@@ -85,7 +85,7 @@ class GreedyGroup:
             return looping
         for i in np.flatnonzero((self.copied >= COPIED).any(axis=1)).tolist():
             request, options = self.requests[i], self.requests[i].options
-            wanted = self.length[i] < options.min_length or repeats(request.ids) or repeats(list(options.prefix))
+            wanted = self.length[i] < options.min_length or has_loop(request.ids) or has_loop(list(options.prefix))
             looping[i] = options.end_loops and not wanted
         return looping
 
@@ -100,7 +100,7 @@ class GreedyGroup:
         self.recent, self.copied = self.recent[mask], self.copied[mask]
 
 
-def repeats(ids: list[int]) -> bool:
+def has_loop(ids: list[int]) -> bool:
     """Whether some of the ids come again and again, one right after the other, as a loop's do."""
     array = np.array(ids)
     for period, least in list(zip(PERIODS.tolist(), COPIED.tolist(), strict=True))[: len(ids) - 1]:
@@ -113,5 +113,5 @@ def repeats(ids: list[int]) -> bool:
 def processes_logits(group: SearchGroup) -> Iterator[int]:
     """The requests of a group whose logits are changed before a token is chosen."""
     for index, request in enumerate(group.requests):
-        if request.options.edits:
+        if request.options.changes_logits:
             yield index

@@ -35,17 +35,17 @@ class DecodingOptions:
         return self.beam_size
 
     @property
-    def samples(self) -> bool:
+    def is_sampling(self) -> bool:
         return self.temperature > 0
 
     @property
-    def edits(self) -> bool:
+    def changes_logits(self) -> bool:
         """Whether logits are changed before a token is chosen."""
         return bool(
             self.prefix or self.suppressed or self.min_length or self.no_repeat_ngram or self.repetition_penalty != 1.0
         )
 
-    def faults(self, vocabulary: int, target_length: int, rows: int) -> list[str]:
+    def find_errors(self, vocabulary: int, target_length: int, rows: int) -> list[str]:
         """Everything wrong with them, each with the value, the limit and the remedy."""
         widest = min(MAX_BEAM, rows, vocabulary // 2)
         needed = 2 + (self.max_length if self.no_repeat_ngram else 0)  # so that there is always one to choose
@@ -61,11 +61,11 @@ class DecodingOptions:
                 f"n_best is {self.n_best}: 1 to beam_size, which is {self.beam_size}; ask for a wider beam",
             ),
             (
-                self.samples and self.beam_size > 1,
+                self.is_sampling and self.beam_size > 1,
                 f"temperature is {self.temperature:g} and beam_size {self.beam_size}: sample, or search with a beam",
             ),
             (
-                not self.samples and (self.top_k > 0 or self.top_p < 1),
+                not self.is_sampling and (self.top_k > 0 or self.top_p < 1),
                 "top_k and top_p choose among samples: give a temperature above 0 with them",
             ),
             (

@@ -18,9 +18,9 @@ class NotANumber(Exception):
 class SearchStep:
     """What a group makes of a step: the next token of its rows, which rows go on from others, who is finished."""
 
-    to: np.ndarray = field(default_factory=lambda: NOWHERE)  # these rows
-    rows: np.ndarray = field(default_factory=lambda: NOWHERE)  # go on from these
-    start: int = 0  # what both have written before this position is the same
+    target_rows: np.ndarray = field(default_factory=lambda: NOWHERE)  # these rows
+    source_rows: np.ndarray = field(default_factory=lambda: NOWHERE)  # go on from these
+    shared_length: int = 0  # what both have written before this position is the same
     finished: list[FinishedRequest] = field(default_factory=list)
 
 
@@ -40,7 +40,7 @@ class SearchGroup(Protocol):
     width: int  # candidates a row that `choose` needs; 0 for none
 
     def join(self, requests: list[EngineRequest], rows: np.ndarray) -> None: ...
-    def written(self, index: int) -> np.ndarray: ...
+    def generated(self, index: int) -> np.ndarray: ...
     def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep: ...
     def keep(self, mask: np.ndarray) -> None: ...
 

@@ -24,7 +24,7 @@ class ClassifyEngine:
         finished: list[FinishedRequest] = []
         for group in self.groups:
             found = self.graph.run(pad([request.ids for request in group], self.special_tokens.pad))["probability"]
-            finished += zip(group, map(EngineResult.of_classes, found.tolist()), strict=True)
+            finished += zip(group, map(EngineResult.classification, found.tolist()), strict=True)
         self.groups = []
         return finished
 

@@ -51,7 +51,7 @@ class DecoderStatePool:
 
     def __init__(self, states: Iterable[State], rows: int, limits: dict[str, int]) -> None:
         self.states = list(states)
-        self.rows, self.count = rows, 0
+        self.max_rows, self.live_rows = rows, 0
         groups: dict[tuple[object, ...], list[State]] = {}
         for state in self.states:
             groups.setdefault((state.kind, state.dtype, *state.shape[1:]), []).append(state)
@@ -61,7 +61,7 @@ class DecoderStatePool:
     @property
     def capacity(self) -> int:
         """Rows that there is room for now."""
-        return self.blocks[0].array.shape[1] if self.blocks else self.rows
+        return self.blocks[0].array.shape[1] if self.blocks else self.max_rows
 
     @property
     def bytes(self) -> int:
@@ -77,14 +77,14 @@ class DecoderStatePool:
                 continue
             fresh = block.allocate(capacity, room)
             kept = min(used.get(block.kind, 0), room, block.room)
-            live = block.index(slice(self.count), kept)
+            live = block.index(slice(self.live_rows), kept)
             fresh[live] = block.array[live]
             block.array = fresh
             self.generation += 1
 
     def rest(self) -> None:
         """Forget all rows, and have room for few."""
-        self.count = 0
+        self.live_rows = 0
         self.fit(0, {block.kind: block.room for block in self.blocks}, {})
 
     def _row_capacity(self, rows: int) -> int:
@@ -94,7 +94,7 @@ class DecoderStatePool:
         wanted = ROWS
         while wanted < rows:
             wanted *= 2
-        return min(wanted, max(rows, self.rows))
+        return min(wanted, max(rows, self.max_rows))
 
     def _room(self, block: StateBlock, length: int) -> int:
         if block.axis is None or length <= block.room <= 2 * length + POSITIONS[block.kind]:
@@ -109,9 +109,9 @@ class DecoderStatePool:
             ValueError: they do not fit the pool's limit of rows.
         """
         added = int(copies.sum())
-        if self.count + added > self.rows:
-            raise ValueError(f"{added} rows do not fit a pool of {self.rows} that holds {self.count}")
-        rows = slice(self.count, self.count + added)
+        if self.live_rows + added > self.max_rows:
+            raise ValueError(f"{added} rows do not fit a pool of {self.max_rows} that holds {self.live_rows}")
+        rows = slice(self.live_rows, self.live_rows + added)
         several = bool((copies > 1).any())
         for block in self.blocks:
             if block.kind == "growing":
@@ -120,7 +120,7 @@ class DecoderStatePool:
                 values = np.repeat(initial[state.input], copies, axis=0) if several else initial[state.input]
                 length = 0 if block.axis is None else values.shape[block.axis - 1]
                 block.array[(i, *block.index(rows, length)[1:])] = values
-        self.count += added
+        self.live_rows += added
 
     def move(self, to: np.ndarray, rows: np.ndarray, spans: dict[str, tuple[int, int]], kinds: tuple[str, ...]) -> None:
         """Copy rows onto other rows, all at once: the positions `spans[kind]` of each, first to last and one."""
@@ -131,7 +131,7 @@ class DecoderStatePool:
 
     def view(self, name: str) -> np.ndarray:
         """The live rows of a state, sharing the pool's memory."""
-        return self.array(name)[: self.count]
+        return self.array(name)[: self.live_rows]
 
     def array(self, name: str) -> np.ndarray:
         """All rows of a state."""

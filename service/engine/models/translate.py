@@ -67,7 +67,7 @@ class TranslateEngine:
         """Encode a group and append its rows, as many a request as its search is wide."""
         source = pad([request.ids for request in group], self.special_tokens.pad)
         copies = np.array([request.rows for request in group])
-        start, stop = self.pool.count, self.pool.count + int(copies.sum())
+        start, stop = self.pool.live_rows, self.pool.live_rows + int(copies.sum())
         initial = self.graphs.encode.run(source)
         self._fit(stop, int(source["source_length"].max()))
         self.pool.append(initial, copies)
@@ -92,7 +92,7 @@ class TranslateEngine:
 
     def _fit(self, rows: int, source: int = 0) -> None:
         """Have room in the pool for what the next step needs; `source` is the longest newcomer."""
-        count = self.pool.count
+        count = self.pool.live_rows
         written = int(self.position[:count].max(initial=0))
         read = int(self.source_length[:count].max(initial=0))
         lengths = {"growing": written + 1, "constant": max(read, source)}
@@ -105,7 +105,7 @@ class TranslateEngine:
         self._edit(logits, groups)
         candidates = self._candidates(logits, max(group.width for group in groups))
         choices = [group.choose(logits, candidates, self.token) for group in groups]
-        self.position[: self.pool.count] += 1
+        self.position[: self.pool.live_rows] += 1
         for choice in choices:
             self._follow(choice)
         self._free()
@@ -113,7 +113,7 @@ class TranslateEngine:
 
     def forward(self) -> np.ndarray:
         """Run the step graph on the live rows: logits (B, V) of the next token, caches one token longer."""
-        count = self.pool.count
+        count = self.pool.live_rows
         self._fit(count)
         self._reset_buffers()
         if count not in self._bound:
@@ -148,7 +148,7 @@ class TranslateEngine:
         for group in groups:
             for index in processes_logits(group):
                 options = group.requests[index].options
-                for row, written in zip(group.rows[index].tolist(), group.written(index), strict=True):
+                for row, written in zip(group.rows[index].tolist(), group.generated(index), strict=True):
                     process_logits(logits[row], written, options, self.special_tokens.eos)
 
     def _candidates(self, logits: np.ndarray, width: int) -> Candidates | None:
@@ -160,18 +160,18 @@ class TranslateEngine:
 
     def _follow(self, choice: SearchStep) -> None:
         """Rows that go on from others take over their state; what encode computed is the same for both."""
-        if len(choice.to):
+        if len(choice.target_rows):
             # The cache at position p belongs to the token read there: the begin mark at 0, the p-th written id at p.
-            spans = {"growing": (choice.start + 1, int(self.position[choice.rows].max()))}
-            self.pool.move(choice.to, choice.rows, spans, ("growing", "replaced"))
+            spans = {"growing": (choice.shared_length + 1, int(self.position[choice.source_rows].max()))}
+            self.pool.move(choice.target_rows, choice.source_rows, spans, ("growing", "replaced"))
 
     def _free(self) -> None:
         """Close the holes that finished requests leave with rows from the end."""
-        live = np.zeros(self.pool.count, dtype=bool)
+        live = np.zeros(self.pool.live_rows, dtype=bool)
         for group in self.groups.values():
             live[group.rows] = True
         count = int(live.sum())
-        if count == self.pool.count:
+        if count == self.pool.live_rows:
             return
         holes = np.flatnonzero(~live[:count])
         rows = count + np.flatnonzero(live[count:])
@@ -183,11 +183,11 @@ class TranslateEngine:
             self.pool.move(holes, rows, spans, ("growing", "constant", "replaced"))
             for array in (self.token, self.position, self.source_length):
                 array[holes] = array[rows]
-            place = np.arange(self.pool.count)
+            place = np.arange(self.pool.live_rows)
             place[rows] = holes
             for group in self.groups.values():
                 group.rows = place[group.rows]
-        self.pool.count = count
+        self.pool.live_rows = count
         if not count:
             self._rest()
 
@@ -214,6 +214,6 @@ class TranslateEngine:
 def search_of(request: EngineRequest) -> object:
     """The search that a request asks for: "greedy", "sampling", or a beam by its width."""
     options = request.options
-    if options.samples:
+    if options.is_sampling:
         return "sampling"
     return options.beam_size if options.beam_size > 1 or options.log_probabilities else "greedy"

@@ -94,17 +94,17 @@ class PoolServer:
         for request in list(self._requests.values()):
             request.future.cancel()
 
-    def encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
+    def on_encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
         numbers = [self._numbers.get(request) for request in group]  # none of those that are withdrawn
         self._events.append(messages.Encoded([number for number in numbers if number is not None], seconds))
 
-    def stepped(self, rows: int, seconds: float) -> None:
+    def on_step(self, rows: int, seconds: float) -> None:
         self._events.append(messages.Stepped(rows, seconds))
 
-    def answered(self, answers: int) -> None:
-        self._events.append(messages.RequestsAnswered(answers))
+    def on_finished(self, requests: int) -> None:
+        self._events.append(messages.RequestsAnswered(requests))
 
-    def failed(self) -> None:
+    def on_failure(self) -> None:
         self._events.append(messages.StepFailed())
 
     def on_iteration_end(self) -> None:

@@ -42,7 +42,7 @@ class RemoteQueue:
     """The requests of one worker pool that are not settled, and which of them wait there; see `Queue`."""
 
     def __init__(self, name: str, pool_config: PoolConfig, send: Send) -> None:
-        self.name, self.limits, self.rows = name, pool_config.limits, pool_config.rows
+        self.name, self.limits, self.rows_per_worker = name, pool_config.limits, pool_config.rows_per_worker
         self._send = send
         self._numbers = itertools.count()
         self._open: dict[int, EngineRequest] = {}
@@ -72,7 +72,7 @@ class RemoteQueue:
         if self.closed:
             raise Closed("the model takes no more requests")
         tokens = sum(request.tokens for request in requests)
-        if not self.limits.hold(len(self._waiting) + len(requests), self._tokens + tokens):
+        if not self.limits.allows(len(self._waiting) + len(requests), self._tokens + tokens):
             raise QueueFull(len(self._waiting))
         self._idle.clear()
         self._send(messages.SubmitRequests(self.name, [self._admit(request) for request in requests]))
@@ -176,14 +176,14 @@ class RemoteWorkerPool:
             case messages.TokenGenerated(number, token):
                 self.queue.written(number, token)
             case messages.Stepped(rows, seconds):
-                self._observer.stepped(rows, seconds)
+                self._observer.on_step(rows, seconds)
             case messages.RequestsAnswered(answers):
-                self._observer.answered(answers)
+                self._observer.on_finished(answers)
             case messages.Encoded(numbers, seconds):
                 if group := self.queue.joined(numbers):
-                    self._observer.encoded(group, seconds)
+                    self._observer.on_encoded(group, seconds)
             case messages.StepFailed():
-                self._observer.failed()
+                self._observer.on_failure()
 
     def lose(self, error: Exception) -> None:
         """The process has gone, and its answers with it."""

@@ -16,10 +16,10 @@ def configure_interpreter() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line tells of them
     sys.setswitchinterval(SWITCH_INTERVAL)
-    share_one_arena()
+    limit_malloc_arenas()
 
 
-def share_one_arena() -> None:
+def limit_malloc_arenas() -> None:
     """Have all threads allocate from one arena. glibc gives each its own, and what one thread allocates and another
     frees leaves holes in all of them: memory grows for hours at full load. Other C libraries have nothing to set."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

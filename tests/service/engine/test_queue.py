@@ -57,13 +57,13 @@ def test_a_worker_that_has_its_share_leaves_the_rest_to_the_other() -> None:
 
 def test_no_worker_takes_more_rows_than_it_may_run() -> None:
     queue = queue_of(*[request() for _ in range(20)], workers=2, rows=9)
-    assert queue.rows == 4
+    assert queue.rows_per_worker == 4
     one, other = Scheduler(queue), Scheduler(queue)
     assert [len(admit(one)), len(admit(other)), len(admit(one)), len(admit(other))] == [4, 4, 0, 0]
 
 
 def test_there_is_always_room_for_one_row() -> None:
-    assert Queue(QueueLimits(rows=2), workers=3).rows == 1
+    assert Queue(QueueLimits(rows=2), workers=3).rows_per_worker == 1
 
 
 def test_a_beam_counts_as_many_rows_as_it_is_wide() -> None:
@@ -186,7 +186,7 @@ def test_everybody_is_served_in_order_and_within_the_bounds(
             if not queue.waiting and not scheduler.rows:
                 continue  # it would wait
             joined += sorted(admit(scheduler), key=requests.index)
-            assert scheduler.rows == sum(one.rows for one in scheduler.running) <= queue.rows
+            assert scheduler.rows == sum(one.rows for one in scheduler.running) <= queue.rows_per_worker
             if scheduler.running:
                 finish(scheduler, random.choice(scheduler.running))  # type: ignore[attr-defined]
     assert joined == [one for one, (_, _, mood) in zip(requests, arrivals, strict=True) if mood]

@@ -115,7 +115,7 @@ class Clinging(HeldEngine):
     """Cannot let go of a request that is withdrawn."""
 
     def drop(self, requests: list[EngineRequest]) -> None:
-        if any(request.left for request in requests):
+        if any(request.cancelled for request in requests):
             raise RuntimeError("it clings")
         super().drop(requests)
 

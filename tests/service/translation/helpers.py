@@ -97,7 +97,7 @@ class Labeller(Speaker):
         self.probabilities = probabilities
 
     def answer(self, engine_request: EngineRequest) -> EngineResult:
-        return EngineResult.of_classes(self.probabilities(self.codec.decode([engine_request.ids[1:]])[0]))
+        return EngineResult.classification(self.probabilities(self.codec.decode([engine_request.ids[1:]])[0]))
 
 
 def speaking(artifact: Path, name: str, pair: tuple[str, str], say: Say) -> tuple[ServedModel, Speaker]:

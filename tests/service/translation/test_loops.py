@@ -1,4 +1,4 @@
-"""An answer that only repeats itself ends there and is tried again; whoever repeats on purpose is let be."""
+"""An answer that only repeats itself ends there and is tried again, unless the repetition was asked for."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.engine.decoding.greedy import GreedyGroup, repeats
+from service.engine.decoding.greedy import GreedyGroup, has_loop
 from service.engine.decoding.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.models.options import TranslationOptions
@@ -60,7 +60,7 @@ def test_a_source_that_repeats_itself_may_be_repeated() -> None:
     )
     model, said = saying(*[5, 6] * 6), []
     while search.requests:
-        choice = search.choose(model(search.written(0)[0].tolist())[None], None, token)
+        choice = search.choose(model(search.generated(0)[0].tolist())[None], None, token)
         said += choice.finished
     [(_, answer)] = said
     assert answers([answer])[0].ids == [5, 6] * 6
@@ -81,7 +81,7 @@ def test_what_a_caller_wants_is_no_loop(options: DecodingOptions) -> None:
     [([], False), ([1], False), ([5] * 8, False), ([2, *[5] * 9], True), ([1, 2, 3] * 4, True), ([*range(40)], False)],
 )
 def test_what_repeats(ids: list[int], expected: bool) -> None:
-    assert repeats(ids) is expected
+    assert has_loop(ids) is expected
 
 
 def test_a_loop_is_tried_again_and_told_if_it_stays(toy_translator: Path) -> None:

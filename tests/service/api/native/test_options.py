@@ -240,7 +240,7 @@ def test_a_beam_wider_than_the_workers_rows_is_refused(toy_models: Path) -> None
 
 @pytest.mark.parametrize("changes", [{}, {"beam_size": 4}, {"suppressed": (3,)}])
 def test_good_options_have_no_faults(changes: Json) -> None:
-    assert DecodingOptions(max_length=9, **changes).faults(vocabulary=100, target_length=9, rows=4) == []
+    assert DecodingOptions(max_length=9, **changes).find_errors(vocabulary=100, target_length=9, rows=4) == []
 
 
 def test_the_description_shows_the_options(service: Service) -> None:

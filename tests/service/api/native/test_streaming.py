@@ -202,7 +202,7 @@ def test_who_leaves_a_stream_stops_the_work(pretend: Pretend) -> None:
         connection.sendall(f"{head}\r\n\r\n{body}".encode())
         assert b"200 OK" in connection.recv(4096)
         eventually(lambda: len(engine.requests) > 1)
-    eventually(lambda: all(engine_request.left for engine_request in engine.requests))
+    eventually(lambda: all(engine_request.cancelled for engine_request in engine.requests))
     engine.allow(1)
     eventually(lambda: service.idle)
 

@@ -45,13 +45,15 @@ def decode(group: SearchGroup, models: list[Model], options: list[DecodingOption
         logits = np.array([model(ids) for model, ids in zip(model_of, written, strict=True)])
         for index in processes_logits(group):
             one = group.requests[index].options
-            for row, ids in zip(group.rows[index].tolist(), group.written(index), strict=True):
+            for row, ids in zip(group.rows[index].tolist(), group.generated(index), strict=True):
                 assert ids.tolist() == written[row]
                 process_logits(logits[row], ids, one, EOS)
         choice = group.choose(logits, candidates_of(logits, group.width), token)
         before = [list(ids) for ids in written]
-        for to, row in zip(choice.to.tolist(), choice.rows.tolist(), strict=True):
-            assert written[to][: choice.start] == before[row][: choice.start]  # what they share need not move
+        for to, row in zip(choice.target_rows.tolist(), choice.source_rows.tolist(), strict=True):
+            assert (
+                written[to][: choice.shared_length] == before[row][: choice.shared_length]
+            )  # what they share need not move
             written[to] = list(before[row])
         for ids, chosen in zip(written, token.tolist(), strict=True):
             ids.append(chosen)

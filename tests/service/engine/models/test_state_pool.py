@@ -83,7 +83,7 @@ def test_newcomers_come_after_the_last_row() -> None:
     add(some, 1, 2)
     add(some, 3)
     assert cells(some) == [1, 2, 3]
-    assert some.count == 3
+    assert some.live_rows == 3
 
 
 def test_a_newcomer_takes_as_many_rows_as_its_beam_is_wide() -> None:
@@ -175,7 +175,7 @@ def test_what_is_hardly_used_shrinks() -> None:
     some.fit(128, {"growing": 150, "constant": 100}, {})
     full = some.bytes
     assert some.capacity == 128
-    some.count = 2
+    some.live_rows = 2
     some.fit(2, {"growing": 3, "constant": 5}, {"growing": 2, "constant": 5})
     assert some.capacity == ROWS
     assert some.bytes < full / 50
@@ -200,14 +200,14 @@ def test_any_order_of_comings_and_goings_agrees_with_a_list(moves: list[Any]) ->
         if move == "append":
             if len(model) == 8:
                 continue
-            some.fit(some.count + 1, used, used if model else {})
+            some.fit(some.live_rows + 1, used, used if model else {})
             add(some, number)
             some.view("cache")[-1, 0, :3] = number
             model.append(number)
         elif move < len(model):
             last = len(model) - 1
             some.move(np.array([move]), np.array([last]), {kind: (0, length) for kind, length in used.items()}, KINDS)
-            some.count = last
+            some.live_rows = last
             model[move] = model[-1]
             model.pop()
             some.fit(last, used, used)

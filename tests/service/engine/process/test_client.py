@@ -116,7 +116,7 @@ def test_the_death_of_a_worker_fails_who_waits_and_nobody_who_runs() -> None:
 
 
 def test_rows_are_shared_among_the_workers() -> None:
-    assert RemoteQueue("toy", pool_config(workers=3, rows=20), lambda _: None).rows == 6
+    assert RemoteQueue("toy", pool_config(workers=3, rows=20), lambda _: None).rows_per_worker == 6
 
 
 Talking = Callable[[RemoteWorkerPool, Record, int], Coroutine[None, None, None]]

@@ -8,10 +8,10 @@ import pytest
 
 ARENAS = """
 import ctypes, sys, threading
-from service.engine.process.runtime import share_one_arena
+from service.engine.process.runtime import limit_malloc_arenas
 
 if sys.argv[1:]:
-    share_one_arena()
+    limit_malloc_arenas()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.fdopen.restype = ctypes.c_void_p
