@@ -56,7 +56,7 @@ class Aligner:
 
     def links(self, pairs: list[Pair], direction: Direction) -> Iterator[dict[Way, tuple[AlignmentLink, ...]]]:
         """Of each pair by each way; a pair that is too long for the model has none."""
-        limits, located = self.manifest.limits, self.codec.tokenize_pairs(*map(list, zip(*pairs, strict=True)))
+        limits, located = self.manifest.limits, self.codec.tokenise_pairs(*map(list, zip(*pairs, strict=True)))
         for pair, (source, target) in zip(pairs, located, strict=True):
             room = limits.source_length - len(direction.prefix) - 1
             if len(source.ids) > room or len(target.ids) >= limits.target_length:

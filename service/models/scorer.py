@@ -58,7 +58,7 @@ class PairScorer:
 
     def given(self, pairs: list[Pair], direction: Direction) -> list[EncodedPair]:
         """Pairs with requests to hand in."""
-        located = self.codec.tokenize_pairs(*([pair[side] for pair in pairs] for side in (0, 1)))
+        located = self.codec.tokenise_pairs(*([pair[side] for pair in pairs] for side in (0, 1)))
         before, after = direction.prefix, [self.manifest.special_tokens.eos]
         return [
             EncodedPair(

@@ -1,1 +1,1 @@
-"""Text to segments and ids, and back."""
+"""Pure functions on text: tokenising, segmentation, markup, alignment, glossary, quality checks."""

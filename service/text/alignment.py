@@ -1,4 +1,10 @@
-"""Where the parts of one text are in another: links between a text and its translation, and edits that keep track."""
+"""Word alignment between a text and its translation, and edits that keep track of positions.
+
+An `AlignmentLink` says which span of the source became which span of the translation. Links come from the model's
+cross-attention (`links_from_attention`), are corrected for words that are equal on both sides
+(`anchor_identical_words`), and are chained through a pivot language (`compose_links`). For "two dogs" -> "zwei Hunde"
+they are (0, 3, 0, 4) and (4, 8, 5, 10).
+"""
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -9,7 +15,7 @@ import numpy as np
 
 from service.text.words import word_spans
 
-Span = tuple[int, int]
+Span = tuple[int, int]  # first character, and the one after the last
 
 
 class AlignmentLink(NamedTuple):
@@ -21,27 +27,14 @@ class AlignmentLink(NamedTuple):
     target_end: int
 
     def shifted(self, source: int, target: int) -> "AlignmentLink":
-        """The same link, with both texts starting that much later."""
+        """Return the link moved by an offset on each side."""
         return AlignmentLink(
             self.source_start + source, self.source_end + source, self.target_start + target, self.target_end + target
         )
 
 
-def compose_links(first: Iterable[AlignmentLink], second: Iterable[AlignmentLink]) -> tuple[AlignmentLink, ...]:
-    """Links from a text to a translation of its translation; `second` starts where `first` ends.
-
-    What comes from a word in between comes from what most of that word comes from; the first of several.
-    """
-    first, found = list(first), []
-    for link in second:
-        shared = [min(one.target_end, link.source_end) - max(one.target_start, link.source_start) for one in first]
-        if shared and max(shared) > 0:
-            found.append(AlignmentLink(*first[shared.index(max(shared))][:2], *link[2:]))
-    return tuple(found)
-
-
 class AlignedText(NamedTuple):
-    """A translated text; links may be missing, and say then only less about where things went."""
+    """A translation with its links to the source; parts of it may have no link."""
 
     text: str
     links: tuple[AlignmentLink, ...] = ()
@@ -53,94 +46,112 @@ class AlignedText(NamedTuple):
 
 
 def concatenate(parts: Iterable[tuple[str, AlignedText]]) -> AlignedText:
-    """A text made of the translations of its parts, in order, with links from the parts' sources put together."""
+    """Join the translations of consecutive parts of a text, given as (source, translation) pairs."""
     texts: list[str] = []
     links: list[AlignmentLink] = []
-    read = written = 0
+    source_offset = target_offset = 0
     for source, translation in parts:
         texts.append(translation.text)
-        links += [link.shifted(read, written) for link in translation.links]
-        read, written = read + len(source), written + len(translation.text)
+        links += [link.shifted(source_offset, target_offset) for link in translation.links]
+        source_offset, target_offset = source_offset + len(source), target_offset + len(translation.text)
     return AlignedText("".join(texts), tuple(links))
 
 
+def compose_links(first: Iterable[AlignmentLink], second: Iterable[AlignmentLink]) -> tuple[AlignmentLink, ...]:
+    """Chain the links of a text to its pivot translation with those of the pivot translation to the target.
+
+    Each link of `second` takes the source of the link of `first` that covers most of its pivot word, the first one if
+    several cover the same; without any overlap it is dropped.
+    """
+    first, composed = list(first), []
+    for link in second:
+        overlaps = [min(one.target_end, link.source_end) - max(one.target_start, link.source_start) for one in first]
+        if overlaps and max(overlaps) > 0:
+            composed.append(AlignmentLink(*first[overlaps.index(max(overlaps))][:2], *link[2:]))
+    return tuple(composed)
+
+
 class OffsetMappedText:
-    """A text with some of its spans replaced, that knows where each of its characters came from."""
+    """A text with some of its spans replaced, which maps positions between the old text and the new one.
+
+    After replacing "{x}" in "see {x} now" by "2013", `forward(8, 11)` is (9, 12): the span of "now" in the new text.
+    """
 
     def __init__(self, text: str, edits: Iterable[tuple[int, int, str]]) -> None:
-        """`edits` are (start, end, replacement), apart from each other and in order."""
+        """Apply edits (start, end, replacement), which are in order and do not overlap."""
         parts: list[str] = []
-        self._before: list[Span] = []
-        self._after: list[Span] = []
-        read = written = 0
+        self._old_spans: list[Span] = []
+        self._new_spans: list[Span] = []
+        old = new = 0
         for start, end, replacement in edits:
-            parts += [text[read:start], replacement]
-            written += start - read
-            self._before.append((start, end))
-            self._after.append((written, written + len(replacement)))
-            read, written = end, written + len(replacement)
-        self.text = "".join([*parts, text[read:]])
+            parts += [text[old:start], replacement]
+            new += start - old
+            self._old_spans.append((start, end))
+            self._new_spans.append((new, new + len(replacement)))
+            old, new = end, new + len(replacement)
+        self.text = "".join([*parts, text[old:]])
 
     def forward(self, start: int, end: int) -> Span:
-        """A span of the old text in the new one; a part of a replaced span becomes the whole replacement."""
-        return _mapped(start, end, self._before, self._after)
+        """Map a span of the old text to the new one; a part of a replaced span becomes the whole replacement."""
+        return _mapped(start, end, self._old_spans, self._new_spans)
 
     def backward(self, start: int, end: int) -> Span:
-        """A span of the new text in the old one; a part of a replacement becomes all that it replaced."""
-        return _mapped(start, end, self._after, self._before)
+        """Map a span of the new text to the old one; a part of a replacement becomes the whole span it replaced."""
+        return _mapped(start, end, self._new_spans, self._old_spans)
 
 
-def _mapped(start: int, end: int, here: list[Span], there: list[Span]) -> Span:
+def _mapped(start: int, end: int, origin: list[Span], destination: list[Span]) -> Span:
     first, last = start, end
-    k = bisect_right(here, start, key=lambda span: span[0]) - 1
+    k = bisect_right(origin, start, key=lambda span: span[0]) - 1
     if k >= 0:
-        first = there[k][0] if start < here[k][1] else start - here[k][1] + there[k][1]
-    k = bisect_left(here, end, key=lambda span: span[0]) - 1
+        first = destination[k][0] if start < origin[k][1] else start - origin[k][1] + destination[k][1]
+    k = bisect_left(origin, end, key=lambda span: span[0]) - 1
     if k >= 0:
-        last = there[k][1] if end < here[k][1] else end - here[k][1] + there[k][1]
+        last = destination[k][1] if end < origin[k][1] else end - origin[k][1] + destination[k][1]
     return first, max(first, last)
 
 
 def links_from_attention(
     attention: np.ndarray, source: str, source_spans: list[Span], target: str, target_spans: list[Span]
 ) -> tuple[AlignmentLink, ...]:
-    """A link from each word of the translation to the word that it comes from; points and commas count as words.
+    """Link each word of a translation to the source word with the highest attention; punctuation counts as words.
 
-    `attention` (T+1, S) is the cross-attention when each token, and at last the end mark, was written; `spans` are the
-    tokens' characters. Some source tokens are looked at from everywhere, so what counts is how much more than on
-    average a token is looked at. A word is linked to the word whose tokens have the highest mean; one without tokens
-    is not.
+    `attention` (T+1, S) is the cross-attention of one decoder layer at the steps that generated the T target tokens
+    and EOS; the spans are the characters that each token covers. As in Garg et al. 2019 (arXiv 1909.02074) the
+    alignment is the argmax of cross-attention. But some source tokens are attended to at every step (EOS, full stops),
+    so each token's attention is first divided by its mean over the steps, and the argmax is taken between words: a
+    word's attention is the mean over its tokens. A word without tokens gets no link.
     """
     relative = (attention / np.maximum(attention.mean(axis=0), 1e-9))[: len(target_spans)]  # (T, S)
-    sources, from_tokens = _words_of_tokens(source, source_spans)
-    targets, from_targets = _words_of_tokens(target, target_spans)
-    if not sources or not targets:
+    source_words, source_weights = _token_weights(source, source_spans)  # (source words, S)
+    target_words, target_weights = _token_weights(target, target_spans)  # (target words, T)
+    if not source_words or not target_words:
         return ()
-    affinity = from_targets @ relative @ from_tokens.T  # (target words, source words)
+    affinity = target_weights @ relative @ source_weights.T  # (target words, source words)
     best: list[int] = affinity.argmax(axis=1).tolist()
-    return tuple(AlignmentLink(*sources[k], *span) for k, span in zip(best, targets, strict=True))
+    return tuple(AlignmentLink(*source_words[k], *span) for k, span in zip(best, target_words, strict=True))
 
 
-def _words_of_tokens(text: str, spans: list[Span]) -> tuple[list[Span], np.ndarray]:
-    """The words that have tokens, and the share of each token in each of them (words, tokens)."""
+def _token_weights(text: str, spans: list[Span]) -> tuple[list[Span], np.ndarray]:
+    """Return the words that have tokens, and the matrix (words, tokens) that takes the mean over each word's tokens."""
     found = [span for span in word_spans(text) if not text[span[0]].isspace()]
-    starts, ends = np.array(found).reshape(-1, 2).T[:, :, None]  # (words, 1) each
-    first, last = np.array(spans).reshape(-1, 2).T  # (tokens,) each
-    shares = ((first < ends) & (last > starts)).astype(np.float64)  # (words, tokens)
-    counts = shares.sum(axis=1)
+    word_starts, word_ends = np.array(found).reshape(-1, 2).T[:, :, None]  # (words, 1) each
+    token_starts, token_ends = np.array(spans).reshape(-1, 2).T  # (tokens,) each
+    overlaps = ((token_starts < word_ends) & (token_ends > word_starts)).astype(np.float64)  # (words, tokens)
+    counts = overlaps.sum(axis=1)
     chosen = np.flatnonzero(counts)
-    return [found[k] for k in chosen.tolist()], shares[chosen] / counts[chosen, None]
+    return [found[k] for k in chosen.tolist()], overlaps[chosen] / counts[chosen, None]
 
 
 def anchor_identical_words(links: tuple[AlignmentLink, ...], source: str, target: str) -> tuple[AlignmentLink, ...]:
-    """The links, but a word that stands once in either text, letter by letter, comes from itself."""
-    here, there = _single(source), _single(target)
-    fixed = {here[word]: there[word] for word in here.keys() & there.keys()}
-    kept = [link for link in links if link[2:] not in fixed.values()]
-    return tuple(sorted([*kept, *(AlignmentLink(*a, *b) for a, b in fixed.items())], key=lambda link: link[2:]))
+    """Link words that occur exactly once, spelled the same, in both texts to each other, whatever the links say."""
+    source_words, target_words = _unique_words(source), _unique_words(target)
+    anchors = {source_words[word]: target_words[word] for word in source_words.keys() & target_words.keys()}
+    kept = [link for link in links if link[2:] not in anchors.values()]
+    return tuple(sorted([*kept, *(AlignmentLink(*a, *b) for a, b in anchors.items())], key=lambda link: link[2:]))
 
 
-def _single(text: str) -> dict[str, Span]:
+def _unique_words(text: str) -> dict[str, Span]:
     spans = [span for span in word_spans(text) if text[span[0]].isalnum()]
     counts = Counter(text[start:end] for start, end in spans)
     return {text[start:end]: (start, end) for start, end in spans if counts[text[start:end]] == 1}

@@ -1,7 +1,8 @@
-"""Words that a caller wants translated in a certain way: where they are in a text, and whether a translation has them.
+"""Find glossary terms in a source text, and check that a translation contains their targets.
 
-Inflection is tolerated where little can go wrong: a term is found with the endings of its language's regular plurals
-and cases, and a translation may add a few letters to its target, or an umlaut.
+Inflected forms count where that is safe: a source term is found with the regular plural and case endings of its
+language, and a target may carry up to three more letters or an umlaut. With the glossary {"house": "Haus"}, "houses"
+is a term, and "Häuser" contains its target.
 """
 
 import re
@@ -18,12 +19,13 @@ _ENDINGS = {
     "nl": "s|en|'s",
     **dict.fromkeys(("es", "fr", "it", "pt", "ca"), "s|es"),
 }
-ADDED = 3  # letters that a target of so many letters or more may take
-LONG = 4
+# A target of at least MIN_LENGTH letters may be followed by up to MAX_ENDING more letters in the translation.
+MAX_ENDING = 3
+MIN_LENGTH = 4
 
 
 class Term(NamedTuple):
-    """Where a text has a term of the glossary, and what is to become of it."""
+    """An occurrence of a glossary term in a text, and its translation."""
 
     start: int
     end: int
@@ -36,51 +38,51 @@ class Term(NamedTuple):
 
 
 class Glossary:
-    """Source terms and their targets, for texts in one language."""
+    """Source terms and their target terms, for texts in one language."""
 
     def __init__(self, terms: Mapping[str, str], language: str) -> None:
         self._targets = {_folded(source): target for source, target in terms.items()}
-        # In capitals it is an acronym, not the same word in small letters.
+        # A term in capitals is an acronym and matches only in capitals: "US" is not "us".
         self._acronyms = {_folded(source): source for source in terms if source.isupper() and len(source) > 1}
-        longest = sorted(terms, key=len, reverse=True)
+        longest_first = sorted(terms, key=len, reverse=True)
         endings = _ENDINGS.get(language.split("-")[0].lower(), "")
-        choice = "|".join(r"\s+".join(map(re.escape, source.split())) for source in longest)
-        self._pattern = re.compile(rf"(?<!\w)({choice})({endings}|)(?!\w)", re.IGNORECASE)
+        alternatives = "|".join(r"\s+".join(map(re.escape, source.split())) for source in longest_first)
+        self._pattern = re.compile(rf"(?<!\w)({alternatives})({endings}|)(?!\w)", re.IGNORECASE)
 
-    def find_terms(self, text: str, kept: Sequence[Span]) -> list[Term]:
-        """The terms in a text, in order, outside the spans that are kept."""
+    def find_terms(self, text: str, protected: Sequence[Span]) -> list[Term]:
+        """Return the terms in a text, in order; those that overlap a protected span are left out."""
         terms = []
         for match in self._pattern.finditer(text):
-            said = " ".join(match[1].split())
-            acronym = self._acronyms.get(_folded(said), said)
-            if said == acronym and not any(a < match.end() and match.start() < b for a, b in kept):
-                terms.append(Term(*match.span(), match[0], self._targets[_folded(said)]))
+            term = " ".join(match[1].split())
+            acronym = self._acronyms.get(_folded(term), term)
+            if term == acronym and not any(a < match.end() and match.start() < b for a, b in protected):
+                terms.append(Term(*match.span(), match[0], self._targets[_folded(term)]))
         return terms
 
 
 def missing_terms(terms: Sequence[Term], translation: str) -> list[Term]:
-    """The terms that a translation has not, each as many times as its text has it."""
-    left = Counter({target: _count(target, translation) for target in {term.target for term in terms}})
-    lost = []
+    """Return the terms whose target the translation lacks; a target must occur as often as its terms do."""
+    available = Counter({target: _occurrences(target, translation) for target in {term.target for term in terms}})
+    absent = []
     for term in terms:
-        left[term.target] -= 1
-        if left[term.target] < 0:
-            lost.append(term)
-    return lost
+        available[term.target] -= 1
+        if available[term.target] < 0:
+            absent.append(term)
+    return absent
 
 
-def _count(target: str, translation: str) -> int:
-    bare = _bare(target)
-    letters = rf"\w{{0,{ADDED}}}" if len(bare) >= LONG else ""
-    return len(re.findall(rf"(?<!\w){re.escape(bare)}{letters}(?!\w)", _bare(translation)))
+def _occurrences(target: str, translation: str) -> int:
+    plain = _without_accents(target)
+    ending = rf"\w{{0,{MAX_ENDING}}}" if len(plain) >= MIN_LENGTH else ""
+    return len(re.findall(rf"(?<!\w){re.escape(plain)}{ending}(?!\w)", _without_accents(translation)))
 
 
 def _folded(term: str) -> str:
-    # Written in capitals or not, with a dot or without, an i is an i to regular expressions that ignore case.
+    # re.IGNORECASE takes all four Turkish letters i (I, İ, ı, i) for the same letter.
     return " ".join(term.split()).translate({ord("İ"): "i", ord("ı"): "i"}).casefold()
 
 
-def _bare(text: str) -> str:
-    """In small letters and without accents, so that Häuser begins like Haus."""
-    apart = unicodedata.normalize("NFD", _folded(text))
-    return "".join(c for c in apart if unicodedata.category(c) != "Mn")
+def _without_accents(text: str) -> str:
+    """Return the text in lower case without accents, so that "Häuser" begins with "Haus"."""
+    decomposed = unicodedata.normalize("NFD", _folded(text))
+    return "".join(c for c in decomposed if unicodedata.category(c) != "Mn")

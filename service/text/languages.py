@@ -1,4 +1,4 @@
-"""Names of languages in English, by their ISO 639 codes, for the dialects that list them."""
+"""English names of languages by ISO 639 code, for the API dialects that list languages."""
 
 NAMES = {
     "af": "Afrikaans", "am": "Amharic", "ar": "Arabic", "az": "Azerbaijani", "be": "Belarusian", "bg": "Bulgarian",
@@ -19,7 +19,10 @@ NAMES = {
 
 
 def language_name(code: str) -> str:
-    """A language's name in English; where there is none, the code itself."""
+    """Return the English name of a language code: "German" for `de`, "Chinese (TW)" for `zh-TW`.
+
+    An unknown code is returned as it is.
+    """
     language, _, region = code.replace("_", "-").partition("-")
     name = NAMES.get(language.lower())
     if name is None:

@@ -1,6 +1,6 @@
-"""Text to the ids that an artifact's graphs read, and target ids back to text.
+"""The tokenisers of an artifact: source text to the ids that the encoder reads, target ids back to text.
 
-`tokenizer.json` is the `tokenizers` library's own file, or an object {"source": ..., "target": ...} of two of them.
+`tokenizer.json` is a file of the `tokenizers` library, or an object {"source": ..., "target": ...} of two such files.
 """
 
 import json
@@ -8,26 +8,32 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-# The library would have other threads tokenise, even a single text; at load these have to wait for a core.
+# Without this, the library starts threads even for a single text, and under load these have to wait for a core.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from tokenizers import Tokenizer  # noqa: E402
 
 from service.artifact import ArtifactError, Manifest
 
-MAX_INLINE_CHARACTERS = 2000  # characters: tokenised sooner than they could be handed to another thread
+# Up to this length, tokenising takes less time than handing the text to another thread.
+MAX_INLINE_CHARACTERS = 2000
 
 
 class TokenizedText(NamedTuple):
-    """A text's tokens, and the characters from a to b that each stands for."""
+    """The token ids of a text, and the span of characters that each token covers."""
 
     ids: list[int]
     spans: list[tuple[int, int]]
 
 
 class TextCodec:
-    """Both tokenisers of an artifact, and the marks around a sequence."""
+    """Source and target tokeniser of an artifact, and its special tokens."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
+        """Load a `tokenizer.json`.
+
+        Raises:
+            ArtifactError: the file is missing or is not a tokenizer file.
+        """
         try:
             text = path.read_text("utf-8")
             sides = json.loads(text)
@@ -37,34 +43,34 @@ class TextCodec:
                 self._source = self._target = Tokenizer.from_str(text)
         except Exception as error:  # the library raises plain Exception for every kind of damage
             raise ArtifactError(f"{path}: not a tokenizer file: {error}") from None
-        # A text that spells "<eos>" means those five characters, not the mark.
+        # "<eos>" in a text means these five characters, not the special token.
         self._source.encode_special_tokens = self._target.encode_special_tokens = True
-        self._marks = manifest.special_tokens
+        self._special_tokens = manifest.special_tokens
 
     def encode(self, texts: list[str], prefix: list[int], append_eos: bool) -> list[list[int]]:
-        """Texts as sources: prefix + ids, and the end mark if `append_eos`."""
-        suffix = [self._marks.eos] if append_eos else []
+        """Tokenise source texts: the prefix, the ids of the text, and EOS if `append_eos`."""
+        suffix = [self._special_tokens.eos] if append_eos else []
         encoded = self._source.encode_batch_fast(texts, add_special_tokens=False)
         return [prefix + encoding.ids + suffix for encoding in encoded]
 
-    def tokenize_pairs(self, texts: list[str], translations: list[str]) -> list[tuple[TokenizedText, TokenizedText]]:
-        """Texts and their translations, pair by pair, without marks and with the place of each token."""
+    def tokenise_pairs(self, texts: list[str], translations: list[str]) -> list[tuple[TokenizedText, TokenizedText]]:
+        """Tokenise texts and their translations, pair by pair, without special tokens."""
         sides = (self._source, texts), (self._target, translations)
         sources, targets = (
-            [TokenizedText(e.ids, e.offsets) for e in side.encode_batch(given, add_special_tokens=False)]
-            for side, given in sides
+            [TokenizedText(e.ids, e.offsets) for e in tokenizer.encode_batch(side, add_special_tokens=False)]
+            for tokenizer, side in sides
         )
         return list(zip(sources, targets, strict=True))
 
     def decode(self, ids: list[list[int]]) -> list[str]:
-        """Target ids as text, marks left out."""
+        """Detokenise target ids; special tokens are left out."""
         return self._target.decode_batch(ids, skip_special_tokens=True)
 
     def target_ids(self, text: str) -> list[int]:
-        """Text as the decoder would write it, without marks."""
+        """Tokenise a target text, without special tokens."""
         ids: list[int] = self._target.encode(text, add_special_tokens=False).ids
         return ids
 
     def token_text(self, token: int) -> str:
-        """A target token as the vocabulary spells it."""
+        """Return a target token as the vocabulary spells it; an unknown id gives an empty string."""
         return self._target.id_to_token(token) or ""

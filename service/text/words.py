@@ -1,10 +1,14 @@
-"""What a word is, in every script."""
+"""Split a text into words, in every script.
+
+`word_spans("Rad 2x!")` yields the spans of "Rad", " ", "2x" and "!"; in "東京" each character is a word.
+"""
 
 import unicodedata
 from collections.abc import Iterator
 
-# Scripts that put no spaces between words: there, each character is a word of its own.
-_UNSPACED = (
+# First and last character of the scripts without spaces between words, where each character counts as a word:
+# Thai and Lao, Burmese, Khmer, Japanese kana, Chinese characters.
+_UNSPACED_SCRIPTS = (
     ("\u0e00", "\u0eff"),
     ("\u1000", "\u109f"),
     ("\u1780", "\u17ff"),
@@ -14,12 +18,15 @@ _UNSPACED = (
 
 
 def word_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of words, of runs of spaces, and of all other characters one by one."""
+    """Yield the spans of words, of runs of white space, and of all other characters one by one.
+
+    The spans cover the text without gaps.
+    """
     start = 0
     while start < len(text):
         end = start + 1
-        if is_word_character(text[start]) and not _unspaced(text[start]):
-            while end < len(text) and is_word_character(text[end]) and not _unspaced(text[end]):
+        if _is_spaced_word_character(text[start]):
+            while end < len(text) and _is_spaced_word_character(text[end]):
                 end += 1
         elif text[start].isspace():
             while end < len(text) and text[end].isspace():
@@ -29,9 +36,9 @@ def word_spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def is_word_character(character: str) -> bool:
-    """Whether a character belongs to a word."""
+    """Return whether a character belongs to a word: a letter, a digit, an underscore, a joiner or a combining mark."""
     return character.isalnum() or character in "_\u200c\u200d" or unicodedata.category(character)[0] == "M"
 
 
-def _unspaced(character: str) -> bool:
-    return any(first <= character <= last for first, last in _UNSPACED)
+def _is_spaced_word_character(character: str) -> bool:
+    return is_word_character(character) and not any(first <= character <= last for first, last in _UNSPACED_SCRIPTS)

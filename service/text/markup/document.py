@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from service.text.alignment import AlignedText
 from service.text.markup.blocks import OBJECT, Block, Item, read_blocks
 from service.text.markup.tag_placement import place_tags
-from service.text.markup.tokenizer import MarkupToken, Mode, tokenize
+from service.text.markup.tokenizer import MarkupToken, Mode, tokenise
 
 # Elements that begin on a new line, or have a cell or a box of their own.
 _BLOCK = {
@@ -93,7 +93,7 @@ def parse(
 
     `splitting` and `ignored` name elements that end a block, and such whose contents are kept, besides the usual ones.
     """
-    row = list(tokenize(markup, mode))
+    row = list(tokenise(markup, mode))
     partners = _partners(row)
     splits = _mixed(row, splitting) if mode == "xml" else _flow(row, splitting)
     kept = ignored | _KEPT if mode == "html" else ignored

@@ -37,7 +37,7 @@ class MarkupToken:
     name: str = ""
 
 
-def tokenize(markup: str, mode: Mode) -> Iterator[MarkupToken]:
+def tokenise(markup: str, mode: Mode) -> Iterator[MarkupToken]:
     """The markup, token by token."""
     at, text, broken = 0, 0, 0
     while (start := _START.search(markup, at)) is not None:

@@ -1,7 +1,11 @@
-"""Where the sentences of a text are. All that is between them stays as it is.
+"""Find the sentences of a text, as spans.
 
-Only the inside of a returned span goes to a model. Line ends, tabs and columns, bullets and numbering, emoji and other
-pictures, spaces around sentences and lines without a letter are outside, so they cannot get lost.
+A model reads only what is inside a span. Line ends, tabs, bullets, numbering, emoji, the space around sentences and
+lines without a letter are outside all spans, so the model cannot lose them: "1. Go!  It is late. 😀" has the sentences
+"Go!" and "It is late.".
+
+Separators split the text first; `sentencex` splits what is between them, and its borders are filtered: none is accepted
+inside a protected span, after an abbreviation or after an ordinal number.
 """
 
 import re
@@ -13,32 +17,33 @@ import sentencex
 
 from service.text.alignment import Span
 
-# The splitter needs quadratic time for unclosed quotation marks; a sentence is shorter than this.
+# sentencex takes quadratic time for unclosed quotation marks, so it reads windows of this many characters.
 WINDOW = 4096
-# It ends no sentence within quotation marks, nor after one that is never closed: what is longer than this is no quip.
-LONG = 160
+# sentencex never ends a sentence within quotation marks, closed or not. From this length on, such a sentence is split
+# again with its quotation marks removed.
+LONG_QUOTATION = 160
 
-_PICTURE = "\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\ue000-\uf8ff\U0001f000-\U0001faff"
-_PICTURE_PART = "\ufe0e\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
+_PICTOGRAPH = "\u2190-\u21ff\u2300-\u23ff\u25a0-\u27bf\u2b00-\u2bff\ue000-\uf8ff\U0001f000-\U0001faff"
+_PICTOGRAPH_MODIFIER = "\ufe0e\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
 _SEPARATOR = re.compile(
     rf"""
-    [\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]   # a line ends, a column ends
-  | \s{{3,}}                                # columns made of spaces
-  | [|\u2022\u2023\u2043]                   # columns and bullets
+    [\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]   # line and column separators
+  | \s{{3,}}                                # columns aligned with spaces
+  | [|\u2022\u2023\u2043]                   # table columns and bullets
   | [0-9#*]\ufe0f?\u20e3                    # keycaps
-  | [{_PICTURE}][{_PICTURE_PART}]*+         # emoji, arrows, boxes, icons
+  | [{_PICTOGRAPH}][{_PICTOGRAPH_MODIFIER}]*+  # emoji, arrows, boxes, icons
     """,
     re.VERBOSE,
 )
-_LEADING = re.compile(
+_LINE_PREFIX = re.compile(
     r"""(?:
     \s | [*+>\#\u2013\u2014-]{1,6}(?=\s) | \[[ xX]\](?=\s)                              # bullets, quotes, headings
   | \(?\d{1,3}(?:\.\d{1,3}){0,5}[.)](?=\s) | \(?[a-zA-Z]\)(?=\s) | \([ivx]{1,5}\)(?=\s)  # numbering
     )*+""",
     re.VERBOSE,
 )
-# One for one, so that positions stay: the splitter ends its process' thread at some of these.
-_ODD = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# sentencex panics on some of these characters. Each is replaced by one space, so that positions stay the same.
+_UNSAFE = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _INITIAL = re.compile(r"(?:^|\s)[^\W\d_]\.\s*$")
 _ORDINAL = re.compile(r"(?:^|\s)\d{1,2}\.\s*$")
 _ORDINAL_LANGUAGES = {
@@ -50,145 +55,157 @@ _MONTHS = re.compile(
     r"|de[zsc]ember)\b|(?:jan|feb|apr|aug|sept|okt|nov|dez|des|dec)\.",
     re.IGNORECASE,
 )
-# What the splitter takes for a sentence's last word.
+# Abbreviations that sentencex takes for the last word of a sentence.
 _ABBREVIATIONS = {
     "en": "Ms approx est Vol Ph.D M.D ed eds Figs Eq max incl",
     "de": "inkl zzgl geb Okt Dez Abb Kap Bd Abs Tel Fa Dipl max Prof",
     "fr": "Dr Pr Mme Mlle Mgr St Ste janv févr oct nov déc Prof Cie J.-C env Env",
     "es": "aprox Cnel Dña Cía ene feb Prof",
 }
-_KNOWN = {language: frozenset(words.split()) for language, words in _ABBREVIATIONS.items()}
-# Where the sentence goes on in small letters.
+_ABBREVIATION_SETS = {language: frozenset(words.split()) for language, words in _ABBREVIATIONS.items()}
+# Units of measurement count as abbreviations only if the next word is in lower case.
 _UNITS = frozenset({"cm", "ft", "hr", "hrs", "kg", "km", "lb", "lbs", "mm", "oz"})
-_LAST = re.compile(r"([^\s(\[\"“„«']+)\.\s*$")
-_BEFORE = 16  # characters that are looked back at; no abbreviation is longer
+_LAST_WORD = re.compile(r"([^\s(\[\"“„«']+)\.\s*$")
+_LOOKBACK = 16  # characters before a border; no abbreviation is longer
 _QUOTE = re.compile(r"[\"“”„«»]")
-_OPENING = re.compile(r"(?<=\s)(?:[\"“„»]+|«\s?)$")
-# These end a sentence without a space behind them.
-_WIDE_END = re.compile(r"[。！？．｡][」』）”’]*$")
+_OPENING_QUOTE = re.compile(r"(?<=\s)(?:[\"“„»]+|«\s?)$")
+# Full stops of Chinese and Japanese, which no space follows.
+_FULL_WIDTH_END = re.compile(r"[。！？．｡][」』）”’]*$")
 
 
-def find_sentences(text: str, language: str, kept: Sequence[Span] = ()) -> list[Span]:
-    """Spans of the sentences, in order; no border is inside one of the `kept` spans, which are in order too."""
-    found = []
-    for start, end in _stretches(text, kept):
-        leading = _LEADING.match(text, start, end)
-        start = _behind(text, start, leading.end(), language) if leading else start
-        inside = spans_within(kept, start, end)
+def find_sentences(text: str, language: str, protected: Sequence[Span] = ()) -> list[Span]:
+    """Return the spans of the sentences, in order; none begins or ends inside a protected span.
+
+    The protected spans must be in order.
+    """
+    sentences = []
+    for start, end in _spans_between_separators(text, protected):
+        prefix = _LINE_PREFIX.match(text, start, end)
+        start = _prefix_end(text, start, prefix.end(), language) if prefix else start
+        inside = spans_within(protected, start, end)
         for span in _split(text, start, end, language, inside):
             first, last = trim_span(text, *span)
             if has_letters(text, first, last, spans_within(inside, first, last)):
-                found.append((first, last))
-    return found
+                sentences.append((first, last))
+    return sentences
 
 
-def _behind(text: str, start: int, end: int, language: str) -> int:
-    """Where what leads a line ends; a day before its month is no numbering."""
+def _prefix_end(text: str, start: int, end: int, language: str) -> int:
+    """Return the end of the bullets and numbering before a line; the day in "3. Mai" is not numbering."""
     day = language in _ORDINAL_LANGUAGES and _MONTHS.match(text, end) and _ORDINAL.search(text[start:end])
     return start + day.start() if day else end
 
 
 def spans_within(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
-    """Those of the spans, which are in order, that begin from start on and before end."""
+    """Return the spans, which must be in order, that begin in start..end."""
     return spans[bisect_left(spans, (start, start)) : bisect_left(spans, (end, end))]
 
 
-def has_letters(text: str, start: int, end: int, kept: Sequence[Span] = ()) -> bool:
-    """Whether there is something to translate between start and end, outside the kept spans between them."""
-    borders = [start, *(border for span in kept for border in span), end]
+def has_letters(text: str, start: int, end: int, protected: Sequence[Span] = ()) -> bool:
+    """Return whether there is a letter in start..end, outside the protected spans in it."""
+    borders = [start, *(border for span in protected for border in span), end]
     return any(c.isalpha() for a, b in zip(borders[::2], borders[1::2], strict=True) for c in text[a:b])
 
 
 def trim_span(text: str, start: int, end: int) -> Span:
-    """The span without the white space and the invisible characters at its ends."""
-    while start < end and _invisible(text[start]):
+    """Return the span without white space and invisible characters at its ends."""
+    while start < end and _is_invisible(text[start]):
         start += 1
-    while start < end and _invisible(text[end - 1]):
+    while start < end and _is_invisible(text[end - 1]):
         end -= 1
     return start, end
 
 
-def _invisible(character: str) -> bool:
+def _is_invisible(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) in {"Cc", "Cf", "Cs"}
 
 
-def _stretches(text: str, kept: Sequence[Span]) -> Iterator[Span]:
-    """What is between the separators; one inside a kept span separates nothing."""
+def _spans_between_separators(text: str, protected: Sequence[Span]) -> Iterator[Span]:
+    """Yield the spans between separators; a separator that touches a protected span is ignored."""
     start, k = 0, 0
     for separator in _SEPARATOR.finditer(text):
-        while k < len(kept) and kept[k][1] <= separator.start():
+        while k < len(protected) and protected[k][1] <= separator.start():
             k += 1
-        if k < len(kept) and kept[k][0] < separator.end():
+        if k < len(protected) and protected[k][0] < separator.end():
             continue
         yield start, separator.start()
         start = separator.end()
     yield start, len(text)
 
 
-def _split(text: str, start: int, end: int, language: str, kept: Sequence[Span]) -> Iterator[Span]:
+def _split(text: str, start: int, end: int, language: str, protected: Sequence[Span]) -> Iterator[Span]:
+    """Split start..end at the borders of sentencex, without those that are no ends of sentences."""
     first, k = start, 0
-    for border in _borders(text[start:end], language):
+    for border in _sentencex_borders(text[start:end], language):
         at = start + border
-        before = text[max(first, at - _BEFORE) : at]
-        spaced = before[-1:].isspace() or text[at : at + 1].isspace()
-        while k < len(kept) and kept[k][1] <= at:
+        before = text[max(first, at - _LOOKBACK) : at]
+        is_spaced = before[-1:].isspace() or text[at : at + 1].isspace()
+        while k < len(protected) and protected[k][1] <= at:
             k += 1
-        cuts_kept = k < len(kept) and kept[k][0] < at
-        if cuts_kept or not (spaced or _WIDE_END.search(before)) or _abbreviated(before, text[at : at + 2], language):
+        is_protected = k < len(protected) and protected[k][0] < at
+        if is_protected or not (is_spaced or _FULL_WIDTH_END.search(before)):
+            continue
+        if _ends_with_abbreviation(before, text[at : at + 2], language):
             continue
         yield first, at
         first = at
     yield first, end
 
 
-def _abbreviated(before: str, after: str, language: str) -> bool:
-    """Whether the point before a border is no sentence's: to join too much costs less than to cut."""
+def _ends_with_abbreviation(before: str, after: str, language: str) -> bool:
+    """Return whether the full stop before a border belongs to an initial, an abbreviation or an ordinal number.
+
+    In doubt it does: to join two sentences costs less than to cut one.
+    """
     if _INITIAL.search(before):
         return True
-    last = _LAST.search(before)
-    if last and (last[1] in _KNOWN.get(language, ()) or (last[1] in _UNITS and after.strip()[:1].islower())):
+    last = _LAST_WORD.search(before)
+    if last and last[1] in _ABBREVIATION_SETS.get(language, ()):
+        return True
+    if last and last[1] in _UNITS and after.strip()[:1].islower():
         return True
     return language in _ORDINAL_LANGUAGES and _ORDINAL.search(before) is not None
 
 
-def _borders(stretch: str, language: str) -> Iterator[int]:
-    """Where the splitter ends sentences, found window by window."""
+def _sentencex_borders(text: str, language: str) -> Iterator[int]:
+    """Yield the ends of the sentences that sentencex finds, window by window."""
     start = 0
-    while start < len(stretch):
-        window = stretch[start : start + WINDOW]
-        pieces = list(_pieces(_ODD.sub(" ", window), language))
-        if start + len(window) < len(stretch) and len(pieces) > 1:
-            pieces.pop()  # its end is the window's, not the sentence's
-        for piece in pieces:
-            start += len(piece)
+    while start < len(text):
+        window = text[start : start + WINDOW]
+        sentences = list(_split_window(_UNSAFE.sub(" ", window), language))
+        if start + len(window) < len(text) and len(sentences) > 1:
+            sentences.pop()  # the window may have cut it; the next window begins with it
+        for sentence in sentences:
+            start += len(sentence)
             yield start
 
 
-def _pieces(window: str, language: str) -> Iterator[str]:
-    """The splitter's sentences, those apart that it held together for a quotation mark that they have in common."""
-    for piece in _segment(window, language):
-        if len(piece) < LONG or not _QUOTE.search(piece):
-            yield piece
+def _split_window(window: str, language: str) -> Iterator[str]:
+    """Yield the sentences of a window, long quotations split too."""
+    for sentence in _sentencex(window, language):
+        if len(sentence) < LONG_QUOTATION or not _QUOTE.search(sentence):
+            yield sentence
             continue
         start = end = 0
-        for part in _segment(_QUOTE.sub(" ", piece), language):
+        for part in _sentencex(_QUOTE.sub(" ", sentence), language):
             end += len(part)
-            opening = _OPENING.search(piece, max(start, end - 8), end)
-            border = opening.start() if opening else end
-            following = next((c for c in piece[border:] if c.isalnum()), "A")
+            opening_quote = _OPENING_QUOTE.search(sentence, max(start, end - 8), end)
+            border = opening_quote.start() if opening_quote else end
+            following = next((c for c in sentence[border:] if c.isalnum()), "A")
             if border > start and not following.islower():
-                yield piece[start:border]
+                yield sentence[start:border]
                 start = border
-        if start < len(piece):
-            yield piece[start:]
+        if start < len(sentence):
+            yield sentence[start:]
 
 
-def _segment(window: str, language: str) -> list[str]:
+def _sentencex(window: str, language: str) -> list[str]:
+    """Return the sentences that sentencex finds, or the whole text if it fails or loses some of it."""
     try:
-        pieces: list[str] = sentencex.segment(language, window)
+        sentences: list[str] = sentencex.segment(language, window)
     except BaseException as failure:
-        # A fault in the library's native code comes as a BaseException of no public class.
+        # A panic in the library's native code is a BaseException of a class that it does not export.
         if type(failure).__name__ != "PanicException":
             raise
         return [window]
-    return pieces if "".join(pieces) == window else [window]
+    return sentences if "".join(sentences) == window else [window]

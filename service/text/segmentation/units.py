@@ -1,4 +1,12 @@
-"""What a model translates at once: a sentence or a part of one, with what it must not touch taken out."""
+"""Units: the pieces of a text that a model translates in one call, and the restoration of their translations.
+
+A `Unit` is a sentence, or a part of one. It prepares the text for the model (`model_input`: placeholders for protected
+spans, lower case for capitals, plain spaces) and undoes this in the translation (`restore`). If the model lost
+something, `fallback_parts` gives smaller units to translate instead.
+
+The unit "ASK {name} NOW" reads as "Ask 2013 now". `restore("Frag 2013 jetzt")` is "FRAG {name} JETZT", and
+`restore("Frag jetzt")` is None.
+"""
 
 import re
 import unicodedata
@@ -19,212 +27,246 @@ from service.text.segmentation.placeholders import (
 )
 from service.text.segmentation.sentences import has_letters, spans_within, trim_span
 
-_END = ".!?…。！？"
+_SENTENCE_END = ".!?…。！？"
 _CLOSING = "\"'”“»«’‘›‹)]}」』）】"
-# Where a sentence that is too long may be cut: behind a clause, or else at a space.
-_CLAUSE = re.compile(r"[.!?…;:,\u2013\u2014]+[\"'”»’)\]]*\s+|[，、；：。！？]")
-# Models end everything with a point: headings, list items, parts of sentences.
+# Where a sentence that is too long is split: after a clause if possible, otherwise at a space.
+_CLAUSE_END = re.compile(r"[.!?…;:,\u2013\u2014]+[\"'”»’)\]]*\s+|[，、；：。！？]")
+# Models end every translation with a full stop, that of a heading, a list item or a part of a sentence too.
 FULL_STOPS = ".。"
-_ADDED_POINT = re.compile(rf"[^{FULL_STOPS}][{FULL_STOPS}]$")
-_SPACE = re.compile(r"\s+")
-_WIDE = re.compile(r"\s\s")
-# White space is one space to a model, and what cannot be seen is nothing; joiners shape letters and stay.
-_UNREADABLE = re.compile(r"(?:\s|[\x00-\x1f\x7f-\x9f])+|[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+")
-_UNCLEAN = re.compile(r"[^\S ]|  |[\x00-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_SINGLE_FULL_STOP = re.compile(rf"[^{FULL_STOPS}][{FULL_STOPS}]$")
+_SPACES = re.compile(r"\s+")
+_TWO_SPACES = re.compile(r"\s\s")
+# White space becomes one space in the model input, invisible characters are dropped. Joiners stay: they shape letters.
+_WHITE_SPACE_OR_INVISIBLE = re.compile(
+    r"(?:\s|[\x00-\x1f\x7f-\x9f])+|[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]+"
+)
+_NEEDS_CLEANING = re.compile(r"[^\S ]|  |[\x00-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A piece of a text for the model, and the way back from what the model makes of it.
+    """A piece of a text that a model translates in one call.
 
-    Its spans must be such that something can stand for them: see `split_where_needed`.
+    There must be a placeholder for each of its spans: `split_at_unreplaceable_spans` makes sure of that.
     """
 
-    source: str  # as it is in the text
-    start: int  # where it is in the text
+    source: str  # as in the text
+    start: int  # position in the text
     languages: tuple[str, str]  # source and target
-    spans: tuple[Span, ...] = ()  # what the model must not see, within `source`
-    all_caps: bool = False  # in capitals, as its sentence is
-    starts_sentence: bool = True  # it opens its sentence
-    numbers_protected: bool = False  # the numbers that could get lost are among the spans
-    replacements: tuple[tuple[Span, str], ...] = ()  # what to write instead of some of the spans
+    spans: tuple[Span, ...] = ()  # spans of `source` that placeholders replace in the model input
+    all_caps: bool = False  # the sentence is in capitals
+    starts_sentence: bool = True
+    numbers_protected: bool = False  # `spans` include the numbers, so that `restore` need not check them
+    replacements: tuple[tuple[Span, str], ...] = ()  # restore these spans as another text than their own
 
     @cached_property
     def _placeholders(self) -> list[str]:
-        found = choose_placeholders(self.source, self.spans)
-        if found is None:
-            raise ValueError("nothing can stand for these spans; cut the unit around them")
-        return found
+        placeholders = choose_placeholders(self.source, self.spans)
+        if placeholders is None:
+            raise ValueError("there is no placeholder for some of the spans; split the unit around them")
+        return placeholders
 
     @cached_property
-    def _reading(self) -> OffsetMappedText:
-        """The source with the spans exchanged and odd white space evened out."""
-        edits = [(start, end, mark) for (start, end), mark in zip(self.spans, self._placeholders, strict=True)]
-        for gap in _UNREADABLE.finditer(self.source) if _UNCLEAN.search(self.source) else ():
-            spaced = " " if any(c.isspace() for c in gap[0]) else ""
-            if gap[0] != spaced and not _overlaps(gap.span(), self.spans):
-                edits.append((*gap.span(), spaced))
+    def _cleaned_source(self) -> OffsetMappedText:
+        """The source with placeholders, single spaces and no invisible characters."""
+        edits = [(*span, placeholder) for span, placeholder in zip(self.spans, self._placeholders, strict=True)]
+        for gap in _WHITE_SPACE_OR_INVISIBLE.finditer(self.source) if _NEEDS_CLEANING.search(self.source) else ():
+            space = " " if any(c.isspace() for c in gap[0]) else ""
+            if gap[0] != space and not _overlaps(gap.span(), self.spans):
+                edits.append((*gap.span(), space))
         return OffsetMappedText(self.source, sorted(edits))
 
     @cached_property
     def model_input(self) -> str:
-        """What the model reads."""
-        return (
-            lowercase(self._reading.text, self.languages[0], self.starts_sentence)
-            if self.all_caps
-            else self._reading.text
-        )
+        """What the model reads.
+
+        Raises:
+            ValueError: there is no placeholder for some of the spans.
+        """
+        text = self._cleaned_source.text
+        return lowercase(text, self.languages[0], self.starts_sentence) if self.all_caps else text
 
     @property
     def is_verbatim(self) -> bool:
-        """Whether the model reads it as it is, so that nothing in its translation changes but a point at the end."""
+        """Whether the model reads the source as it is, so that `restore` changes at most a full stop at the end."""
         return not self.all_caps and not find_numbers(self.source) and self.model_input == self.source
 
     def restore(self, translation: AlignedText) -> AlignedText | None:
-        """The translation with everything put back; None if the model lost, doubled or changed something.
+        """Undo the changes of `model_input` in its translation.
 
-        What to translate then is `fallback_parts`.
+        Spans replace their placeholders, capitals and wide gaps come back, and an added full stop is removed. Links are
+        mapped to `source` and to the restored text.
+
+        Returns:
+            The restored translation, or None if the model lost, doubled or changed a placeholder or lost a number:
+            then the unit's `fallback_parts` must be translated instead.
         """
         if translation.text == self.model_input:
             return AlignedText.identity(self.source)
-        places = find_placeholders(translation.text, self._placeholders)
-        if places is None or (not self.numbers_protected and has_lost_numbers(self.model_input, translation.text)):
+        positions = find_placeholders(translation.text, self._placeholders)
+        if positions is None:
             return None
-        written = dict(self.replacements)
+        if not self.numbers_protected and has_lost_numbers(self.model_input, translation.text):
+            return None
+        replacements = dict(self.replacements)
         edits = [
-            (start, end, written.get((a, b), self.source[a:b]))
-            for (start, end), (a, b) in zip(places, self.spans, strict=True)
+            (*position, replacements.get((start, end), self.source[start:end]))
+            for position, (start, end) in zip(positions, self.spans, strict=True)
         ]
         if self.all_caps:
-            edits += self._capitals(translation.text, places)
-        if _ADDED_POINT.search(translation.text) and self.source.rstrip(_CLOSING)[-1:] not in _END:
+            edits += self._capitals(translation.text, positions)
+        if _SINGLE_FULL_STOP.search(translation.text) and self.source.rstrip(_CLOSING)[-1:] not in _SENTENCE_END:
             edits.append((len(translation.text) - 1, len(translation.text), ""))
         edits += self._wide_gaps(translation.text)
-        rewrite = OffsetMappedText(translation.text, sorted(edits))
+        restored = OffsetMappedText(translation.text, sorted(edits))
         links = [
-            AlignmentLink(*self._reading.backward(*link[:2]), *rewrite.forward(*link[2:]))
+            AlignmentLink(*self._cleaned_source.backward(*link[:2]), *restored.forward(*link[2:]))
             for link in translation.links
-            if not _overlaps(link[2:], places)
+            if not _overlaps(link[2:], positions)
         ]
         links += [
-            AlignmentLink(*span, *rewrite.forward(*place)) for span, place in zip(self.spans, places, strict=True)
+            AlignmentLink(*span, *restored.forward(*position))
+            for span, position in zip(self.spans, positions, strict=True)
         ]
-        return AlignedText(rewrite.text, tuple(links))
+        return AlignedText(restored.text, tuple(links))
 
-    def _capitals(self, text: str, places: list[Span]) -> list[tuple[int, int, str]]:
-        held = sorted(places)
+    def _capitals(self, text: str, placeholders: list[Span]) -> list[tuple[int, int, str]]:
+        """Return the edits that write a translation in capitals, one per character."""
+        in_order = sorted(placeholders)
         return [
             (i, i + 1, capital)
             for i, c in enumerate(text)
-            if (capital := uppercase(c, self.languages[1])) != c and not _overlaps((i, i + 1), held)
+            if (capital := uppercase(c, self.languages[1])) != c and not _overlaps((i, i + 1), in_order)
         ]
 
     def _wide_gaps(self, text: str) -> list[tuple[int, int, str]]:
-        """Several spaces in a row go between words that are as far along as theirs were."""
-        if not _WIDE.search(self.source):
+        """Return the edits that put runs of several spaces back, at the same share of the words as in the source."""
+        if not _TWO_SPACES.search(self.source):
             return []
-        before = [found.span() for found in _SPACE.finditer(self.source) if not _overlaps(found.span(), self.spans)]
-        after = [found.span() for found in _SPACE.finditer(text.rstrip())]
-        wide = {k * len(after) // len(before): self.source[a:b] for k, (a, b) in enumerate(before) if b - a > 1}
-        return [(*after[k], gap) for k, gap in wide.items() if k < len(after)]
+        source_gaps = [gap.span() for gap in _SPACES.finditer(self.source) if not _overlaps(gap.span(), self.spans)]
+        target_gaps = [gap.span() for gap in _SPACES.finditer(text.rstrip())]
+        wide_gaps = {
+            k * len(target_gaps) // len(source_gaps): self.source[start:end]
+            for k, (start, end) in enumerate(source_gaps)
+            if end - start > 1
+        }
+        return [(*target_gaps[k], gap) for k, gap in wide_gaps.items() if k < len(target_gaps)]
 
     def with_terms(self, terms: Sequence[Term]) -> "Unit | None":
-        """The unit with stand-ins for terms, to be written as the glossary wants; None if there are too many."""
+        """Return the unit with placeholders for glossary terms too, which `restore` replaces by the terms' targets.
+
+        Returns:
+            The unit, or None if there are not enough placeholders.
+        """
         spans = tuple(sorted([*self.spans, *(term.span for term in terms)]))
         if choose_placeholders(self.source, spans) is None:
             return None
         return replace(self, spans=spans, replacements=tuple((term.span, term.target) for term in terms))
 
-    def fallback_parts(self) -> "list[str | Unit]":
-        """What to translate instead when `restore` says None; after two times nothing is left that can fail.
+    def fallback_parts(self) -> "list[TextPart]":
+        """Return what to translate when `restore` returned None.
 
-        First the numbers are held by stand-ins too; then the unit is cut around all its spans and numbers.
+        The first time, this is the unit with placeholders for its numbers too. The second time, or if there are no
+        numbers or not enough placeholders, the unit is split around its spans and numbers: then nothing can get lost.
         """
-        held = [span for span in find_numbers(self.source) if not _overlaps(span, self.spans)]
-        spans = tuple(sorted([*self.spans, *held]))
-        if not self.numbers_protected and held and choose_placeholders(self.source, spans) is not None:
+        numbers = [span for span in find_numbers(self.source) if not _overlaps(span, self.spans)]
+        spans = tuple(sorted([*self.spans, *numbers]))
+        if not self.numbers_protected and numbers and choose_placeholders(self.source, spans) is not None:
             return [replace(self, spans=spans, numbers_protected=True)]
         return replace(self, spans=spans, numbers_protected=True).split_around(spans)
 
-    def split_around(self, cut: Sequence[Span]) -> "list[str | Unit]":
-        """The spans to cut around, and units of what is between them."""
-        found: list[str | Unit] = []
-        borders = [0, *(border for span in cut for border in span), len(self.source)]
-        kept = sorted(set(self.spans).difference(cut))
+    def split_around(self, excluded: Sequence[Span]) -> "list[TextPart]":
+        """Split the unit: the excluded spans as strings, and units of the text between them."""
+        parts: list[TextPart] = []
+        borders = [0, *(border for span in excluded for border in span), len(self.source)]
+        spans = sorted(set(self.spans).difference(excluded))
         for k in range(0, len(borders), 2):
             if k:
-                found.append(self.source[borders[k - 1] : borders[k]])
-            found += self._part(borders[k], borders[k + 1], kept, core=True)
-        return found
+                parts.append(self.source[borders[k - 1] : borders[k]])
+            core = _core(self.source, borders[k], borders[k + 1], spans)
+            parts += self._part(borders[k], borders[k + 1], core, spans)
+        return parts
 
-    def split_in_half(self) -> "list[str | Unit]":
-        """The unit in two parts, about as long as each other; as it is if nothing can be cut."""
-        at = self._middle()
-        if at is None:
+    def split_in_half(self) -> "list[TextPart]":
+        """Split the unit into two parts of similar length; a unit that cannot be split is returned as it is."""
+        middle, end = self._middle(), len(self.source)
+        if middle is None:
             return [self]
-        return [*self._part(0, at, self.spans), *self._part(at, len(self.source), self.spans)]
+        return [
+            *self._part(0, middle, trim_span(self.source, 0, middle), self.spans),
+            *self._part(middle, end, trim_span(self.source, middle, end), self.spans),
+        ]
 
-    def _part(self, start: int, end: int, spans: Sequence[Span], core: bool = False) -> "list[str | Unit]":
-        """What is between start and end, with what needs no translation before and behind it."""
-        first, last = _core(self.source, start, end, spans) if core else trim_span(self.source, start, end)
+    def _part(self, start: int, end: int, core: Span, spans: Sequence[Span]) -> "list[TextPart]":
+        """Return start..end as a unit of its core, between two strings; without letters, as one string."""
+        first, last = core
         inside = spans_within(spans, first, last)
         if not has_letters(self.source, first, last, inside):
             return [self.source[start:end]]
-        part = replace(
+        unit = replace(
             self,
             source=self.source[first:last],
             start=self.start + first,
             spans=tuple((a - first, b - first) for a, b in inside),
             starts_sentence=self.starts_sentence and start == 0,
         )
-        return [self.source[start:first], part, self.source[last:end]]
+        return [self.source[start:first], unit, self.source[last:end]]
 
     def _middle(self) -> int | None:
-        """Where to cut, as near to the middle as can be, for a clause's sake a quarter of the length away."""
-        length = len(self.source)
-        clauses = [found.end() for found in _CLAUSE.finditer(self.source)]
-        inner = [at for at in clauses if length // 4 <= at <= length - length // 4]
-        spaces = [found.end() for found in _SPACE.finditer(self.source)]
-        outward = (at for k in range(length) for at in (length // 2 - k, length // 2 + k + 1))
-        nearest_first = [sorted(places, key=lambda at: abs(2 * at - length)) for places in (inner, spaces)]
-        return next((at for at in chain(*nearest_first, outward) if self._may_cut(at)), None)
+        """Return where to split in half, or None.
 
-    def _may_cut(self, at: int) -> bool:
-        """Whether there is something on both sides, and no span or letter made of several characters across."""
+        This is the end of a clause in the middle half of the source, else a space, else any position: each time the
+        one that is nearest to the middle.
+        """
+        length = len(self.source)
+        clause_ends = [match.end() for match in _CLAUSE_END.finditer(self.source)]
+        inner = [at for at in clause_ends if length // 4 <= at <= length - length // 4]
+        spaces = [match.end() for match in _SPACES.finditer(self.source)]
+        outward = (at for k in range(length) for at in (length // 2 - k, length // 2 + k + 1))
+        nearest_first = [sorted(positions, key=lambda at: abs(2 * at - length)) for positions in (inner, spaces)]
+        return next((at for at in chain(*nearest_first, outward) if self._can_split(at)), None)
+
+    def _can_split(self, at: int) -> bool:
+        """Return whether a position is inside the source, but not inside a span or a letter of several characters."""
         if not 0 < at < len(self.source):
             return False
-        joined = unicodedata.category(self.source[at])[0] == "M" or "\u200d" in self.source[at - 1 : at + 1]
-        return not joined and not any(start < at < end for start, end in self.spans)
+        in_letter = unicodedata.category(self.source[at])[0] == "M" or "\u200d" in self.source[at - 1 : at + 1]
+        return not in_letter and not any(start < at < end for start, end in self.spans)
 
 
+# A part of a text: a unit to translate, or a string that stays as it is.
 TextPart = str | Unit
 
 
-def split_where_needed(unit: Unit) -> list[TextPart]:
-    """The unit, or its parts if nothing can stand for some of its spans."""
-    hopeless = [span for span in unit.spans if touches_word(unit.source, span)]
-    parts = unit.split_around(hopeless) if hopeless else [unit]
-    whole: list[TextPart] = []
+def split_at_unreplaceable_spans(unit: Unit) -> list[TextPart]:
+    """Split a unit around the spans that no placeholder can replace; without such spans, return the unit alone."""
+    unreplaceable = [span for span in unit.spans if touches_word(unit.source, span)]
+    parts = unit.split_around(unreplaceable) if unreplaceable else [unit]
+    result: list[TextPart] = []
     for part in parts:
+        # More spans than placeholders.
         if isinstance(part, Unit) and choose_placeholders(part.source, part.spans) is None:
-            whole += part.split_around(part.spans)
+            result += part.split_around(part.spans)
         else:
-            whole.append(part)
-    return whole
+            result.append(part)
+    return result
 
 
 def _core(text: str, start: int, end: int, spans: Sequence[Span]) -> Span:
-    """From its first letter, digit or span to the last, or to the point or mark that ends the sentence there."""
+    """Return start..end without the punctuation around it.
+
+    The core begins with a letter, digit or span, and ends with one or with the punctuation that ends a sentence.
+    """
     starts, ends = {a for a, _ in spans}, {b for _, b in spans}
     while start < end and start not in starts and not text[start].isalnum():
         start += 1
-    while (
-        start < end
-        and end not in ends
-        and not (text[end - 1].isalnum() or text[end - 1] in _END or unicodedata.category(text[end - 1])[0] == "M")
-    ):
+    while start < end and end not in ends and not _ends_core(text[end - 1]):
         end -= 1
     return start, end
+
+
+def _ends_core(character: str) -> bool:
+    return character.isalnum() or character in _SENTENCE_END or unicodedata.category(character)[0] == "M"
 
 
 def _overlaps(span: Span, others: Sequence[Span]) -> bool:

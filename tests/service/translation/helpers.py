@@ -85,7 +85,7 @@ class Mirror(Speaker):
         return EngineResult([hypothesis], attention=looks / looks.sum(axis=1, keepdims=True))
 
     def _located(self, source: str, target: str) -> list[tuple[str, TokenizedText]]:
-        [sides] = self.codec.tokenize_pairs([source], [target])
+        [sides] = self.codec.tokenise_pairs([source], [target])
         return list(zip((source, target), sides, strict=True))
 
 

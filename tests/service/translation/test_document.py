@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from service.text.markup.tokenizer import tokenize
+from service.text.markup.tokenizer import tokenise
 from service.text.segmentation.placeholders import find_protected_spans
 from service.translation.translator import Translator
 from tests.service.translation.helpers import backwards, translate, translator
@@ -78,7 +78,7 @@ def pages(draw: st.DrawFn) -> str:
 
 def nested(markup: str) -> bool:
     path: list[str] = []
-    for token in tokenize(markup, "html"):
+    for token in tokenise(markup, "html"):
         if token.kind == "open":
             path.append(token.name)
         elif token.kind == "close" and (not path or path.pop() != token.name):
@@ -87,11 +87,11 @@ def nested(markup: str) -> bool:
 
 
 def tags(markup: str) -> Counter[str]:
-    return Counter(token.raw for token in tokenize(markup, "html") if token.kind != "text")
+    return Counter(token.raw for token in tokenise(markup, "html") if token.kind != "text")
 
 
 def said(markup: str) -> Counter[str]:
-    text = "".join(token.raw for token in tokenize(markup, "html") if token.kind == "text")
+    text = "".join(token.raw for token in tokenise(markup, "html") if token.kind == "text")
     return Counter(re.findall(r"\S", html.unescape(text)))
 
 

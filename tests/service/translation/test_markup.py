@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.text.markup.tokenizer import tokenize
+from service.text.markup.tokenizer import tokenise
 from tests.service.conftest import Service, assert_problem
 
 CASES = {
@@ -47,12 +47,12 @@ def translate(service: Service, markup: str, **options: Any) -> dict[str, Any]:
 
 
 def tags(markup: str) -> list[str]:
-    return [token.raw for token in tokenize(markup, "html") if token.kind != "text"]
+    return [token.raw for token in tokenise(markup, "html") if token.kind != "text"]
 
 
 def nested(markup: str) -> bool:
     path: list[str] = []
-    for token in tokenize(markup, "html"):
+    for token in tokenise(markup, "html"):
         if token.kind == "open":
             path.append(token.name)
         elif token.kind == "close" and (not path or path.pop() != token.name):

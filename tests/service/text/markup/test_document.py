@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.text.alignment import AlignedText, AlignmentLink, concatenate
 from service.text.markup.document import parse
-from service.text.markup.tokenizer import Mode, tokenize
+from service.text.markup.tokenizer import Mode, tokenise
 from service.text.segmentation.segmenter import plan_segmentation
 
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -209,12 +209,12 @@ def translations(draw: st.DrawFn, blocks: list[str]) -> list[AlignedText]:
 
 
 def tags(markup: str) -> Counter[str]:
-    return Counter(token.raw for token in tokenize(markup, "html") if token.kind != "text")
+    return Counter(token.raw for token in tokenise(markup, "html") if token.kind != "text")
 
 
 def nested(markup: str) -> bool:
     path: list[str] = []
-    for token in tokenize(markup, "html"):
+    for token in tokenise(markup, "html"):
         if token.kind == "open":
             path.append(token.name)
         elif token.kind == "close" and (not path or path.pop() != token.name):
@@ -241,7 +241,7 @@ def test_what_was_nested_is_nested(markup: str, data: st.DataObject) -> None:
     assert nested(rendered)
     # Every character of every translation is there, in order.
     plain = rendered.replace("<code>x</code>", "")
-    said = html.unescape("".join(token.raw for token in tokenize(plain, "html") if token.kind == "text"))
+    said = html.unescape("".join(token.raw for token in tokenise(plain, "html") if token.kind == "text"))
     at = 0
     for translation, block in zip(given, document.block_texts, strict=True):
         for character in re.findall(r"[^\s\ufffc]", translation.text) if translation.text != block else []:
@@ -260,7 +260,7 @@ def test_time_is_in_proportion(unit: str, mode: Mode) -> None:
     document = parse(markup, mode)
     document.render([reversed_words(block) for block in document.block_texts])
     assert time.process_time() - started < 4
-    assert "".join(token.raw for token in tokenize(markup, mode)) == markup
+    assert "".join(token.raw for token in tokenise(markup, mode)) == markup
 
 
 def test_blocks_go_through_a_plan() -> None:

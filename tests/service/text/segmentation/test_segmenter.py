@@ -193,7 +193,7 @@ def test_spans_that_touch_a_word_are_cut_out_at_once() -> None:
 
 
 def test_a_unit_needs_stand_ins() -> None:
-    with pytest.raises(ValueError, match="cut the unit"):
+    with pytest.raises(ValueError, match="split the unit"):
         _ = Unit("a{x}", 0, ("en", "de"), ((1, 4),)).model_input
 
 
