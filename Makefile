@@ -80,7 +80,11 @@ image:  ## Build the container image IMAGE=attendant (docker, podman or buildah;
 image-test:  ## Run the built image and check it from outside
 	@$(PYTHON) deploy/docker/test_image.py "$(IMAGE)"
 
-##@ House
+##@ Maintain
+
+.PHONY: docs
+docs: $(DEV_READY)  ## Write the generated tables and pictures of README.md and docs/
+	$(DEV) -m docs.generator
 
 .PHONY: clean
 clean:  ## Delete caches and build leftovers; venvs, runs and models stay

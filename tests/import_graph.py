@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("training", "export", "service", "loadtest", "deploy", "benchmarks", "tests")
+PACKAGES = ("training", "export", "service", "loadtest", "deploy", "benchmarks", "docs", "tests")
 
 Graph = dict[str, set[str]]  # name -> names that it imports
 

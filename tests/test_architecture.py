@@ -48,7 +48,8 @@ PACKAGE_RULES = {
     "loadtest": rules(set(), {"onnxruntime", "tokenizers"} | WEB | TRAINING_TOOLS),
     "deploy": rules({"service"}, set()),
     "benchmarks": rules({"training", "export", "service", "loadtest", "deploy"}, set()),
-    "tests": rules({"training", "export", "service", "loadtest", "benchmarks", "deploy"}, set()),
+    "docs": rules({"training", "service"}, WEB - {"pydantic_settings"}),
+    "tests": rules({"training", "export", "service", "loadtest", "benchmarks", "deploy", "docs"}, set()),
 }
 
 SHARED = {"errors", "settings", "metrics", "artifact"}

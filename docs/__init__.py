@@ -1,0 +1,1 @@
+"""The documentation, and the package that generates its tables and pictures (`make docs`)."""

@@ -1,0 +1,1 @@
+"""Generate the tables and pictures of the documentation: `python -m docs.generator`, or `make docs`."""

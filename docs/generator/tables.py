@@ -1,0 +1,379 @@
+"""One function for each generated table of figures; `BLOCKS` maps the block's name to it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from docs.generator.blocks import table
+from docs.generator.figures import Figures, FiguresError, load
+from service.artifact import Manifest
+
+__all__ = ["BLOCKS", "FiguresError"]
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+MODES = {"greedy": "greedy, 64 at a time", "beam4": "beam 4, 64 at a time", "single": "greedy, one sentence at a time"}
+OURS = "attendant int8"
+BASELINE = "CTranslate2 behind FastAPI"
+SYSTEMS = {
+    "baseline": f"{BASELINE} with a tuned batcher",
+    "unguarded": "Attendant, `ATTENDANT_GUARD=false`",
+    "guarded": "Attendant",
+    "offline": "Attendant's engine without HTTP",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: heading, key of the row, and how many digits follow the decimal point."""
+
+    heading: str
+    key: str
+    digits: int | None = None  # None: the value as it is
+
+    def cell(self, row: Mapping[str, Any]) -> str:
+        return show(row.get(self.key), self.digits)
+
+
+def show(value: object, digits: int | None = None) -> str:
+    """Return a cell: empty for None, integers with thousands separators."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and digits is not None:
+        return f"{value:,.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def rate(value: float) -> str:
+    """Return a rate with three significant digits or more."""
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def plain(name: str, columns: Sequence[Column]) -> str:
+    """Return one line for each row of a figures file, then the caption."""
+    figures = load(name)
+    rows = ([column.cell(row) for column in columns] for row in figures.rows)
+    return table([column.heading for column in columns], rows) + figures.caption()
+
+
+def headline() -> str:
+    """Return the few figures of the README, each beside the system it was compared with in the same run."""
+    classify, base, shipped = load("http-classify"), load("http-translate-base"), load("http-translate-shipped")
+    document, offline = load("document"), load("offline-shipped")
+
+    def http(figures: Figures, ours: str, what: str, other: str, ratio: str) -> list[str]:
+        rates = [rate(figures.row(system=system)["per_second"]) for system in (ours, "baseline")]
+        return [what, *rates, other, f"**{figures.ratios[ratio]:.2f}**"]
+
+    def engine(system: str) -> list[str]:
+        ours, other = (offline.row(mode="greedy", system=one) for one in (OURS, system))
+        rates = [rate(one["sentences_per_second"]) for one in (ours, other)]
+        return [
+            "Translation without HTTP, shipped model, int8, greedy",
+            *rates,
+            system,
+            f"**{other['ratios'][OURS]:.2f}**",
+        ]
+
+    at_once, alone = (document.row(system=system) for system in ("at once", "in sequence"))
+    sentences = "Translation over HTTP, {}, 64 clients"
+    rows = [
+        http(
+            classify, "ours", "Classification over HTTP, 64 clients", "transformers behind FastAPI",
+            "texts/s, ours to the baseline's",
+        ),
+        http(
+            base, "unguarded", sentences.format("Transformer base shape"), BASELINE,
+            "sentences/s, unguarded to the baseline's",
+        ),
+        http(
+            shipped, "unguarded", sentences.format("shipped model without quality checks"), BASELINE,
+            "sentences/s, unguarded to the baseline's",
+        ),
+        http(
+            shipped, "guarded", sentences.format("shipped model as it runs by default"), BASELINE,
+            "sentences/s, guarded to the baseline's",
+        ),
+        engine("CTranslate2 int8"),
+        engine("optimum-onnx"),
+        [
+            "A document of 200 sentences", rate(at_once["per_second"]), rate(alone["per_second"]),
+            "Attendant, one request per sentence", f"**{document.ratios['at once to in sequence']:.2f}**",
+        ],
+    ]  # fmt: skip
+    return table(["per second", "Attendant", "other", "other system", "ratio"], rows)
+
+
+def http(name: str, unit: str, systems: Mapping[str, str] = SYSTEMS) -> str:
+    """Return the table of an HTTP benchmark, its ratios, and the caption."""
+    figures = load(name)
+    headings = ["", f"{unit}s/s", "p50, ms", "p95, ms", f"server CPU, ms a {unit}"]
+    rows = [
+        [
+            systems[row["system"]], rate(row["per_second"]), *(show(row.get(key)) for key in ("p50_ms", "p95_ms")),
+            show(row.get("server_cpu_ms")),
+        ]
+        for row in figures.rows
+    ]  # fmt: skip
+    return table(headings, rows) + "\n" + ratios(figures) + figures.caption()
+
+
+def ratios(figures: Figures) -> str:
+    """Return a table of the ratios: medians of the rounds' ratios, not ratios of the medians above."""
+    names = {"unguarded": "Attendant without quality checks", "guarded": "Attendant", "ours": "Attendant"}
+    rows = []
+    for key, value in figures.ratios.items():
+        for word, name in names.items():
+            key = key.replace(f", {word} to", f", {name} to")
+        rows.append([key.replace("the baseline's", "the baseline"), f"**{value:.2f}**"])
+    return table(["ratio (median of the rounds' ratios)", ""], rows)
+
+
+def classify() -> str:
+    """Return the table of the classification benchmark."""
+    systems = {
+        "baseline": "transformers behind FastAPI with a tuned batcher",
+        "ours": "Attendant",
+        "session.run": "bare `session.run`, ideal batches",
+    }
+    return http("http-classify", "text", systems)
+
+
+def offline(*names: str) -> str:
+    """Return one line per mode: our rate, the other systems' rates, and how many times as fast ours is."""
+    files = [load(name) for name in names]
+    others = list(dict.fromkeys(row["system"] for one in files for row in one.rows if row["system"] != OURS))
+    rates = [heading for other in others for heading in (f"{other}, /s", "ratio")]
+    headings = [*(["machine"] if len(files) > 1 else []), "mode", "sentences", "ours, int8, /s", *rates]
+    rows = []
+    for figures in files:
+        machine = [figures.machine.partition(",")[0].removeprefix("2 cores of an ")] if len(files) > 1 else []
+        for ours in (row for row in figures.rows if row["system"] == OURS):
+            at = figures.rows.index(ours)
+            measured = {row["system"]: row for row in _until_next(figures.rows[at + 1 :])}
+            cells = [
+                cell
+                for other in others
+                for cell in (
+                    rate(measured[other]["sentences_per_second"]),
+                    f"**{measured[other]['ratios'][OURS]:.2f}**" if "ratios" in measured[other] else "",
+                )
+            ]
+            rows.append([
+                *machine, MODES[ours["mode"]], str(ours["sentences"]), rate(ours["sentences_per_second"]), *cells,
+            ])  # fmt: skip
+    return table(headings, rows) + "".join(figures.caption() for figures in files)
+
+
+def _until_next(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows before the next one of our own."""
+    end = next((i for i, row in enumerate(rows) if row["system"] == OURS), len(rows))
+    return rows[:end]
+
+
+def fp32_offline() -> str:
+    figures = load("offline-fp32-base")
+    rows = [
+        [MODES[row["mode"]], show(row.get("ours")), show(row.get("ctranslate2")), f"**{row['ratio']:.2f}**"]
+        for row in figures.rows
+    ]
+    return table(["mode", "ours, /s", "CTranslate2, /s", "ratio"], rows) + figures.caption()
+
+
+def document() -> str:
+    figures = load("document")
+    names = {
+        "at once": "200 sentences in one request",
+        "stream": "the same, streamed",
+        "in sequence": "one request per sentence, in sequence",
+    }
+    rows = [
+        [names[row["system"]], show(row["seconds"], 3), show(row["per_second"]), f"{row['first']:.4g}"]
+        for row in figures.rows
+    ]
+    return table(["", "seconds", "sentences/s", "seconds to the first sentence"], rows) + figures.caption()
+
+
+def quality(name: str, columns: Sequence[Column]) -> str:
+    """Return a quality table: what was tested, every metric, and the given further columns."""
+    figures = load(name)
+    rows = [
+        [
+            show(row.get("artifact", row["recipe"])), row["data"],
+            "; ".join(f"{metric} {value:.2f}" for metric, value in row["metrics"].items()),
+            *(column.cell(row) for column in columns),
+        ]
+        for row in figures.rows
+    ]  # fmt: skip
+    return table(["model", "test set", "result", *(column.heading for column in columns)], rows) + figures.caption()
+
+
+def models() -> str:
+    """Return the shipped models: what each does, its size, its licence, and where its card is."""
+    rows = []
+    for manifest in manifests():
+        languages = {language for pair in manifest.directions for language in (pair.source, pair.target)}
+        does = f"translate between {', '.join(sorted(languages))}" if languages else f"{len(manifest.labels)} labels"
+        folder = MODELS / manifest.name
+        size = sum((folder / file).stat().st_size for file in manifest.files) / 1e6
+        rows.append([
+            f"[`{manifest.name}`](../models/{manifest.name}/MODEL_CARD.md)", does, manifest.version,
+            manifest.precision, f"{size:.1f} MB", manifest.provenance.licence,
+        ])  # fmt: skip
+    return table(["model", "task", "version", "precision", "size", "licence of the weights"], rows)
+
+
+def int8() -> str:
+    """Return quality in fp32 and int8, from the manifests of the shipped models and from docs/figures."""
+    rows = []
+    for manifest in manifests():
+        values = {(one.split, one.metric, one.precision): one.value for one in manifest.evaluation}
+        for (split, metric, precision), value in values.items():
+            if precision == "int8" and not split.startswith("gate"):
+                name = f"{manifest.name}, {split}, {'BLEU' if metric == 'bleu' else metric}"
+                rows.append([name, f"{values[split, metric, 'fp32']:.2f}", f"{value:.2f}"])
+    figures = load("int8-multi30k")
+    rows += [[row["data"], show(row["fp32"], 2), show(row["int8"], 2)] for row in figures.rows]
+    note = "\nThe rows of the shipped models come from their manifest.json. The last two rows:\n"
+    return table(["model, data, metric", "fp32", "int8"], rows) + note + figures.caption()
+
+
+def parity() -> str:
+    """Return the largest differences seen at export, from the manifests of the shipped models and from docs/figures."""
+    figures = load("parity")
+    rows = [[row["artifact"], f"{row['cached']:.1e}", f"{row['onnx']:.1e}"] for row in figures.rows]
+    for manifest in manifests():
+        cached = f"{manifest.parity.cached:.1e}" if manifest.task == "translate" else "no cache"
+        rows.append([manifest.name, cached, f"{manifest.parity.onnx:.1e}"])
+    headings = ["artifact", "logits with a cache and without", "logits of ONNX and of torch"]
+    return table(headings, rows) + figures.caption()
+
+
+def manifests() -> list[Manifest]:
+    """Return the manifests of the shipped models, by name."""
+    return [Manifest.model_validate_json(path.read_text("utf-8")) for path in sorted(MODELS.glob("*/manifest.json"))]
+
+
+def cached_decoding() -> str:
+    figures = load("cached-decoding")
+
+    def span(values: list[float]) -> str:
+        return " to ".join(f"{value:.2f}" for value in dict.fromkeys((values[0], values[-1])))
+
+    rows = [
+        [
+            row["artifact"], row["machine"], str(row["rows"]), span(row["near_ms"]), span(row["far_ms"]),
+            ", ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
+        ]
+        for row in figures.rows
+    ]  # fmt: skip
+    headings = ["artifact", "machine", "rows", "step at 10, ms", "step at 100, ms", "ratio (median of rounds)"]
+    return table(headings, rows) + figures.caption()
+
+
+def word_alignment() -> str:
+    figures = load("word-alignment")
+    columns = [key for key in figures.rows[0] if "," in key]
+    rows = [
+        [
+            f"layer {row['layer']} of {row['layers']}{', as served' if row.get('served') else ''}",
+            *(f"{found} of {all_}, {found / all_:.1%}" for found, all_ in (row[column] for column in columns)),
+        ]
+        for row in figures.rows
+    ]
+    return table(["links by the attention of decoder", *columns], rows) + figures.caption()
+
+
+def load_test() -> str:
+    figures = load("load-test")
+    columns = [
+        Column("endpoint", "endpoint"), Column("requests", "requests"), Column("failures", "failures"),
+        Column("requests/s", "requests_per_s", 1), Column("texts/s", "texts_per_s", 1),
+        Column("target tokens/s", "target_tokens_per_s", 1), Column("p50, ms", "p50_ms", 1),
+        Column("p95, ms", "p95_ms", 1), Column("p99, ms", "p99_ms", 1), Column("max, ms", "max_ms", 1),
+    ]  # fmt: skip
+    shares = [("queue, ms (share)", "queue"), ("compute, ms (share)", "compute")]
+    rows = [
+        [
+            *(column.cell(row) for column in columns),
+            *(f"{row[f'{name}_ms']:.1f} ({row[f'{name}_share']:.0%})" for _, name in shares),
+        ]
+        for row in figures.rows
+    ]
+    return table([*(c.heading for c in columns), *(heading for heading, _ in shares)], rows) + figures.caption()
+
+
+def muon() -> str:
+    figures = load("training-muon")
+    rows = [
+        [str(row["updates"]), *(f"{row[name]:.2f} after {row[f'{name}_s']} s" for name in ("adamw", "muon"))]
+        for row in figures.rows
+    ]
+    return table(["updates", "AdamW", "Muon"], rows) + figures.caption()
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "headline": headline,
+    "models": models,
+    "http-translate-shipped": partial(http, "http-translate-shipped", "sentence"),
+    "http-translate-base": partial(http, "http-translate-base", "sentence"),
+    "http-classify": classify,
+    "offline-base": partial(offline, "offline-base-xeon", "offline-base-epyc"),
+    "offline-shipped": partial(offline, "offline-shipped"),
+    "offline-fp32": fp32_offline,
+    "document": document,
+    "quality-shipped": partial(
+        quality, "quality-shipped", [Column("goal", "goal"), Column("for comparison", "compared_with")]
+    ),
+    "quality-recipes": partial(
+        quality, "quality-recipes",
+        [Column("parameters", "parameters"), Column("goal", "goal"), Column("for comparison", "compared_with")],
+    ),
+    "int8": int8,
+    "parity": parity,
+    "cached-decoding": cached_decoding,
+    "word-alignment": word_alignment,
+    "load-test": load_test,
+    "muon": muon,
+    "invariance": partial(
+        plain, "invariance",
+        [Column("model", "model"), Column("texts", "texts"), Column("answers that differ", "differ")],
+    ),
+    "startup": partial(
+        plain, "startup",
+        [Column("starts", "starts"), Column("median, s", "median_s", 2), Column("slowest, s", "slowest_s", 2)],
+    ),
+    "soak": partial(
+        plain, "soak",
+        [
+            Column("answers", "answers"), Column("errors", "errors"),
+            Column("second minute, MB", "second_minute_mb", 1),
+            Column("last minute, MB", "last_minute_mb", 1), Column("growth, %", "growth_percent", 1),
+        ],
+    ),
+    "image": partial(
+        plain, "image",
+        [
+            Column("size, MB", "size_mb"), Column("ready, s", "ready_s", 1), Column("user", "user"),
+            Column("torch", "torch"),
+        ],
+    ),
+    "step-profile": partial(
+        plain, "step-profile",
+        [
+            Column("operator", "operator"), Column("base, int8", "base_int8", 1), Column("base, fp32", "base_fp32", 1),
+            Column("shipped, int8", "shipped_int8", 2),
+        ],
+    ),
+    "training-throughput": partial(
+        plain, "training-throughput",
+        [
+            Column("", "system"), Column("dropout 0.1", "dropout 0.1"), Column("ours to it", "ratio 0.1", 2),
+            Column("dropout 0", "dropout 0"), Column("ours to it", "ratio 0", 2),
+        ],
+    ),
+    "training-bf16": partial(
+        plain, "training-bf16", [Column("", "what"), Column("tokens a second of CPU time", "tokens_per_cpu_s")]
+    ),
+}  # fmt: skip
