@@ -141,9 +141,9 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         texts = checked_texts(body.text, settings, blank=isinstance(body.text, list))
         translation_request = TranslationRequest(
             texts,
-            target=served(body.target_lang, (target for _, target in translator.languages()), "target_lang"),
+            target=served(body.target_lang, (target for _, target in translator.language_pairs()), "target_lang"),
             source=body.source_lang
-            and served(body.source_lang, (source for source, _ in translator.languages()), "source_lang"),
+            and served(body.source_lang, (source for source, _ in translator.language_pairs()), "source_lang"),
             format=body.tag_handling or "text",
             splitting=body.names(body.splitting_tags),
             ignored=body.names(body.ignore_tags),
@@ -202,7 +202,7 @@ def served(code: str, languages: Iterable[str], field: str) -> str:
 
 def _listed(translator: Translator) -> tuple[list[str], list[str]]:
     """The source and the target languages, in the original's spelling."""
-    pairs = translator.languages()
+    pairs = translator.language_pairs()
     targets = sorted({target.upper() for _, target in pairs})
     return sorted({source.upper() for source, _ in pairs}), [
         kind for code in targets for kind in VARIANTS.get(code, [code])

@@ -41,5 +41,5 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
 
 def ready(registry: Registry) -> None:
     """Raises NotReady unless every model is being served."""
-    if out := [model.name for model in registry if not model.serves]:
+    if out := [model.name for model in registry if not model.ready]:
         raise NotReady(f"not serving: {', '.join(out)}; restart the process")

@@ -136,7 +136,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
         return JSONResponse(
             {
                 "object": "classify",
-                "data": [all_labels(model, answer.probabilities) for answer in answered.answers],
+                "data": [all_labels(model, row) for row in answered.probabilities],
                 "model": model.name,
                 "usage": usage,
                 "id": f"infinity-{request.scope['request_id']}",

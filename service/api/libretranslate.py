@@ -191,7 +191,7 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
 def targets_of(translator: Translator) -> dict[str, list[str]]:
     """The languages that are translated from, each with those that it is translated to, in alphabetical order."""
     found: dict[str, list[str]] = {}
-    for source, target in sorted(translator.languages()):
+    for source, target in sorted(translator.language_pairs()):
         found.setdefault(source, []).append(target)
     return found
 
@@ -218,7 +218,7 @@ def _detected(detection: Detection) -> dict[str, Any]:
 
 def _translate_request(translator: Translator, settings: Settings) -> dict[str, Any]:
     schema = LibreTranslateBody.model_json_schema()
-    pairs = translator.languages()
+    pairs = translator.language_pairs()
     properties = schema["properties"]
     properties["q"] |= texts_schema(settings, blank=True)
     properties["source"]["enum"] = [AUTO, *sorted({source for source, _ in pairs})]

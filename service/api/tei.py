@@ -112,7 +112,7 @@ def tei_router(registry: Registry, settings: Settings) -> APIRouter:
         model = registry.classifier(options.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope)
-        found = [all_labels(model, answer.probabilities) for answer in answered.answers]
+        found = [all_labels(model, row) for row in answered.probabilities]
         return JSONResponse(found if batch else found[0])
 
     @router.get("/info", responses=ERROR_FORMAT.responses(*FAULTS))

@@ -6,15 +6,14 @@ from service.engine.decoding.options import DecodingOptions
 
 
 def default_target_length(source_tokens: int, limit: int) -> int:
-    """How many target tokens an answer may take when nobody says otherwise."""
+    """Return how many target tokens a translation may have if the request does not say."""
     return min(limit, 2 * source_tokens + 16)
 
 
 @dataclass(frozen=True)
 class TranslationOptions:
-    """What a request asks of its translations: a prefix and a length in the caller's terms, and the other options."""
+    """How a request wants its texts decoded."""
 
-    options: DecodingOptions = DecodingOptions()
-    prefix: str = ""
-    max_length: int | None = None
-    guarded: bool = True  # what looks wrong is not left as it is
+    decoding: DecodingOptions = DecodingOptions()  # its length and prefix are replaced by those below, in tokens
+    prefix: str = ""  # what each translation begins with
+    max_length: int | None = None  # target tokens of a segment; None: `default_target_length`

@@ -1,97 +1,119 @@
-"""The models that are served: loaded from their artifacts, chosen by name or by direction."""
+"""The served models, looked up by name, task or translation direction."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from service.artifact import Direction
-from service.errors import ModelRequired, ServiceError, UnknownModel
+from service.errors import ModelRequired, UnknownModel
 from service.models.served_model import ServedModel
 
 PIVOT = "en"
 
 
+@dataclass(frozen=True, eq=False)
+class RouteStep:
+    """A model, and the direction in which it translates."""
+
+    model: ServedModel
+    direction: Direction
+
+
+# One step for a direction that a model has, two by way of the pivot language, none for a text that stays as it is.
+Route = Sequence[RouteStep]
+
+
 class Registry:
-    """The models by name, and the choice among them."""
+    """The served models by name; `classifier` names the one for requests that name none."""
 
     def __init__(self, models: list[ServedModel], classifier: str = "") -> None:
-        self._classifier = classifier  # the one for requests that name none
+        self._classifier = classifier
         self._models = {model.name: model for model in models}
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
 
-    def named(self, name: str, task: str) -> ServedModel:
-        """The model of that name, if it does the task."""
+    def get(self, name: str, task: str | None = None) -> ServedModel:
+        """Return the model of that name.
+
+        Raises:
+            UnknownModel: there is no such model, or it does another task.
+        """
         model = self._models.get(name)
-        if model is None or model.manifest.task != task:
-            raise UnknownModel(f"no model {name[:80]!r} to {task}; there is {', '.join(self._of(task)) or 'none'}")
+        if model is None or task not in (None, model.manifest.task):
+            purpose = f" to {task}" if task else ""
+            raise UnknownModel(f"no model {name[:80]!r}{purpose}; there is {', '.join(self._names(task)) or 'none'}")
         return model
 
-    def any(self, name: str) -> ServedModel:
-        """The model of that name, whatever its task."""
-        if name not in self._models:
-            raise UnknownModel(f"no model {name[:80]!r}; there is {', '.join(sorted(self._models))}")
-        return self._models[name]
+    def direct_step(self, model: str | None, source: str | None, target: str) -> RouteStep:
+        """Return the named model, or else the first by name, that has the direction itself.
 
-    def translator(self, name: str | None, source: str | None, target: str) -> tuple[ServedModel, Direction]:
-        """The model asked for, or the first by name that has the direction."""
-        if name is not None:
-            model = self.named(name, "translate")
-            return model, model.direction(source, target)
-        faults: list[ServiceError] = []
-        for candidate in self._of("translate"):
+        Raises:
+            UnknownModel: there is none.
+            ModelRequired: several source languages fit; give `source`.
+        """
+        if model is not None:
+            named = self.get(model, "translate")
+            return RouteStep(named, named.direction(source, target))
+        errors: list[UnknownModel | ModelRequired] = []
+        for name in self._names("translate"):
             try:
-                return self._models[candidate], self._models[candidate].direction(source, target)
-            except (UnknownModel, ModelRequired) as fault:
-                faults.append(fault)
-        ambiguous = [fault for fault in faults if isinstance(fault, ModelRequired)]
-        if ambiguous or len(faults) == 1:
-            raise (ambiguous or faults)[0]
+                return RouteStep(self._models[name], self._models[name].direction(source, target))
+            except (UnknownModel, ModelRequired) as error:
+                errors.append(error)
+        ambiguous = [error for error in errors if isinstance(error, ModelRequired)]
+        if ambiguous or len(errors) == 1:
+            raise (ambiguous or errors)[0]
         raise UnknownModel(f"no model translates {source or 'anything'} to {target}")
 
-    def route(self, name: str | None, source: str, target: str) -> list[tuple[ServedModel, Direction]]:
-        """The model that has the direction, or two that have it by way of English.
+    def route(self, model: str | None, source: str, target: str) -> Route:
+        """Return the step from source to target, or the two steps by way of the pivot language.
 
         Raises:
             UnknownModel: there is neither.
         """
         try:
-            return [self.translator(name, source, target)]
+            return [self.direct_step(model, source, target)]
         except UnknownModel:
-            if (source, target) in self.pairs(name):
-                return [self.translator(name, source, PIVOT), self.translator(name, PIVOT, target)]
+            if (source, target) in self.language_pairs(model):
+                return [self.direct_step(model, source, PIVOT), self.direct_step(model, PIVOT, target)]
             raise
 
-    def pairs(self, name: str | None = None) -> list[tuple[str, str]]:
-        """Source and target of all directions, those by way of English too: of all models, or of one."""
-        models = [model for model in self if name in (None, model.name)]
-        direct = {(d.source, d.target) for model in models for d in model.manifest.directions}
-        into = {source for source, target in direct if target == PIVOT}
-        out_of = {target for source, target in direct if source == PIVOT}
-        return sorted(direct | {(source, target) for source in into for target in out_of if source != target})
+    def language_pairs(self, model: str | None = None) -> list[tuple[str, str]]:
+        """Return (source, target) of all directions of all models, or of one; those by way of the pivot too."""
+        models = [one for one in self if model in (None, one.name)]
+        direct = {(d.source, d.target) for one in models for d in one.manifest.directions}
+        to_pivot = {source for source, target in direct if target == PIVOT}
+        from_pivot = {target for source, target in direct if source == PIVOT}
+        return sorted(direct | {(source, target) for source in to_pivot for target in from_pivot if source != target})
 
     def classifier(self, name: str | None) -> ServedModel:
-        """The model asked for, or the one that is set for whoever does not ask, or the only one."""
+        """Return the named classifier, or else the default one, or else the only one.
+
+        Raises:
+            UnknownModel: there is no classifier, or none of that name.
+            ModelRequired: there are several, and no default.
+        """
         if name is None:
             name = self._classifier or None
         if name is not None:
-            return self.named(name, "classify")
-        names = self._of("classify")
+            return self.get(name, "classify")
+        names = self._names("classify")
         if not names:
             raise UnknownModel("there is no model to classify with")
         if len(names) > 1:
             raise ModelRequired(f"give model as one of {', '.join(names)}, or set ATTENDANT_CLASSIFIER to one of them")
         return self._models[names[0]]
 
-    def _of(self, task: str) -> list[str]:
-        return sorted(name for name, model in self._models.items() if model.manifest.task == task)
-
     def detector(self, name: str) -> ServedModel | None:
-        """The classifier of that name, if it is served."""
-        return self._models[name] if name in self._of("classify") else None
+        """Return the classifier of that name, or None if it is not served."""
+        return self._models[name] if name in self._names("classify") else None
+
+    def _names(self, task: str | None) -> list[str]:
+        return sorted(name for name, model in self._models.items() if task in (None, model.manifest.task))
 
     def drain(self, timeout: float) -> None:
-        """Stop taking requests and answer those admitted."""
+        """Close all queues, then wait up to `timeout` seconds for the admitted requests to finish."""
         worker_pools = [worker_pool for model in self for worker_pool in model.worker_pools]
         for worker_pool in worker_pools:
             worker_pool.queue.close()

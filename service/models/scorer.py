@@ -1,4 +1,4 @@
-"""Given translations: how probable a model finds them, and which of their words come from which of the text's."""
+"""Scoring of given translations: their log-probability, and which words correspond."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from service.text.tokenizer import MAX_INLINE_CHARACTERS, TextCodec, TokenizedTe
 
 
 class Pair(NamedTuple):
-    """A text and a translation of it, each as the model reads and writes them: a sentence."""
+    """A sentence and its translation."""
 
     text: str
     translation: str
@@ -24,52 +24,57 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """A pair as the graph reads it."""
+    """A pair, tokenised, with the engine request that scores it."""
 
     pair: Pair
     source: TokenizedText
     target: TokenizedText
-    engine_request: EngineRequest
-    prefix: int  # marks before the source
+    request: EngineRequest
+    prefix_length: int  # special tokens before the source
 
-    def links(self, answer: EngineResult) -> tuple[AlignmentLink, ...]:
-        """Where each word of the translation comes from; none by a model that reads without attention."""
-        if answer.attention is None:
+    def links(self, result: EngineResult) -> tuple[AlignmentLink, ...]:
+        """Return where each word of the translation comes from; nothing if the model has no attention."""
+        if result.attention is None:
             return ()
-        attention = answer.attention[:, self.prefix : self.prefix + len(self.source.ids)]
+        first = self.prefix_length
+        attention = result.attention[:, first : first + len(self.source.ids)]  # (T+1, S)
         return links_from_attention(
             attention, self.pair.text, self.source.spans, self.pair.translation, self.target.spans
         )
 
 
 class ScoredPair(NamedTuple):
-    """A pair and its answer."""
+    """A pair and the engine's result for it."""
 
-    given: EncodedPair
-    answer: EngineResult
+    encoded: EncodedPair
+    result: EngineResult
 
 
 class PairScorer:
-    """The workers that score a model's translations, and the desk before them."""
+    """Scores pairs with one translation model, in a worker pool of its own."""
 
     def __init__(self, manifest: Manifest, codec: TextCodec, worker_pool: WorkerPool, observer: ModelMetrics) -> None:
         self.manifest, self.codec, self.worker_pool = manifest, codec, worker_pool
         self.engine_client = EngineClient(manifest.name, worker_pool.queue, observer)
 
-    def given(self, pairs: list[Pair], direction: Direction) -> list[EncodedPair]:
-        """Pairs with requests to hand in."""
-        located = self.codec.tokenise_pairs(*([pair[side] for pair in pairs] for side in (0, 1)))
-        before, after = direction.prefix, [self.manifest.special_tokens.eos]
+    def encode(self, pairs: list[Pair], direction: Direction) -> list[EncodedPair]:
+        """Tokenise pairs."""
+        tokenised = self.codec.tokenise_pairs(*([pair[side] for pair in pairs] for side in (0, 1)))
+        prefix, suffix = direction.prefix, [self.manifest.special_tokens.eos]
         return [
             EncodedPair(
-                pair, source, target, EngineRequest([*before, *source.ids, *after], translation=target.ids), len(before)
+                pair,
+                source,
+                target,
+                EngineRequest([*prefix, *source.ids, *suffix], translation=target.ids),
+                len(prefix),
             )
-            for pair, (source, target) in zip(pairs, located, strict=True)
+            for pair, (source, target) in zip(pairs, tokenised, strict=True)
         ]
 
-    def fault(self, given: EncodedPair) -> str | None:
-        """What of a pair is longer than the model's limits."""
-        limits, read, written = self.manifest.limits, len(given.engine_request.ids), len(given.target.ids) + 1
+    def length_error(self, encoded: EncodedPair) -> str | None:
+        """Describe which side of a pair exceeds the model's limits; None if neither does."""
+        limits, read, written = self.manifest.limits, len(encoded.request.ids), len(encoded.target.ids) + 1
         if read > limits.source_length:
             return f"the text has {read} tokens; model {self.manifest.name!r} reads at most {limits.source_length}"
         if written > limits.target_length:
@@ -80,16 +85,16 @@ class PairScorer:
         return None
 
     async def score(self, pairs: list[Pair], direction: Direction, scope: RequestScope) -> list[ScoredPair]:
-        """Score pairs, all together.
+        """Score pairs in one batch.
 
         Raises:
-            TooLarge: one of them is longer than the model reads or writes, or they are too many.
+            TooLarge: a pair exceeds the model's limits, or there are too many pairs.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         short = sum(len(pair.text) + len(pair.translation) for pair in pairs) <= MAX_INLINE_CHARACTERS
-        given = self.given(pairs, direction) if short else await asyncio.to_thread(self.given, pairs, direction)
-        for i, one in enumerate(given):
-            if fault := self.fault(one):
-                raise TooLarge(f"pair {i}: {fault}, marks included: send it in sentences")
-        answers = await scope.results(self.engine_client, [one.engine_request for one in given])
-        return list(map(ScoredPair, given, answers))
+        encoded = self.encode(pairs, direction) if short else await asyncio.to_thread(self.encode, pairs, direction)
+        for i, one in enumerate(encoded):
+            if error := self.length_error(one):
+                raise TooLarge(f"pair {i}: {error}, special tokens included: send it in sentences")
+        results = await scope.results(self.engine_client, [one.request for one in encoded])
+        return list(map(ScoredPair, encoded, results))

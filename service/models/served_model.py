@@ -1,40 +1,33 @@
-"""A served model: texts to requests, answers to texts, and a desk for what is between."""
+"""A served model: its artifact, tokeniser and worker pools."""
 
 import asyncio
 from dataclasses import dataclass, replace
 
 from service.artifact import Artifact, Direction, Manifest
+from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import WorkerPool
-from service.engine.types import EngineRequest, EngineResult
+from service.engine.types import EngineRequest
 from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
 from service.metrics import ModelMetrics
 from service.models.engine_client import EngineClient
-from service.models.options import TranslationOptions, default_target_length
+from service.models.options import default_target_length
 from service.models.request_scope import RequestScope
 from service.models.scorer import PairScorer
 from service.text.tokenizer import MAX_INLINE_CHARACTERS, TextCodec
 
 
-@dataclass
-class Answered:
-    """The answers to a request's texts, in order, with what they took."""
+@dataclass(frozen=True)
+class Classification:
+    """Class probabilities of a request's texts, in order, and what they took."""
 
-    answers: list[EngineResult]
+    probabilities: list[list[float]]  # of each text, in the order of the model's labels
     source_tokens: int
-
-    @property
-    def queue_ms(self) -> float:
-        """The longest wait of any text."""
-        return max(answer.queue_ms for answer in self.answers)
-
-    @property
-    def compute_ms(self) -> float:
-        """The longest computation of any text."""
-        return max(answer.compute_ms for answer in self.answers)
+    queue_ms: float  # the longest wait of a text
+    compute_ms: float  # the longest computation of a text
 
 
 class ServedModel:
-    """An artifact with its tokeniser, its workers, and the desk before them."""
+    """A model that translates or classifies: encodes texts for its worker pool and decodes what comes back."""
 
     def __init__(
         self,
@@ -55,7 +48,7 @@ class ServedModel:
 
     @property
     def scorer(self) -> PairScorer:
-        """What scores given translations.
+        """The scorer of given translations.
 
         Raises:
             UnknownModel: the model does not translate.
@@ -66,32 +59,30 @@ class ServedModel:
 
     @property
     def worker_pools(self) -> list[WorkerPool]:
-        """All the model's workers."""
+        """All worker pools of the model: one, or two if it scores."""
         return [self.worker_pool] if self._scorer is None else [self.worker_pool, self._scorer.worker_pool]
 
     @property
-    def serves(self) -> bool:
-        """Whether every worker is alive and takes requests."""
+    def ready(self) -> bool:
+        """Whether every worker is alive and every queue takes requests."""
         return all(worker_pool.alive and not worker_pool.queue.closed for worker_pool in self.worker_pools)
 
     async def warm_up(self) -> None:
-        """Answer made-up requests, so that the first caller finds everything allocated."""
-        engine_requests = []
+        """Run one tiny request per worker, so that the first caller finds all memory allocated."""
+        requests = []
         for worker_pool in self.worker_pools:
-            made_up = [
-                EngineRequest([self.manifest.special_tokens.eos], translation=[]) for _ in range(worker_pool.size)
-            ]
-            worker_pool.queue.submit(made_up)
-            engine_requests += made_up
-        for engine_request in engine_requests:
-            await asyncio.wrap_future(engine_request.future)
+            tiny = [EngineRequest([self.manifest.special_tokens.eos], translation=[]) for _ in range(worker_pool.size)]
+            worker_pool.queue.submit(tiny)
+            requests += tiny
+        for request in requests:
+            await asyncio.wrap_future(request.future)
 
     def direction(self, source: str | None, target: str) -> Direction:
-        """The direction to `target`, from `source` or from the only language that there is.
+        """Return the direction to `target` from `source`, or from the only source language there is.
 
         Raises:
-            UnknownModel: this model has no such direction.
-            ModelRequired: `source` is needed to choose.
+            UnknownModel: the model has no such direction.
+            ModelRequired: several source languages fit; give `source`.
         """
         found = [d for d in self.manifest.directions if d.target == target and source in (None, d.source)]
         if not found:
@@ -106,46 +97,53 @@ class ServedModel:
             )
         return found[0]
 
-    def sources(self, texts: list[str], direction: Direction) -> list[list[int]]:
-        """Texts as the encoder reads them in a direction."""
+    def encode(self, texts: list[str], direction: Direction) -> list[list[int]]:
+        """Return the source ids of texts to translate in a direction, special tokens included."""
         return self.codec.encode(texts, direction.prefix, append_eos=True)
 
-    def engine_request(self, ids: list[int], wanted: TranslationOptions) -> EngineRequest:
-        """A request for a source.
+    def engine_request(
+        self, ids: list[int], decoding: DecodingOptions, prefix: str = "", max_length: int | None = None
+    ) -> EngineRequest:
+        """Return a request to translate source ids, with the prefix and the length in `decoding` replaced.
 
         Raises:
-            InvalidRequest: the options are out of range or contradict each other.
-            TooLarge: more target tokens are asked for than the model writes.
+            InvalidRequest: options are out of range or contradict each other.
+            TooLarge: `max_length` exceeds the model's limit.
         """
         limit = self.manifest.limits.target_length
-        if wanted.max_length is not None and wanted.max_length > limit:
-            raise TooLarge(f"max_length is {wanted.max_length}; model {self.name!r} writes at most {limit} tokens")
-        prefix = self.codec.target_ids(wanted.prefix) if wanted.prefix else []
-        length = wanted.max_length or min(limit, default_target_length(len(ids), limit) + len(prefix))
-        options = replace(wanted.options, max_length=length, prefix=tuple(prefix), end_loops=wanted.guarded)
-        if faults := options.find_errors(self.manifest.vocabulary, limit, self.worker_pool.queue.rows_per_worker):
-            raise InvalidRequest("; ".join(faults))
+        if max_length is not None and max_length > limit:
+            raise TooLarge(f"max_length is {max_length}; model {self.name!r} writes at most {limit} tokens")
+        prefix_ids = self.codec.target_ids(prefix) if prefix else []
+        length = max_length or min(limit, default_target_length(len(ids), limit) + len(prefix_ids))
+        options = replace(decoding, max_length=length, prefix=tuple(prefix_ids))
+        if errors := options.find_errors(self.manifest.vocabulary, limit, self.worker_pool.queue.rows_per_worker):
+            raise InvalidRequest("; ".join(errors))
         return EngineRequest(ids, options)
 
-    async def classify(self, texts: list[str], scope: RequestScope) -> Answered:
-        """Classify texts, all together.
+    async def classify(self, texts: list[str], scope: RequestScope) -> Classification:
+        """Classify texts in one batch.
 
         Raises:
-            TooLarge: a text is longer than the model reads, or they are too many.
+            TooLarge: a text exceeds the model's limit, or there are too many texts.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
-        sources = await self._class_sources(texts)
+        sources = await self._encode_to_classify(texts)
         limit = self.manifest.limits.source_length
         for i, ids in enumerate(sources):
             if len(ids) > limit:
                 raise TooLarge(
                     f"text {i} has {len(ids)} tokens; model {self.name!r} reads at most {limit}: send it in sentences"
                 )
-        answers = await scope.results(self.engine_client, [EngineRequest(ids) for ids in sources])
-        return Answered(answers, sum(map(len, sources)))
+        results = await scope.results(self.engine_client, [EngineRequest(ids) for ids in sources])
+        return Classification(
+            [result.probabilities for result in results],
+            source_tokens=sum(map(len, sources)),
+            queue_ms=max(result.queue_ms for result in results),
+            compute_ms=max(result.compute_ms for result in results),
+        )
 
-    async def _class_sources(self, texts: list[str]) -> list[list[int]]:
-        # A short request is tokenised sooner than it could be handed to another thread.
+    async def _encode_to_classify(self, texts: list[str]) -> list[list[int]]:
+        # Tokenising a short request takes less time than passing it to another thread.
         arguments = texts, [self.manifest.special_tokens.bos], False
         if sum(map(len, texts)) <= MAX_INLINE_CHARACTERS:
             return self.codec.encode(*arguments)

@@ -1,4 +1,4 @@
-"""What language a text is in, and which model is to read it for that."""
+"""Detection of the language that a text is in."""
 
 from service.engine.types import EngineRequest
 from service.models.request_scope import RequestScope
@@ -6,65 +6,64 @@ from service.models.served_model import ServedModel
 from service.text.segmentation.placeholders import find_protected_spans, text_outside
 from service.translation.request import Detection
 
-LEAST = 0.01  # what is less probable is not told
-UNSURE = 0.1  # what is less probable is a guess: the text may be in a language that nobody translates
-FAR = 10
+MIN_REPORTED_CONFIDENCE = 0.01  # less probable languages are left out of a list
+MIN_SURE_CONFIDENCE = 0.1  # below, the text may well be in a language that no model translates
+# How many times more probable the target language must be than any source language for the text to stay as it is.
+ALREADY_TARGET_FACTOR = 10
+SAMPLE_LENGTH = 400  # characters of a text that are classified
+SAMPLE_WINDOW = 4 * SAMPLE_LENGTH  # characters searched at once for words; an address cut at its end does no harm
+SOURCE_UNSURE = "source_unsure"
 
 
 class Detector:
     """A classifier whose labels are languages."""
 
     def __init__(self, model: ServedModel) -> None:
-        self.model = model
+        self._model = model
 
     @property
     def languages(self) -> list[str]:
-        """Those that it knows."""
-        return self.model.manifest.labels
+        """The languages that it can detect."""
+        return self._model.manifest.labels
 
     async def detect(self, texts: list[str], scope: RequestScope) -> list[list[Detection]]:
-        """For each text the languages that it may be in, the most probable first; see `RequestScope` for the errors."""
-        engine_requests = [EngineRequest(self._sample(text)) for text in texts]
-        answers = await scope.results(self.model.engine_client, engine_requests)
-        return [self._ranked(answer.probabilities) for answer in answers]
+        """Return all languages for each text, the most probable first; see `RequestScope` for the errors."""
+        requests = [EngineRequest(self._encode(text)) for text in texts]
+        results = await scope.results(self._model.engine_client, requests)
+        return [self._ranked(result.probabilities) for result in results]
 
-    def _sample(self, text: str) -> list[int]:
-        """So much of a text as the model reads."""
-        part, manifest = sample(text), self.model.manifest
+    def _encode(self, text: str) -> list[int]:
+        """Encode a sample of the text that fits the model."""
+        part, manifest = sample(text), self._model.manifest
+        limit = manifest.limits.source_length
         while True:
-            [ids] = self.model.codec.encode([part], [manifest.special_tokens.bos], append_eos=False)
-            if len(ids) <= manifest.limits.source_length or len(part) == 1:
-                return ids[: manifest.limits.source_length]
+            [ids] = self._model.codec.encode([part], [manifest.special_tokens.bos], append_eos=False)
+            if len(ids) <= limit or len(part) == 1:
+                return ids[:limit]
             part = part[: len(part) // 2]
 
     def _ranked(self, probabilities: list[float]) -> list[Detection]:
-        found = [Detection(label, p) for label, p in zip(self.model.manifest.labels, probabilities, strict=True)]
-        return sorted(found, key=lambda one: -one.confidence)
+        detections = [Detection(label, p) for label, p in zip(self.languages, probabilities, strict=True)]
+        return sorted(detections, key=lambda detection: -detection.confidence)
 
 
-def chosen(ranked: list[Detection], sources: set[str], target: str) -> Detection:
-    """The language to translate from: the most probable of `sources`, of which `ranked` has one or more.
+def choose_source(ranked: list[Detection], sources: set[str], target: str) -> Detection:
+    """Return the most probable language of `sources`, at least one of which is in `ranked`.
 
-    It is the target itself where that is far more probable: then nothing is left to translate.
+    Return the target language instead if it is far more probable: then the text needs no translation.
     """
     best = next(one for one in ranked if one.language in sources)
     already = next((one for one in ranked if one.language == target), best)
-    return already if already.confidence > FAR * best.confidence else best
-
-
-ENOUGH = 400  # characters
-
-
-WINDOW = 4 * ENOUGH  # in which they are looked for at a time; an address that is cut by its end is no harm
+    return already if already.confidence > ALREADY_TARGET_FACTOR * best.confidence else best
 
 
 def sample(text: str) -> str:
-    """The beginning of a text, without addresses and code; the text itself if that is all there is."""
+    """Return the beginning of a text without addresses and code, or as it is if there is nothing else."""
     words, length = list[str](), 0
-    for start in range(0, len(text), WINDOW):
-        window = text[start : start + WINDOW]
+    for start in range(0, len(text), SAMPLE_WINDOW):
+        window = text[start : start + SAMPLE_WINDOW]
         words += text_outside(window, find_protected_spans(window)).split()
         length = sum(map(len, words)) + len(words)
-        if length > ENOUGH:
+        if length > SAMPLE_LENGTH:
             break
-    return " ".join(words)[:ENOUGH] or text.strip()[:ENOUGH]
+    return " ".join(words)[:SAMPLE_LENGTH] or text.strip()[:SAMPLE_LENGTH]

@@ -1,70 +1,108 @@
-"""A text of a request while it is translated: segments on their way, and what stays as it is between them."""
+"""One text of a request: cut into segments, and put together again from their translations."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, chain
 
 from service.engine.types import Hypothesis
+from service.models.engine_client import EngineClient
+from service.models.registry import Route
 from service.text.alignment import AlignedText, concatenate
 from service.text.markup.document import Document
 from service.text.markup.tag_placement import proportional_links
-from service.text.segmentation.segmenter import SegmentationPlan
-from service.translation.request import Detection, Piece, TranslationCandidate, TranslationResult
-from service.translation.segment import RestoredHypothesis, RouteStep, Segment
+from service.text.segmentation.placeholders import find_protected_spans
+from service.text.segmentation.segmenter import plan_segmentation
+from service.translation.request import Detection, OutputToken, TranslationRequest, TranslationResult
+from service.translation.segment import Part, RestoredHypothesis, Segment
 
-Leaf = str | Segment
-
-
-@dataclass(frozen=True)
-class SegmentedDocument:
-    """A text cut up: a plan for each block of a document, or one for the text itself."""
-
-    plans: list[SegmentationPlan]
-    document: Document | None = None
+# The opening of a long text ends at the first line break between these character positions.
+OPENING_START, OPENING_END = 40, 1000
 
 
 class DocumentTranslation:
-    """One text of a request, cut up for a route, to be translated from one language to another."""
+    """A text, plain or with markup, from its segmentation to its translation.
 
-    def __init__(self, cut: SegmentedDocument, route: Sequence[RouteStep], languages: tuple[str, str]) -> None:
-        self.route, self.languages, self._document = route, languages, cut.document
-        self.detected: Detection | None = None
-        self.complete = True  # False while it is only the beginning of its text
-        self.warnings = set().union(*(plan.warnings for plan in cut.plans))
-        self._rows = [_row(plan, route) for plan in cut.plans]
-        self._wish = "", frozenset[str]()
+    `segment` cuts it into segments; once all of them are done, `result` joins their translations. A text with an empty
+    route is in the target language already and stays as it is.
+    """
 
-    @property
-    def segments(self) -> list[Segment]:
-        """What it was cut into, in order."""
-        return [leaf for row in self._rows for leaf in row if isinstance(leaf, Segment)]
+    def __init__(
+        self,
+        text: str,
+        markup: Document | None,
+        route: Route,
+        request: TranslationRequest,
+        detected: Detection | None = None,
+    ) -> None:
+        self.route, self.detected = route, detected
+        self.segments: list[Segment] = []  # in order
+        self.segmented = False
+        self.warnings: set[str] = set()
+        self._text, self._request = text, request
+        self._markup = markup if route else None
+        self._source = route[0].direction.source if route else request.target
+        self._target = route[-1].direction.target if route else request.target
+        # Segments and the text between them: of each block of the markup, or one row for plain text.
+        self._rows: list[list[Part]] = []
+        self._opening_length = 0
 
-    def extend(self, plan: SegmentationPlan) -> list[Segment]:
-        """Take in the rest of a plain text; returns the segments in it."""
-        [row] = self._rows
-        new = _row(plan, self.route)
-        row += new
+    def segment(self) -> None:
+        """Cut what has not been cut yet into segments that the models can read."""
+        if self.segmented:
+            return
+        if not self.route:
+            self._rows = [[self._text]]
+        elif self._markup is not None:
+            self._rows = [self._segmented(block, k) for k, block in enumerate(self._markup.block_texts)]
+        elif self._opening_length:
+            self._rows[0] += self._segmented(self._text[self._opening_length :])
+        else:
+            self._rows = [self._segmented(self._text)]
+        self.segmented = True
+
+    def segment_opening(self) -> bool:
+        """Cut only the first lines of a long plain text; False if there is no suitable line break."""
+        if not self.route or self._markup is not None:
+            return False
+        end = self._text.find("\n", OPENING_START, OPENING_END) + 1
+        if not end or any(a < end < b for a, b in find_protected_spans(self._text[: 2 * OPENING_END])):
+            return False
+        self._rows, self._opening_length = [self._segmented(self._text[:end])], end
+        return True
+
+    def _segmented(self, text: str, block: int = 0) -> list[Part]:
+        """Cut a text; each unit is encoded here, where its length is checked, and not again."""
+        first = self.route[0]
+        ids_of: dict[str, list[int]] = {}
+
+        def lengths(texts: list[str]) -> list[int]:
+            encoded = first.model.encode(texts, first.direction)
+            ids_of.update(zip(texts, encoded, strict=True))
+            return list(map(len, encoded))
+
+        limit = first.model.manifest.limits.source_length
+        plan = plan_segmentation(text, self._source, self._target, lengths, limit)
         self.warnings |= plan.warnings
-        self.want(*self._wish)
-        self.complete = True
-        return [leaf for leaf in new if isinstance(leaf, Segment)]
-
-    def want(self, prefix: str, include: frozenset[str]) -> None:
-        """Have the first segment's translation start with a prefix, and those linked that need it."""
-        self._wish = prefix, include
-        for segment in self.segments[:1]:
-            segment.prefix = prefix
-        for k, row in enumerate(self._rows):
-            if "alignment" in include or (self._document is not None and self._document.has_inline_tags[k]):
-                for leaf in row:
-                    if isinstance(leaf, Segment):
-                        leaf.linked = True
+        align = "alignment" in self._request.include or (
+            self._markup is not None and self._markup.has_inline_tags[block]
+        )
+        row: list[Part] = []
+        for piece in plan.parts:
+            if isinstance(piece, str):
+                row.append(piece)
+                continue
+            segment = Segment(piece, self.route, ids_of[piece.model_input], align=align)
+            if not self.segments:
+                segment.prefix = self._request.options.prefix
+            self.segments.append(segment)
+            row.append(segment)
+        return row
 
     def streamed(self) -> Iterator[str | None]:
-        """The best translation, part by part in order; None again and again while the next part is not there."""
-        if self._document is None:
+        """Yield the best translation part by part, in order; None whenever the next part is not ready yet."""
+        if self._markup is None:
             [row], at = self._rows, 0
-            while at < len(row) or not self.complete:
+            while at < len(row) or not self.segmented:
                 if at < len(row):
                     yield from _streamed(row[at])
                     at += 1
@@ -74,109 +112,114 @@ class DocumentTranslation:
         for k, row in enumerate(self._rows):
             while not _done(row):
                 yield None
-            leaves = list(_leaves(row))
-            best = [leaf if isinstance(leaf, str) else leaf.restored_hypotheses[0] for leaf in leaves]
-            yield self._document.render_block(k, self._joined(leaves, best))
-        yield self._document.end
+            parts = list(_final_parts(row))
+            best = [part if isinstance(part, str) else part.hypotheses[0] for part in parts]
+            yield self._markup.render_block(k, self._joined(parts, best))
+        yield self._markup.end
 
-    def result(self, include: frozenset[str]) -> TranslationResult:
-        """The text's translation, once all its segments are done."""
-        rows = [list(_leaves(row)) for row in self._rows]
-        segments = [leaf for leaf in chain(*rows) if isinstance(leaf, Segment)]
-        choices = best_choices([[one.hypothesis.score or 0.0 for one in leaf.restored_hypotheses] for leaf in segments])
-        best, *others = [self._candidate(rows, choice, include) for choice in choices]
-        return TranslationResult(
-            **vars(best),
-            source=self.languages[0],
-            target=self.languages[1],
-            detected=self.detected,
-            alternatives=others,
-            warnings=sorted(self.warnings.union(*(segment.all_warnings() for segment in self.segments))),
-        )
+    def result(self) -> TranslationResult:
+        """Return the translation; all segments must be done."""
+        rows = [list(_final_parts(row)) for row in self._rows]
+        segments = [part for part in chain(*rows) if isinstance(part, Segment)]
+        choices = best_choices([[one.hypothesis.score or 0.0 for one in segment.hypotheses] for segment in segments])
+        best, *best.alternatives = [self._candidate(rows, choice) for choice in choices]
+        best.detected = self.detected
+        best.warnings = sorted(self.warnings.union(*(segment.all_warnings() for segment in self.segments)))
+        return best
 
-    def _candidate(
-        self, rows: list[list[Leaf]], choice: tuple[int, ...], include: frozenset[str]
-    ) -> TranslationCandidate:
-        numbers = iter(choice)
-        taken = [
-            [leaf if isinstance(leaf, str) else leaf.restored_hypotheses[next(numbers)] for leaf in row] for row in rows
-        ]
-        translations = [self._joined(*row) for row in zip(rows, taken, strict=True)]
-        hypotheses = [one.hypothesis for one in chain(*taken) if isinstance(one, RestoredHypothesis)]
-        scores = [hypothesis.score for hypothesis in hypotheses if hypothesis.score is not None]
-        candidate = TranslationCandidate(
-            translations[0].text if self._document is None else self._document.render(translations)
-        )
+    def _candidate(self, rows: list[list[Part]], choice: tuple[int, ...]) -> TranslationResult:
+        """Return the translation with the chosen hypothesis of each segment."""
+        indices = iter(choice)
+        chosen = [[part if isinstance(part, str) else part.hypotheses[next(indices)] for part in row] for row in rows]
+        translations = [self._joined(*row) for row in zip(rows, chosen, strict=True)]
+        hypotheses = [one.hypothesis for one in chain(*chosen) if isinstance(one, RestoredHypothesis)]
+        text = translations[0].text if self._markup is None else self._markup.render(translations)
+        result = TranslationResult(text, self._source, self._target)
         reasons = {hypothesis.finish_reason for hypothesis in hypotheses}
-        candidate.finish_reason = next((reason for reason in ("length", "loop") if reason in reasons), "stop")
+        result.finish_reason = next((reason for reason in ("length", "loop") if reason in reasons), "stop")
+        include = self._request.include
+        scores = [hypothesis.score for hypothesis in hypotheses if hypothesis.score is not None]
         if "score" in include and scores:
-            candidate.score = sum(scores)
+            result.score = sum(scores)
         if "tokens" in include:
-            candidate.tokens = [piece for hypothesis in hypotheses for piece in self._tokens(hypothesis)]
+            result.tokens = [token for hypothesis in hypotheses for token in self._tokens(hypothesis)]
         if "alignment" in include:
-            links = translations[0].links
-            candidate.alignment = [one for one in links if one.source_end > one.source_start]
-        return candidate
+            result.alignment = [link for link in translations[0].links if link.source_end > link.source_start]
+        return result
 
-    def _joined(self, leaves: list[Leaf], taken: Sequence[str | RestoredHypothesis]) -> AlignedText:
-        parts = []
-        for leaf, one in zip(leaves, taken, strict=True):
-            if isinstance(leaf, str) or isinstance(one, str):
-                # Only markup has use for where it went.
-                kept = AlignedText(str(leaf)) if self._document is None else AlignedText.identity(str(leaf))
-                parts.append((str(leaf), kept))
+    def _joined(self, row: list[Part], chosen: Sequence[str | RestoredHypothesis]) -> AlignedText:
+        translations = []
+        for part, one in zip(row, chosen, strict=True):
+            if isinstance(part, str) or isinstance(one, str):
+                # Only tag placement needs to know where unchanged text went.
+                kept = AlignedText(str(part)) if self._markup is None else AlignedText.identity(str(part))
+                translations.append((str(part), kept))
                 continue
-            translation, source = one.translation, leaf.unit.source
-            if self._document is not None and not one.aligned:
+            translation, source = one.translation, part.unit.source
+            if self._markup is not None and not one.aligned:
                 guessed = proportional_links(source, translation.text)
                 translation = AlignedText(translation.text, (*translation.links, *guessed))
-            parts.append((source, translation))
-        return concatenate(parts)
+            translations.append((source, translation))
+        return concatenate(translations)
 
-    def _tokens(self, hypothesis: Hypothesis) -> list[Piece]:
-        spell, gains = self.route[-1].model.codec.token_text, hypothesis.log_probabilities
-        # The end mark has a log-probability too, and no token.
-        return [Piece(token, spell(token), gain) for token, gain in zip(hypothesis.ids, gains, strict=False)]
+    def _tokens(self, hypothesis: Hypothesis) -> list[OutputToken]:
+        spell = self.route[-1].model.codec.token_text
+        # The end-of-sentence token has a log-probability too, but no id here.
+        pairs = zip(hypothesis.ids, hypothesis.log_probabilities, strict=False)
+        return [OutputToken(token, spell(token), log_prob) for token, log_prob in pairs]
 
 
-def _leaves(row: Sequence[Leaf]) -> Iterator[Leaf]:
-    """What is in a row at last, parts in the places of what was divided."""
-    for leaf in row:
-        if isinstance(leaf, str) or leaf.parts is None:
-            yield leaf
+def segment_all(documents: Sequence[DocumentTranslation]) -> list[Segment]:
+    """Segment documents and return their segments.
+
+    Raises:
+        TooLarge: there are more segments than a model's queue can hold; the remaining documents are not segmented.
+    """
+    counts = Counter[EngineClient]()
+    for document in documents:
+        document.segment()
+        if document.route:
+            engine_client = document.route[0].model.engine_client
+            counts[engine_client] += len(document.segments)
+            engine_client.check_limits(counts[engine_client])
+    return [segment for document in documents for segment in document.segments]
+
+
+def _final_parts(row: Sequence[Part]) -> Iterator[Part]:
+    """Yield the parts of a row, a replaced segment's own parts in its place."""
+    for part in row:
+        if isinstance(part, str) or part.parts is None:
+            yield part
         else:
-            yield from _leaves(leaf.parts)
+            yield from _final_parts(part.parts)
 
 
-def _done(row: Sequence[Leaf]) -> bool:
-    return all(isinstance(leaf, str) or (leaf.done and _done(leaf.parts or ())) for leaf in row)
+def _done(row: Sequence[Part]) -> bool:
+    return all(isinstance(part, str) or (part.done and _done(part.parts or ())) for part in row)
 
 
-def _row(plan: SegmentationPlan, route: Sequence[RouteStep]) -> list[Leaf]:
-    return [piece if isinstance(piece, str) else Segment(piece, route) for piece in plan.parts]
-
-
-def _streamed(leaf: Leaf) -> Iterator[str | None]:
-    if isinstance(leaf, str):
-        yield leaf
+def _streamed(part: Part) -> Iterator[str | None]:
+    if isinstance(part, str):
+        yield part
         return
-    said = ""
-    while not leaf.done:
-        more = leaf.stable_prefix[len(said) :]
-        said += more
+    sent = ""
+    while not part.done:
+        more = part.stable_prefix[len(sent) :]
+        sent += more
         yield more or None
-    if leaf.parts is None:
-        yield leaf.restored_hypotheses[0].translation.text[len(said) :]
-    for part in leaf.parts or ():
-        yield from _streamed(part)
+    if part.parts is None:
+        yield part.hypotheses[0].translation.text[len(sent) :]
+    for inner in part.parts or ():
+        yield from _streamed(inner)
 
 
 def best_choices(scores: list[list[float]]) -> list[tuple[int, ...]]:
-    """Which rendering to take of each segment, for the text's best, second best, ... translation.
+    """Return which hypothesis to take of each segment, for the best, second best, ... translation of the text.
 
-    `scores` are the segments' renderings', best first, which a cut answer of greater score is not: it counts as no
-    better than what is before it. There are as many choices as the segment with most has renderings. The best has the
-    best of each; every other has the greatest sum that is left.
+    `scores` holds one row per segment: its hypotheses' scores, best hypothesis first. A hypothesis that was cut at the
+    token limit may have a greater score than those before it; it counts as no better than they are. There are as many
+    choices as the largest number of hypotheses. The first takes the best of each segment; each further one has the
+    greatest sum of scores that is left.
     """
     count = max(map(len, scores), default=1)
     rows: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]

@@ -1,11 +1,13 @@
-"""A request's segments on their way through the models: handed in together, followed up as their answers come."""
+"""The calls to models that translate a request's segments: retries, glossary, restoration, word alignment."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from service.engine.decoding.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
 from service.errors import InvalidRequest, NotReady, Overloaded
 from service.models.options import TranslationOptions
+from service.models.registry import RouteStep
 from service.models.request_scope import RequestScope
 from service.text.alignment import AlignedText
 from service.text.glossary import Glossary, Term, missing_terms
@@ -13,208 +15,255 @@ from service.text.quality_checks import EMPTY, LENGTH, REPETITION, find_issues
 from service.text.segmentation.segmenter import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
 from service.text.segmentation.units import Unit
 from service.translation.document import DocumentTranslation
-from service.translation.model_call import CallOutcome, ModelCall, between, safer
 from service.translation.request import TranslationResponse, TranslationResult
-from service.translation.segment import RestoredHypothesis, RouteStep, Segment
+from service.translation.segment import RestoredHypothesis, Segment
 from service.translation.word_alignment import WordAligner
 
 NOT_TRANSLATED = "not_translated"
 GLOSSARY_MISSED = "glossary_missed"
 
 
-Groups = dict[RouteStep, dict[EngineRequest, ModelCall]]
+@dataclass(eq=False)
+class _ModelCall:
+    """A text for one model on behalf of a segment, and the hypotheses that came back."""
+
+    segment: Segment
+    text: str
+    ids: list[int] | None = None  # of the text, if it has been encoded
+    step_index: int = 0  # in the segment's route
+    stream: bool = False  # whether to stream its tokens, if the unit is plain
+    pivot_texts: tuple[str, ...] = ()  # translations into the languages before this step
+    first_try: "_ModelCall | None" = None  # the call that this one repeats with safer options
+    glossary_unit: Unit | None = None  # the segment's unit with placeholders for glossary terms
+    texts: list[str] = field(init=False)  # of the hypotheses, best first
+    hypotheses: list[Hypothesis] = field(init=False)
+    issues: list[str] = field(init=False)  # that the quality checks found in the best hypothesis
+
+    @property
+    def step(self) -> RouteStep:
+        return self.segment.route[self.step_index]
+
+    @property
+    def is_last_step(self) -> bool:
+        return self.step_index == len(self.segment.route) - 1
 
 
 class TranslationPipeline:
-    """What is on its way in a visit."""
+    """Takes the segments of one request through their models.
 
-    def __init__(self, scope: RequestScope, options: TranslationOptions, glossary: Mapping[str, str]) -> None:
-        self.scope, self.options = scope, options
+    `start` submits segments, all of them together; `advance` processes results as they come, each of which may lead
+    to a further call: the next model of the route, a retry, or a smaller piece.
+    """
+
+    def __init__(
+        self, scope: RequestScope, options: TranslationOptions, glossary: Mapping[str, str], guard: bool
+    ) -> None:
+        """With `guard`, a segment with quality issues is tried again, a loop is stopped, lost numbers are repaired."""
+        self._scope, self._options, self._guard = scope, options, guard
+        self._decoding = replace(options.decoding, end_loops=guard)
         self._terms = glossary
         self._glossaries: dict[str, Glossary] = {}  # by source language
-        self._open: dict[EngineRequest, ModelCall] = {}
-        self._linking = WordAligner(scope)
-        self.source_tokens = self.target_tokens = 0
-        self.queue_ms = self.compute_ms = 0.0
+        self._pending: dict[EngineRequest, _ModelCall] = {}
+        self._aligner = WordAligner(scope)
+        self._source_tokens = self._target_tokens = 0
+        self._queue_ms = self._compute_ms = 0.0
 
     @property
-    def ended(self) -> bool:
+    def done(self) -> bool:
         """Whether all segments are done."""
-        return not self._open and self._linking.ended
+        return not self._pending and self._aligner.done
 
-    def start(self, segments: Sequence[Segment], listening: bool = False) -> None:
-        """Hand segments in, all at once to each model; see `EngineClient.submit` and `ServedModel.engine_request`
-        for the errors.
+    def start(self, segments: Sequence[Segment], stream: bool = False) -> None:
+        """Submit segments, with one submission per model.
 
-        With `listening`, the tokens of plain ones are `token_ids` as they are written.
+        With `stream`, the tokens of plain units are appended to the segment's `streamed_ids` as they are generated.
+        See `EngineClient.submit` and `ServedModel.engine_request` for the errors.
         """
         self._submit(
-            self._engine_requests(
-                [ModelCall(segment, segment.unit.model_input, listening=listening) for segment in segments]
-            )
+            [_ModelCall(segment, segment.unit.model_input, segment.ids, stream=stream) for segment in segments]
         )
 
-    async def proceed(self) -> None:
-        """Wait for some news and follow them up at once; see `RequestScope.updates` for the errors."""
-        for engine_request, news in await self.scope.updates():
-            if isinstance(news, int):
-                self._open[engine_request].segment.token_ids.append(news)
-            elif not self._linking.settle(engine_request, news):
-                call = self._open.pop(engine_request)
-                self._count(engine_request, news)
-                self._follow(self._settle(call, news))
+    async def advance(self) -> None:
+        """Wait for the next updates and process them; see `RequestScope.updates` for the errors."""
+        for request, update in await self._scope.updates():
+            if isinstance(update, int):
+                self._pending[request].segment.streamed_ids.append(update)
+            elif not self._aligner.process(request, update):
+                call = self._pending.pop(request)
+                self._count(request, update)
+                self._follow_up(self._process(call, update))
 
-    def _count(self, engine_request: EngineRequest, answer: EngineResult) -> None:
-        self.source_tokens += len(engine_request.ids)
-        self.target_tokens += len(answer.ids)
-        self.queue_ms = max(self.queue_ms, answer.queue_ms)
-        self.compute_ms = max(self.compute_ms, answer.compute_ms)
+    def _count(self, request: EngineRequest, result: EngineResult) -> None:
+        self._source_tokens += len(request.ids)
+        self._target_tokens += len(result.ids)
+        self._queue_ms = max(self._queue_ms, result.queue_ms)
+        self._compute_ms = max(self._compute_ms, result.compute_ms)
 
-    def account(
-        self, document_translations: Sequence[DocumentTranslation], results: list[TranslationResult]
+    def response(
+        self, documents: Sequence[DocumentTranslation], results: list[TranslationResult]
     ) -> TranslationResponse:
-        """The passages' drafts, with the models that made them and what they took."""
-        names = dict.fromkeys(
-            route_step.model.name
-            for document_translation in document_translations
-            for route_step in document_translation.route
-        )
+        """Return the documents' results with the names of the models and what they took."""
+        names = dict.fromkeys(step.model.name for document in documents for step in document.route)
         return TranslationResponse(
             model="+".join(names) or "none",
             results=results,
-            source_tokens=self.source_tokens,
-            target_tokens=self.target_tokens,
-            queue_ms=self.queue_ms,
-            compute_ms=self.compute_ms,
+            source_tokens=self._source_tokens,
+            target_tokens=self._target_tokens,
+            queue_ms=self._queue_ms,
+            compute_ms=self._compute_ms,
         )
 
-    def _follow(self, calls: list[ModelCall]) -> None:
-        """Let them join the running batch; what the queue has no room for ends with what there is."""
+    def _follow_up(self, calls: list[_ModelCall]) -> None:
+        """Submit calls that a result led to; if they are rejected, finish with what the segment has."""
         try:
-            self._submit(self._engine_requests(calls))
+            self._submit(calls)
         except (Overloaded, NotReady, InvalidRequest):
             for call in calls:
-                call.segment.rejoin()
-                if call.binding is not None:
+                call.segment.undo_replace()
+                if call.glossary_unit is not None:
                     self._finish(call.segment)
-                elif call.earlier is not None:
-                    self._follow(self._accept(call, call.earlier))
+                elif call.first_try is not None:
+                    self._follow_up(self._accept(call.first_try))
                 else:
-                    call.segment.leave(NOT_TRANSLATED)
+                    call.segment.keep_source(NOT_TRANSLATED)
 
-    def _engine_requests(self, calls: list[ModelCall]) -> Groups:
-        groups: Groups = {}
+    def _submit(self, calls: list[_ModelCall]) -> None:
+        groups: dict[RouteStep, dict[EngineRequest, _ModelCall]] = {}
         while calls:
-            longer = []
-            for call, ids in _read(calls):
-                if len(ids) > call.route_step.model.manifest.limits.source_length:
-                    longer += self._halved(call)
+            _encode(calls)
+            halves: list[_ModelCall] = []
+            for call in calls:
+                ids = call.ids
+                assert ids is not None
+                if len(ids) > call.step.model.manifest.limits.source_length:
+                    halves += self._halve(call)
                     continue
-                engine_request = call.route_step.model.engine_request(ids, self._options(call))
-                if call.listening and call.last and call.segment.unit.is_verbatim:
-                    self.scope.stream_tokens(engine_request)
-                groups.setdefault(call.route_step, {})[engine_request] = call
-            calls = longer
-        return groups
+                request = self._engine_request(call, ids)
+                if call.stream and call.is_last_step and call.segment.unit.is_verbatim:
+                    self._scope.stream_tokens(request)
+                groups.setdefault(call.step, {})[request] = call
+            calls = halves
+        for step, group in groups.items():
+            self._scope.submit(step.model.engine_client, list(group))
+            self._pending |= group
 
-    def _submit(self, groups: Groups) -> None:
-        for route_step, group in groups.items():
-            self.scope.submit(route_step.model.engine_client, list(group))
-            self._open |= group
+    def _engine_request(self, call: _ModelCall, ids: list[int]) -> EngineRequest:
+        decoding = self._decoding if call.is_last_step else _pivot_decoding(self._decoding)
+        if call.first_try is not None:
+            decoding = _safer(decoding)
+        if call.is_last_step:
+            return call.step.model.engine_request(ids, decoding, call.segment.prefix, self._options.max_length)
+        return call.step.model.engine_request(ids, decoding)
 
-    def _halved(self, call: ModelCall) -> list[ModelCall]:
-        """Of a text that got too long on its way: with stand-ins for numbers, or in the language between."""
+    def _halve(self, call: _ModelCall) -> list[_ModelCall]:
+        """Split a segment whose text exceeds the model's limit, with placeholders inserted or after the pivot."""
         segment, halves = call.segment, call.segment.unit.split_in_half()
         if len(halves) == 1:
-            segment.leave(NOT_TRANSLATED)
+            segment.keep_source(NOT_TRANSLATED)
             return []
         segment.warnings.add(SPLIT_LONG_SENTENCE)
-        return [ModelCall(part, part.unit.model_input) for part in segment.divide(halves)]
+        return [_ModelCall(part, part.unit.model_input) for part in segment.replace_with(halves)]
 
-    def _options(self, call: ModelCall) -> TranslationOptions:
-        options = replace(self.options, prefix=call.segment.prefix) if call.last else between(self.options)
-        return options if call.earlier is None else replace(options, options=safer(options.options))
+    def _process(self, call: _ModelCall, result: EngineResult) -> list[_ModelCall]:
+        """Take a result; return the calls that it leads to."""
+        call.hypotheses = result.hypotheses
+        call.texts = call.step.model.codec.decode([hypothesis.ids for hypothesis in result.hypotheses])
+        call.issues = self._find_issues(call)
+        retries = self._guard and call.first_try is None and call.glossary_unit is None
+        if call.issues and retries and not call.segment.streamed_ids:
+            call.stream = False  # the other try may be the one that is taken
+            return [replace(call, first_try=call)]
+        if call.first_try is not None and len(call.first_try.issues) <= len(call.issues):
+            call = call.first_try
+        return self._accept(call)
 
-    def _settle(self, call: ModelCall, answer: EngineResult) -> list[ModelCall]:
-        """What is to be done with an answer."""
-        texts = call.route_step.model.codec.decode([hypothesis.ids for hypothesis in answer.hypotheses])
-        outcome = CallOutcome(texts, answer.hypotheses, self._faults(call, texts[0], answer.hypotheses[0]))
-        first = call.earlier is None and call.binding is None
-        if outcome.find_issues and self.options.guarded and first and not call.segment.token_ids:
-            return [replace(call, earlier=outcome, listening=False)]  # whose tokens may not be what is taken
-        if call.earlier is not None and len(call.earlier.find_issues) <= len(outcome.find_issues):
-            outcome = call.earlier
-        return self._accept(call, outcome)
+    def _find_issues(self, call: _ModelCall) -> list[str]:
+        issues = find_issues(call.text, call.texts[0], call.step.direction.target)
+        finish_reason = call.hypotheses[0].finish_reason
+        if finish_reason == "loop" and REPETITION not in issues:
+            issues.append(REPETITION)
+        if call.is_last_step and self._options.max_length is not None and finish_reason == "length":
+            return [issue for issue in issues if issue not in {EMPTY, LENGTH}]  # the caller asked for a short one
+        return issues
 
-    def _faults(self, call: ModelCall, text: str, best: Hypothesis) -> list[str]:
-        found = find_issues(call.text, text, call.route_step.direction.target)
-        if best.finish_reason == "loop" and REPETITION not in found:
-            found.append(REPETITION)
-        if call.last and self.options.max_length is not None and best.finish_reason == "length":
-            return [fault for fault in found if fault not in {EMPTY, LENGTH}]  # as the caller wants it
-        return found
-
-    def _accept(self, call: ModelCall, outcome: CallOutcome) -> list[ModelCall]:
-        """Go on with an attempt, good or not."""
+    def _accept(self, call: _ModelCall) -> list[_ModelCall]:
+        """Go on with the hypotheses of a call, whatever their quality; return the calls that follow."""
         segment = call.segment
-        if call.binding is None:
-            segment.warnings.update(outcome.find_issues)
-        elif outcome.find_issues:
+        if call.glossary_unit is None:
+            segment.warnings.update(call.issues)
+        elif call.issues:
             return self._finish(segment)
-        if not call.last:
-            on_the_way = (*call.between, outcome.texts[0])
-            return [replace(call, text=outcome.texts[0], stage=call.stage + 1, earlier=None, between=on_the_way)]
-        unit = call.binding or segment.unit
-        if not self.options.guarded:
-            unit = replace(unit, numbers_protected=True)  # nobody is to look for those that got lost
-        restored_hypotheses = _restored_hypotheses(unit, outcome)
-        if restored_hypotheses:
-            segment.unit, segment.restored_hypotheses, segment.between = unit, restored_hypotheses, list(call.between)
-        elif call.binding is None:
-            return self._mended(segment)
-        return self._finish(segment) if call.binding is not None else self._bound(segment)
+        if not call.is_last_step:
+            text = call.texts[0]
+            pivot_texts = (*call.pivot_texts, text)
+            next_step = call.step_index + 1
+            return [replace(call, text=text, ids=None, step_index=next_step, pivot_texts=pivot_texts, first_try=None)]
+        unit = call.glossary_unit or segment.unit
+        if not self._guard:
+            unit = replace(unit, numbers_protected=True)  # so that `restore` does not look for lost numbers
+        hypotheses = _restored_hypotheses(unit, call)
+        if hypotheses:
+            segment.unit, segment.hypotheses, segment.pivot_texts = unit, hypotheses, call.pivot_texts
+        elif call.glossary_unit is None:
+            return self._split_at_protected(segment)
+        return self._finish(segment) if call.glossary_unit is not None else self._enforce_glossary(segment)
 
-    def _mended(self, segment: Segment) -> list[ModelCall]:
+    def _split_at_protected(self, segment: Segment) -> list[_ModelCall]:
+        """Translate a segment in smaller pieces, because its best hypothesis lost a placeholder or a number."""
         smaller = segment.unit.fallback_parts()
         if len(smaller) > 1:
             segment.warnings.add(SPLIT_AT_PROTECTED)
-        return [ModelCall(part, part.unit.model_input) for part in segment.divide(smaller)]
+        return [_ModelCall(part, part.unit.model_input) for part in segment.replace_with(smaller)]
 
-    def _bound(self, segment: Segment) -> list[ModelCall]:
-        """Another try that holds what the glossary wants and the translation has not."""
-        lost = self._lost(segment)
-        binding = segment.unit.with_terms(lost) if lost else None
-        first = segment.route[0]
-        if binding is None or first.lengths([binding.model_input])[0] > first.model.manifest.limits.source_length:
+    def _enforce_glossary(self, segment: Segment) -> list[_ModelCall]:
+        """Translate once more, with placeholders for the glossary terms that the translation does not have."""
+        missed = self._missed_terms(segment)
+        unit = segment.unit.with_terms(missed) if missed else None
+        if unit is None:
             return self._finish(segment)
-        return [ModelCall(segment, binding.model_input, binding=binding)]
+        step = segment.route[0]
+        [ids] = step.model.encode([unit.model_input], step.direction)
+        if len(ids) > step.model.manifest.limits.source_length:
+            return self._finish(segment)
+        return [_ModelCall(segment, unit.model_input, ids, glossary_unit=unit)]
 
-    def _lost(self, segment: Segment) -> list[Term]:
+    def _missed_terms(self, segment: Segment) -> list[Term]:
         if not self._terms:
             return []
         unit, language = segment.unit, segment.unit.languages[0]
         if language not in self._glossaries:
             self._glossaries[language] = Glossary(self._terms, language)
-        written = {span for span, _ in unit.replacements}
-        kept = [span for span in unit.spans if span not in written]
-        return missing_terms(
-            self._glossaries[language].find_terms(unit.source, kept), segment.restored_hypotheses[0].translation.text
-        )
+        replaced = {span for span, _ in unit.replacements}
+        kept = [span for span in unit.spans if span not in replaced]
+        terms = self._glossaries[language].find_terms(unit.source, kept)
+        return missing_terms(terms, segment.hypotheses[0].translation.text)
 
-    def _finish(self, segment: Segment) -> list[ModelCall]:
-        """It stays as it is, but for its links."""
-        segment.warnings.update(f"{GLOSSARY_MISSED}: {term.source}" for term in self._lost(segment))
-        if segment.linked:
-            self._linking.start(segment)
+    def _finish(self, segment: Segment) -> list[_ModelCall]:
+        """Take the segment's hypotheses as final; only word alignment may still be pending."""
+        segment.warnings.update(f"{GLOSSARY_MISSED}: {term.source}" for term in self._missed_terms(segment))
+        if segment.align:
+            self._aligner.start(segment)
         else:
             segment.done = True
         return []
 
 
-def _restored_hypotheses(unit: Unit, outcome: CallOutcome) -> list[RestoredHypothesis]:
-    """What an attempt said with everything put back, none if the best lost something; worse ones that did are out."""
+def _encode(calls: Sequence[_ModelCall]) -> None:
+    """Encode the texts that have not been encoded yet, in one batch per step."""
+    groups: dict[RouteStep, list[_ModelCall]] = {}
+    for call in calls:
+        if call.ids is None:
+            groups.setdefault(call.step, []).append(call)
+    for step, group in groups.items():
+        encoded = step.model.encode([call.text for call in group], step.direction)
+        for call, ids in zip(group, encoded, strict=True):
+            call.ids = ids
+
+
+def _restored_hypotheses(unit: Unit, call: _ModelCall) -> list[RestoredHypothesis]:
+    """Restore the hypotheses of a call; skip those that cannot be restored, return none if the best cannot."""
     found = []
-    for text, hypothesis in zip(outcome.texts, outcome.hypotheses, strict=True):
+    for text, hypothesis in zip(call.texts, call.hypotheses, strict=True):
         restored = unit.restore(AlignedText(text))
         if restored is not None:
             found.append(RestoredHypothesis(restored, text, hypothesis))
@@ -223,11 +272,23 @@ def _restored_hypotheses(unit: Unit, outcome: CallOutcome) -> list[RestoredHypot
     return found
 
 
-def _read(calls: Sequence[ModelCall]) -> Iterable[tuple[ModelCall, list[int]]]:
-    """The errands with what their models read."""
-    texts: dict[RouteStep, list[str]] = {}
-    for call in calls:
-        texts.setdefault(call.route_step, []).append(call.text)
-    for route_step, group in texts.items():
-        route_step.sources(group)
-    return [(call, call.route_step.sources([call.text])[0]) for call in calls]
+def _safer(decoding: DecodingOptions) -> DecodingOptions:
+    """Return the options of a retry, which suppress repetition."""
+    return replace(
+        decoding,
+        no_repeat_ngram=decoding.no_repeat_ngram or 3,
+        repetition_penalty=max(decoding.repetition_penalty, 1.2),
+        min_length=max(decoding.min_length, 1),
+    )
+
+
+def _pivot_decoding(decoding: DecodingOptions) -> DecodingOptions:
+    """Return the options for a translation into the pivot language: the same search, one hypothesis, no extras."""
+    return DecodingOptions(
+        beam_size=decoding.beam_size,
+        length_penalty=decoding.length_penalty,
+        early_stopping=decoding.early_stopping,
+        no_repeat_ngram=decoding.no_repeat_ngram,
+        repetition_penalty=decoding.repetition_penalty,
+        end_loops=decoding.end_loops,
+    )

@@ -1,8 +1,9 @@
-"""What a dialect asks of the translator, and what it gets, in the caller's terms."""
+"""A translation request and its response, in the caller's terms: texts and languages, no token ids."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from service.models.options import TranslationOptions
 from service.text.alignment import AlignmentLink
@@ -10,40 +11,45 @@ from service.text.tokenizer import MAX_INLINE_CHARACTERS
 
 Format = Literal["text", "html", "xml"]
 AUTO = "auto"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class TranslationRequest:
-    """Texts to translate to one language, all with the same options."""
+    """Texts to translate into one language, all with the same options."""
 
     texts: list[str]
     target: str
-    source: str | None = None  # None or "auto": to be found out
+    source: str | None = None  # None or "auto": detect it
     model: str | None = None
     options: TranslationOptions = TranslationOptions()
     format: Format = "text"
-    splitting: frozenset[str] = frozenset()  # elements that end a block, besides those that do by nature
-    ignored: frozenset[str] = frozenset()  # elements whose contents stay
+    splitting: frozenset[str] = frozenset()  # elements that end a block, besides the block elements of the format
+    ignored: frozenset[str] = frozenset()  # elements whose content is not translated
     glossary: Mapping[str, str] = field(default_factory=dict)  # source term -> target term
     include: frozenset[str] = frozenset()  # of "score", "tokens", "alignment"
 
     @property
     def long(self) -> bool:
-        """Whether to cut it takes longer than to hand it over to another thread."""
+        """Whether segmenting the texts takes longer than passing them to another thread."""
         return sum(map(len, self.texts)) > MAX_INLINE_CHARACTERS
+
+    async def in_thread_if_long(self, work: Callable[[], T]) -> T:
+        """Do CPU-bound work on the texts, in another thread if they are long."""
+        return await asyncio.to_thread(work) if self.long else work()
 
 
 @dataclass(frozen=True)
 class Detection:
-    """A language that a text may be in, and how probable that is."""
+    """A language that a text may be in, with its probability."""
 
     language: str
     confidence: float
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A token of an answer, as the vocabulary spells it."""
+class OutputToken:
+    """A token of a translation, as the vocabulary spells it."""
 
     id: int
     text: str
@@ -51,30 +57,36 @@ class Piece:
 
 
 @dataclass
-class TranslationCandidate:
-    """One translation of a text."""
+class TranslationResult:
+    """One translation of a text; the best one also holds the alternatives, the detection and the warnings."""
 
     text: str
-    finish_reason: str = "stop"  # "length" or "loop" if one of its sentences ended at the limit of tokens, or as a loop
-    score: float | None = None  # the sum of its sentences' scores, where they have any
-    tokens: list[Piece] | None = None
-    alignment: list[AlignmentLink] | None = None  # of words; what was not translated has none
+    source: str
+    target: str
+    finish_reason: str = "stop"  # "length" or "loop" if a segment reached the token limit or began to loop
+    score: float | None = None  # the sum of the segments' scores, if they have any
+    tokens: list[OutputToken] | None = None
+    alignment: list[AlignmentLink] | None = None  # between words; text that was not translated has no links
+    detected: Detection | None = None
+    alternatives: "list[TranslationResult]" = field(default_factory=list)  # best first
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
-class TranslationResult(TranslationCandidate):
-    """The best translation of a text, the next best ones, and what is to be said about it."""
+class TranslationResponse:
+    """The results of all texts of a request, in order, and what they took."""
 
-    source: str = ""
-    target: str = ""
-    detected: Detection | None = None
-    alternatives: list[TranslationCandidate] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    model: str
+    results: list[TranslationResult]
+    source_tokens: int
+    target_tokens: int
+    queue_ms: float  # the longest wait of a segment
+    compute_ms: float  # the longest computation of a segment
 
 
 @dataclass(frozen=True)
 class Delta:
-    """What comes next of a text's translation; put together, a text's deltas are the translation."""
+    """The next part of a text's translation; all deltas of a text joined are its translation."""
 
     index: int  # of the text
     text: str
@@ -82,22 +94,10 @@ class Delta:
 
 @dataclass(frozen=True)
 class TextFinished:
-    """A text is translated."""
+    """The result of a text whose deltas have all been sent."""
 
     index: int
     result: TranslationResult
 
 
-@dataclass
-class TranslationResponse:
-    """A job's drafts, as many as its texts and in order, and what they took."""
-
-    model: str
-    results: list[TranslationResult]
-    source_tokens: int
-    target_tokens: int
-    queue_ms: float  # the longest wait of a sentence
-    compute_ms: float  # the longest computation of a sentence
-
-
-StreamEvent = Delta | TextFinished | TranslationResponse  # of a stream; the last one is the whole
+StreamEvent = Delta | TextFinished | TranslationResponse  # of a stream; the last event is the whole response

@@ -1,138 +1,124 @@
-"""Translation as every dialect asks for it: whole texts in, whole texts out."""
+"""Translation of whole texts, shared by all API dialects."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
-from functools import partial
-from typing import TypeVar
 
 from service.errors import UnknownModel
-from service.models.registry import Registry
+from service.models.registry import Registry, Route
 from service.models.request_scope import RequestScope
 from service.settings import Settings
 from service.text.markup.document import Document, parse
-from service.translation.detection import LEAST, UNSURE, Detector, chosen
+from service.translation.detection import (
+    MIN_REPORTED_CONFIDENCE,
+    MIN_SURE_CONFIDENCE,
+    SOURCE_UNSURE,
+    Detector,
+    choose_source,
+)
+from service.translation.document import DocumentTranslation, segment_all
 from service.translation.pipeline import TranslationPipeline
 from service.translation.request import AUTO, Detection, StreamEvent, TranslationRequest, TranslationResponse
-from service.translation.segment import RouteStep
-from service.translation.source import Route, SourceLanguage, SourceText, cut
 from service.translation.stream import TranslationStream
-
-SOURCE_UNSURE = "source_unsure"
-T = TypeVar("T")
 
 
 class Translator:
-    """The one core under the dialects."""
+    """Detects languages, chooses models, and translates texts."""
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
-        self.registry, self.settings = registry, settings
+        self._registry, self._settings = registry, settings
         model = registry.detector(settings.detector)
         self._detector = Detector(model) if model else None
 
-    def languages(self) -> list[tuple[str, str]]:
-        """Source and target of everything that can be translated, directly or by way of English."""
-        return self.registry.pairs()
+    def language_pairs(self) -> list[tuple[str, str]]:
+        """Return (source, target) of every possible translation, direct or by way of English."""
+        return self._registry.language_pairs()
 
     async def detect(self, texts: list[str], scope: RequestScope) -> list[list[Detection]]:
-        """For each text the languages that it may be in, the most probable first.
+        """Return the languages that each text may be in, the most probable first.
 
         Raises:
-            UnknownModel: no model is served that finds out languages.
+            UnknownModel: no language detector is served.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         if self._detector is None:
-            raise UnknownModel(f"no model {self.settings.detector!r} is served to find out languages")
-        found = await self._detector.detect(texts, scope)
-        return [[one for one in ranked if one.confidence >= LEAST] or ranked[:1] for ranked in found]
+            raise UnknownModel(f"no model {self._settings.detector!r} is served to detect languages")
+        detections = await self._detector.detect(texts, scope)
+        return [
+            [one for one in ranked if one.confidence >= MIN_REPORTED_CONFIDENCE] or ranked[:1] for ranked in detections
+        ]
 
     async def translate(self, request: TranslationRequest, scope: RequestScope) -> TranslationResponse:
-        """All texts of a job, their sentences together in the running batch.
+        """Translate all texts of a request; their segments share the running batch.
 
         Raises:
-            UnknownModel, ModelRequired: no model, or several, for these languages.
-            InvalidRequest, TooLarge: what is asked for is impossible.
+            UnknownModel, ModelRequired: no model fits the languages, or several do.
+            InvalidRequest, TooLarge: the options or the texts exceed a limit.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
-        request = self._guarded(request)
-        sources = await self._sources(request, scope)
-        document_translations = await _aside(request, lambda: cut(sources, request))
-        pipeline = TranslationPipeline(scope, request.options, request.glossary)
-        pipeline.start(
-            [segment for document_translation in document_translations for segment in document_translation.segments]
-        )
-        while not pipeline.ended:
-            await pipeline.proceed()
-        return pipeline.account(
-            document_translations,
-            [document_translation.result(request.include) for document_translation in document_translations],
-        )
+        documents = await self._documents(request, scope)
+        segments = await request.in_thread_if_long(lambda: segment_all(documents))
+        pipeline = self._pipeline(request, scope)
+        pipeline.start(segments)
+        while not pipeline.done:
+            await pipeline.advance()
+        return pipeline.response(documents, [document.result() for document in documents])
 
     async def stream(self, request: TranslationRequest, scope: RequestScope) -> AsyncGenerator[StreamEvent]:
-        """The same, told bit by bit: sentences in order, each as soon as it is done; and the whole at the end.
+        """Translate like `translate`, but yield each sentence, in order, as soon as it is done; the response is last.
 
-        Of a single sentence that is searched greedily, or sampled, and has nothing in it to be protected, every token
-        is told as it comes. It is not tried again if it looks wrong: what is told is told.
+        A single plain sentence without a beam is yielded token by token. It is not tried again if it has quality
+        issues, because its tokens have been sent already.
         """
-        request = self._guarded(request)
-        sources = await self._sources(request, scope)
-        async with aclosing(TranslationStream(sources, request, scope, partial(_aside, request)).news()) as news:
-            async for one in news:
-                yield one
+        documents = await self._documents(request, scope)
+        stream = TranslationStream(documents, request, self._pipeline(request, scope))
+        async with aclosing(stream.events()) as events:
+            async for event in events:
+                yield event
 
-    def _guarded(self, request: TranslationRequest) -> TranslationRequest:
-        return replace(request, options=replace(request.options, guarded=self.settings.guard))
+    def _pipeline(self, request: TranslationRequest, scope: RequestScope) -> TranslationPipeline:
+        return TranslationPipeline(scope, request.options, request.glossary, self._settings.guard)
 
-    async def _sources(self, request: TranslationRequest, scope: RequestScope) -> list[SourceText]:
-        documents = await _aside(request, lambda: [_document(text, request) for text in request.texts])
-        source_languages = await self._source_languages(request, documents, scope)
-        routes = {
-            language: self._route(request, language)
-            for language in {source_language.language for source_language in source_languages}
-        }
-        return [
-            SourceText(text, document, source_language, routes[source_language.language])
-            for text, document, source_language in zip(request.texts, documents, source_languages, strict=True)
-        ]
+    async def _documents(self, request: TranslationRequest, scope: RequestScope) -> list[DocumentTranslation]:
+        """Parse the texts and find a route for each."""
+        markups = await request.in_thread_if_long(lambda: [_parsed(text, request) for text in request.texts])
+        detections = await self._detect_sources(request, markups, scope)
+        given = None if request.source == AUTO else request.source
+        sources = [detected.language if detected else given for detected in detections]
+        routes = {source: self._route(request, source) for source in set(sources)}
+        documents = []
+        for text, markup, source, detected in zip(request.texts, markups, sources, detections, strict=True):
+            document = DocumentTranslation(text, markup, routes[source], request, detected)
+            if detected and detected.confidence < MIN_SURE_CONFIDENCE:
+                document.warnings.add(SOURCE_UNSURE)
+            documents.append(document)
+        return documents
 
-    async def _source_languages(
-        self, request: TranslationRequest, documents: list[Document | None], scope: RequestScope
-    ) -> list[SourceLanguage]:
-        """What language each text is in: as given, or found out, or None where only one can be meant."""
+    async def _detect_sources(
+        self, request: TranslationRequest, markups: list[Document | None], scope: RequestScope
+    ) -> list[Detection | None]:
+        """Detect the language of each text; None if the request gives it, or if only one is possible."""
         if request.source not in (None, AUTO):
-            return [SourceLanguage(request.source)] * len(request.texts)
-        sources = {source for source, target in self.registry.pairs(request.model) if target == request.target}
+            return [None] * len(request.texts)
+        pairs = self._registry.language_pairs(request.model)
+        sources = {source for source, target in pairs if target == request.target}
         if self._detector is None or not sources.intersection(self._detector.languages):
-            return [SourceLanguage(None)] * len(request.texts)
-        read = [
-            text if document is None else " ".join(document.block_texts)
-            for text, document in zip(request.texts, documents, strict=True)
+            return [None] * len(request.texts)
+        texts = [
+            text if markup is None else " ".join(markup.block_texts)
+            for text, markup in zip(request.texts, markups, strict=True)
         ]
-        ranked = await self._detector.detect(read, scope)
-        return [_source_language(one, sources, request.target) for one in ranked]
+        detections = await self._detector.detect(texts, scope)
+        return [choose_source(ranked, sources, request.target) for ranked in detections]
 
     def _route(self, request: TranslationRequest, source: str | None) -> Route:
-        """No leg at all for a text that is in the target's language already."""
+        """Return the route from a language, which is empty for a text that is in the target language already."""
         if source is None:
-            return [RouteStep(*self.registry.translator(request.model, None, request.target))]
-        if source == request.target and any(source in pair for pair in self.registry.pairs(request.model)):
+            return [self._registry.direct_step(request.model, None, request.target)]
+        pairs = self._registry.language_pairs(request.model)
+        if source == request.target and any(source in pair for pair in pairs):
             return []
-        return [
-            RouteStep(model, direction)
-            for model, direction in self.registry.route(request.model, source, request.target)
-        ]
+        return self._registry.route(request.model, source, request.target)
 
 
-async def _aside(request: TranslationRequest, work: Callable[[], T]) -> T:
-    """Do it in another thread, unless the job is so short that it is done sooner than it could be handed over."""
-    return await asyncio.to_thread(work) if request.long else work()
-
-
-def _source_language(ranked: list[Detection], sources: set[str], target: str) -> SourceLanguage:
-    found = chosen(ranked, sources, target)
-    return SourceLanguage(found.language, found, {SOURCE_UNSURE} if found.confidence < UNSURE else set())
-
-
-def _document(text: str, request: TranslationRequest) -> Document | None:
+def _parsed(text: str, request: TranslationRequest) -> Document | None:
     return None if request.format == "text" else parse(text, request.format, request.splitting, request.ignored)

@@ -1,4 +1,4 @@
-"""Where the words of a segment's translation come from, asked of the models that made it."""
+"""Word alignment of finished translations: the models that wrote them score them once more, for the attention."""
 
 from service.engine.types import EngineRequest, EngineResult
 from service.errors import NotReady, Overloaded, UnknownModel
@@ -11,83 +11,83 @@ NOT_ALIGNED = "not_aligned"
 
 
 class WordAligner:
-    """The segments of a visit whose translations are being read once more, for the links alone."""
+    """Aligns the hypotheses of segments with their sources, within one request's scope."""
 
     def __init__(self, scope: RequestScope) -> None:
-        self.scope = scope
-        self._open: dict[EngineRequest, _Chain] = {}
-        self._asked: dict[Segment, int] = {}  # translations that wait for their links
+        self._scope = scope
+        self._pending: dict[EngineRequest, _HypothesisAlignment] = {}
+        self._unaligned: dict[Segment, int] = {}  # hypotheses of each segment that are still to be aligned
+
+    @property
+    def done(self) -> bool:
+        """Whether no request is pending."""
+        return not self._pending
 
     def start(self, segment: Segment) -> None:
-        """Ask for the links of a segment's translations, and have it done with them; without them it has a warning."""
-        self._asked[segment] = len(segment.restored_hypotheses)
-        for k in range(len(segment.restored_hypotheses)):
-            if not self._ask(segment, k):
-                self._have(segment)
+        """Align the hypotheses of a segment and mark it as done; where that is impossible it gets a warning."""
+        self._unaligned[segment] = len(segment.hypotheses)
+        for k in range(len(segment.hypotheses)):
+            if not self._submit(segment, k):
+                self._finish_one(segment)
 
-    def _have(self, segment: Segment) -> None:
-        """One more translation has all the links that it will get."""
-        self._asked[segment] -= 1
-        if not self._asked[segment]:
-            del self._asked[segment]
+    def process(self, request: EngineRequest, result: EngineResult) -> bool:
+        """Take the result of a request of the aligner's; return False if the request is not one."""
+        alignment = self._pending.pop(request, None)
+        if alignment is not None and alignment.add(request, result):
+            self._finish_one(alignment.segment)
+        return alignment is not None
+
+    def _finish_one(self, segment: Segment) -> None:
+        self._unaligned[segment] -= 1
+        if not self._unaligned[segment]:
+            del self._unaligned[segment]
             segment.done = True
 
-    def _ask(self, segment: Segment, k: int) -> bool:
-        """Hand in what tells the links of the k-th translation; whether there is anything to wait for."""
-        restored_hypothesis = segment.restored_hypotheses[k]
-        texts = [segment.unit.model_input, *segment.between, restored_hypothesis.said]
-        if texts[0] == texts[-1]:  # nothing was translated, and everything is where it was
-            segment.restored_hypotheses[k] = restored_hypothesis._replace(aligned=True)
+    def _submit(self, segment: Segment, k: int) -> bool:
+        """Submit the requests that align the k-th hypothesis; return False if there is nothing to wait for."""
+        hypothesis = segment.hypotheses[k]
+        texts = [segment.unit.model_input, *segment.pivot_texts, hypothesis.output]
+        if texts[0] == texts[-1]:  # nothing was translated, so `restore` linked the whole text with itself
+            segment.hypotheses[k] = hypothesis._replace(aligned=True)
             return False
-        given: list[EncodedPair] = []
+        pairs: list[EncodedPair] = []
         try:
-            for route_step, *pair in zip(segment.route, texts, texts[1:], strict=False):
-                [one] = route_step.model.scorer.given([Pair(*pair)], route_step.direction)
-                if route_step.model.scorer.fault(one) is not None:
+            for step, *pair in zip(segment.route, texts, texts[1:], strict=False):
+                [encoded] = step.model.scorer.encode([Pair(*pair)], step.direction)
+                if step.model.scorer.length_error(encoded) is not None:
                     segment.warnings.add(NOT_ALIGNED)
                     return False
-                given.append(one)
-            chain = _Chain(segment, k, given)
-            for route_step, one in zip(segment.route, given, strict=True):
-                self.scope.submit(route_step.model.scorer.engine_client, [one.engine_request])
-                self._open[one.engine_request] = chain
+                pairs.append(encoded)
+            alignment = _HypothesisAlignment(segment, k, pairs)
+            for step, encoded in zip(segment.route, pairs, strict=True):
+                self._scope.submit(step.model.scorer.engine_client, [encoded.request])
+                self._pending[encoded.request] = alignment
         except (UnknownModel, Overloaded, NotReady):
             segment.warnings.add(NOT_ALIGNED)
             return False
         return True
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing is asked for any more."""
-        return not self._open
 
-    def settle(self, engine_request: EngineRequest, answer: EngineResult) -> bool:
-        """Take an answer, if it is one of these."""
-        chain = self._open.pop(engine_request, None)
-        if chain is not None and chain.settle(engine_request, answer):
-            self._have(chain.segment)
-        return chain is not None
+class _HypothesisAlignment:
+    """The alignment of one hypothesis, composed of one pair of texts per step of the route."""
 
-
-class _Chain:
-    """A rendering of a segment, and the texts on the way to it two by two."""
-
-    def __init__(self, segment: Segment, k: int, given: list[EncodedPair]) -> None:
-        self.segment, self._k, self._given = segment, k, given
+    def __init__(self, segment: Segment, k: int, pairs: list[EncodedPair]) -> None:
+        self.segment, self._k, self._pairs = segment, k, pairs
         self._links: dict[EngineRequest, tuple[AlignmentLink, ...]] = {}
 
-    def settle(self, engine_request: EngineRequest, answer: EngineResult) -> bool:
-        """Take the links of two texts; whether they were the last."""
-        [given] = [one for one in self._given if one.engine_request is engine_request]
-        self._links[engine_request] = given.links(answer)
-        if len(self._links) < len(self._given):
+    def add(self, request: EngineRequest, result: EngineResult) -> bool:
+        """Take the links of one pair; return whether it was the last, and the hypothesis is aligned."""
+        [pair] = [one for one in self._pairs if one.request is request]
+        self._links[request] = pair.links(result)
+        if len(self._links) < len(self._pairs):
             return False
-        links = self._links[self._given[0].engine_request]
-        for one in self._given[1:]:
-            links = compose_links(links, self._links[one.engine_request])
-        restored_hypothesis = self.segment.restored_hypotheses[self._k]
-        links = anchor_identical_words(links, self._given[0].pair.text, restored_hypothesis.said)
-        restored = self.segment.unit.restore(AlignedText(restored_hypothesis.said, links))
-        assert restored is not None  # it was restored without links before
-        self.segment.restored_hypotheses[self._k] = restored_hypothesis._replace(translation=restored, aligned=True)
+        first, *others = self._pairs
+        links = self._links[first.request]
+        for other in others:
+            links = compose_links(links, self._links[other.request])
+        hypothesis = self.segment.hypotheses[self._k]
+        links = anchor_identical_words(links, first.pair.text, hypothesis.output)
+        translation = self.segment.unit.restore(AlignedText(hypothesis.output, links))
+        assert translation is not None  # it was restored without links before
+        self.segment.hypotheses[self._k] = hypothesis._replace(translation=translation, aligned=True)
         return True

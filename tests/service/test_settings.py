@@ -52,7 +52,7 @@ def test_a_loaded_model_is_served_as_the_settings_say(toy_models: Path) -> None:
         assert limits == QueueLimits(rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600)
         assert len(model.worker_pool.workers) == 3
         assert model.worker_pool.queue.rows_per_worker == 6
-    translator = registry.named("toy-translator", "translate")
+    translator = registry.get("toy-translator", "translate")
     engines = [worker.engine for worker in translator.worker_pool.workers]
     assert all(isinstance(engine, TranslateEngine) and engine.pool.max_rows == 6 for engine in engines)
     assert len({id(engine.graphs) for engine in engines if isinstance(engine, TranslateEngine)}) == 1

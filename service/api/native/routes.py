@@ -36,7 +36,6 @@ from service.settings import Settings
 from service.translation.request import (
     Delta,
     TextFinished,
-    TranslationCandidate,
     TranslationRequest,
     TranslationResponse,
     TranslationResult,
@@ -105,7 +104,7 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         model = registry.classifier(options.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope)
-        results = [best_labels(model, answer.probabilities, options.top_k) for answer in answered.answers]
+        results = [best_labels(model, row, options.top_k) for row in answered.probabilities]
         usage = Usage(source_tokens=answered.source_tokens, target_tokens=0)
         timing = timings(answered.queue_ms, answered.compute_ms, started)
         return written_once(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timing))
@@ -153,7 +152,7 @@ def _translation(result: TranslationResult) -> Translation:
     )  # fmt: skip
 
 
-def _told(reading: TranslationCandidate) -> dict[str, Any]:
+def _told(reading: TranslationResult) -> dict[str, Any]:
     tokens, links = reading.tokens, reading.alignment
     return {
         "text": reading.text,

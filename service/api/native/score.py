@@ -41,16 +41,17 @@ def score_router(registry: Registry, settings: Settings) -> APIRouter:
         started = time.monotonic()
         pairs = _pairs(body, settings)
         options: ScoreBody = body
-        model, direction = registry.translator(options.model, options.source, options.target)
+        step = registry.direct_step(options.model, options.source, options.target)
+        model, direction = step.model, step.direction
         with request_scope(request, settings) as scope:
             scored = await model.scorer.score(pairs, direction, scope)
-        answers = [one.answer for one in scored]
+        answers = [one.result for one in scored]
         queue, compute = max(a.queue_ms for a in answers), max(a.compute_ms for a in answers)
         reply = ScoreReply(
             model=model.name,
             scores=[_told(model, direction, one, options.include) for one in scored],
             usage=Usage(
-                source_tokens=sum(len(one.given.engine_request.ids) for one in scored),
+                source_tokens=sum(len(one.encoded.request.ids) for one in scored),
                 target_tokens=sum(len(answer.ids) for answer in answers),
             ),
             timings_ms=timings(queue, compute, started),
@@ -81,7 +82,7 @@ def _counted(texts: str | list[str]) -> str:
 
 
 def _told(model: ServedModel, direction: Direction, scored: ScoredPair, include: Sequence[str]) -> PairScore:
-    [hypothesis] = scored.answer.hypotheses
+    [hypothesis] = scored.result.hypotheses
     total = sum(hypothesis.log_probabilities)
     told = PairScore(
         score=total / len(hypothesis.log_probabilities),
@@ -96,6 +97,6 @@ def _told(model: ServedModel, direction: Direction, scored: ScoredPair, include:
             for token, gain in zip(ids, hypothesis.log_probabilities, strict=True)
         ]
     if "alignment" in include:
-        links = anchor_identical_words(scored.given.links(scored.answer), *scored.given.pair)
+        links = anchor_identical_words(scored.encoded.links(scored.result), *scored.encoded.pair)
         told.alignment = [Aligned(**link._asdict()) for link in links]
     return told

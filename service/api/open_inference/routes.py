@@ -136,12 +136,12 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
     @router.get("/models/{model}", responses=ERROR_FORMAT.responses(*REFUSALS, UnknownModel))
     async def metadata(model: name) -> InferenceModel:
         """A model's inputs and outputs."""
-        return _describe(registry.any(model))
+        return _describe(registry.get(model))
 
     @router.get("/models/{model}/ready", responses=ERROR_FORMAT.responses(*REFUSALS, UnknownModel, NotReady))
     async def model_ready(model: name) -> ModelReady:
         """A model's workers are alive and take requests."""
-        if not registry.any(model).serves:
+        if not registry.get(model).ready:
             raise NotReady(f"model {model!r} takes no requests; restart the process")
         return ModelReady(name=model)
 
@@ -154,7 +154,7 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
         With the binary tensor data extension the body is the JSON part, whose length the header
         Inference-Header-Content-Length tells, and the binary data after it.
         """
-        return await inference.infer(registry.any(model), request)
+        return await inference.infer(registry.get(model), request)
 
     return router
 
@@ -178,7 +178,7 @@ class Inference:
         with request_scope(request, self.settings) as scope:
             answered = await model.classify(texts, scope)
         shape = body.inputs[0].shape
-        rows = [answer.probabilities for answer in answered.answers]
+        rows = answered.probabilities
         best = [best_labels(model, row, 1).labels[0] for row in rows]
         return [
             Output("label", "BYTES", shape, [one.label for one in best]),

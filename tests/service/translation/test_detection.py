@@ -86,7 +86,7 @@ def test_a_direction_that_is_missing_goes_by_english(toy_translator: Path) -> No
     first, read = speaking(toy_translator, "fr-en", ("fr", "en"), backwards)
     second, written = speaking(toy_translator, "en-de", ("en", "de"), lambda text, _: text.replace("esuoh", "Haus"))
     with translator(first, second) as core:
-        assert core.languages() == [("en", "de"), ("fr", "de"), ("fr", "en")]
+        assert core.language_pairs() == [("en", "de"), ("fr", "de"), ("fr", "en")]
         done = translated(core, "house red.\n\n house {name}, 1999!", source="fr")
         assert [result.text for result in done.results] == ["Haus der.\n\n Haus {name}, 1999!"]
         assert (done.model, done.results[0].source, done.results[0].target) == ("fr-en+en-de", "fr", "de")

@@ -81,12 +81,19 @@ def test_a_caller_who_wants_it_short_gets_it_short(toy_translator: Path) -> None
 
 
 def test_without_the_guard_a_translation_is_what_the_model_says(toy_translator: Path) -> None:
-    model, speaker = pair(toy_translator, lambda text, _: "das")
+    asked: list[DecodingOptions] = []
+
+    def short(text: str, options: DecodingOptions) -> str:
+        asked.append(options)
+        return "das"
+
+    model, speaker = pair(toy_translator, short)
     with translator(model, guard=False) as core:
         results = translate(core, LONG, "house number 1234", source="en")
     assert [result.text for result in results] == ["das", "das"]
     assert results[0].warnings == ["length_ratio"]
     assert len(speaker.heard) == 2
+    assert not any(options.end_loops for options in asked)
 
 
 class OneRound:

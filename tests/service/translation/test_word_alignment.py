@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from service.engine.decoding.options import DecodingOptions
 from service.models.served_model import ServedModel
-from service.translation.request import TranslationCandidate
+from service.translation.request import TranslationResult
 from tests.conftest import LEXICON
-from tests.service.translation.helpers import DecodingOptions, speaking, translate, translator
+from tests.service.translation.helpers import speaking, translate, translator
 
 ALIGNED: dict[str, Any] = {"source": "en", "include": frozenset({"alignment"})}
 BACK = {other: word for word, other in LEXICON.items()}
@@ -24,7 +25,7 @@ def turning(artifact: Path, source: str = "en", target: str = "de", say: Any = t
     return speaking(artifact, f"{source}-{target}", (source, target), say)[0]
 
 
-def words(text: str, candidate: TranslationCandidate) -> list[tuple[str, str]]:
+def words(text: str, candidate: TranslationResult) -> list[tuple[str, str]]:
     """The linked parts of a text and its translation, in the translation's order."""
     assert candidate.alignment is not None
     parts = [(text[a:b].strip(), candidate.text[c:d].strip()) for a, b, c, d in candidate.alignment]

@@ -182,11 +182,11 @@ def test_a_source_that_could_be_several_must_be_given(service: Service) -> None:
     for models in (twins[:1], twins):
         registry = Registry(models)
         with pytest.raises(ModelRequired, match="give source as one of a, b"):
-            registry.translator(None, None, "b")
+            registry.direct_step(None, None, "b")
         with pytest.raises(UnknownModel):
-            registry.translator(None, None, "a")
-        assert registry.translator(None, "b", "b")[0].name == "one"
-    assert Registry(twins).translator("two", "a", "b")[0].name == "two"
+            registry.direct_step(None, None, "a")
+        assert registry.direct_step(None, "b", "b").model.name == "one"
+    assert Registry(twins).direct_step("two", "a", "b").model.name == "two"
 
 
 def test_one_of_several_classifiers_must_be_named(service: Service) -> None:
@@ -197,7 +197,7 @@ def test_one_of_several_classifiers_must_be_named(service: Service) -> None:
     with pytest.raises(UnknownModel, match="no model to classify"):
         Registry([]).classifier(None)
     with pytest.raises(UnknownModel, match="no model translates"):
-        Registry([]).translator(None, None, "b")
+        Registry([]).direct_step(None, None, "b")
 
 
 @pytest.mark.parametrize("name", ["toy-translator", None])

@@ -48,7 +48,7 @@ def deltas(found: Events, index: int = 0) -> list[str]:
 def steps(service: Service, text: str) -> int:
     """How many an echo takes."""
     [model] = service.registry
-    [ids] = model.sources([text], model.direction("a", "b"))
+    [ids] = model.encode([text], model.direction("a", "b"))
     return len(ids)
 
 
