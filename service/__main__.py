@@ -13,7 +13,7 @@ from service.app import access_of, create_app
 from service.artifact import ArtifactError
 from service.engine.process.client import EngineProcess
 from service.engine.process.runtime import configure_interpreter, freeze_gc
-from service.engine.worker import EngineFailure
+from service.engine.types import EngineFailure
 from service.http.api_keys import KeysError, make_key
 from service.http.protocol import BoundedHttpProtocol
 from service.metrics import Metrics

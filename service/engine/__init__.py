@@ -1,1 +1,1 @@
-"""Token ids to answers: queue, continuous batching and onnxruntime. It knows neither HTTP nor text."""
+"""Token ids in, token ids out: request queue, continuous batching and onnxruntime. Knows neither HTTP nor text."""

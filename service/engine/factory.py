@@ -1,4 +1,4 @@
-"""From artifacts to worker pools at work: which workers a model takes, and what they compute with."""
+"""Start the worker pools of artifacts in this process."""
 
 from collections.abc import Callable, Sequence
 
@@ -15,34 +15,36 @@ from service.engine.worker import Engine, LocalWorkerPool
 def start_pools(
     artifacts: Sequence[Artifact], pool_config: PoolConfig, observer: Callable[[str], Observer]
 ) -> dict[str, LocalWorkerPool]:
-    """Crews at work in this process, by name; `observer` gives each the one who is told what it does.
+    """Load the graphs of the artifacts, start their worker pools and return these by name.
+
+    `observer` is called with the name of each pool and returns its observer.
 
     Raises:
-        ArtifactError: with the faults of every graph.
+        ArtifactError: graphs cannot be loaded; the message lists all of them.
     """
-    found: dict[str, list[Engine]] = {}
-    faults: list[str] = []
+    loaded: dict[str, list[Engine]] = {}
+    errors: list[str] = []
     for artifact in artifacts:
         try:
-            found |= engines(artifact, pool_config)
+            loaded |= create_engines(artifact, pool_config)
         except ArtifactError as error:
-            faults.append(str(error))
-    if faults:
-        raise ArtifactError("\n".join(faults))
-    worker_pools = {
-        name: LocalWorkerPool(name, hired, Queue(pool_config.limits, pool_config.workers), observer(name))
-        for name, hired in found.items()
+            errors.append(str(error))
+    if errors:
+        raise ArtifactError("\n".join(errors))
+    pools = {
+        name: LocalWorkerPool(name, engines, Queue(pool_config.limits, pool_config.workers), observer(name))
+        for name, engines in loaded.items()
     }
-    for worker_pool in worker_pools.values():
-        worker_pool.start()
-    return worker_pools
+    for pool in pools.values():
+        pool.start()
+    return pools
 
 
-def engines(artifact: Artifact, pool_config: PoolConfig) -> dict[str, list[Engine]]:
-    """The engines of a model's workers, by the name of their worker pool; a model's workers share its graphs.
+def create_engines(artifact: Artifact, pool_config: PoolConfig) -> dict[str, list[Engine]]:
+    """Return one engine per worker, by the name of the pool; the workers of a pool share its graphs.
 
     Raises:
-        ArtifactError: a graph is none.
+        ArtifactError: a graph cannot be loaded.
     """
     name, workers = artifact.manifest.name, range(pool_config.workers)
     if artifact.manifest.task == "classify":

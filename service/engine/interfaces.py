@@ -1,4 +1,4 @@
-"""Who computes for a model, as seen by who hands requests in: it may be in this process or in another one."""
+"""The interface of a worker pool, the same for workers in this process and in the engine process."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from service.engine.types import EngineRequest
 
 
 class Observer(Protocol):
-    """Who is told what a worker does; `on_iteration_end` ends every turn of its loop."""
+    """Receives measurements from the workers of one pool; `on_iteration_end` follows every iteration of a worker."""
 
     def on_encoded(self, group: Sequence[EngineRequest], seconds: float) -> None: ...
     def on_step(self, rows: int, seconds: float) -> None: ...
@@ -20,7 +20,7 @@ class Observer(Protocol):
 
 
 class NullObserver:
-    """An observer for worker pools whose measurements nobody reads."""
+    """An observer that ignores everything."""
 
     def on_encoded(self, group: Sequence[EngineRequest], seconds: float) -> None: ...
     def on_step(self, rows: int, seconds: float) -> None: ...
@@ -30,39 +30,65 @@ class NullObserver:
 
 
 class RequestQueue(Protocol):
-    """Where requests wait for a worker pool; `Queue` says what the methods do."""
+    """The queue of a worker pool: the only place where requests are admitted or rejected."""
 
     @property
-    def limits(self) -> QueueLimits: ...
+    def limits(self) -> QueueLimits:
+        """What the queue admits at most."""
+
     @property
-    def rows_per_worker(self) -> int: ...
+    def rows_per_worker(self) -> int:
+        """Rows that one worker may run; a request that needs more is never scheduled."""
+
     @property
-    def waiting(self) -> int: ...
+    def waiting(self) -> int:
+        """Segments that have not joined a batch."""
+
     @property
-    def closed(self) -> bool: ...
-    def submit(self, requests: Sequence[EngineRequest]) -> None: ...
-    def close(self) -> None: ...
+    def closed(self) -> bool:
+        """Whether the queue accepts no more requests."""
+
+    def submit(self, requests: Sequence[EngineRequest]) -> None:
+        """Add all of the requests, or none of them.
+
+        Raises:
+            QueueFull: they exceed the limits together with the requests that already wait.
+            Closed: the queue accepts no more requests.
+        """
+
+    def close(self) -> None:
+        """Accept no more requests; the admitted ones are still computed."""
 
 
 class WorkerPool(Protocol):
-    """The workers of one model, wherever they are; `LocalWorkerPool` says what the methods do."""
+    """The workers of one model and one task, in this process or in another."""
 
     @property
     def queue(self) -> RequestQueue: ...
+
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Number of workers."""
+
     @property
-    def running(self) -> int: ...
+    def running(self) -> int:
+        """Segments in the workers' batches."""
+
     @property
-    def alive(self) -> bool: ...
+    def alive(self) -> bool:
+        """Whether every worker runs."""
+
     @property
-    def pool_bytes(self) -> int: ...
-    def drain(self, timeout: float) -> bool: ...
+    def pool_bytes(self) -> int:
+        """Memory of the workers' decoder state, in bytes."""
+
+    def drain(self, timeout: float) -> bool:
+        """Close the queue and wait up to `timeout` seconds for all requests; return whether all are done."""
 
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """What every model's worker pool is given."""
+    """The configuration of every worker pool."""
 
     workers: int
     threads: int  # of each worker
@@ -74,11 +100,10 @@ class PoolConfig:
         return max(1, self.limits.rows // self.workers)
 
 
-# Has worker pools at work for these artifacts, by name; the function gives each worker pool the one who is told what
-# it does.
+# Start the worker pools of these artifacts and return them by name; the function returns the observer of a pool.
 StartPools = Callable[[Sequence[Artifact], PoolConfig, Callable[[str], Observer]], Mapping[str, WorkerPool]]
 
 
-def score_pool_name(name: str) -> str:
-    """The name of the worker pool that scores a model's translations."""
-    return f"{name}/score"
+def score_pool_name(model: str) -> str:
+    """Return the name of the worker pool that scores translations with this model."""
+    return f"{model}/score"

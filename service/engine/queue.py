@@ -1,4 +1,4 @@
-"""The queue of one model's engine requests, shared by its workers."""
+"""The queue of one worker pool, shared by its workers."""
 
 import threading
 from collections import deque
@@ -9,7 +9,7 @@ from service.engine.types import EngineRequest, fail
 
 
 class QueueFull(Exception):
-    """The request does not fit the queue; `waiting` segments are ahead of it."""
+    """The requests do not fit into the queue; `waiting` segments are ahead of them."""
 
     def __init__(self, waiting: int) -> None:
         super().__init__(f"{waiting} segments are waiting")
@@ -17,25 +17,25 @@ class QueueFull(Exception):
 
 
 class Closed(Exception):
-    """The queue takes no more requests: it is draining, or a worker has died."""
+    """The queue accepts no more requests: it is draining, or a worker has died."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueueLimits:
-    """The limits of a model's queue and batches."""
+    """The limits of one worker pool's queue and batches."""
 
-    rows: int = 128  # running at once, of all workers together
-    encode_tokens: int = 4096  # padded tokens that may join a worker's batch before one step
+    rows: int = 128  # running at the same time, all workers together
+    encode_tokens: int = 4096  # padded source tokens that may join a worker's batch before one step
     queue_segments: int = 2048
     queue_tokens: int = 131_072
 
     def allows(self, segments: int, tokens: int) -> bool:
-        """Whether so much may wait."""
+        """Return whether a queue of this many segments and tokens is within the limits."""
         return segments <= self.queue_segments and tokens <= self.queue_tokens
 
 
 class Queue:
-    """The requests of one model that wait, and how many rows its workers run."""
+    """The waiting requests of one worker pool, and the number of rows that its workers run."""
 
     def __init__(self, limits: QueueLimits, workers: int = 1) -> None:
         self.limits = limits
@@ -47,7 +47,7 @@ class Queue:
 
     @property
     def rows_per_worker(self) -> int:
-        """Rows that one worker may run; a request that needs more never fits."""
+        """Rows that one worker may run; a request that needs more is never scheduled."""
         return max(1, self.limits.rows // self.workers)
 
     @property
@@ -57,22 +57,22 @@ class Queue:
 
     @property
     def closed(self) -> bool:
-        """Whether no request is taken any more."""
+        """Whether the queue accepts no more requests."""
         return self._closed
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
-        """Admit all requests of a request, or none.
+        """Add all of the requests, or none of them.
 
         Raises:
-            QueueFull: they do not fit beside what waits already.
-            Closed: no request is taken any more.
+            QueueFull: they exceed the limits together with the requests that already wait.
+            Closed: the queue accepts no more requests.
         """
         tokens = sum(request.tokens for request in requests)
         with self._changed:
             if self._closed:
                 raise Closed("the model takes no more requests")
             if not self._fits(len(requests), tokens):
-                self._forget_withdrawn()
+                self._remove_cancelled()
                 if not self._fits(len(requests), tokens):
                     raise QueueFull(len(self._waiting))
             self._waiting.extend(requests)
@@ -83,30 +83,30 @@ class Queue:
     def _fits(self, segments: int, tokens: int) -> bool:
         return self.limits.allows(len(self._waiting) + segments, self._tokens + tokens)
 
-    def _forget_withdrawn(self) -> None:
+    def _remove_cancelled(self) -> None:
         self._waiting = deque(request for request in self._waiting if not request.cancelled)
         self._tokens = sum(request.tokens for request in self._waiting)
         self._rows_waiting = sum(request.rows for request in self._waiting)
 
-    def take(self, occupied: int, wait: bool = True) -> list[EngineRequest] | None:
-        """The next requests for a worker that runs `occupied` rows; None when closed and nothing is left to do.
+    def dequeue(self, running_rows: int, wait: bool = True) -> list[EngineRequest] | None:
+        """Return the next requests for a worker that runs `running_rows` rows; None when closed and empty.
 
-        Waits, if it may, while there is nothing to do at all. First come, first served, as many as fit the worker's
-        rows, its fair share of all the work, and the encode budget.
+        First come, first served: as many requests as fit into the worker's rows, its fair share of all rows, and the
+        encode budget. Blocks while nothing waits and the worker runs nothing, unless `wait` is False.
         """
         with self._changed:
-            while wait and not self._waiting and not occupied:
+            while wait and not self._waiting and not running_rows:
                 if self._closed:
                     return None
                 self._changed.wait()
-            chosen = self._choose(occupied)
-            self._rows_running += sum(request.rows for request in chosen)
-            return chosen
+            selected = self._select(running_rows)
+            self._rows_running += sum(request.rows for request in selected)
+            return selected
 
-    def _choose(self, occupied: int) -> list[EngineRequest]:
-        """From the head of the queue; a worker below its share may pass it by its last request's rows."""
+    def _select(self, occupied: int) -> list[EngineRequest]:
+        """Remove requests from the head of the queue; the last one may take the worker beyond its fair share."""
         share = -(-(self._rows_waiting + self._rows_running) // self.workers)
-        chosen: list[EngineRequest] = []
+        selected: list[EngineRequest] = []
         longest = 0
         while self._waiting and occupied < share:
             request = self._waiting[0]
@@ -114,28 +114,28 @@ class Queue:
                 longest = max(longest, len(request.ids))
                 if occupied + request.rows > self.rows_per_worker:
                     break
-                if chosen and longest * (len(chosen) + 1) > self.limits.encode_tokens:
+                if selected and longest * (len(selected) + 1) > self.limits.encode_tokens:
                     break
-                chosen.append(request)
+                selected.append(request)
                 occupied += request.rows
             self._waiting.popleft()
             self._tokens -= request.tokens
             self._rows_waiting -= request.rows
-        return chosen
+        return selected
 
     def release(self, rows: int) -> None:
-        """Rows that a worker ran are free."""
+        """Count the rows of finished requests as free."""
         with self._changed:
             self._rows_running -= rows
 
     def close(self) -> None:
-        """Take no more requests; those admitted are still answered."""
+        """Accept no more requests; the waiting ones are still computed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def fail(self, error: Exception) -> None:
-        """Close, and fail every request that waits."""
+    def fail_waiting(self, error: Exception) -> None:
+        """Close, and fail every waiting request."""
         self.close()
         with self._changed:
             for request in self._waiting:

@@ -1,6 +1,6 @@
-"""Who waits, who runs, who joins the next step and who leaves. No tensor is touched here.
+"""Continuous batching: which requests join the next step of a worker and which ones end. Touches no tensor.
 
-A model has one Queue and, for each of its workers, a Scheduler. Admission is the only thing that other threads do.
+A worker pool has one `Queue` and one `Scheduler` per worker. Other threads only submit to the queue and cancel futures.
 """
 
 import time
@@ -13,51 +13,51 @@ from service.engine.types import EngineRequest, FinishedRequest, fail, resolve
 
 @dataclass(frozen=True)
 class IterationPlan:
-    """What happens before the next step: these requests are dropped, then these groups join."""
+    """The changes to the batch before the next step: drop `cancelled`, then add the groups in `joining`."""
 
-    leave: list[EngineRequest]
-    join: list[list[EngineRequest]]
+    cancelled: list[EngineRequest]
+    joining: list[list[EngineRequest]]
 
 
 class Scheduler:
-    """The requests that one worker runs: it takes them from the model's queue and settles what became of them."""
+    """The running requests of one worker: dequeues them, and sets their results."""
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self._joined: dict[EngineRequest, float] = {}  # when each request joined, in the order in which they did
+        self._joined: dict[EngineRequest, float] = {}  # running request -> time at which it joined, oldest first
         self.rows = 0
 
     @property
     def running(self) -> list[EngineRequest]:
-        """The requests that run, in the order in which they joined."""
+        """The running requests, in the order in which they joined."""
         return list(self._joined)
 
     def pick(self) -> IterationPlan | None:
-        """Wait until there is something to do and say what; None when closed and everything is done."""
-        leave = [request for request in self._joined if request.cancelled]
-        self._forget(leave)
-        newcomers = self.queue.take(self.rows, wait=not leave)
-        return None if newcomers is None else IterationPlan(leave, group_by_length(newcomers))
+        """Wait for work and plan the next iteration; None when the queue is closed and all requests are done."""
+        cancelled = [request for request in self._joined if request.cancelled]
+        self._remove(cancelled)
+        requests = self.queue.dequeue(self.rows, wait=not cancelled)
+        return None if requests is None else IterationPlan(cancelled, group_by_length(requests))
 
     def admit(self, group: list[EngineRequest]) -> None:
-        """The group has joined."""
+        """Record that the group has joined the batch."""
         now = time.monotonic()
         for request in group:
             self._joined[request] = now
             self.rows += request.rows
 
     def reject(self, group: list[EngineRequest], error: Exception) -> None:
-        """The group that was picked could not join: its requests get the error."""
+        """Fail the requests of a picked group that could not join the batch."""
         self.queue.release(sum(request.rows for request in group))
         for request in group:
             fail(request, error)
 
     def settle(self, finished: Iterable[FinishedRequest]) -> None:
-        """Answer the requests that left their rows in a step, or tell them what went wrong."""
+        """Set the results or errors of the requests that finished in a step, and free their rows."""
         now = time.monotonic()
-        left = []
+        done = []
         for request, outcome in finished:
-            left.append(request)
+            done.append(request)
             if isinstance(outcome, Exception):
                 fail(request, outcome)
                 continue
@@ -65,9 +65,9 @@ class Scheduler:
             outcome.queue_ms = 1000 * (joined - request.submitted)
             outcome.compute_ms = 1000 * (now - joined)
             resolve(request, outcome)
-        self._forget(left)
+        self._remove(done)
 
-    def _forget(self, requests: list[EngineRequest]) -> None:
+    def _remove(self, requests: list[EngineRequest]) -> None:
         if not requests:
             return
         for request in requests:
@@ -77,14 +77,17 @@ class Scheduler:
         self.queue.release(rows)
 
     def fail_running(self, error: Exception) -> None:
-        """Every running request gets the error; the rows are free."""
+        """Fail every running request and free all rows."""
         for request in self._joined:
             fail(request, error)
-        self._forget(self.running)
+        self._remove(self.running)
 
 
 def group_by_length(requests: list[EngineRequest]) -> list[list[EngineRequest]]:
-    """Sort by length and cut where a group's longest would pass twice its shortest plus 8 tokens of padding room."""
+    """Sort by source length; start a new group where a source exceeds twice the group's shortest plus 8 tokens.
+
+    This bounds the padding of a group.
+    """
     groups: list[list[EngineRequest]] = []
     for request in sorted(requests, key=lambda request: len(request.ids)):
         if groups and len(request.ids) <= 2 * len(groups[-1][0].ids) + 8:

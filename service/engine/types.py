@@ -1,4 +1,4 @@
-"""What passes between the parts of the engine: requests, hypotheses, results."""
+"""The types that the parts of the engine exchange: requests, hypotheses, results."""
 
 import time
 from collections.abc import Callable
@@ -10,22 +10,26 @@ import numpy as np
 from service.engine.decoding.options import DecodingOptions
 
 
+class EngineFailure(Exception):
+    """The engine could not compute a request; other requests may still be served."""
+
+
 @dataclass
 class Hypothesis:
-    """One translation: ids without marks, why they end, and its score and tokens' log-probabilities where asked for."""
+    """One translation: its token ids without special tokens, and its score and log-probabilities if requested."""
 
     ids: list[int]
     finish_reason: str = "stop"  # stop | length | loop
     score: float | None = None
-    log_probabilities: list[float] = field(default_factory=list)
+    log_probabilities: list[float] = field(default_factory=list)  # of every token, the end token included
 
 
 @dataclass
 class EngineResult:
-    """What became of a request: hypotheses, best first, or class probabilities; and the time it took.
+    """The result of a request: hypotheses, best first, or class probabilities; and the time it took.
 
-    A scored translation is its one hypothesis; `attention` (T, S) says where the decoder looked when it wrote each of
-    its tokens and the end mark.
+    A scored translation is the only hypothesis; `attention` (T, S) then holds the cross-attention of each of its
+    tokens and of the end token.
     """
 
     hypotheses: list[Hypothesis] = field(default_factory=list)
@@ -36,61 +40,62 @@ class EngineResult:
 
     @staticmethod
     def classification(probabilities: list[float]) -> "EngineResult":
-        """A classification."""
+        """Return the result of a classification."""
         return EngineResult(probabilities=probabilities)
 
     @property
     def ids(self) -> list[int]:
-        """Target ids of the best hypothesis; none for a classification."""
+        """Target ids of the best hypothesis; empty for a classification."""
         return self.hypotheses[0].ids if self.hypotheses else []
 
     @property
     def finish_reason(self) -> str:
+        """Why the best hypothesis ends; "stop" for a classification."""
         return self.hypotheses[0].finish_reason if self.hypotheses else "stop"
 
 
 @dataclass(eq=False)
 class EngineRequest:
-    """A tokenised segment waiting for its answer. Cancelling the future withdraws it, waiting or running."""
+    """A tokenised segment and the future of its result. Cancelling the future cancels the request at any time."""
 
-    ids: list[int]  # source, marks included
+    ids: list[int]  # source, special tokens included
     options: DecodingOptions = DecodingOptions()
-    translation: list[int] | None = None  # to be scored, without marks
+    translation: list[int] | None = None  # target ids to score, without special tokens
     future: "Future[EngineResult]" = field(default_factory=Future)
-    # Told each token of a search that writes them as they come, in the worker's thread; it must be quick.
+    # Called with each generated token of a greedy or sampling search, in the worker's thread; it must return quickly.
     on_token: Callable[[int], None] | None = None
     submitted: float = field(default_factory=time.monotonic)
 
     @property
     def rows(self) -> int:
-        """Rows that it takes while it runs."""
+        """Rows of the running batch that the request occupies."""
         return self.options.rows
 
     @property
     def tokens(self) -> int:
-        """Tokens that are given."""
+        """Input tokens: the source and, for scoring, the translation."""
         return len(self.ids) + len(self.translation or ())
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more."""
+        """Whether the caller no longer waits for the result."""
         return self.future.done()
 
 
-# A request that leaves its rows, with its answer or with what went wrong for it alone.
+# A request that frees its rows, with its result or the error that concerns it alone.
 FinishedRequest = tuple[EngineRequest, EngineResult | Exception]
 
 
-def resolve(request: EngineRequest, answer: EngineResult) -> None:
-    """Answer a request, unless its caller left at this very moment."""
+def resolve(request: EngineRequest, result: EngineResult) -> None:
+    """Set the result of a request, unless it was cancelled meanwhile."""
     try:
-        request.future.set_result(answer)
+        request.future.set_result(result)
     except InvalidStateError:
         return
 
 
 def fail(request: EngineRequest, error: Exception) -> None:
-    """Fail a request, unless it is answered or withdrawn."""
+    """Set the error of a request, unless it is done or was cancelled."""
     try:
         request.future.set_exception(error)
     except InvalidStateError:

@@ -1,4 +1,4 @@
-"""The threads of a model: each owns a batch, its state and its scheduler. Their loop is pick, step, settle."""
+"""Worker threads: each owns a batch, its state and its scheduler. Their loop is pick, step, settle."""
 
 import logging
 import threading
@@ -8,13 +8,13 @@ from typing import Protocol
 from service.engine.interfaces import Observer
 from service.engine.queue import Queue
 from service.engine.scheduler import IterationPlan, Scheduler
-from service.engine.types import EngineRequest, FinishedRequest
+from service.engine.types import EngineFailure, EngineRequest, FinishedRequest
 
 log = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
-    """What computes. A request that joined is stepped until the step that finishes it; then its rows are free."""
+    """The model of one worker. A joined request takes part in every step until the step that finishes it."""
 
     def join(self, group: list[EngineRequest]) -> None: ...
     def step(self) -> list[FinishedRequest]: ...
@@ -24,12 +24,11 @@ class Engine(Protocol):
     def pool_bytes(self) -> int: ...
 
 
-class EngineFailure(Exception):
-    """The engine failed on a request; the others are served."""
-
-
 class Worker:
-    """Runs an engine in a thread until its queue is drained, or dies with its death seen."""
+    """Runs an engine in a thread until its queue is closed and drained.
+
+    If anything but a step or a join fails, the thread ends, and all waiting and running requests fail.
+    """
 
     def __init__(self, name: str, engine: Engine, queue: Queue, observer: Observer) -> None:
         self.engine, self.observer = engine, observer
@@ -37,15 +36,16 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=f"worker-{name}", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether requests are being served."""
+        """Whether the thread runs."""
         return self._thread.is_alive()
 
     def join(self, timeout: float) -> bool:
-        """Wait until the queue is closed and drained; False when that took longer than `timeout` seconds."""
+        """Wait up to `timeout` seconds until the queue is closed and drained; return whether it is."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -58,16 +58,16 @@ class Worker:
         except BaseException as error:
             log.exception("%s died", self._thread.name)
             failure = EngineFailure(f"the worker died: {type(error).__name__}")
-            for group in plan.join if plan else ():  # picked, and in no batch yet
+            for group in plan.joining if plan else ():  # dequeued, but not in the batch yet
                 self.scheduler.reject(group, failure)
             self.scheduler.fail_running(failure)
-            self.scheduler.queue.fail(failure)
+            self.scheduler.queue.fail_waiting(failure)
             self.observer.on_iteration_end()
 
     def _step(self, plan: IterationPlan) -> None:
-        self.engine.drop(plan.leave)
-        while plan.join:
-            self._join(plan.join.pop(0))
+        self.engine.drop(plan.cancelled)
+        while plan.joining:
+            self._join(plan.joining.pop(0))
         rows = self.scheduler.rows
         if not rows:
             return
@@ -98,19 +98,20 @@ class Worker:
 
 
 class LocalWorkerPool:
-    """The workers of one model in threads of this process, and their queue."""
+    """A worker pool whose workers are threads of this process."""
 
     def __init__(self, name: str, engines: list[Engine], queue: Queue, observer: Observer) -> None:
         self.queue = queue
         self.workers = [Worker(f"{name}-{i}", engine, queue, observer) for i, engine in enumerate(engines)]
 
     def start(self) -> None:
+        """Start all workers."""
         for worker in self.workers:
             worker.start()
 
     @property
     def size(self) -> int:
-        """How many workers there are."""
+        """Number of workers."""
         return len(self.workers)
 
     @property
@@ -120,16 +121,16 @@ class LocalWorkerPool:
 
     @property
     def alive(self) -> bool:
-        """Whether every worker serves."""
+        """Whether every worker runs."""
         return all(worker.alive for worker in self.workers)
 
     @property
     def pool_bytes(self) -> int:
-        """Memory that the workers' state takes now."""
+        """Memory of the workers' decoder state, in bytes."""
         return sum(worker.engine.pool_bytes for worker in self.workers)
 
     def drain(self, timeout: float) -> bool:
-        """Take no more requests, answer those admitted; False when that took longer than `timeout` seconds."""
+        """Close the queue and wait up to `timeout` seconds for all requests; return whether all are done."""
         self.queue.close()
         deadline = time.monotonic() + timeout
         return all([worker.join(max(0.0, deadline - time.monotonic())) for worker in self.workers])

@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from service.engine.decoding.search import NotANumber
-from service.engine.types import EngineRequest, EngineResult
-from service.engine.worker import EngineFailure
+from service.engine.types import EngineFailure, EngineRequest, EngineResult
 from service.errors import ClientGone, DeadlineExceeded, InternalError
 from service.models.engine_client import EngineClient
 

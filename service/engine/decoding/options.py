@@ -1,4 +1,4 @@
-"""What a caller may ask of a translation's search, and what is nonsense to ask."""
+"""The decoding options of one request, and their validation."""
 
 from dataclasses import dataclass
 
@@ -7,35 +7,36 @@ MAX_BEAM = 16
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How one text is decoded. The defaults are greedy search; a temperature above 0 samples.
+    """How one segment is decoded: greedy search by default, beam search or sampling.
 
-    Lengths count target tokens; the end mark counts in scores, not in `max_length` and `min_length`.
+    Lengths count target tokens. The end token counts in scores, but not in `max_length` and `min_length`.
     """
 
     max_length: int = 1
     min_length: int = 0
     beam_size: int = 1
     n_best: int = 1
-    length_penalty: float = 1.0  # a score is the sum of log-probabilities divided by length ** length_penalty
-    early_stopping: bool = False  # a beam ends when as many hypotheses have ended as it is wide
-    temperature: float = 0.0
+    length_penalty: float = 1.0  # score = sum of log-probabilities / length ** length_penalty
+    early_stopping: bool = False  # end a beam search as soon as `beam_size` hypotheses are finished
+    temperature: float = 0.0  # above 0: sample
     top_k: int = 0  # 0: all tokens
     top_p: float = 1.0
     seed: int = 0
-    prefix: tuple[int, ...] = ()  # target ids that the answer starts with; they add 0 to scores
-    no_repeat_ngram: int = 0
+    prefix: tuple[int, ...] = ()  # target ids that the output starts with; they add 0 to scores
+    no_repeat_ngram: int = 0  # n-grams of this size are generated once; 0: no limit
     repetition_penalty: float = 1.0
-    suppressed: tuple[int, ...] = ()
+    suppressed: tuple[int, ...] = ()  # token ids that are never generated
     log_probabilities: bool = False
-    end_loops: bool = False  # an answer that only repeats itself ends there, unless a beam writes it
+    end_loops: bool = False  # end an output that only repeats itself; not in a beam search
 
     @property
     def rows(self) -> int:
-        """Rows of the running batch that it takes."""
+        """Rows of the running batch that a request occupies."""
         return self.beam_size
 
     @property
     def is_sampling(self) -> bool:
+        """Whether tokens are drawn at random."""
         return self.temperature > 0
 
     @property
@@ -46,19 +47,19 @@ class DecodingOptions:
         )
 
     def find_errors(self, vocabulary: int, target_length: int, rows: int) -> list[str]:
-        """Everything wrong with them, each with the value, the limit and the remedy."""
+        """Return all errors, each with value, limit and remedy; `rows` is the number of rows of one worker."""
         widest = min(MAX_BEAM, rows, vocabulary // 2)
-        needed = 2 + (self.max_length if self.no_repeat_ngram else 0)  # so that there is always one to choose
+        needed = 2 + (self.max_length if self.no_repeat_ngram else 0)  # so that there is always a token to choose
         checks = [
-            (not 1 <= self.max_length <= target_length, f"max_length is {self.max_length}: 1 to {target_length}"),
+            (not 1 <= self.max_length <= target_length, f"max_length is {self.max_length}: use 1 to {target_length}"),
             (
                 not 0 <= self.min_length <= self.max_length,
-                f"min_length is {self.min_length}: 0 to max_length, which is {self.max_length}",
+                f"min_length is {self.min_length}: use 0 to max_length, which is {self.max_length}",
             ),
-            (not 1 <= self.beam_size <= widest, f"beam_size is {self.beam_size}: 1 to {widest}"),
+            (not 1 <= self.beam_size <= widest, f"beam_size is {self.beam_size}: use 1 to {widest}"),
             (
                 not 1 <= self.n_best <= self.beam_size,
-                f"n_best is {self.n_best}: 1 to beam_size, which is {self.beam_size}; ask for a wider beam",
+                f"n_best is {self.n_best}: use 1 to beam_size, which is {self.beam_size}; ask for a wider beam",
             ),
             (
                 self.is_sampling and self.beam_size > 1,
@@ -82,4 +83,4 @@ class DecodingOptions:
                 f"a token id is outside the vocabulary of {vocabulary}",
             ),
         ]
-        return [text for wrong, text in checks if wrong]
+        return [text for is_wrong, text in checks if is_wrong]

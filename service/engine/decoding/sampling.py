@@ -1,4 +1,4 @@
-"""Sampling: tokens drawn by a seed, row by row."""
+"""Sampling: tokens drawn at random from the model's distribution, reproducibly by a seed."""
 
 import numpy as np
 
@@ -8,46 +8,47 @@ from service.engine.types import EngineRequest, EngineResult
 
 
 class SamplingGroup(GreedyGroup):
-    """A token drawn from the softmax at a temperature, within the top k and the top p (Holtzman et al. 2020).
+    """Sampling from the softmax at a temperature, within the top k and the top p (Holtzman et al. 2020).
 
-    The draws of a request come from its own seed, one a token: Philox (Salmon et al. 2011), keyed by the seed, whose
-    counter is the position. Log-probabilities are the model's own, before temperature, top k and top p.
+    Each request draws one number per token from its own seed: Philox (Salmon et al. 2011), keyed by the seed, with the
+    position as counter. Log-probabilities are the model's own, before temperature, top k and top p.
     """
 
-    def __init__(self, eos: int, room: int) -> None:
-        super().__init__(eos, room)
-        self.log_probs = np.empty((0, room + 1), dtype=np.float64)  # log-probability of every token, where asked for
+    def __init__(self, eos: int, max_length: int) -> None:
+        super().__init__(eos, max_length)
+        self.log_probs = np.empty((0, max_length + 1), dtype=np.float64)  # of every token, if requested
 
     def join(self, requests: list[EngineRequest], rows: np.ndarray) -> None:
         super().join(requests, rows)
         self.log_probs = np.concatenate([self.log_probs, np.zeros((len(requests), self.log_probs.shape[1]))])
 
     def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
-        best = np.zeros(len(self.requests), np.int64)
+        chosen = np.zeros(len(self.requests), np.int64)
         is_finite = np.ones(len(self.requests), bool)
         for i, request in enumerate(self.requests):
-            line = logits[self.rows[i, 0]]
+            line = logits[self.rows[i, 0]]  # (V,)
             is_finite[i] = bool(np.isfinite(line.max()))
             if is_finite[i]:
-                best[i] = self._draw(line, request, int(self.length[i]))
+                chosen[i] = self._draw(line, request, int(self.length[i]))
                 if request.options.log_probabilities:
-                    self.log_probs[i, self.length[i]] = log_probability(line, int(best[i]))
-        return self._settle(best, is_finite, token)
+                    self.log_probs[i, self.length[i]] = log_probability(line, int(chosen[i]))
+        return self._append(chosen, is_finite, token)
 
     def _draw(self, line: np.ndarray, request: EngineRequest, position: int) -> int:
         options = request.options
         uniform = np.random.Generator(np.random.Philox(key=options.seed, counter=position)).random()
-        order, probability = nucleus(line, options.temperature, options.top_k, options.top_p)
-        cumulated = np.cumsum(probability)
+        order, weight = nucleus(line, options.temperature, options.top_k, options.top_p)
+        cumulated = np.cumsum(weight)
         return int(order[min(np.searchsorted(cumulated, uniform * cumulated[-1], side="right"), len(order) - 1)])
 
-    def _outcome(self, i: int, reason: str) -> EngineResult:
-        answer, options = super()._outcome(i, reason), self.requests[i].options
+    def _result(self, i: int, reason: str) -> EngineResult:
+        result, options = super()._result(i, reason), self.requests[i].options
         if options.log_probabilities:
-            log_probs = self.log_probs[i, : self.length[i] + (reason == "stop")].tolist()
-            [told] = answer.hypotheses
-            told.score, told.log_probabilities = sum(log_probs) / len(log_probs) ** options.length_penalty, log_probs
-        return answer
+            values = self.log_probs[i, : self.length[i] + (reason == "stop")].tolist()
+            [hypothesis] = result.hypotheses
+            hypothesis.score = sum(values) / len(values) ** options.length_penalty
+            hypothesis.log_probabilities = values
+        return result
 
     def keep(self, mask: np.ndarray) -> None:
         super().keep(mask)
@@ -55,14 +56,14 @@ class SamplingGroup(GreedyGroup):
 
 
 def log_probability(line: np.ndarray, token: int) -> float:
-    """Of a token, by its row's logits (V,)."""
-    scaled = line.astype(np.float64) - float(line.max())
-    return float(scaled[token] - np.log(np.exp(scaled).sum()))
+    """Return the log-probability of a token, given the logits (V,) of its row."""
+    shifted = line.astype(np.float64) - float(line.max())
+    return float(shifted[token] - np.log(np.exp(shifted).sum()))
 
 
 def nucleus(line: np.ndarray, temperature: float, top_k: int, top_p: float) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that may be drawn, most probable first, and their weights: logits (V,) -> ids and weights (N,)."""
-    with np.errstate(over="ignore"):  # at a tiny temperature
+    """Return the M tokens that may be drawn, most probable first, and their weights: logits (V,) -> (M,), (M,)."""
+    with np.errstate(over="ignore"):  # with a tiny temperature
         scaled = (line.astype(np.float64) - float(line.max())) / temperature
     weight = np.exp(scaled)
     order = np.argsort(-weight, kind="stable")

@@ -1,4 +1,11 @@
-"""What every decoding method shares: the protocol of a search group and what one step of it says."""
+"""The interface of a search: it reads logits and chooses tokens, and never sees the model.
+
+A group holds all requests of one kind of search. Its arrays have one line per request, so that a step costs the same
+few numpy calls for one request as for a hundred. Every line is computed from its own rows alone: a result does not
+depend on the other requests of the group.
+
+Shapes: B rows of the running batch, N requests of the group, k rows per request, C candidates per row, V vocabulary.
+"""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -7,44 +14,55 @@ import numpy as np
 
 from service.engine.types import EngineRequest, FinishedRequest
 
-NOWHERE = np.empty(0, dtype=np.int64)
+NO_ROWS = np.empty(0, dtype=np.int64)
 
 
 class NotANumber(Exception):
-    """The model's logits for a request are not numbers, or none of its tokens is allowed."""
+    """The logits of a request are not finite numbers, or its options forbid every token."""
 
 
 @dataclass
 class SearchStep:
-    """What a group makes of a step: the next token of its rows, which rows go on from others, who is finished."""
+    """The outcome of one step of a group: rows whose state continues another row, and finished requests.
 
-    target_rows: np.ndarray = field(default_factory=lambda: NOWHERE)  # these rows
-    source_rows: np.ndarray = field(default_factory=lambda: NOWHERE)  # go on from these
-    shared_length: int = 0  # what both have written before this position is the same
+    The state of `target_rows[i]` becomes a copy of the state of `source_rows[i]`; both have the same first
+    `shared_length` generated tokens, whose state need not be copied.
+    """
+
+    target_rows: np.ndarray = field(default_factory=lambda: NO_ROWS)
+    source_rows: np.ndarray = field(default_factory=lambda: NO_ROWS)
+    shared_length: int = 0
     finished: list[FinishedRequest] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The most probable tokens of every row: (B, C) ids, and their log-probabilities, best first."""
+    """The most probable tokens of every row, best first: ids (B, C) and log-probabilities (B, C)."""
 
     token: np.ndarray
     log_probability: np.ndarray
 
 
 class SearchGroup(Protocol):
-    """Tickets searched alike. `rows` (N, k) are their rows in the batch, best hypothesis first."""
+    """The running requests of one kind of search. `rows` (N, k) are their rows in the batch, best hypothesis first."""
 
     requests: list[EngineRequest]
     rows: np.ndarray
-    width: int  # candidates a row that `choose` needs; 0 for none
+    width: int  # candidates per row that `choose` needs; 0 if it reads the logits
 
-    def join(self, requests: list[EngineRequest], rows: np.ndarray) -> None: ...
-    def generated(self, index: int) -> np.ndarray: ...
-    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep: ...
-    def keep(self, mask: np.ndarray) -> None: ...
+    def join(self, requests: list[EngineRequest], rows: np.ndarray) -> None:
+        """Add requests that have not generated a token; `rows` (N, k) are their rows in the batch."""
+
+    def generated(self, index: int) -> np.ndarray:
+        """Return the tokens that a request has generated: (k, T)."""
+
+    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
+        """Choose the next token of every row from logits (B, V) or candidates, and write it into `token` (B,)."""
+
+    def keep(self, mask: np.ndarray) -> None:
+        """Remove the requests where the mask (N,) is False."""
 
 
 def not_finite() -> NotANumber:
-    """What becomes of a request that no token can be chosen for."""
+    """Return the error of a request for which no token can be chosen."""
     return NotANumber("the model's output is not a number, or the options allow no token at all")

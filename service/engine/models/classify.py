@@ -1,4 +1,4 @@
-"""The classification engine: the same walk as translation with one step, in which every row finishes."""
+"""The classification engine: batched like translation, but every request finishes in its first step."""
 
 from service.artifact import Artifact
 from service.engine.models.session import Session
@@ -7,7 +7,7 @@ from service.engine.types import EngineRequest, EngineResult, FinishedRequest
 
 
 class ClassifyEngine:
-    """The groups that joined, and the graph that classifies them; the model's workers share the graph."""
+    """The joined groups and the graph that classifies them; the workers of a pool share the graph."""
 
     pool_bytes = 0
 
@@ -16,21 +16,22 @@ class ClassifyEngine:
         self.groups: list[list[EngineRequest]] = []
 
     def join(self, group: list[EngineRequest]) -> None:
-        """A group to be computed by the next step."""
+        """Add a group, to be computed in the next step."""
         self.groups.append(group)
 
     def step(self) -> list[FinishedRequest]:
-        """The label probabilities of every row."""
+        """Compute the class probabilities of all joined requests, one run per group."""
         finished: list[FinishedRequest] = []
         for group in self.groups:
-            found = self.graph.run(pad([request.ids for request in group], self.special_tokens.pad))["probability"]
-            finished += zip(group, map(EngineResult.classification, found.tolist()), strict=True)
+            inputs = pad([request.ids for request in group], self.special_tokens.pad)
+            probabilities = self.graph.run(inputs)["probability"]  # (B, labels)
+            finished += zip(group, map(EngineResult.classification, probabilities.tolist()), strict=True)
         self.groups = []
         return finished
 
     def drop(self, requests: list[EngineRequest]) -> None:
-        """Tickets never outlive their step, so there is nothing to drop."""
+        """Do nothing: no request outlives the step after its join."""
 
     def clear(self) -> None:
-        """Forget the groups that joined."""
+        """Remove all groups."""
         self.groups = []

@@ -1,10 +1,10 @@
-"""The scoring engine: how probable given translations are, and where the decoder looked while it read them.
+"""The scoring engine: the log-probability of given translations, and the cross-attention of each of their tokens.
 
-The graph sees a translation all at once (teacher forcing) and takes softmaxes over padded axes, whose sums may depend
-on how wide the padding is. So a pair is padded to a width that follows from its own lengths alone, and is computed
-together with pairs of the same widths: who else is there changes nothing.
+The graph reads a whole translation at once (teacher forcing). Its softmaxes run over padded axes, and their sums may
+depend on the width of the padding. So each pair is padded to a width that follows from its own lengths alone, and is
+computed together with pairs of the same widths: a result does not depend on the other pairs.
 
-Shapes: B pairs, S source length, T target length with one mark, L decoder layers, V vocabulary.
+Shapes: B pairs, S source length, T target length with one special token, L decoder layers, V vocabulary.
 """
 
 import math
@@ -17,20 +17,20 @@ from service.engine.models.session import Arrays, Session
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 
 WIDTH = 16  # lengths are padded to multiples of this
-LOGITS = 4_194_304  # computed at once, unless one pair has more: 16 MB
+LOGITS = 4_194_304  # maximum B * T * V of one run with several pairs: 16 MB
 
 
 def alignment_layer(layers: int) -> int:
-    """Whose cross-attention says best what a token translates: the last layer but one, or the second of two.
+    """Return the decoder layer whose cross-attention aligns words best: the penultimate, or the last of two.
 
-    Garg et al. 2019 (arXiv 1909.02074) found the former for six layers; benchmarks/offline/word_alignment.py
-    compares all of them.
+    Garg et al. 2019 (arXiv 1909.02074) found the penultimate of six layers best;
+    benchmarks/offline/word_alignment.py compares all layers.
     """
     return layers - 2 if layers > 2 else layers - 1
 
 
 class ScoreEngine:
-    """The pairs that wait for a step, and the graph that scores them; the model's workers share the graph."""
+    """The waiting pairs and the graph that scores them; the workers of a pool share the graph."""
 
     pool_bytes = 0
 
@@ -39,28 +39,28 @@ class ScoreEngine:
         self.requests: list[EngineRequest] = []
 
     def join(self, group: list[EngineRequest]) -> None:
-        """Pairs to be computed by the next steps."""
+        """Add pairs, to be computed in the next steps."""
         self.requests += group
 
     def step(self) -> list[FinishedRequest]:
-        """Score the pair that came first, and with it those that are padded alike."""
-        shape = self._shape(self.requests[0])
-        room = max(1, LOGITS // (shape[1] * self.manifest.vocabulary))
-        batch = [request for request in self.requests if self._shape(request) == shape][:room]
-        found = self.graph.run(self._inputs(batch, *shape))
+        """Score the oldest pair together with the pairs of the same padded lengths."""
+        shape = self._padded_shape(self.requests[0])
+        max_pairs = max(1, LOGITS // (shape[1] * self.manifest.vocabulary))
+        batch = [request for request in self.requests if self._padded_shape(request) == shape][:max_pairs]
+        outputs = self.graph.run(self._inputs(batch, *shape))
         self.drop(batch)
-        maps = found.get("cross_attention")  # (B, L, T, S); a model that reads without attention has none
-        chosen = [None] * len(batch) if maps is None else maps[:, alignment_layer(maps.shape[1])]  # (B, T, S)
-        rows = zip(batch, found["log_probability"], chosen, strict=True)
+        maps = outputs.get("cross_attention")  # (B, L, T, S); absent for a model without attention
+        attentions = [None] * len(batch) if maps is None else maps[:, alignment_layer(maps.shape[1])]  # (B, T, S)
+        rows = zip(batch, outputs["log_probability"], attentions, strict=True)
         return [(request, _outcome(request, log_probs, attention)) for request, log_probs, attention in rows]
 
-    def _shape(self, request: EngineRequest) -> tuple[int, int]:
+    def _padded_shape(self, request: EngineRequest) -> tuple[int, int]:
         limits = self.manifest.limits
         source, target = len(request.ids), len(_translation(request)) + 1
         return _padded(source, limits.source_length), _padded(target, limits.target_length)
 
     def _inputs(self, requests: list[EngineRequest], source: int, target: int) -> Arrays:
-        """What the graph reads: the translation behind its begin mark, and as labels before its end mark."""
+        """Return the graph's inputs: target = begin token + translation, label = translation + end token."""
         special_tokens = self.manifest.special_tokens
         widths = {"source": source, "target": target, "label": target}
         arrays = {
@@ -75,18 +75,18 @@ class ScoreEngine:
         return arrays | {"source_length": lengths}
 
     def drop(self, requests: list[EngineRequest]) -> None:
-        """Forget requests that are answered, or that nobody waits for."""
-        gone = set(requests)
-        self.requests = [request for request in self.requests if request not in gone]
+        """Remove requests that are finished or cancelled."""
+        dropped = set(requests)
+        self.requests = [request for request in self.requests if request not in dropped]
 
     def clear(self) -> None:
-        """Forget all requests."""
+        """Remove all requests."""
         self.requests = []
 
 
 def _translation(request: EngineRequest) -> list[int]:
     if request.translation is None:
-        raise ValueError("a ticket without a translation cannot be scored")
+        raise ValueError("a request without a translation cannot be scored")
     return request.translation
 
 
@@ -95,13 +95,13 @@ def _padded(length: int, limit: int) -> int:
 
 
 def _outcome(request: EngineRequest, log_probs: np.ndarray, attention: np.ndarray | None) -> EngineResult | NotANumber:
-    """A row's answer, from its log-probabilities (T,) and its attention (T, S), both with padding."""
+    """Return the result of one row from its padded log-probabilities (T,) and attention (T, S)."""
     translation = _translation(request)
     length = len(translation) + 1
     values: list[float] = log_probs[:length].tolist()
     hypothesis = Hypothesis(list(translation), score=sum(values) / length, log_probabilities=values)
     if not math.isfinite(sum(values)):
-        return NotANumber("the model's log-probabilities of a translation are not numbers")
+        return NotANumber("the model's log-probabilities of a translation are not finite numbers")
     return EngineResult(
         [hypothesis], attention=None if attention is None else attention[:length, : len(request.ids)].copy()
     )

@@ -25,8 +25,7 @@ from service.artifact import Artifact, ArtifactError
 from service.engine.interfaces import Observer, PoolConfig
 from service.engine.process import messages
 from service.engine.queue import Closed, QueueFull
-from service.engine.types import EngineRequest, EngineResult, fail, resolve
-from service.engine.worker import EngineFailure
+from service.engine.types import EngineFailure, EngineRequest, EngineResult, fail, resolve
 
 log = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ def admit(scheduler: Scheduler) -> list[EngineRequest]:
     """Let everybody join who may; who did."""
     plan = scheduler.pick()
     assert plan is not None
-    for group in plan.join:
+    for group in plan.joining:
         scheduler.admit(group)
-    return [request for group in plan.join for request in group]
+    return [request for group in plan.joining for request in group]
 
 
 def finish(scheduler: Scheduler, *requests: EngineRequest) -> None:
@@ -122,7 +122,7 @@ def test_a_group_that_cannot_join_gets_the_error_and_gives_back_its_rows() -> No
     scheduler = Scheduler(queue)
     plan = scheduler.pick()
     assert plan is not None
-    [group], error = plan.join, RuntimeError("no memory")
+    [group], error = plan.joining, RuntimeError("no memory")
     scheduler.reject(group, error)
     assert [t.future.exception() for t in group] == [error]
     assert scheduler.running == []
@@ -154,7 +154,7 @@ def test_a_failed_queue_spares_what_another_worker_runs() -> None:
     scheduler, error = Scheduler(queue), RuntimeError("the other worker died")
     admit(scheduler)
     queue.submit(waits)
-    queue.fail(error)
+    queue.fail_waiting(error)
     assert [t.future.exception() for t in waits] == [error, error]
     finish(scheduler, running)
     assert running.future.result() is not None

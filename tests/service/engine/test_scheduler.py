@@ -28,17 +28,17 @@ def admit(scheduler: Scheduler) -> list[list[EngineRequest]]:
     """Let everybody join who may."""
     plan = scheduler.pick()
     assert plan is not None
-    for group in plan.join:
+    for group in plan.joining:
         scheduler.admit(group)
-    return plan.join
+    return plan.joining
 
 
 def step(scheduler: Scheduler, engine: EchoEngine) -> list[EngineRequest]:
     """One turn of the worker's loop; the requests that shared its step."""
     plan = scheduler.pick()
     assert plan is not None
-    engine.drop(plan.leave)
-    for group in plan.join:
+    engine.drop(plan.cancelled)
+    for group in plan.joining:
         engine.join(group)
         scheduler.admit(group)
     shared = scheduler.running
@@ -222,7 +222,7 @@ def test_everything_can_be_failed_at_once() -> None:
     gone.future.cancel()
     error = RuntimeError("the end")
     some.fail_running(error)
-    some.queue.fail(error)
+    some.queue.fail_waiting(error)
     assert running.future.exception() is waiting.future.exception() is error
     assert gone.future.cancelled()
     assert (some.queue.waiting, some.running, some.pick()) == (0, [], None)

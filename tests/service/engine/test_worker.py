@@ -8,8 +8,8 @@ from concurrent.futures import wait
 import pytest
 
 from service.engine.queue import Closed, Queue, QueueLimits
-from service.engine.types import EngineRequest, FinishedRequest
-from service.engine.worker import Engine, EngineFailure, LocalWorkerPool
+from service.engine.types import EngineFailure, EngineRequest, FinishedRequest
+from service.engine.worker import Engine, LocalWorkerPool
 from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine, Record
 
 Start = Callable[..., LocalWorkerPool]

@@ -15,8 +15,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.engine.types import EngineRequest, FinishedRequest
-from service.engine.worker import EngineFailure
+from service.engine.types import EngineFailure, EngineRequest, FinishedRequest
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.settings import Settings

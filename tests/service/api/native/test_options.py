@@ -234,7 +234,7 @@ def test_a_beam_wider_than_the_workers_rows_is_refused(toy_models: Path) -> None
     settings, metrics = Settings(models=toy_models, rows=8, workers=2, threads=1), Metrics()
     with serving(settings, load_models(settings, metrics, start_pools), metrics) as small:
         reply = small.post("/v1/translate", TRANSLATE | {"beam_size": 5})
-        assert "beam_size is 5: 1 to 4" in assert_problem(reply, 422, "invalid_request")["detail"]
+        assert "beam_size is 5: use 1 to 4" in assert_problem(reply, 422, "invalid_request")["detail"]
         assert translate(small, beam_size=4)["text"] == "eins rot Hund"
 
 

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from service.engine.decoding.greedy import processes_logits
-from service.engine.decoding.logits_processors import process_logits
+from service.engine.decoding.logits_processors import process_group
 from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import Candidates, SearchGroup
 from service.engine.types import EngineRequest, EngineResult
@@ -43,11 +42,10 @@ def decode(group: SearchGroup, models: list[Model], options: list[DecodingOption
     outcomes: dict[int, EngineResult | Exception] = {}
     while group.requests:
         logits = np.array([model(ids) for model, ids in zip(model_of, written, strict=True)])
-        for index in processes_logits(group):
-            one = group.requests[index].options
-            for row, ids in zip(group.rows[index].tolist(), group.generated(index), strict=True):
-                assert ids.tolist() == written[row]
-                process_logits(logits[row], ids, one, EOS)
+        for index, request in enumerate(group.requests):
+            if request.options.changes_logits:
+                assert group.generated(index).tolist() == [written[row] for row in group.rows[index].tolist()]
+        process_group(logits, group, EOS)
         choice = group.choose(logits, candidates_of(logits, group.width), token)
         before = [list(ids) for ids in written]
         for to, row in zip(choice.target_rows.tolist(), choice.source_rows.tolist(), strict=True):

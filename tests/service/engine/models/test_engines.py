@@ -15,8 +15,8 @@ from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.queue import Queue, QueueLimits
-from service.engine.types import EngineRequest, EngineResult
-from service.engine.worker import Engine, EngineFailure, LocalWorkerPool
+from service.engine.types import EngineFailure, EngineRequest, EngineResult
+from service.engine.worker import Engine, LocalWorkerPool
 from service.text.tokenizer import TextCodec
 from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode
 from tests.service.engine.models.recurrent_artifacts import Memory, countdown

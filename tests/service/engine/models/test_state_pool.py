@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.artifact import State
-from service.engine.models.state_pool import POSITIONS, ROWS, DecoderStatePool
+from service.engine.models.state_pool import MIN_ROWS, POSITION_STEP, DecoderStatePool
 
 KINDS = ("growing", "constant", "replaced")
 LIMITS = {"growing": 200, "constant": 100}
@@ -29,7 +29,7 @@ STATES = [
 def pool(rows: int = 4) -> DecoderStatePool:
     """An empty pool with room for a few rows of 5 and 6 positions."""
     some = DecoderStatePool(STATES, rows, LIMITS)
-    some.fit(rows, {"growing": 5, "constant": 6}, {})
+    some.resize(rows, {"growing": 5, "constant": 6}, {})
     return some
 
 
@@ -55,27 +55,27 @@ def shapes(pool: DecoderStatePool) -> dict[str, tuple[int, ...]]:
 
 def test_room_comes_in_steps_of_rows_and_positions() -> None:
     some = pool()
-    rows, growing, constant = 8, POSITIONS["growing"], POSITIONS["constant"]
+    rows, growing, constant = 8, POSITION_STEP["growing"], POSITION_STEP["constant"]
     assert shapes(some) == {
         "cache": (4, 1, growing, 2), "other_cache": (4, 1, growing, 2), "memory": (4, 1, constant, 2), "cell": (4, 3)
     }  # fmt: skip
     assert some.bytes == 4 * 4 * (2 * 2 * growing + 2 * constant + 3)
     larger = pool(rows=100)
-    larger.fit(rows, {"growing": growing + 1, "constant": 0}, {})
+    larger.resize(rows, {"growing": growing + 1, "constant": 0}, {})
     assert shapes(larger)["cache"] == (rows, 1, 2 * growing, 2)
 
 
 def test_a_state_keeps_its_type_and_takes_the_memory_of_it() -> None:
     narrow = State(input="memory", output="memory_out", dtype="int8", shape=["B", 1, "S", 2], kind="constant")
     some = DecoderStatePool([narrow, STATES[3]], 4, LIMITS)
-    some.fit(4, {"constant": 6}, {})
+    some.resize(4, {"constant": 6}, {})
     some.append(
         {"memory": np.full((2, 1, 6, 2), -127, np.int8), "cell": np.full((2, 3), 0.5, np.float32)}, np.array([1, 2])
     )
     assert some.view("memory").dtype == np.int8
     assert some.view("memory")[:, 0, 5, 1].tolist() == [-127, -127, -127]
     assert cells(some) == [0.5, 0.5, 0.5]
-    assert some.bytes == 4 * (2 * POSITIONS["constant"] + 4 * 3)
+    assert some.bytes == 4 * (2 * POSITION_STEP["constant"] + 4 * 3)
 
 
 def test_newcomers_come_after_the_last_row() -> None:
@@ -113,7 +113,7 @@ def test_a_row_moves_with_all_its_states() -> None:
     some = pool()
     add(some, 1, 2, 3)
     some.view("cache")[2], some.view("other_cache")[2] = 3, 3
-    some.move(np.array([0]), np.array([2]), {"growing": (0, 5), "constant": (0, 6)}, KINDS)
+    some.copy_rows(np.array([0]), np.array([2]), {"growing": (0, 5), "constant": (0, 6)}, KINDS)
     assert cells(some) == [3, 2, 3]
     assert [some.view(name)[0].flat[0] for name in shapes(some)] == [3, 3, 3, 3]
 
@@ -122,7 +122,7 @@ def test_only_what_is_used_moves_and_only_the_kinds_asked_for() -> None:
     some = pool()
     add(some, 1, 2)
     some.view("cache")[1] = 2
-    some.move(np.array([0]), np.array([1]), {"growing": (0, 3)}, ("growing", "replaced"))
+    some.copy_rows(np.array([0]), np.array([1]), {"growing": (0, 3)}, ("growing", "replaced"))
     assert some.view("cache")[0, 0, :5, 0].tolist() == [2, 2, 2, 0, 0]
     assert some.view("memory")[0, 0, 0, 0] == 1
     assert cells(some) == [2, 2]
@@ -133,7 +133,7 @@ def test_rows_may_trade_places() -> None:
     some = pool()
     add(some, 1, 2, 3)
     some.view("cache")[:, 0, 0, 0] = [1, 2, 3]
-    some.move(np.array([0, 1, 2]), np.array([1, 2, 0]), {"growing": (0, 1), "constant": (0, 6)}, KINDS)
+    some.copy_rows(np.array([0, 1, 2]), np.array([1, 2, 0]), {"growing": (0, 1), "constant": (0, 6)}, KINDS)
     assert cells(some) == [2, 3, 1]
     assert some.view("cache")[:, 0, 0, 0].tolist() == [2, 3, 1]
 
@@ -148,10 +148,10 @@ def test_what_overflows_is_refused_and_changes_nothing() -> None:
 
 def test_growing_keeps_what_is_used() -> None:
     some = DecoderStatePool(STATES, 64, LIMITS)
-    some.fit(3, {"growing": 1, "constant": 6}, {})
+    some.resize(3, {"growing": 1, "constant": 6}, {})
     add(some, 1, 2, 3)
     some.view("cache")[:, 0, :30, 1] = np.arange(90).reshape(3, 30)
-    some.fit(40, {"growing": 31, "constant": 50}, {"growing": 30, "constant": 6})
+    some.resize(40, {"growing": 31, "constant": 50}, {"growing": 30, "constant": 6})
     assert some.capacity == 64
     assert cells(some) == [1, 2, 3]
     np.testing.assert_array_equal(some.view("cache")[:, 0, :30, 1], np.arange(90).reshape(3, 30))
@@ -160,24 +160,24 @@ def test_growing_keeps_what_is_used() -> None:
 
 def test_whoever_binds_arrays_is_told_when_they_move() -> None:
     some = DecoderStatePool(STATES, 64, LIMITS)
-    some.fit(8, {"growing": 32, "constant": 16}, {})
+    some.resize(8, {"growing": 32, "constant": 16}, {})
     before, array = some.generation, some.array("cache")
     for rows, growing in [(8, 32), (3, 1), (5, 20)]:
-        some.fit(rows, {"growing": growing, "constant": 10}, {})
+        some.resize(rows, {"growing": growing, "constant": 10}, {})
         assert some.generation == before
         assert some.array("cache").base is array.base
-    some.fit(9, {"growing": 32, "constant": 16}, {})
+    some.resize(9, {"growing": 32, "constant": 16}, {})
     assert some.generation > before
 
 
 def test_what_is_hardly_used_shrinks() -> None:
     some = DecoderStatePool(STATES, 128, LIMITS)
-    some.fit(128, {"growing": 150, "constant": 100}, {})
+    some.resize(128, {"growing": 150, "constant": 100}, {})
     full = some.bytes
     assert some.capacity == 128
     some.live_rows = 2
-    some.fit(2, {"growing": 3, "constant": 5}, {"growing": 2, "constant": 5})
-    assert some.capacity == ROWS
+    some.resize(2, {"growing": 3, "constant": 5}, {"growing": 2, "constant": 5})
+    assert some.capacity == MIN_ROWS
     assert some.bytes < full / 50
 
 
@@ -185,11 +185,11 @@ def test_what_is_hardly_used_shrinks() -> None:
 def test_room_is_enough_and_never_above_the_limits(wishes: list[tuple[int, int, int]]) -> None:
     some = DecoderStatePool(STATES, 70, LIMITS)
     for rows, growing, constant in wishes:
-        some.fit(rows, {"growing": growing, "constant": constant}, {})
+        some.resize(rows, {"growing": growing, "constant": constant}, {})
         assert rows <= some.capacity <= 70
         assert growing <= some.array("cache").shape[2] <= LIMITS["growing"]
         assert constant <= some.array("memory").shape[2] <= LIMITS["constant"]
-        assert some.capacity < 4 * max(rows, ROWS) or some.capacity == ROWS
+        assert some.capacity < 4 * max(rows, MIN_ROWS) or some.capacity == MIN_ROWS
 
 
 @given(st.lists(st.one_of(st.just("append"), st.integers(0, 7)), max_size=40))
@@ -200,17 +200,19 @@ def test_any_order_of_comings_and_goings_agrees_with_a_list(moves: list[Any]) ->
         if move == "append":
             if len(model) == 8:
                 continue
-            some.fit(some.live_rows + 1, used, used if model else {})
+            some.resize(some.live_rows + 1, used, used if model else {})
             add(some, number)
             some.view("cache")[-1, 0, :3] = number
             model.append(number)
         elif move < len(model):
             last = len(model) - 1
-            some.move(np.array([move]), np.array([last]), {kind: (0, length) for kind, length in used.items()}, KINDS)
+            some.copy_rows(
+                np.array([move]), np.array([last]), {kind: (0, length) for kind, length in used.items()}, KINDS
+            )
             some.live_rows = last
             model[move] = model[-1]
             model.pop()
-            some.fit(last, used, used)
+            some.resize(last, used, used)
         assert cells(some) == model
         if model:
             assert some.view("memory")[:, 0, 5, 0].tolist() == some.view("cache")[:, 0, 2, 1].tolist() == model
@@ -218,5 +220,5 @@ def test_any_order_of_comings_and_goings_agrees_with_a_list(moves: list[Any]) ->
 
 def test_a_model_without_states_has_room_for_all_rows() -> None:
     some = DecoderStatePool([], 5, LIMITS)
-    some.fit(5, {}, {})
+    some.resize(5, {}, {})
     assert (some.capacity, some.bytes, some.generation) == (5, 0, 0)

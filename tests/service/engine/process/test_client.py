@@ -19,8 +19,7 @@ from service.engine.interfaces import PoolConfig
 from service.engine.process import messages
 from service.engine.process.client import EngineProcess, RemoteQueue, RemoteWorkerPool
 from service.engine.queue import Closed, QueueFull, QueueLimits
-from service.engine.types import EngineRequest
-from service.engine.worker import EngineFailure
+from service.engine.types import EngineFailure, EngineRequest
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
