@@ -46,8 +46,13 @@ def show(value: object, digits: int | None = None) -> str:
 
 
 def rate(value: float) -> str:
-    """Return a rate with three significant digits or more."""
-    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+    """Return a rate with a digit after the point if it is a fraction below 1,000."""
+    return f"{value:.1f}" if isinstance(value, float) and value < 1000 else f"{value:,.0f}"
+
+
+def times(value: float) -> str:
+    """Return a ratio in bold, with at most two digits after the point."""
+    return f"**{round(value, 2):g}**"
 
 
 def plain(name: str, columns: Sequence[Column]) -> str:
@@ -64,7 +69,7 @@ def headline() -> str:
 
     def http(figures: Figures, ours: str, what: str, other: str, ratio: str) -> list[str]:
         rates = [rate(figures.row(system=system)["per_second"]) for system in (ours, "baseline")]
-        return [what, *rates, other, f"**{figures.ratios[ratio]:.2f}**"]
+        return [what, *rates, other, times(figures.ratios[ratio])]
 
     def engine(system: str) -> list[str]:
         ours, other = (offline.row(mode="greedy", system=one) for one in (OURS, system))
@@ -73,7 +78,7 @@ def headline() -> str:
             "Translation without HTTP, shipped model, int8, greedy",
             *rates,
             system,
-            f"**{other['ratios'][OURS]:.2f}**",
+            times(other["ratios"][OURS]),
         ]
 
     at_once, alone = (document.row(system=system) for system in ("at once", "in sequence"))
@@ -99,10 +104,10 @@ def headline() -> str:
         engine("optimum-onnx"),
         [
             "A document of 200 sentences", rate(at_once["per_second"]), rate(alone["per_second"]),
-            "Attendant, one request per sentence", f"**{document.ratios['at once to in sequence']:.2f}**",
+            "Attendant, one request per sentence", times(document.ratios["at once to in sequence"]),
         ],
     ]  # fmt: skip
-    return table(["per second", "Attendant", "other", "other system", "ratio"], rows)
+    return table(["texts or sentences per second", "Attendant", "other", "other system", "ratio"], rows)
 
 
 def http(name: str, unit: str, systems: Mapping[str, str] = SYSTEMS) -> str:
@@ -126,7 +131,7 @@ def ratios(figures: Figures) -> str:
     for key, value in figures.ratios.items():
         for word, name in names.items():
             key = key.replace(f", {word} to", f", {name} to")
-        rows.append([key.replace("the baseline's", "the baseline"), f"**{value:.2f}**"])
+        rows.append([key.replace("the baseline's", "the baseline"), times(value)])
     return table(["ratio (median of the rounds' ratios)", ""], rows)
 
 
@@ -157,7 +162,7 @@ def offline(*names: str) -> str:
                 for other in others
                 for cell in (
                     rate(measured[other]["sentences_per_second"]),
-                    f"**{measured[other]['ratios'][OURS]:.2f}**" if "ratios" in measured[other] else "",
+                    times(measured[other]["ratios"][OURS]) if "ratios" in measured[other] else "",
                 )
             ]
             rows.append([
@@ -175,7 +180,7 @@ def _until_next(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def fp32_offline() -> str:
     figures = load("offline-fp32-base")
     rows = [
-        [MODES[row["mode"]], show(row.get("ours")), show(row.get("ctranslate2")), f"**{row['ratio']:.2f}**"]
+        [MODES[row["mode"]], show(row.get("ours")), show(row.get("ctranslate2")), times(row["ratio"])]
         for row in figures.rows
     ]
     return table(["mode", "ours, /s", "CTranslate2, /s", "ratio"], rows) + figures.caption()
