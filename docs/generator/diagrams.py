@@ -58,12 +58,12 @@ REQUEST = (
     ("http/body_limit, auth, rate_limit", "body size and time, API key, requests per minute and at once"),
     ("api/native, deepl, tei, ...", "validate the body; open the RequestScope: deadline and disconnect"),
     ("translation/translator, detection", "source language, route (direct or by way of English)"),
-    ("translation/source, text/", "markup, sentences, placeholders, token ids: one segment per sentence"),
+    ("translation/source, text/", "markup, sentences, placeholders, token ids: segments"),
     ("translation/pipeline", "glossary, second tries, pivot; waits for all segments"),
-    ("models/engine_client", "one EngineRequest per segment, submitted to the model's pool"),
+    ("models/engine_client", "admission, bounded in segments and tokens; otherwise 503"),
 )
 ENGINE = (
-    ("engine/queue", "bounded in segments and tokens; otherwise 503"),
+    ("engine/process, queue", "one EngineRequest per segment waits for free rows"),
     ("engine/scheduler, worker", "pick: requests that fit join the batch"),
     ("engine/models/translate", "step: one pass of the decoder, KV caches in place"),
     ("engine/decoding", "choose tokens: greedy, beam, sampling"),
@@ -74,7 +74,7 @@ ENGINE = (
 def request() -> str:
     """Return the walk of one POST /v1/translate, by the modules of service/ that it passes."""
     drawing = Drawing(920, 560, "The walk of a translation request through service/")
-    drawing.box(20, 16, 450, 528, ["Service process: asyncio, no numpy on the way of a request"], "group", "start")
+    drawing.box(20, 16, 450, 528, ["Service process: one asyncio event loop"], "group", "start")
     top = 50
     for i, (name, what) in enumerate(REQUEST):
         drawing.box(40, top + 70 * i, 410, 48, [name, what])
@@ -123,7 +123,7 @@ def weight() -> str:
         (
             ("models/NAME", "manifest.json with sha256,", "weights.bin, graphs, card"),
             ("service/artifact", "schema and checksums;", "all problems in one error"),
-            ("engine/models/session", "onnxruntime session, one", "copy of the weights per process"),
+            ("engine/models/session", "onnxruntime; KV caches and", "logits bound by address"),
             ("engine/models/translate", "a product in every step", "of every worker"),
         ),
     )
