@@ -46,3 +46,10 @@ def test_paths_modules_and_targets_exist(page: Path) -> None:
     for words in TARGET.findall(text):
         missing += [f"make {word}" for word in words.split() if not re.search(rf"^{word}:", makefile, re.M)]
     assert missing == []
+
+
+def test_types_of_the_architecture_page_are_defined_where_it_says() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| \d* ?\| `(\w+)` \| `([\w/.]+)` \|", text, re.M)
+    assert len(rows) == 11
+    assert [name for name, path in rows if f"class {name}" not in (ROOT / path).read_text("utf-8")] == []
