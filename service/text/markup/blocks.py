@@ -1,139 +1,146 @@
-"""A block of markup as text, with its inner tags beside it: elements by where they are, points by where they stand."""
+"""Turn the items of a document into blocks: plain texts to translate, with the positions of their inline tags.
+
+`<p>one <b>two</b><img> three</p>` has one block. Its text is "one two three", its element is <b> over the characters
+4..7, and its marker is <img> at position 7. The tags of <p> are boundaries and stay as they are.
+"""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-# Stands in a block's text for something that is kept and has a place in the sentence.
+# Stands in a block's text for markup that is kept and has a place in the sentence, such as <code>x</code>. This is
+# Unicode's object replacement character.
 OBJECT = "\ufffc"
-# More nesting than this within a line is no formatting; the tags beyond end a block.
-DEPTH = 24
+# Deeper nesting within a block is no formatting: the tags beyond end the block.
+MAX_DEPTH = 24
 _SPACES = " \t\n\r\f"
-_SPACE = re.compile(r"[ \t\n\r\f]+")
+_SPACE_RUN = re.compile(r"[ \t\n\r\f]+")
 
 
 @dataclass(frozen=True)
-class Item:
-    """A piece of markup: a text, an object, a tag, or something that ends a block.
+class MarkupItem:
+    """A piece of markup, classified by what it means for blocks.
 
-    A `void` tag parts the words on its sides; what is `hidden` does not.
+    A `boundary` ends a block. An `object` is kept as a whole and becomes one character of the text. A `void` tag, such
+    as <img>, separates the words around it; a `hidden` item, such as a comment, does not.
     """
 
     kind: Literal["text", "object", "open", "close", "void", "hidden", "boundary"]
     raw: str
-    text: str = ""  # what a text says, or a tag's name
+    text: str = ""  # the unescaped text, or the tag's name
 
 
-class Element(NamedTuple):
-    """An inner element: its tags, the span of its text in the block, and the element around it, -1 for none."""
+class InlineElement(NamedTuple):
+    """An element within a block: its tags, and the span of its content in the block's text."""
 
     opening: str
     closing: str
     start: int
     end: int
-    parent: int
-    order: int  # among all tags of the block
+    parent: int  # index of the element around it, -1 for none
+    order: int  # among all items of the block
 
 
-class Point(NamedTuple):
-    """A tag without contents, a comment, or an object: where it stands, and in what element."""
+class InlineMarker(NamedTuple):
+    """Markup at a single position of a block's text: a void tag, a comment, or an object."""
 
     raw: str
-    at: int
-    parent: int
-    order: int
-    spaced: bool  # it has taken the place of the space behind it in the text
+    position: int
+    parent: int  # index of the element around it, -1 for none
+    order: int  # among all items of the block
+    replaces_space: bool  # the space after it is in the text only, to separate the words around the tag
 
 
 class Block(NamedTuple):
-    """A text to translate; `objects` are what its object characters stand for, in order."""
+    """A text to translate; `objects` belong to the object characters in it, in order."""
 
     raw: str
     text: str
-    elements: list[Element]
-    points: list[Point]
-    objects: list[Point]
+    elements: list[InlineElement]
+    markers: list[InlineMarker]
+    objects: list[InlineMarker]
 
 
-def read_blocks(items: list[Item]) -> list[str | Block]:
-    """The blocks, and what is kept between them."""
+def read_blocks(items: list[MarkupItem]) -> list[str | Block]:
+    """Return the blocks of a document, in order, and the markup between them as strings."""
     parts: list[str | Block] = []
-    group: list[Item] = []
-    for item in [*items, Item("boundary", "")]:
+    group: list[MarkupItem] = []
+    for item in [*items, MarkupItem("boundary", "")]:
         if item.kind != "boundary":
             group.append(item)
             continue
-        for piece in _nested(group) if group else ():
-            parts += _block(piece)
+        for nested_items in _split_at_unpaired_tags(group) if group else ():
+            parts += _block(nested_items)
         parts.append(item.raw)
         group = []
     return [part for part in parts if part]
 
 
-def _nested(group: list[Item]) -> Iterator[list[Item]]:
-    """The group, cut at tags that have no partner in it or are not properly nested, each such tag alone."""
-    pairs, single = _pairs(group)
-    strays = sorted(single)
-    passed = [0]
+def _split_at_unpaired_tags(group: list[MarkupItem]) -> Iterator[list[MarkupItem]]:
+    """Split the items at the tags that have no partner or are not properly nested; each such tag is yielded alone.
+
+    A pair of tags with an unpaired tag between them counts as unpaired.
+    """
+    pairs, unpaired = _pair_tags(group)
+    unpaired_before = [0]
     for i in range(len(group)):
-        passed.append(passed[-1] + (i in single))
-    # A pair with a stray tag between is split by it.
-    single |= {i for pair in pairs for i in pair if passed[pair[1]] > passed[pair[0]]}
+        unpaired_before.append(unpaired_before[-1] + (i in unpaired))
+    unpaired |= {i for pair in pairs for i in pair if unpaired_before[pair[1]] > unpaired_before[pair[0]]}
     start = 0
-    for i in sorted(single | set(strays)):
+    for i in sorted(unpaired):
         yield group[start:i]
         yield [group[i]]
         start = i + 1
     yield group[start:]
 
 
-def _pairs(group: list[Item]) -> tuple[list[tuple[int, int]], set[int]]:
-    """Positions of tags that belong together, properly nested, and of those that have no partner."""
-    path: list[int] = []
-    unclosed: dict[str, int] = {}
-    pairs, single = [], set()
+def _pair_tags(group: list[MarkupItem]) -> tuple[list[tuple[int, int]], set[int]]:
+    """Return the indices of properly nested pairs of tags, and the indices of the tags without a partner."""
+    open_tags: list[int] = []
+    open_by_name: dict[str, int] = {}
+    pairs, unpaired = [], set()
     for i, item in enumerate(group):
-        if item.kind == "open" and len(path) < DEPTH:
-            path.append(i)
-            unclosed[item.text] = unclosed.get(item.text, 0) + 1
-        elif item.kind == "open" or (item.kind == "close" and not unclosed.get(item.text)):
-            single.add(i)
+        if item.kind == "open" and len(open_tags) < MAX_DEPTH:
+            open_tags.append(i)
+            open_by_name[item.text] = open_by_name.get(item.text, 0) + 1
+        elif item.kind == "open" or (item.kind == "close" and not open_by_name.get(item.text)):
+            unpaired.add(i)
         elif item.kind == "close":
-            while group[path[-1]].text != item.text:
-                unclosed[group[path[-1]].text] -= 1
-                single.add(path.pop())
-            unclosed[item.text] -= 1
-            pairs.append((path.pop(), i))
-    return pairs, single | set(path)
+            while group[open_tags[-1]].text != item.text:
+                open_by_name[group[open_tags[-1]].text] -= 1
+                unpaired.add(open_tags.pop())
+            open_by_name[item.text] -= 1
+            pairs.append((open_tags.pop(), i))
+    return pairs, unpaired | set(open_tags)
 
 
-def _block(items: list[Item]) -> list[str | Block]:
-    """A block with what is kept around it, or the raw markup if there is nothing to translate."""
+def _block(items: list[MarkupItem]) -> list[str | Block]:
+    """Return a block between the markup around its text; without a letter to translate, all of it is one string."""
     if not any(item.kind == "text" and any(map(str.isalpha, item.text)) for item in items):
         return ["".join(item.raw for item in items)]
-    start, end = _inside(items)
+    start, end = _content_range(items)
     before = "".join(item.raw for item in items[:start])
     after = "".join(item.raw for item in items[end:])
-    inner = items[start:end]
-    if inner[0].kind == "text":
-        raw = inner[0].raw.lstrip(_SPACES)
-        before += inner[0].raw[: len(inner[0].raw) - len(raw)]
-        inner[0] = replace(inner[0], raw=raw)
-    if inner[-1].kind == "text":
-        raw = inner[-1].raw.rstrip(_SPACES)
-        after = inner[-1].raw[len(raw) :] + after
-        inner[-1] = replace(inner[-1], raw=raw)
-    return [before, _Reader().read(inner), after]
+    content = items[start:end]
+    if content[0].kind == "text":
+        raw = content[0].raw.lstrip(_SPACES)
+        before += content[0].raw[: len(content[0].raw) - len(raw)]
+        content[0] = replace(content[0], raw=raw)
+    if content[-1].kind == "text":
+        raw = content[-1].raw.rstrip(_SPACES)
+        after = content[-1].raw[len(raw) :] + after
+        content[-1] = replace(content[-1], raw=raw)
+    return [before, _BlockBuilder().build(content), after]
 
 
-def _inside(items: list[Item]) -> tuple[int, int]:
-    """The items without the tags that are wholly before, behind or around the text."""
-    says = [
-        i for i, item in enumerate(items) if item.kind == "object" or item.text.strip(_SPACES) and item.kind == "text"
+def _content_range(items: list[MarkupItem]) -> tuple[int, int]:
+    """Return the range of items without the tags that are wholly before, after or around the text."""
+    content = [
+        i for i, item in enumerate(items) if item.kind == "object" or (item.kind == "text" and item.text.strip(_SPACES))
     ]
-    first, last = says[0], says[-1]
-    partner = {a: b for pair in _pairs(items)[0] for a, b in (pair, pair[::-1])}
+    first, last = content[0], content[-1]
+    partner = {a: b for pair in _pair_tags(items)[0] for a, b in (pair, pair[::-1])}
     start = 0
     while start < first and not (first < partner.get(start, -1) < last):
         start += 1
@@ -143,54 +150,57 @@ def _inside(items: list[Item]) -> tuple[int, int]:
     return start, end
 
 
-class _Reader:
-    """Reads a block's items one after another."""
+class _BlockBuilder:
+    """Builds a block from its items."""
 
     def __init__(self) -> None:
-        self.text: list[str] = []
-        self.length = 0
-        self.elements: list[Element] = []
-        self.points: list[Point] = []
-        self.objects: list[Point] = []
-        self.path = [-1]
-        self.parted = False  # by a void tag, since the last character
+        self._text: list[str] = []
+        self._length = 0
+        self._elements: list[InlineElement] = []
+        self._markers: list[InlineMarker] = []
+        self._objects: list[InlineMarker] = []
+        self._path = [-1]  # indices of the open elements, the innermost last
+        self._after_void_tag = False  # a void tag follows the last character
 
-    def read(self, items: list[Item]) -> Block:
+    def build(self, items: list[MarkupItem]) -> Block:
         for order, item in enumerate(items):
             if item.kind == "text":
-                self._say(_SPACE.sub(" ", item.text))
+                self._append(_SPACE_RUN.sub(" ", item.text))
             elif item.kind == "object":
-                self._say(OBJECT)
-                self.objects.append(Point(item.raw, self.length - 1, self.path[-1], order, False))
+                self._append(OBJECT)
+                self._objects.append(InlineMarker(item.raw, self._length - 1, self._path[-1], order, False))
             elif item.kind == "open":
-                self.elements.append(Element(item.raw, "", self.length, 0, self.path[-1], order))
-                self.path.append(len(self.elements) - 1)
+                self._elements.append(InlineElement(item.raw, "", self._length, 0, self._path[-1], order))
+                self._path.append(len(self._elements) - 1)
             elif item.kind == "close":
-                k = self.path.pop()
-                self.elements[k] = self.elements[k]._replace(closing=item.raw, end=self.length)
+                k = self._path.pop()
+                self._elements[k] = self._elements[k]._replace(closing=item.raw, end=self._length)
             else:
-                self.points.append(Point(item.raw, self.length, self.path[-1], order, False))
-                self.parted |= item.kind == "void"
-        text = "".join(self.text).rstrip(" ")
-        elements = [_trimmed(element, text) for element in self.elements]
-        return Block("".join(item.raw for item in items), text, elements, self.points, self.objects)
+                self._markers.append(InlineMarker(item.raw, self._length, self._path[-1], order, False))
+                self._after_void_tag |= item.kind == "void"
+        text = "".join(self._text).rstrip(" ")
+        elements = [_trimmed(element, text) for element in self._elements]
+        return Block("".join(item.raw for item in items), text, elements, self._markers, self._objects)
 
-    def _say(self, piece: str) -> None:
-        last = self.text[-1][-1:] if self.text else " "
+    def _append(self, piece: str) -> None:
+        """Append text, with exactly one space where items meet at white space or at a void tag."""
+        last = self._text[-1][-1:] if self._text else " "
         if piece[:1] == " " and last == " ":
             piece = piece[1:]
-            if self.points and self.points[-1].at == self.length > 0:
-                self.points[-1] = self.points[-1]._replace(raw=self.points[-1].raw + " ")
-        elif piece[:1] not in {"", " "} and last != " " and self.parted:
+            # Keep the second space in the marker that stands between the two.
+            if self._markers and self._markers[-1].position == self._length > 0:
+                self._markers[-1] = self._markers[-1]._replace(raw=self._markers[-1].raw + " ")
+        elif piece[:1] not in {"", " "} and last != " " and self._after_void_tag:
             piece = " " + piece
-            self.points[-1] = self.points[-1]._replace(spaced=True)
+            self._markers[-1] = self._markers[-1]._replace(replaces_space=True)
         if piece:
-            self.text.append(piece)
-            self.length += len(piece)
-            self.parted = False
+            self._text.append(piece)
+            self._length += len(piece)
+            self._after_void_tag = False
 
 
-def _trimmed(element: Element, text: str) -> Element:
+def _trimmed(element: InlineElement, text: str) -> InlineElement:
+    """Return the element without the spaces at both ends of its content."""
     start, end = element.start, min(element.end, len(text))
     while start < end and text[start] == " ":
         start += 1

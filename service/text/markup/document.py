@@ -1,12 +1,13 @@
-"""HTML and XML: the text blocks in it to translate, and the document again with the translations in their places.
+"""Parse HTML or XML into blocks of text to translate, and render the document with the translations in their places.
 
-What is kept byte for byte: all tags and their attributes, comments, declarations, scripts, styles, and the contents of
-`pre`, `code` and whatever says translate="no". Elements that begin a new line or paragraph end a block; those within a
-line (`b`, `a`, `span`) do not, so a sentence stays whole. Where a block's inner tags go, `placing` decides.
+All tags and attributes, comments, declarations, scripts, styles, and the contents of `pre`, `code` and of elements with
+translate="no" stay as they are, byte for byte. Elements that begin on a new line end a block. Elements within a line
+(`b`, `a`, `span`) do not, so that a sentence stays whole; `tag_placement` finds the place of their tags in the
+translation. `<p>one <b>two</b></p><p>three</p>` has the blocks "one two" and "three".
 
-An element that begins in one block and ends in another, or whose tags are not properly nested, ends a block wherever
-it has a tag. White space inside a block is one space, as a browser shows it. A block whose text comes back unchanged
-is written back byte for byte.
+An element that begins in one block and ends in another, or whose tags are not properly nested, ends a block at each of
+its tags. Every run of white space in a block is one space, as a browser shows it. A block whose translation equals its
+text is rendered byte for byte as it was.
 """
 
 import html
@@ -15,12 +16,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from service.text.alignment import AlignedText
-from service.text.markup.blocks import OBJECT, Block, Item, read_blocks
+from service.text.markup.blocks import OBJECT, Block, MarkupItem, read_blocks
 from service.text.markup.tag_placement import place_tags
 from service.text.markup.tokenizer import MarkupToken, Mode, tokenise
 
-# Elements that begin on a new line, or have a cell or a box of their own.
-_BLOCK = {
+# Elements that begin on a new line, or have a table cell or a box of their own.
+_BLOCK_ELEMENTS = {
     "address", "area", "article", "aside", "audio", "base", "blockquote", "body", "button", "canvas", "caption",
     "center", "col", "colgroup", "dd", "details", "dialog", "dir", "div", "dl", "dt", "embed", "fieldset",
     "figcaption", "figure", "footer", "form", "frame", "frameset", "h1", "h2", "h3", "h4", "h5", "h6", "head",
@@ -29,8 +30,8 @@ _BLOCK = {
     "select", "source", "summary", "table", "tbody", "td", "template", "textarea", "tfoot", "th", "thead",
     "title", "tr", "track", "ul", "video", "xmp",
 }  # fmt: skip
-# Their contents are for machines, or for readers of any language.
-_KEPT = {"pre", "code", "kbd", "samp", "var", "svg", "math"}
+# Elements whose contents are not translated.
+_UNTRANSLATED_ELEMENTS = {"pre", "code", "kbd", "samp", "var", "svg", "math"}
 _NO_TRANSLATION = re.compile(
     r"""\s(?:translate\s*=\s*["']?no\b|class\s*=\s*(?:"[^"]*CLASS|'[^']*CLASS|CLASS))""".replace(
         "CLASS", r"(?<![\w-])notranslate(?![\w-])"
@@ -38,171 +39,178 @@ _NO_TRANSLATION = re.compile(
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
-_OBJECT = re.compile(rf"{OBJECT}|&[A-Za-z][A-Za-z0-9]{{1,31}};")
-_ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_OBJECT_OR_ENTITY = re.compile(rf"{OBJECT}|&[A-Za-z][A-Za-z0-9]{{1,31}};")
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
 class Document:
     """A parsed document.
 
-    `block_texts` are its texts, in order; an object character in one stands for what is kept in it.
+    Attributes:
+        block_texts: the text of each block, in order; an object character in it stands for markup that is kept.
+        has_inline_tags: whether each block has tags inside, so that alignment links improve its rendering.
     """
 
-    def __init__(self, parts: list[str | Block], spelling: dict[str, str]) -> None:
-        self._spelling = spelling
+    def __init__(self, parts: list[str | Block], entities: dict[str, str]) -> None:
+        """Hold the blocks, the markup between them, and the characters to write as entities."""
+        self._entities = entities
         self._blocks = [part for part in parts if isinstance(part, Block)]
-        self._kept = [""]  # before each block, and behind the last
+        self._markup_between = [""]  # before each block, and after the last one
         for part in parts:
             if isinstance(part, Block):
-                self._kept.append("")
+                self._markup_between.append("")
             else:
-                self._kept[-1] += part
+                self._markup_between[-1] += part
         self.block_texts = [block.text for block in self._blocks]
-        # Whether a block has tags inside, so that it gains from links in its translation.
-        self.has_inline_tags = [bool(block.elements or block.points) for block in self._blocks]
+        self.has_inline_tags = [bool(block.elements or block.markers) for block in self._blocks]
 
     @property
     def end(self) -> str:
-        """What is behind the last block."""
-        return self._kept[-1]
+        """The markup after the last block."""
+        return self._markup_between[-1]
 
     def render_block(self, k: int, translation: AlignedText) -> str:
-        """The document from the end of the block before to the end of the k-th, which is translated."""
+        """Return the markup before the k-th block, and the block with its translation."""
         block = self._blocks[k]
-        same = translation.text == block.text
-        return self._kept[k] + (block.raw if same else place_tags(block, translation, self._escaped))
+        is_unchanged = translation.text == block.text
+        rendered = block.raw if is_unchanged else place_tags(block, translation, self._escape)
+        return self._markup_between[k] + rendered
 
     def render(self, translations: Sequence[AlignedText]) -> str:
-        """The document with a translation for each block.
+        """Return the document with a translation for each block.
 
         Raises:
             ValueError: there are more or fewer translations than blocks.
         """
         if len(translations) != len(self.block_texts):
             raise ValueError(f"{len(translations)} translations for {len(self.block_texts)} blocks")
-        return "".join(self.render_block(k, one) for k, one in enumerate(translations)) + self.end
+        return "".join(self.render_block(k, translation) for k, translation in enumerate(translations)) + self.end
 
-    def _escaped(self, text: str) -> str:
-        return "".join(self._spelling.get(c, c) for c in text)
+    def _escape(self, text: str) -> str:
+        return "".join(self._entities.get(c, c) for c in text)
 
 
 def parse(
     markup: str, mode: Mode, splitting: frozenset[str] = frozenset(), ignored: frozenset[str] = frozenset()
 ) -> Document:
-    """Find the blocks of a document; no input is an error.
+    """Parse a document; no input is an error.
 
-    `splitting` and `ignored` name elements that end a block, and such whose contents are kept, besides the usual ones.
+    `splitting` names elements that end a block, and `ignored` those whose contents are not translated, in addition to
+    the usual ones.
     """
-    row = list(tokenise(markup, mode))
-    partners = _partners(row)
-    splits = _mixed(row, splitting) if mode == "xml" else _flow(row, splitting)
-    kept = ignored | _KEPT if mode == "html" else ignored
-    items: list[Item] = []
+    tokens = list(tokenise(markup, mode))
+    end_tags = _find_end_tags(tokens)
+    is_boundary = _xml_boundaries(tokens, splitting) if mode == "xml" else _html_boundaries(tokens, splitting)
+    untranslated = ignored | _UNTRANSLATED_ELEMENTS if mode == "html" else ignored
+    items: list[MarkupItem] = []
     resume = 0
-    for i, token in enumerate(row):
+    for i, token in enumerate(tokens):
         if i < resume:
             continue
-        if i in partners and (token.name in kept or _NO_TRANSLATION.search(token.raw)):
-            resume = partners[i] + 1
-            raw = "".join(one.raw for one in row[i:resume])
-            items.append(Item("boundary" if splits[i] else "object", raw))
+        if i in end_tags and (token.name in untranslated or _NO_TRANSLATION.search(token.raw)):
+            resume = end_tags[i] + 1
+            raw = "".join(inner.raw for inner in tokens[i:resume])
+            items.append(MarkupItem("boundary" if is_boundary[i] else "object", raw))
         else:
-            items += _items(token, splits[i])
-    return Document(read_blocks(items), _spelling(row))
+            items += _items(token, is_boundary[i])
+    return Document(read_blocks(items), _entities(tokens))
 
 
-def _partners(row: list[MarkupToken]) -> dict[int, int]:
-    """Where the element ends that begins at a token, by its name alone."""
-    waiting: dict[str, list[int]] = {}
-    found = {}
-    for i, token in enumerate(row):
+def _find_end_tags(tokens: list[MarkupToken]) -> dict[int, int]:
+    """Return the index of the end tag of each element by that of its start tag; only the tags' names are compared."""
+    open_tags: dict[str, list[int]] = {}
+    end_tags = {}
+    for i, token in enumerate(tokens):
         if token.kind == "open":
-            waiting.setdefault(token.name, []).append(i)
-        elif token.kind == "close" and waiting.get(token.name):
-            found[waiting[token.name].pop()] = i
-    return found
+            open_tags.setdefault(token.name, []).append(i)
+        elif token.kind == "close" and open_tags.get(token.name):
+            end_tags[open_tags[token.name].pop()] = i
+    return end_tags
 
 
-def _flow(row: list[MarkupToken], splitting: frozenset[str]) -> list[bool]:
-    """Which tokens of HTML end a block: a line break does unless the sentence goes on behind it with a small letter."""
-    splits = [False] * len(row)
-    after = ""
-    for i in range(len(row) - 1, -1, -1):
-        token = row[i]
+def _html_boundaries(tokens: list[MarkupToken], splitting: frozenset[str]) -> list[bool]:
+    """Return which tokens of an HTML document end a block.
+
+    A line break does, unless the text after it begins with a small letter and so continues the sentence.
+    """
+    is_boundary = [False] * len(tokens)
+    next_character = ""
+    for i in range(len(tokens) - 1, -1, -1):
+        token = tokens[i]
         if token.kind == "text":
-            after = html.unescape(token.raw.lstrip()[:40])[:1] or after
+            next_character = html.unescape(token.raw.lstrip()[:40])[:1] or next_character
         elif token.name == "br":
-            splits[i], after = not after.islower(), ""
-        elif token.name in _BLOCK or token.name in splitting or "-" in token.name:
-            splits[i], after = True, ""
-    return splits
+            is_boundary[i], next_character = not next_character.islower(), ""
+        elif token.name in _BLOCK_ELEMENTS or token.name in splitting or "-" in token.name:
+            is_boundary[i], next_character = True, ""
+    return is_boundary
 
 
-def _mixed(row: list[MarkupToken], splitting: frozenset[str]) -> list[bool]:
-    """Which tokens of XML end a block: tags of elements that have no text beside them, within their parent."""
-    parents = [0] * len(row)
+def _xml_boundaries(tokens: list[MarkupToken], splitting: frozenset[str]) -> list[bool]:
+    """Return which tokens of an XML document end a block: tags whose parent element has no text of its own."""
+    parents = [0] * len(tokens)
     has_text = [False]
-    path: list[tuple[str, int]] = [("", 0)]
-    unclosed: Counter[str] = Counter()
-    for i, token in enumerate(row):
-        if token.kind == "close" and unclosed[token.name]:
+    path: list[tuple[str, int]] = [("", 0)]  # names and indices of the open elements, the innermost last
+    open_by_name: Counter[str] = Counter()
+    for i, token in enumerate(tokens):
+        if token.kind == "close" and open_by_name[token.name]:
             name = ""
             while name != token.name:
                 name = path.pop()[0]
-                unclosed[name] -= 1
+                open_by_name[name] -= 1
         parents[i] = path[-1][1]
         if token.kind == "open":
             path.append((token.name, len(has_text)))
             has_text.append(False)
-            unclosed[token.name] += 1
+            open_by_name[token.name] += 1
         elif token.kind == "text" and token.raw.strip():
             has_text[path[-1][1]] = True
     return [
         token.name in splitting or (token.kind not in {"text", "raw"} and not has_text[parent])
-        for token, parent in zip(row, parents, strict=True)
+        for token, parent in zip(tokens, parents, strict=True)
     ]
 
 
-def _items(token: MarkupToken, splits: bool) -> Iterator[Item]:
-    if splits:
-        yield Item("boundary", token.raw)
+def _items(token: MarkupToken, is_boundary: bool) -> Iterator[MarkupItem]:
+    if is_boundary:
+        yield MarkupItem("boundary", token.raw)
     elif token.kind in {"open", "close"}:
-        yield Item(token.kind, token.raw, token.name)
+        yield MarkupItem(token.kind, token.raw, token.name)
     elif token.kind == "text":
         yield from _text_items(token.raw)
     elif token.raw.startswith("<![CDATA["):
-        yield Item("object", token.raw)
+        yield MarkupItem("object", token.raw)
     else:
-        yield Item("void" if token.kind == "void" and token.name != "wbr" else "hidden", token.raw)
+        yield MarkupItem("void" if token.kind == "void" and token.name != "wbr" else "hidden", token.raw)
 
 
-def _text_items(raw: str) -> Iterator[Item]:
-    """The text in plain characters; an entity that nobody knows is an object, and so is an object character."""
+def _text_items(raw: str) -> Iterator[MarkupItem]:
+    """Yield the unescaped text; unknown entities and object characters become objects."""
     start = 0
-    for found in _OBJECT.finditer(raw):
-        if found[0] != OBJECT and html.unescape(found[0]) != found[0]:
+    for match in _OBJECT_OR_ENTITY.finditer(raw):
+        if match[0] != OBJECT and html.unescape(match[0]) != match[0]:
             continue
-        if start < found.start():
-            yield Item("text", raw[start : found.start()], html.unescape(raw[start : found.start()]))
-        yield Item("object", found[0])
-        start = found.end()
+        if start < match.start():
+            yield MarkupItem("text", raw[start : match.start()], html.unescape(raw[start : match.start()]))
+        yield MarkupItem("object", match[0])
+        start = match.end()
     if start < len(raw):
-        yield Item("text", raw[start:], html.unescape(raw[start:]))
+        yield MarkupItem("text", raw[start:], html.unescape(raw[start:]))
 
 
-def _spelling(row: list[MarkupToken]) -> dict[str, str]:
-    """How to write characters: as the document does, if it never writes them otherwise."""
-    spelled: dict[str, str] = {}
-    plain: set[str] = set()
-    for token in row:
+def _entities(tokens: list[MarkupToken]) -> dict[str, str]:
+    """Return the characters to write as entities: the special ones of HTML, and those the document always escapes."""
+    entities: dict[str, str] = {}
+    unescaped: set[str] = set()
+    for token in tokens:
         if token.kind == "text":
             for entity in _ENTITY.findall(token.raw):
-                spelled.setdefault(html.unescape(entity), entity)
-            plain.update(_ENTITY.sub("", token.raw))
-    # A letter or a space of ASCII would turn up in places that were never meant.
-    own = {
+                entities.setdefault(html.unescape(entity), entity)
+            unescaped.update(_ENTITY.sub("", token.raw))
+    # An ASCII letter, digit or space that is written as an entity somewhere is not to be written so everywhere.
+    always_escaped = {
         c: entity
-        for c, entity in spelled.items()
-        if len(c) == 1 and c not in plain and not (c.isascii() and (c.isalnum() or c.isspace()))
+        for c, entity in entities.items()
+        if len(c) == 1 and c not in unescaped and not (c.isascii() and (c.isalnum() or c.isspace()))
     }
-    return _ESCAPED | own
+    return _ESCAPES | always_escaped

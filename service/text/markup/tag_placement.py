@@ -1,262 +1,286 @@
-"""Puts a block's inner tags back into its translation.
+"""Place the inline tags of a block in its translation, guided by alignment links.
 
-Every word of the translation belongs into the elements of the word that it came from. Each element is written exactly
-once, with its tags as they were: an element whose words got apart keeps the longest run of them, and one whose words
-are gone is written empty, as near as can be to where it would be. (Repeating `<b>` would serve both runs; repeating
-`<a href>` would make two links, and two ids are an error. One rule for all keeps every count of tags.) A tag without
-contents follows the word that it followed.
+"one <b>two</b> three", translated as "drei zwei eins", becomes "drei <b>zwei</b> eins".
+
+Each tag is written exactly once. Writing <b> twice would do no harm, but a second <a href> would be another link, and
+a second id is an error; one rule for all elements keeps the number of tags.
+
+1. The translation is cut into cells: words, spaces and single characters. A link projects a cell to the characters of
+   the source that it comes from, and the innermost element there owns the cell. Links of punctuation are not trusted,
+   because models align it to anything, unless the source has the same character at that place.
+2. Spaces and cells without a link belong to the innermost element that both their neighbours are in.
+3. Each element, the outer ones first, gets a region: one run of its cells, within the region of its parent. If its
+   cells are apart, the run with the most letters wins, and the other cells go to the parent; a single foreign word
+   within a run is taken in. An element without cells is empty, at the place where it would be.
+4. A void tag or a comment follows the word that it followed in the source. Object characters become their objects.
+5. The cells are written in order, with the tags of each region around them.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.text.alignment import AlignedText, AlignmentLink, Span
-from service.text.markup.blocks import OBJECT, Block, Point
+from service.text.markup.blocks import OBJECT, Block, InlineMarker
 from service.text.segmentation.placeholders import find_protected_spans
 from service.text.words import is_word_character, word_spans
 
 
 def place_tags(block: Block, translation: AlignedText, escape: Callable[[str], str]) -> str:
-    """The translation of a block as markup; without any links, its words are taken to be in the source's order."""
+    """Return the translation of a block as markup; without links, words are linked in proportion to their positions."""
     if not translation.links:
         translation = AlignedText(translation.text, tuple(proportional_links(block.text, translation.text)))
-    return TagPlacer(block, translation, escape).written()
+    return TagPlacer(block, translation, escape).render()
 
 
 def proportional_links(source: str, target: str) -> Iterator[AlignmentLink]:
-    """Links between words that are equally far from the beginning."""
+    """Link each word of the target to the source word at the same share of the way through the text."""
     sources = [span for span in word_spans(source) if is_word_character(source[span[0]])]
     targets = [span for span in word_spans(target) if is_word_character(target[span[0]])]
     for k, span in enumerate(targets):
         yield AlignmentLink(*sources[k * len(sources) // len(targets)], *span)
 
 
-def whole_words(text: str) -> Iterator[Span]:
-    """Words, signs and spaces; what a translation must not touch is one word, for no tag may be put into it."""
-    read = 0
+def _cell_spans(text: str) -> Iterator[Span]:
+    """Yield words, spaces and single characters; a protected span is one cell, because no tag may be put into it."""
+    previous_end = 0
     for start, end in [*find_protected_spans(text.replace(OBJECT, " ")), (len(text), len(text))]:
-        yield from ((read + a, read + b) for a, b in word_spans(text[read:start]))
+        yield from ((previous_end + a, previous_end + b) for a, b in word_spans(text[previous_end:start]))
         if start < end:
             yield start, end
-        read = end
+        previous_end = end
 
 
 @dataclass
 class _Cell:
-    """A word, a character or a space of the translation, which is in one element as a whole."""
+    """A word, a character or a space of the translation; it is never split between elements."""
 
     text: str
-    at: int | None = None  # where in the source it came from, if that is known
-    end: int = 0
-    owner: int | None = None  # the innermost element that it belongs to, -1 for none
+    source_start: int | None = None  # None without a link
+    source_end: int = 0
+    owner: int | None = None  # index of the innermost element around it, -1 for none, None while it is unknown
 
     @property
-    def says(self) -> bool:
-        """Whether it is more than signs and spaces."""
+    def has_word_character(self) -> bool:
         return any(map(is_word_character, self.text))
 
 
-@dataclass
+class _Content(NamedTuple):
+    """An element or a marker directly within an element."""
+
+    position: int  # index of the cell before which it stands
+    order: int  # in the source
+    node: int | InlineMarker  # index of the element, or the marker
+
+
 class TagPlacer:
-    block: Block
-    translation: AlignedText
-    escape: Callable[[str], str]
-    cells: list[_Cell] = field(default_factory=list)
-    regions: list[tuple[int, int]] = field(default_factory=list)  # of cells, for each element
+    """Renders one block; see the top of this module for the algorithm."""
 
-    def written(self) -> str:
-        self._paint()
-        self._cut()
-        self._settle()
+    def __init__(self, block: Block, translation: AlignedText, escape: Callable[[str], str]) -> None:
+        self._block, self._translation, self._escape = block, translation, escape
+        self._cells: list[_Cell] = []
+        self._regions: list[Span] = []  # first cell of each element, and the one after its last
+        self._cell_by_source_end: list[tuple[int, int]] = []  # (source_end, index) of the linked cells, sorted
+        self._object_by_cell: dict[int, str] = {}
+        # The innermost element at each character of the source, and the path of elements down to each element.
+        self._innermost = [-1] * len(block.text)
+        self._paths: list[tuple[int, ...]] = []
+        for k, element in enumerate(block.elements):
+            self._innermost[element.start : element.end] = [k] * (element.end - element.start)
+            self._paths.append((*(self._paths[element.parent] if element.parent >= 0 else ()), k))
+        self._paths.append(())  # of -1: outside all elements
+
+    def render(self) -> str:
+        """Return the translation with the block's tags."""
+        self._make_cells()
+        self._assign_unlinked_cells()
         self._choose_regions()
-        contents = self._contents()
-        return "".join(self._write(-1, 0, len(self.cells), contents))
+        unplaced_objects = self._place_objects()
+        contents = self._contents([*self._block.markers, *unplaced_objects])
+        return "".join(self._write(-1, 0, len(self._cells), contents))
 
-    def _paint(self) -> None:
-        """The innermost element at each character of the source, and the chain of elements around each."""
-        self.innermost = [-1] * len(self.block.text)
-        self.chains: list[tuple[int, ...]] = []
-        for k, element in enumerate(self.block.elements):
-            self.innermost[element.start : element.end] = [k] * (element.end - element.start)
-            self.chains.append((*(self.chains[element.parent] if element.parent >= 0 else ()), k))
-        self.chains.append(())  # of -1
-
-    def _cut(self) -> None:
-        """The translation as cells, each with what its links say about it."""
-        text = self.translation.text
+    def _make_cells(self) -> None:
+        """Cut the translation into cells, and set the source span and the owner of those with a link."""
+        text = self._translation.text
         links: list[AlignmentLink | None] = [None] * len(text)
         # In reverse, so that of several links to one character the first counts.
-        for link in reversed(self.translation.links):
+        for link in reversed(self._translation.links):
             start, end = max(0, link.target_start), min(link.target_end, len(text))
             links[start:end] = [link] * (end - start)
-        for start, end in whole_words(text):
-            origins = [self._copied(i, links[i]) for i in range(start, end)]
+        for start, end in _cell_spans(text):
+            origins = [self._copied_from(i, links[i]) for i in range(start, end)]
             first = origins[0]
             if first is not None and origins == list(range(first, first + end - start)):
-                self._add_copy(text[start:end], first)
+                self._add_copied_word(text[start:end], first)
                 continue
             cell = _Cell(text[start:end])
-            found = next((link for link in links[start:end] if link is not None), None)
-            if found is not None and self._trusted(cell.text, found):
-                inside = self.innermost[found.source_start : found.source_end]
-                cell.owner = max(inside, key=lambda k: len(self.chains[k]))
-                cell.at, cell.end = found.source_start, found.source_end
-            self.cells.append(cell)
+            cell_link = next((link for link in links[start:end] if link is not None), None)
+            if cell_link is not None and self._is_trusted(cell.text, cell_link):
+                elements = self._innermost[cell_link.source_start : cell_link.source_end]
+                cell.owner = max(elements, key=lambda k: len(self._paths[k]))
+                cell.source_start, cell.source_end = cell_link.source_start, cell_link.source_end
+            self._cells.append(cell)
 
-    def _copied(self, i: int, link: AlignmentLink | None) -> int | None:
-        """Where a character of the translation is in the source, if its link joins two equal texts."""
+    def _copied_from(self, i: int, link: AlignmentLink | None) -> int | None:
+        """Return the source position of a character of the translation whose link joins two equal texts, else None."""
         if link is None or link.source_start < 0:
             return None
-        source = self.block.text[link.source_start : link.source_end]
-        if not source or source != self.translation.text[link.target_start : link.target_end]:
+        source = self._block.text[link.source_start : link.source_end]
+        if not source or source != self._translation.text[link.target_start : link.target_end]:
             return None
         return link.source_start + i - link.target_start
 
-    def _add_copy(self, word: str, origin: int) -> None:
-        """A word that is as in the source; tags within it stay where they are."""
+    def _add_copied_word(self, word: str, source_start: int) -> None:
+        """Add the cells of a word that is the same in the source; tags inside it stay where they are."""
         start = 0
         for i in range(1, len(word) + 1):
-            if i == len(word) or self.innermost[origin + i] != self.innermost[origin + start]:
-                owner = self.innermost[origin + start]
-                self.cells.append(_Cell(word[start:i], origin + start, origin + i, owner))
+            owner = self._innermost[source_start + start]
+            if i == len(word) or self._innermost[source_start + i] != owner:
+                self._cells.append(_Cell(word[start:i], source_start + start, source_start + i, owner))
                 start = i
 
-    def _trusted(self, text: str, link: AlignmentLink) -> bool:
-        """Models align points and commas to anything; only one that has its like in the source is believed."""
-        source = self.block.text[max(0, link.source_start) : link.source_end]
-        return (
-            bool(source)
-            and link.source_start >= 0
-            and not text.isspace()
-            and (is_word_character(text[0]) or text in source)
-        )
+    def _is_trusted(self, text: str, link: AlignmentLink) -> bool:
+        """Return whether a cell's link counts: that of a word does, that of punctuation only if the source has it."""
+        source = self._block.text[max(0, link.source_start) : link.source_end]
+        if not source or link.source_start < 0 or text.isspace():
+            return False
+        return is_word_character(text[0]) or text in source
 
-    def _settle(self) -> None:
-        """Cells without a link, and all spaces, belong where both their neighbours do."""
-        for cell in self.cells:
+    def _assign_unlinked_cells(self) -> None:
+        """Set the owner of spaces and of cells without a link: the innermost element around both neighbours."""
+        for cell in self._cells:
             if cell.text.isspace():
                 cell.owner = None
         start = 0
-        while start < len(self.cells):
+        while start < len(self._cells):
             end = start
-            while end < len(self.cells) and self.cells[end].owner is None:
+            while end < len(self._cells) and self._cells[end].owner is None:
                 end += 1
-            before = self.cells[start - 1].owner if start else -1
-            after = self.cells[end].owner if end < len(self.cells) else -1
-            common = self._common(before, after)
-            for cell in self.cells[start:end]:
-                cell.owner = common
+            before = self._cells[start - 1].owner if start else -1
+            after = self._cells[end].owner if end < len(self._cells) else -1
+            owner = self._innermost_common(before, after)
+            for cell in self._cells[start:end]:
+                cell.owner = owner
             start = end + 1
 
-    def _common(self, one: int | None, other: int | None) -> int:
-        both = zip(self.chains[-1 if one is None else one], self.chains[-1 if other is None else other], strict=False)
-        return max((a for a, b in both if a == b), default=-1)
+    def _innermost_common(self, one: int | None, other: int | None) -> int:
+        # Elements are numbered in the order of their start tags: on a path, the innermost has the highest number.
+        pairs = zip(self._path(one), self._path(other), strict=False)
+        return max((a for a, b in pairs if a == b), default=-1)
+
+    def _path(self, owner: int | None) -> tuple[int, ...]:
+        return self._paths[-1 if owner is None else owner]
 
     def _choose_regions(self) -> None:
-        """One run of cells for each element, within its parent's; an empty one where it would be if none is its own."""
-        self.sources = sorted((cell.end, i) for i, cell in enumerate(self.cells) if cell.at is not None)
-        members: list[list[int]] = [[] for _ in self.block.elements]
-        for i, cell in enumerate(self.cells):
-            for k in self._chain(cell):
+        """Choose the region of each element, within that of its parent; it is empty if the element has no cells."""
+        self._cell_by_source_end = sorted(
+            (cell.source_end, i) for i, cell in enumerate(self._cells) if cell.source_start is not None
+        )
+        members: list[list[int]] = [[] for _ in self._block.elements]
+        for i, cell in enumerate(self._cells):
+            for k in self._path(cell.owner):
                 members[k].append(i)
-        for k, element in enumerate(self.block.elements):
+        for k, element in enumerate(self._block.elements):
             low, high = self._region(element.parent)
             runs = self._runs([i for i in members[k] if low <= i < high], element.parent)
             if runs:
-                first, last = max(runs, key=self._weight)
-                for cell in self.cells[first : last + 1]:
+                first, last = max(runs, key=self._letters)
+                for cell in self._cells[first : last + 1]:
                     if cell.owner == element.parent:
                         cell.owner = k
-                self.regions.append((first, last + 1))
+                self._regions.append((first, last + 1))
             else:
                 position = self._position(element.start, element.parent)
-                self.regions.append((position, position))
+                self._regions.append((position, position))
 
     def _runs(self, indices: list[int], parent: int) -> list[tuple[int, int]]:
-        """First and last of the cells that are next to each other, a single strange word between them allowed."""
+        """Group cells into runs (first, last); cells of the parent, with at most one word, may be between two cells."""
         runs: list[tuple[int, int]] = []
         for i in indices:
-            gap = self.cells[runs[-1][1] + 1 : i] if runs else []
-            strange = sum(cell.says for cell in gap)
-            if runs and strange <= 1 and all(cell.owner == parent for cell in gap):
+            gap = self._cells[runs[-1][1] + 1 : i] if runs else []
+            foreign_words = sum(cell.has_word_character for cell in gap)
+            if runs and foreign_words <= 1 and all(cell.owner == parent for cell in gap):
                 runs[-1] = (runs[-1][0], i)
             else:
                 runs.append((i, i))
         return runs
 
-    def _weight(self, run: tuple[int, int]) -> int:
-        return sum(len(cell.text) for cell in self.cells[run[0] : run[1] + 1] if cell.says)
+    def _letters(self, run: tuple[int, int]) -> int:
+        """Return the number of characters in the words of a run."""
+        return sum(len(cell.text) for cell in self._cells[run[0] : run[1] + 1] if cell.has_word_character)
 
-    def _chain(self, cell: _Cell) -> tuple[int, ...]:
-        return self.chains[-1 if cell.owner is None else cell.owner]
+    def _region(self, k: int) -> Span:
+        return self._regions[k] if k >= 0 else (0, len(self._cells))
 
-    def _region(self, k: int) -> tuple[int, int]:
-        return self.regions[k] if k >= 0 else (0, len(self.cells))
+    def _position(self, source_position: int, parent: int) -> int:
+        """Return before which cell to put what stands at a position of the source.
 
-    def _position(self, at: int, parent: int) -> int:
-        """Behind which cell to put what is at a place in the source: the one from the word before that place."""
+        This is the cell after the one that comes from the word before that position, within the parent's region.
+        """
+        text = self._block.text
         low, high = self._region(parent)
-        k = bisect_right(self.sources, (at, len(self.cells))) - 1
-        if k < 0 or (parent >= 0 and self.sources[k][0] <= self.block.elements[parent].start):
+        k = bisect_right(self._cell_by_source_end, (source_position, len(self._cells))) - 1
+        if k < 0 or (parent >= 0 and self._cell_by_source_end[k][0] <= self._block.elements[parent].start):
             return low
-        position = min(max(self.sources[k][1] + 1, low), high)
-        # What comes behind a point stays behind what has become of it.
-        if self.block.text[at - 1 : at].strip() and not is_word_character(self.block.text[at - 1]):
-            while position < high and not self.cells[position].text.isspace() and not self.cells[position].says:
+        position = min(max(self._cell_by_source_end[k][1] + 1, low), high)
+        # After punctuation in the source: also after the punctuation in the translation.
+        before = text[source_position - 1 : source_position]
+        if before.strip() and not is_word_character(before):
+            while position < high and not self._cells[position].text.isspace():
+                if self._cells[position].has_word_character:
+                    break
                 position += 1
-        # What leans on the word behind it goes behind the space.
-        leans = self.block.text[at - 1 : at] == " "
-        return position + (leans and position < high and self.cells[position].text.isspace())
+        # After a space in the source: also after the space in the translation.
+        return position + (before == " " and position < high and self._cells[position].text.isspace())
 
-    def _contents(self) -> dict[int, list[tuple[int, int, int | Point]]]:
-        """What is directly in each element: where, its order in the source, and which element or point it is."""
-        contents: dict[int, list[tuple[int, int, int | Point]]] = {-1: []}
-        for k, element in enumerate(self.block.elements):
+    def _place_objects(self) -> list[InlineMarker]:
+        """Assign the objects to the object characters, by link or else in order; return those that are left over."""
+        unplaced = {marker.position: marker for marker in self._block.objects}
+        object_cells = [i for i, cell in enumerate(self._cells) if cell.text == OBJECT]
+        for by_link in (True, False):
+            for i in object_cells:
+                source_position = self._cells[i].source_start if by_link else next(iter(unplaced), None)
+                if i not in self._object_by_cell and source_position in unplaced:
+                    self._object_by_cell[i] = unplaced.pop(source_position).raw
+        return list(unplaced.values())
+
+    def _contents(self, markers: list[InlineMarker]) -> dict[int, list[_Content]]:
+        """Return what stands directly within each element (-1: within the block), in the order of writing."""
+        contents: dict[int, list[_Content]] = {-1: []}
+        for k, element in enumerate(self._block.elements):
             contents[k] = []
-            contents[element.parent].append((self.regions[k][0], element.order, k))
-        for point in [*self.block.points, *self._place_objects()]:
-            contents[point.parent].append((self._position(point.at, point.parent), point.order, point))
-        for row in contents.values():
-            row.sort(key=self._turn)
+            contents[element.parent].append(_Content(self._regions[k][0], element.order, k))
+        for marker in markers:
+            position = self._position(marker.position, marker.parent)
+            contents[marker.parent].append(_Content(position, marker.order, marker))
+        for children in contents.values():
+            children.sort(key=self._sort_key)
         return contents
 
-    def _turn(self, content: tuple[int, int, int | Point]) -> tuple[int, bool, int]:
-        """What takes no cell comes before the cells that an element at the same place takes."""
-        position, order, what = content
-        return position, not isinstance(what, Point) and self.regions[what][1] > position, order
+    def _sort_key(self, content: _Content) -> tuple[int, bool, int]:
+        """Sort by position; at the same one, markers and empty elements come before an element with cells."""
+        position, order, node = content
+        return position, not isinstance(node, InlineMarker) and self._regions[node][1] > position, order
 
-    def _place_objects(self) -> list[Point]:
-        """Give each object character its object, by its link or else in turn; returns the objects that got none."""
-        waiting = {thing.at: thing for thing in self.block.objects}
-        self.things: dict[int, str] = {}
-        cells = [i for i, cell in enumerate(self.cells) if cell.text == OBJECT]
-        for linked in (True, False):
-            for i in cells:
-                at = self.cells[i].at if linked else next(iter(waiting), None)
-                if i not in self.things and at in waiting:
-                    self.things[i] = waiting.pop(at).raw
-        return list(waiting.values())
-
-    def _write(
-        self, owner: int, low: int, high: int, contents: dict[int, list[tuple[int, int, int | Point]]]
-    ) -> Iterator[str]:
-        read = low
-        for position, _, content in contents[owner]:
-            yield from self._plain(read, position)
-            read = max(read, position)
-            if isinstance(content, Point):
-                yield content.raw
-                read += content.spaced and read < high and self.cells[read].text.isspace()
+    def _write(self, owner: int, low: int, high: int, contents: dict[int, list[_Content]]) -> Iterator[str]:
+        """Yield the cells low..high of an element, with the tags of all that is in it."""
+        written = low
+        for position, _, node in contents[owner]:
+            yield from self._write_cells(written, position)
+            written = max(written, position)
+            if isinstance(node, InlineMarker):
+                yield node.raw
+                written += node.replaces_space and written < high and self._cells[written].text.isspace()
             else:
-                element, (first, end) = self.block.elements[content], self.regions[content]
+                element, (first, end) = self._block.elements[node], self._regions[node]
                 yield element.opening
-                yield from self._write(content, first, end, contents)
+                yield from self._write(node, first, end, contents)
                 yield element.closing
-                read = max(read, end)
-        yield from self._plain(read, high)
+                written = max(written, end)
+        yield from self._write_cells(written, high)
 
-    def _plain(self, low: int, high: int) -> Iterator[str]:
+    def _write_cells(self, low: int, high: int) -> Iterator[str]:
         for i in range(low, high):
-            text = self.cells[i].text
-            yield self.things.get(i, "") if text == OBJECT else self.escape(text)
+            text = self._cells[i].text
+            yield self._object_by_cell.get(i, "") if text == OBJECT else self._escape(text)

@@ -1,7 +1,9 @@
-"""HTML and XML as a row of tokens whose raw texts, put together, are the input again, however broken it is.
+"""Split HTML or XML into tokens; joined, their raw texts are the input again, however broken it is.
 
-The standard library's parser is not used: in Python 3.11 it needs quadratic time for crafted input (20,000 characters
-of `<a ` take seven seconds), its answers differ between patch releases, and it does not give all of its input back.
+`tokenise("a <b>c</b>", "html")` yields the text "a ", the open tag <b>, the text "c" and the close tag </b>.
+
+The parser of the standard library is not used: in Python 3.11 it takes quadratic time on crafted input (7 seconds for
+20,000 characters of `<a `), its results differ between patch releases, and it does not return all of its input.
 """
 
 import re
@@ -11,84 +13,93 @@ from typing import Literal
 
 Mode = Literal["html", "xml"]
 
-VOID = {
+# Void elements of HTML: those without content and end tag.
+VOID_ELEMENTS = {
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track",
     "wbr",
 }  # fmt: skip
-# What is between their tags is no markup, and no text that anyone reads.
-RAW = {
+# Elements of HTML whose content is neither markup nor text to translate.
+RAW_ELEMENTS = {
     "script", "style", "xmp", "iframe", "noembed", "noframes", "textarea", "plaintext",
 }  # fmt: skip
 
 _NAME = r"[A-Za-z_:][^\s/><]*+"
 _TAG = re.compile(rf"""<(/?)({_NAME})((?:[^"'>]++|"[^"]*+"|'[^']*+')*+)>""")
-_CARELESS_TAG = re.compile(rf"<(/?)({_NAME})([^>]*+)>")
+# A tag that ends with the first >, inside quotation marks or not.
+_UNQUOTED_TAG = re.compile(rf"<(/?)({_NAME})([^>]*+)>")
 _START = re.compile(r"<(?=[A-Za-z_:!?/])")
-# After so many tags whose quotation marks never end, the first > ends a tag.
-_PATIENCE = 32
+# After this many tags whose quotation marks are never closed, only _UNQUOTED_TAG is tried: this bounds the time.
+_MAX_UNCLOSED_QUOTES = 32
 
 
 @dataclass(frozen=True)
 class MarkupToken:
-    """A piece of markup. `raw` is a comment, a declaration, or an element that holds no readable text, as a whole."""
+    """A piece of markup.
+
+    The kind `raw` is a comment, a declaration, or a whole element of RAW_ELEMENTS.
+    """
 
     kind: Literal["text", "open", "close", "void", "raw"]
     raw: str
-    name: str = ""
+    name: str = ""  # of a tag; in HTML in lower case
 
 
 def tokenise(markup: str, mode: Mode) -> Iterator[MarkupToken]:
-    """The markup, token by token."""
-    at, text, broken = 0, 0, 0
-    while (start := _START.search(markup, at)) is not None:
-        found = _special(markup, start.start(), mode)
-        if found is None:
-            found, whole = _tag(markup, start.start(), mode, broken < _PATIENCE)
-            broken += not whole
-        if found is None:
-            at = start.end()
+    """Yield the tokens of a document, in order; no input is an error."""
+    position, text_start, unclosed_quotes = 0, 0, 0
+    while (match := _START.search(markup, position)) is not None:
+        start = match.start()
+        token = _declaration(markup, start, mode)
+        if token is None:
+            token, quotes_closed = _tag(markup, start, mode, unclosed_quotes < _MAX_UNCLOSED_QUOTES)
+            unclosed_quotes += not quotes_closed
+        if token is None:
+            position = match.end()
             continue
-        if text < start.start():
-            yield MarkupToken("text", markup[text : start.start()])
-        yield found
-        at = text = start.start() + len(found.raw)
-    if text < len(markup):
-        yield MarkupToken("text", markup[text:])
+        if text_start < start:
+            yield MarkupToken("text", markup[text_start:start])
+        yield token
+        position = text_start = start + len(token.raw)
+    if text_start < len(markup):
+        yield MarkupToken("text", markup[text_start:])
 
 
-def _special(markup: str, at: int, mode: Mode) -> MarkupToken | None:
-    """A comment, a declaration or an instruction; what never ends goes on to the end, as in a browser."""
-    if markup.startswith("<!--", at):
-        return _until(markup, at, "-->", 4)
-    if markup.startswith("<![CDATA[", at):
-        return _until(markup, at, "]]>", 9)
-    if markup.startswith("<?", at):
-        return _until(markup, at, "?>" if mode == "xml" else ">", 2)
-    if markup.startswith("<!", at) or re.match("</[^A-Za-z_:]", markup[at : at + 3]):
-        return _until(markup, at, ">", 2)
+def _declaration(markup: str, start: int, mode: Mode) -> MarkupToken | None:
+    """Return the comment, CDATA section, declaration or processing instruction at a position, if there is one.
+
+    One without an end goes on to the end of the document, as in a browser.
+    """
+    if markup.startswith("<!--", start):
+        return _raw_until(markup, start, "-->", 4)
+    if markup.startswith("<![CDATA[", start):
+        return _raw_until(markup, start, "]]>", 9)
+    if markup.startswith("<?", start):
+        return _raw_until(markup, start, "?>" if mode == "xml" else ">", 2)
+    if markup.startswith("<!", start) or re.match("</[^A-Za-z_:]", markup[start : start + 3]):
+        return _raw_until(markup, start, ">", 2)
     return None
 
 
-def _until(markup: str, at: int, mark: str, skip: int) -> MarkupToken:
-    end = markup.find(mark, at + skip)
-    return MarkupToken("raw", markup[at:] if end < 0 else markup[at : end + len(mark)])
+def _raw_until(markup: str, start: int, terminator: str, opening_length: int) -> MarkupToken:
+    end = markup.find(terminator, start + opening_length)
+    return MarkupToken("raw", markup[start:] if end < 0 else markup[start : end + len(terminator)])
 
 
-def _tag(markup: str, at: int, mode: Mode, patient: bool) -> tuple[MarkupToken | None, bool]:
-    """The tag that begins here, if one does, and whether its quotation marks are in order."""
-    careful = _TAG.match(markup, at) if patient else None
-    found = careful or _CARELESS_TAG.match(markup, at)
-    if found is None:
-        # Nothing ends it, nor any tag behind it.
-        opened = re.compile(rf"</?{_NAME}").match(markup, at)
-        return (MarkupToken("raw", markup[at:]) if opened else None), True
-    slash, name, attributes = found.groups()
+def _tag(markup: str, start: int, mode: Mode, respect_quotes: bool) -> tuple[MarkupToken | None, bool]:
+    """Return the tag at a position, if there is one, and False if its quotation marks are not closed."""
+    quoted = _TAG.match(markup, start) if respect_quotes else None
+    match = quoted or _UNQUOTED_TAG.match(markup, start)
+    if match is None:
+        # No > follows: neither this tag nor any after it ends.
+        opened = re.compile(rf"</?{_NAME}").match(markup, start)
+        return (MarkupToken("raw", markup[start:]) if opened else None), True
+    slash, name, attributes = match.groups()
     name = name if mode == "xml" else name.lower()
     if slash:
-        return MarkupToken("close", found[0], name), careful is not None
-    if attributes.endswith("/") or (mode == "html" and name in VOID):
-        return MarkupToken("void", found[0], name), careful is not None
-    if mode == "html" and name in RAW:
-        end = re.compile(rf"</{name}(?=[\s/>])[^>]*>", re.IGNORECASE).search(markup, found.end())
-        return MarkupToken("raw", markup[at : end.end() if end else len(markup)], name), careful is not None
-    return MarkupToken("open", found[0], name), careful is not None
+        return MarkupToken("close", match[0], name), quoted is not None
+    if attributes.endswith("/") or (mode == "html" and name in VOID_ELEMENTS):
+        return MarkupToken("void", match[0], name), quoted is not None
+    if mode == "html" and name in RAW_ELEMENTS:
+        end = re.compile(rf"</{name}(?=[\s/>])[^>]*>", re.IGNORECASE).search(markup, match.end())
+        return MarkupToken("raw", markup[start : end.end() if end else len(markup)], name), quoted is not None
+    return MarkupToken("open", match[0], name), quoted is not None
