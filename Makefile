@@ -35,7 +35,7 @@ serve: $(RUNTIME_READY)  ## Serve the models in models/ on http://HOST:PORT (127
 
 .PHONY: train
 train: need-RECIPE $(DEV_READY)  ## Corpus to run: RECIPE=training/recipes/x.toml [DATA=data] [RUN=runs/x] [RESUME=1]
-	@exec $(DEV) -m training fit "$(RECIPE)" --data "$(DATA)" $(if $(RUN),--run "$(RUN)") $(if $(filter-out 0,$(RESUME)),--resume)
+	@exec $(DEV) -m training fit "$(RECIPE)" --data "$(DATA)" $(if $(RUN),--run-folder "$(RUN)") $(if $(filter-out 0,$(RESUME)),--resume)
 
 .PHONY: export
 export: need-RUN need-ARTIFACT $(DEV_READY)  ## Run to artifact: RUN=runs/x ARTIFACT=models/x [DATA=data]

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 
 from export.graphs.recurrent import taken_apart
 from service.artifact import Artifact, ArtifactError, read_artifact
-from training.config import RecipeError, parse_recipe
+from training.config import RecipeError, parse_saved_recipe
 from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
 from training.runs.checkpoint import save_weights
 from training.runs.run import RunFolder
@@ -43,7 +43,7 @@ def run_of(artifact: Path, run: Path) -> Path:
 
 def rebuild(artifact: Artifact, run: RunFolder) -> None:
     """Write recipe, tokeniser, labels, weights, and a report without figures."""
-    run.save_recipe(parse_recipe(artifact.manifest.provenance.recipe, str(artifact.path)))
+    run.save_recipe(parse_saved_recipe(artifact.manifest.provenance.recipe, str(artifact.path)))
     shutil.copy(artifact.tokenizer, run.path / "tokenizer.json")
     if artifact.manifest.labels:
         (run.path / "labels.json").write_text(json.dumps(artifact.manifest.labels), "utf-8")
@@ -100,7 +100,7 @@ def main() -> int:
     except (ArtifactError, RecipeError, ValueError) as error:
         sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 1
-    sys.stdout.write(f"{run.path}: train from it with --start {run.path}\n")
+    sys.stdout.write(f"{run.path}: train from it with --initialise-from {run.path}\n")
     return 0
 
 

@@ -183,7 +183,7 @@ def describe(
         format=FORMAT,
         name=recipe.name,
         version=options.version,
-        task=recipe.task,  # type: ignore[arg-type]
+        task=recipe.task,
         directions=_directions(task) if isinstance(task, TranslateTask) else [],
         labels=task.labels if isinstance(task, ClassifyTask) else [],
         files={name: sha256(folder / name) for name in names},

@@ -21,7 +21,7 @@ from training.data.corpus import CorpusError, FilterReport, Row, clean, draw_neg
 from training.distributed import DistributedContext, join_process_group
 from training.initialise import initialise_from
 from training.loss import Objective
-from training.models import Scheduled
+from training.models import ScheduledModel
 from training.optimizer import create_optimizers
 from training.runs import checkpoint
 from training.runs.run import RunFolder
@@ -209,8 +209,8 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        if isinstance(self.model, Scheduled):
-            self.model.schedule(min(1.0, self.update / total))
+        if isinstance(self.model, ScheduledModel):
+            self.model.set_progress(min(1.0, self.update / total))
         (predictions,) = self._sums(sum(batch.tokens for batch in batches))
         own_loss = 0.0
         for i, batch in enumerate(batches):

@@ -3,8 +3,6 @@
 Each key and value head is repeated for the heads that share it: the same answers, for more products and larger caches.
 """
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -18,7 +16,7 @@ def with_own_heads(model: Transformer) -> Transformer:
         return model
     joint = model.encoder.embedding.token.weight is model.embedding.token.weight
     sizes = model.encoder.embedding.token.num_embeddings, model.embedding.token.num_embeddings
-    wide = Transformer(replace(config, kv_heads=config.heads), *sizes, joint)
+    wide = Transformer(config.model_copy(update={"kv_heads": config.heads}), *sizes, joint)
     given = dict(model.named_parameters())
     with torch.no_grad():
         for name, parameter in wide.named_parameters():

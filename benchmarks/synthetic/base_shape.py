@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.synthetic.lengths import QUANTILES, sample_lengths
 from benchmarks.synthetic.stopping_weights import stopping_model
-from training.config import Recipe, parse_recipe
+from training.config import Recipe, TransformerConfig, parse_recipe
 from training.data.tokenizer import EOS, SPECIAL_TOKENS, train_codec
 from training.runs.checkpoint import save_weights
 from training.runs.run import RunFolder
@@ -67,6 +67,7 @@ def write_run(path: Path, lengths: str, model: dict[str, Any] = BASE, vocabulary
     run.save_recipe(recipe)
     task.save(path)
     run.report.write_text(json.dumps({"note": recipe.description}), "utf-8")
+    assert isinstance(recipe.model, TransformerConfig)
     save_weights(stopping_model(recipe.model, task.codec.target.get_vocab_size(), SEED), run.weights)
     return run
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.data.tokenizer import BOS, EOS, PAD, UNK
 from training.models.transformer import DecoderLayer, Transformer
 
@@ -43,7 +43,7 @@ class Reserved:
     ban: slice
 
     @staticmethod
-    def of(config: ModelConfig) -> "Reserved":
+    def of(config: TransformerConfig) -> "Reserved":
         """Room for code words of one head's width.
 
         Raises:
@@ -66,7 +66,7 @@ class Reserved:
         return slice(self.ban.stop)
 
 
-def stopping_model(config: ModelConfig, vocabulary: int, seed: int) -> Transformer:
+def stopping_model(config: TransformerConfig, vocabulary: int, seed: int) -> Transformer:
     """A model of this shape with one vocabulary of V entries for both sides; the same seed gives the same weights.
 
     Raises:

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from training.config import Recipe
+from training.config import Recipe, TransformerConfig
 
 LOGGED = 10  # updates a line of its log
 RATE = re.compile(r"Tokens per Sec:\s*([\d.]+)")
@@ -41,6 +41,7 @@ def tokens_per_second(python: Path, recipe: Recipe, data: Path, folder: Path, up
 def _settings(recipe: Recipe, data: Path, folder: Path, updates: int) -> dict[str, object]:
     """The recipe in its words: same shape, same vocabulary, same budget of padded tokens, one Adam step a batch."""
     model, training = recipe.model, recipe.training
+    assert isinstance(model, TransformerConfig)
     side = {"max_length": recipe.data.max_length, "level": "word", "voc_file": str(data / "vocabulary.txt")}
 
     def part(layers: int) -> dict[str, object]:

@@ -8,14 +8,14 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.models.transformer import Embedding, State
 
 
 class TorchTransformer(nn.Module):
     """nn.Transformer between our embeddings and an output projection that shares their matrix."""
 
-    def __init__(self, config: ModelConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
+    def __init__(self, config: TransformerConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
         super().__init__()
         self.config = config
         self.source = Embedding(config, source_vocabulary, config.max_source_length)

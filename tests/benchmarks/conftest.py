@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.models.transformer import Transformer
 
 torch.set_num_threads(1)  # so small a model is slower on more
@@ -24,7 +24,7 @@ def stopping() -> Transformer:
     """Untrained weights that stop by themselves."""
     from benchmarks.synthetic.stopping_weights import stopping_model
 
-    return stopping_model(ModelConfig(**STOPPING), VOCABULARY, seed=1)
+    return stopping_model(TransformerConfig(**STOPPING), VOCABULARY, seed=1)
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,17 @@
 """A run folder from an artifact has the weights that the artifact was exported from, as exactly as it holds them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+import export
 from export.import_artifact import main, run_of
 from service.artifact import ArtifactError
-from training.config import parse_recipe, recipe_table
+from training.config import AugmentConfig, parse_recipe, recipe_table
 from training.runs.run import RunFolder
 from training.trainer import fit
 
@@ -37,6 +39,23 @@ def test_int8_weights_are_the_trained_ones_rounded(name: str, tmp_path: Path, re
         assert (weight - rebuilt[key]).square().mean() <= weight.square().mean() / 1000, key
 
 
+def test_artifact_of_an_earlier_version_is_read_with_its_old_recipe_keys(toy_classifier: Path, tmp_path: Path) -> None:
+    shutil.copytree(toy_classifier, tmp_path / "old")
+    manifest = json.loads((tmp_path / "old" / "manifest.json").read_text())
+    manifest["provenance"]["recipe"]["augment"] = {"cut": 0.25, "ended": 0.0, "copied": 0.0, "joined": 0.0}
+    (tmp_path / "old" / "manifest.json").write_text(json.dumps(manifest))
+    run = run_of(tmp_path / "old", tmp_path / "run")
+    assert RunFolder(run).recipe().augment == AugmentConfig(word_crop=0.25)
+    RunFolder(run).open(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", ["intents", "langid", "translate-en-de-fr-es"])
+def test_shipped_artifact_becomes_a_run(name: str, tmp_path: Path) -> None:
+    run = run_of(Path(export.__file__).parent.parent / "models" / name, tmp_path / "run")
+    assert RunFolder(run).recipe().name == name
+    assert parameters(run)
+
+
 def test_a_run_that_is_there_is_left_alone(toy_classification_run: RunFolder, tmp_path: Path) -> None:
     assert run_of(tmp_path / "no artifact", toy_classification_run.path) == toy_classification_run.path
     with pytest.raises(ArtifactError, match="not an artifact"):
@@ -46,7 +65,7 @@ def test_a_run_that_is_there_is_left_alone(toy_classification_run: RunFolder, tm
 def test_training_goes_on_from_an_artifact(
     toy_translation_run: RunFolder, toy_translator_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the commands have it: restore, then fit with --start."""
+    """As the commands have it: restore, then fit with --initialise-from."""
     data, restored = toy_translation_run.path.parent, tmp_path / "restored"
     monkeypatch.setattr("sys.argv", ["restore", str(toy_translator_int8), str(restored)])
     assert main() == 0

@@ -23,8 +23,7 @@ from service.artifact import ArtifactError, read_artifact
 from service.engine.models.session import Session
 from service.engine.models.translate import pad
 from tests.conftest import write_rows
-from training import limits
-from training.config import ModelConfig, RecipeError
+from training.config import NAME, RecipeError, TransformerConfig
 from training.data.corpus import CorpusError
 from training.models import build_classifier
 from training.runs.run import RunFolder
@@ -84,7 +83,7 @@ def test_score_graph_gives_probabilities_and_attention(toy_translator: Path) -> 
 def test_pooling_is_the_models_and_blind_to_padding(pooling: str, tmp_path: Path) -> None:
     """A text gets the same bits alone and beside one of any greater length."""
     torch.manual_seed(1)
-    config = ModelConfig(width=64, heads=2, kv_heads=2, feed_forward=64, encoder_layers=1, pooling=pooling)
+    config = TransformerConfig(width=64, heads=2, kv_heads=2, feed_forward=64, encoder_layers=1, pooling=pooling)
     model = build_classifier(config, 50, labels=20).eval()
     models = {name: to_onnx(source) for name, source in transformer.classifier_graphs(model).items()}  # type: ignore
     write_graphs(models, tmp_path)
@@ -180,7 +179,7 @@ def test_a_model_cards_figures_stand_beside_each_other(toy_translator_int8: Path
 
 
 def test_a_recipe_has_a_name_that_the_service_takes() -> None:
-    assert limits.NAME.pattern == artifact.NAME.pattern
+    assert artifact.NAME.pattern == NAME
 
 
 def test_a_run_that_has_not_ended(toy_classification_run: RunFolder, tmp_path: Path) -> None:

@@ -1,17 +1,34 @@
 """Recipes: what is refused, and with which words."""
 
+import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 import training
 from tests.training.toys import REVERSE, changed
-from training.config import FAMILIES, ModelConfig, RecipeError, differences, load_recipe, parse_recipe, recipe_table
+from training.config import (
+    FAMILIES,
+    AugmentConfig,
+    RecipeError,
+    TransformerConfig,
+    differences,
+    load_recipe,
+    parse_recipe,
+    parse_saved_recipe,
+    recipe_schema,
+    recipe_table,
+)
+from training.runs.run import RunFolder
 
-RECIPES = sorted((Path(training.__file__).parent / "recipes").glob("*.toml"))
+ROOT = Path(training.__file__).parent.parent
+RECIPES = sorted((ROOT / "training" / "recipes").glob("*.toml"))
+MANIFESTS = sorted((ROOT / "models").glob("*/manifest.json"))
 TO_CLASSIFY = {"task": "classify", "data.columns": ["label", "text"], "data.directions": None}
 CLASSIFY = changed(REVERSE, {**TO_CLASSIFY, "model.max_target_length": 4})
 RECURRENT = changed(
@@ -37,31 +54,35 @@ def test_shipped_recipes_are_good(path: Path) -> None:
         ({"colour": "red"}, "unknown key colour"),
         ({"data.train": None}, "data.train is missing"),
         ({"task": None}, "task is missing"),
-        ({"model.width": "16"}, "model.width must be int, not '16'"),
-        ({"training.epochs": True}, "training.epochs must be int, not True"),
-        ({"training.learning_rate": "fast"}, "training.learning_rate must be float"),
-        ({"training.learning_rate": float("nan")}, "training.learning_rate must be float, not nan"),
-        ({"data.train": "train.tsv"}, "data.train must be a list of strings"),
-        ({"model": 3}, "model must be a table"),
+        ({"model.width": "16"}, "model.width must be an integer, not '16'"),
+        ({"training.epochs": True}, "training.epochs must be an integer, not True"),
+        ({"training.learning_rate": "fast"}, "training.learning_rate must be a number, not 'fast'"),
+        ({"training.learning_rate": float("nan")}, "training.learning_rate must be a finite number, not nan"),
+        ({"data.train": "train.tsv"}, "data.train must be a list of strings, not 'train.tsv'"),
+        ({"data.train": ["train.tsv", 3]}, "data.train[1] must be a string, not 3"),
+        ({"model": 3}, "model must be a table, not 3"),
+        ({"data": 3}, "data must be a table, not 3"),
         ({"task": "summarise"}, "task is 'summarise'; choose one of translate, classify"),
-        ({"tokenizer.kind": "char"}, "tokenizer.kind is 'char'"),
+        ({"tokenizer.kind": "char"}, "tokenizer.kind is 'char'; choose one of word, character, bpe, unigram"),
         ({"training.epochs": 0}, "training.epochs is 0; it must be at least 1"),
         ({"training.patience": -1}, "training.patience is -1; it must be at least 0"),
-        ({"data.valid": None, "data.hold_out": -5}, "data.hold_out is -5"),
-        ({"seed": -1}, "seed is -1"),
+        ({"data.valid": None, "data.hold_out": -5}, "data.hold_out is -5; it must be at least 0"),
+        ({"seed": -1}, "seed is -1; it must be at least 0"),
+        ({"seed": 2**32}, "seed is 4294967296; it must be below 4294967296"),
         ({"model.width": 24}, "model.width 24 does not give each of 2 heads a multiple of 8"),
         ({"model.architecture": "cnn"}, "model.architecture is 'cnn'; choose one of transformer, rnn, gru, lstm"),
-        ({"model.architecture": 3}, "model.architecture must be str, not 3"),
-        ({"model.architecture": "lstm"}, "model.heads means nothing to a translator of architecture lstm; leave"),
-        ({"model.attention": "none"}, "model.attention means nothing to a translator of architecture transformer"),
+        ({"model.architecture": 3}, "model.architecture is 3; choose one of transformer, rnn, gru, lstm, ngrams"),
+        ({"model.architecture": "lstm"}, "model.heads does not apply to architecture lstm; leave it out"),
+        ({"model.attention": "none"}, "model.attention does not apply to architecture transformer; leave it out"),
         ({"model.recurrent": {"heads": 2}}, "unknown key model.recurrent.heads (known: bidirectional, attention"),
         ({"model.transformer": {"heads": 2}}, "model.heads is given twice, in [model] and in [model.transformer]"),
-        ({"model.recurrent": 3}, "model.recurrent must be a table"),
-        ({"model.pooling": "last"}, "model.pooling is 'last', for recurrent models"),
+        ({"model.recurrent": 3}, "model.recurrent must be a table, not 3"),
+        ({"model.pooling": "last"}, "model.pooling is 'last'; choose one of mean, first"),
         ({"model.kv_heads": 3}, "model.heads 2 is not a multiple of model.kv_heads 3"),
-        ({"model.dropout": 1.0}, "model.dropout is 1.0"),
-        ({"training.label_smoothing": -0.1}, "training.label_smoothing is -0.1"),
-        ({"training.learning_rate": 0}, "training.learning_rate"),
+        ({"model.dropout": 1.0}, "model.dropout is 1.0; it must be below 1"),
+        ({"training.label_smoothing": -0.1}, "training.label_smoothing is -0.1; it must be at least 0"),
+        ({"training.learning_rate": 0}, "training.learning_rate is 0; it must be above 0"),
+        ({"training.clip_norm": 0.0}, "training.clip_norm is 0.0; it must be above 0"),
         ({"data.max_length": 21}, "data.max_length 21 is above the model's limit of 20"),
         ({"name": "My Model"}, "name is 'My Model'; use lower-case letters"),
         ({"data.train": []}, "data.train names no file"),
@@ -69,16 +90,20 @@ def test_shipped_recipes_are_good(path: Path) -> None:
         ({"data.columns": ["forth", "forth"]}, "data.columns must name two or more different columns"),
         ({"data.directions": []}, "data.directions is missing; name at least one, for example 'forth-back'"),
         ({"data.directions": ["forth-up"]}, "'forth-up'; data.columns allow back-forth, forth-back"),
-        ({"data.directions": ["forth-back", "forth-back"]}, "data.directions repeats itself"),
+        ({"data.directions": ["forth-back", "forth-back"]}, "data.directions has duplicates: forth-back, forth-back"),
         ({"data.hold_out": 5}, "either data.valid files or data.hold_out rows"),
         ({"data.valid": None}, "either data.valid files or data.hold_out rows"),
-        ({"augment": {"reversed": 0.1}}, "unknown key augment.reversed (known: cut, ended, copied"),
+        ({"augment": {"reversed": 0.1}}, "unknown key augment.reversed (known: word_crop, add_final_punctuation"),
         ({"data.negatives": {"rows": 5}}, "data.negatives needs both files and rows"),
-        ({"data.negatives": {"files": ["a.tsv"], "rows": 5}}, "data.negatives are for classifiers; leave them out"),
+        ({"data.negatives": {"files": ["a.tsv"], "rows": 5}}, "data.negatives is for classifiers; leave it out"),
         ({"data.negatives": {"columns": ["en", "de"]}}, 'must name two columns, one of them "text", not en, de'),
-        ({"augment": {"cut": 0.5}}, "augment.cut means nothing to a recipe that is to translate"),
-        ({"augment": {"joined": 1.5}}, "augment.joined is 1.5; it must be at least 0 and at most 1"),
-        ({"augment": {"lowercase": 0.6, "misspelt": 0.6}}, "add up to more than 1; one text has one change"),
+        ({"augment": {"word_crop": 0.5}}, "augment.word_crop does not apply to task translate; leave it out"),
+        ({"augment": {"sentence_concat": 1.5}}, "augment.sentence_concat is 1.5; it must be at most 1"),
+        ({"augment": {"cut": 0.5}}, "augment.cut is now called augment.word_crop; rename it"),
+        ({"augment": {"ended": 0.5}}, "augment.ended is now called augment.add_final_punctuation; rename it"),
+        ({"augment": {"copied": 0.5}}, "augment.copied is now called augment.entity_swap; rename it"),
+        ({"augment": {"joined": 0.5}}, "augment.joined is now called augment.sentence_concat; rename it"),
+        ({"augment": {"lowercase": 0.6, "misspelt": 0.6}}, "add up to 1.2, more than 1; a source gets at most one"),
     ],
 )  # fmt: skip
 def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
@@ -88,14 +113,14 @@ def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model.width": 15}, "model.width 15 is odd; each direction of a bidirectional encoder has half of it"),
+        ({"model.width": 15}, "model.width 15 is odd, but each direction of a bidirectional encoder has half of it"),
         ({"model.width": 20}, "model.width 20 is not a multiple of 8, as the exported attention operator needs"),
         ({"model.attention": "dot"}, "model.attention is 'dot'; choose one of additive, multiplicative, none"),
-        ({"model.scheduled_sampling": 1.5}, "model.scheduled_sampling is 1.5; it must be at least 0 and at most 1"),
-        ({"model.pooling": "first"}, "model.pooling is 'first', for transformers; a model of gru pools mean or last"),
-        ({"model.heads": 2}, "model.heads means nothing to a translator of architecture gru; leave it out"),
-        ({"model.bidirectional": 1}, "model.bidirectional must be bool, not 1"),
-        ({**TO_CLASSIFY, "model.attention": "none"}, "model.attention means nothing to a classifier of arch"),
+        ({"model.scheduled_sampling": 1.5}, "model.scheduled_sampling is 1.5; it must be at most 1"),
+        ({"model.pooling": "first"}, "model.pooling is 'first'; choose one of mean, last"),
+        ({"model.heads": 2}, "model.heads does not apply to architecture gru; leave it out"),
+        ({"model.bidirectional": 1}, "model.bidirectional must be true or false, not 1"),
+        ({**TO_CLASSIFY, "model.attention": "none"}, "model.attention does not apply to a classifier; leave it out"),
     ],
 )  # fmt: skip
 def test_a_fault_of_a_recurrent_recipe_is_named(changes: dict[str, Any], words: str) -> None:
@@ -107,14 +132,12 @@ def test_one_word_changes_the_architecture() -> None:
     either = changed(REVERSE, {"model": {"width": 16, "max_source_length": 20, "max_target_length": 20, **sections}})
     translators = [architecture for architecture, family in FAMILIES.items() if family != "ngrams"]
     recipes = {a: parse_recipe(changed(either, {"model.architecture": a}), "toy.toml") for a in translators}
-    assert recipes["transformer"].model == ModelConfig(
+    assert recipes["transformer"].model == TransformerConfig(
         width=16, heads=2, kv_heads=1, max_source_length=20, max_target_length=20
     )
     for name in ("rnn", "gru", "lstm"):
         assert (recipes[name].model.architecture, recipes[name].model.attention) == (name, "multiplicative")
-        assert differences(recipes[name], recipes["transformer"]) == [
-            "model.architecture", "model.heads", "model.kv_heads", "model.attention",
-        ]  # fmt: skip
+        assert differences(recipes[name], recipes["transformer"]) == ["model.architecture"]
     assert not differences(recipes["gru"], recipes["gru"])
     for recipe in recipes.values():
         table: Any = recipe_table(recipe)
@@ -137,7 +160,7 @@ def test_a_classifier_has_no_target_length() -> None:
 def test_every_fault_is_reported_at_once() -> None:
     message = refusal({"model.wdith": 16, "training.epochs": "many", "data.columns": None})
     assert message.startswith("toy.toml: ")
-    for fault in ("unknown key model.wdith", "training.epochs must be int", "data.columns is missing"):
+    for fault in ("unknown key model.wdith", "training.epochs must be an integer", "data.columns is missing"):
         assert fault in message
     message = refusal({"model.width": 24, "data.max_length": 21, "data.directions": ["forth-up"]})
     for fault in ("model.width 24", "data.max_length 21", "data.directions has 'forth-up'"):
@@ -173,4 +196,66 @@ def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
 
 def test_reading_recipes_needs_no_torch() -> None:
     script = "import sys, training.config; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], cwd=Path(training.__file__).parent.parent).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
+
+
+OLD_KEYS = {"cut": 0.0, "ended": 0.0, "copied": 0.1, "joined": 0.2}
+
+
+def test_saved_recipe_of_an_earlier_version_is_read_with_its_old_keys() -> None:
+    saved = {**REVERSE, "augment": {**OLD_KEYS, "lowercase": 0.3}}
+    recipe = parse_saved_recipe(saved, "recipe.json")
+    assert recipe.augment == AugmentConfig(entity_swap=0.1, sentence_concat=0.2, lowercase=0.3)
+    assert saved["augment"] == {**OLD_KEYS, "lowercase": 0.3}  # the caller's table is not changed
+    with pytest.raises(RecipeError, match="augment.copied is now called augment.entity_swap"):
+        parse_recipe(saved, "recipe.toml")
+
+
+def test_run_folder_of_an_earlier_version_opens(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps({**REVERSE, "augment": OLD_KEYS}))
+    assert RunFolder(tmp_path).recipe().augment == AugmentConfig(entity_swap=0.1, sentence_concat=0.2)
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
+def test_recipe_in_a_shipped_manifest_can_be_trained_again(path: Path) -> None:
+    table = json.loads(path.read_text("utf-8"))["provenance"]["recipe"]
+    recipe = parse_recipe(table, str(path))
+    assert recipe_table(recipe) == table
+
+
+def schema_tables(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {"Recipe": schema, **schema["$defs"]}
+
+
+def test_schema_describes_every_key_in_a_sentence() -> None:
+    for name, table in schema_tables(recipe_schema()).items():
+        assert table["additionalProperties"] is False, name
+        for key, field in table["properties"].items():
+            if "#/$defs/" not in json.dumps(field) or name == "Recipe":
+                assert field["description"].endswith("."), f"{name}.{key}"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_schema_accepts_shipped_recipes(path: Path) -> None:
+    jsonschema_rs.Draft202012Validator(recipe_schema()).validate(tomllib.loads(path.read_text("utf-8")))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.wdith": 16},
+        {"colour": "red"},
+        {"data.train": None},
+        {"model.width": "16"},
+        {"training.epochs": 0},
+        {"model.architecture": "cnn"},
+        {"model.architecture": "lstm"},
+        {"model.recurrent": {"heads": 2}},
+        {"model.pooling": "last"},
+        {"name": "My Model"},
+        {"augment": {"cut": 0.5}},
+    ],
+)
+def test_schema_rejects_what_the_parser_rejects(changes: dict[str, Any]) -> None:
+    refusal(changes)
+    assert not jsonschema_rs.Draft202012Validator(recipe_schema()).is_valid(changed(REVERSE, changes))

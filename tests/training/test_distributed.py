@@ -1,7 +1,10 @@
 """Two processes under torchrun are one process that accumulates twice as much."""
 
+import contextlib
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 import training
 from tests.training.toys import REVERSE, changed, history, losses
+from training.__main__ import parser
 from training.config import RecipeError, load_recipe, parse_recipe
 from training.runs import checkpoint
 from training.runs.run import RunFolder
@@ -92,6 +97,18 @@ def test_two_processes_train_as_one(recipe: Path, reverse_data: Path, tmp_path: 
     run = RunFolder(tmp_path / "run")
     assert_same_training(run, alone)
     assert json.loads(run.report.read_text())["updates"] == json.loads(alone.report.read_text())["updates"]
+
+
+def test_no_option_of_fit_abbreviates_one_of_torchrun() -> None:
+    """torchrun reads `--run X` as its own `--run-path` or refuses it as ambiguous, even behind the module's name."""
+    with pytest.raises(SystemExit) as help_printed, contextlib.redirect_stdout(io.StringIO()) as output:
+        parser().parse_args(["fit", "--help"])
+    assert help_printed.value.code == 0
+    options = set(re.findall(r"--[a-z-]+", output.getvalue())) - {"--help"}
+    assert options == {"--run-folder", "--resume", "--initialise-from", "--data"}
+    for option in options:
+        arguments = get_args_parser().parse_args(["-m", "training", "fit", "recipe.toml", option, "value"])
+        assert arguments.training_script_args == ["fit", "recipe.toml", option, "value"]
 
 
 def test_processes_stop_together(recipe: Path, reverse_data: Path, tmp_path: Path, alone: RunFolder) -> None:

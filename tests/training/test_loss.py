@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from tests.training.toys import REVERSE
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.data.batching import Batch
 from training.data.tokenizer import PAD
 from training.loss import CHUNK, Objective, linear_cross_entropy
@@ -48,7 +48,7 @@ def test_a_label_of_no_probability_has_a_finite_loss() -> None:
 
 def test_padding_adds_nothing_to_a_translation_loss() -> None:
     torch.manual_seed(0)
-    model = build_translator(ModelConfig(**{**REVERSE["model"], "dropout": 0.0}), 20, 30, joint=False)
+    model = build_translator(TransformerConfig(**{**REVERSE["model"], "dropout": 0.0}), 20, 30, joint=False)
     labels = torch.tensor([[5, 6, 7], [8, PAD, PAD]])
     batch = Batch(torch.randint(4, 20, (2, 4)), torch.tensor([4, 2]), labels, torch.randint(4, 30, (2, 3)))
     logits = model(batch.source, batch.lengths, batch.target).flatten(0, 1)
@@ -58,7 +58,7 @@ def test_padding_adds_nothing_to_a_translation_loss() -> None:
 
 def test_a_classification_loss() -> None:
     torch.manual_seed(0)
-    model = build_classifier(ModelConfig(**{**REVERSE["model"], "dropout": 0.0}), 20, labels=3)
+    model = build_classifier(TransformerConfig(**{**REVERSE["model"], "dropout": 0.0}), 20, labels=3)
     batch = Batch(torch.randint(4, 20, (2, 4)), torch.tensor([4, 2]), torch.tensor([2, 0]))
     logits = model(batch.source, batch.lengths)
     expected = F.cross_entropy(logits, batch.labels, label_smoothing=0.1, reduction="sum")

@@ -38,7 +38,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def test_fit_then_classify(command: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     write_rows(tmp_path / "train.tsv", [("good", "fine fine"), ("bad", "poor")] * 6)
     (tmp_path / "toy.toml").write_text(RECIPE)
-    fitting = "fit", tmp_path / "toy.toml", "--data", tmp_path, "--run", tmp_path / "run"
+    fitting = "fit", tmp_path / "toy.toml", "--data", tmp_path, "--run-folder", tmp_path / "run"
     status, output, errors = command(*fitting)
     assert status == 0
     assert json.loads(output)["epochs"] == 1  # the report alone: progress goes to standard error
@@ -122,7 +122,7 @@ def test_nothing_to_draw(command: Callable[..., tuple[int, str, str]], reverse_d
     fit(recipe, reverse_data, RunFolder(tmp_path / "run"), resume=False)
     status, output, errors = command("attention", tmp_path / "run", "--text", "1 2")
     assert (status, output) == (1, "")
-    assert "is a gru without attention; nothing to draw" in errors
+    assert "is a gru model without attention; there is nothing to draw" in errors
     assert not (tmp_path / "run" / "attention").exists()
 
 
@@ -144,7 +144,7 @@ def test_a_fault_is_one_line(
     (broken["labelless"] / "labels.json").unlink()
     for words, fault in [
         (["fit", tmp_path / "none.toml"], "none.toml: no such recipe"),
-        (["fit", tmp_path / "bad.toml"], "bad.toml: data.train is missing; data.columns is missing"),
+        (["fit", tmp_path / "bad.toml"], "bad.toml: task is 'sing'; choose one of translate, classify; data.train is"),
         (["evaluate", tmp_path, "valid.tsv"], "not a run folder (no recipe.json)"),
         (["evaluate", translating, "none.tsv", "--data", tmp_path], "none.tsv: no such file"),
         (["translate", translating, "one", "--target", "fr"], "--target fr: this run translates a-b, b-a"),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.training.toys import CPU
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.data.tokenizer import BOS, EOS
 from training.decoding.greedy import batches_by_length, default_target_length, greedy
 from training.metrics import class_probabilities, classification_figures, translation_figures
@@ -19,7 +19,7 @@ TALKS = 19  # a source that begins with this token is answered without end
 class Speller:
     """A translator that repeats its source, so that an answer given to another row is seen."""
 
-    config = ModelConfig(max_target_length=40)
+    config = TransformerConfig(max_target_length=40)
 
     def __init__(self) -> None:
         self.rows_stepped = 0

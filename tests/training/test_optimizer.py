@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from training.config import ModelConfig, TrainingConfig
+from training.config import RecurrentConfig, TrainingConfig, TransformerConfig
 from training.models import build_classifier, build_translator
 from training.optimizer import create_optimizers
 from training.runs import checkpoint
 
-SHAPE = ModelConfig(width=16, heads=2, kv_heads=1, feed_forward=32, encoder_layers=1, decoder_layers=1)
+SHAPE = TransformerConfig(width=16, heads=2, kv_heads=1, feed_forward=32, encoder_layers=1, decoder_layers=1)
 
 
 def learn(model: nn.Module, optimizers: list[torch.optim.Optimizer], rate: float = 0.01) -> None:
@@ -39,7 +39,7 @@ def test_muon_has_the_matrices_of_layers_and_adamw_the_rest(joint: bool) -> None
 
 
 def test_a_recurrent_classifier_learns_by_muon_too() -> None:
-    model = build_classifier(ModelConfig(architecture="gru", width=16), 20, 3)
+    model = build_classifier(RecurrentConfig(architecture="gru", width=16), 20, 3)
     optimizers = create_optimizers(model, TrainingConfig(optimizer="muon"))
     assert sum(len(names(model, one)) for one in optimizers) == len(list(model.parameters()))
 

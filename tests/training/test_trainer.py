@@ -122,7 +122,7 @@ def test_a_resumed_run_is_as_if_never_interrupted(
 
 
 def test_augmentation_is_another_in_every_epoch_and_the_same_when_resumed(reverse_data: Path, tmp_path: Path) -> None:
-    table = changed(REVERSE, {"augment": {"joined": 0.3}, "training.epochs": 2, "data.max_length": 20})
+    table = changed(REVERSE, {"augment": {"sentence_concat": 0.3}, "training.epochs": 2, "data.max_length": 20})
     recipe, run, whole = parse_recipe(table, "rough.toml"), RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole")
     with prepared(recipe, reverse_data, run) as trainer:
         first = trainer.examples.sizes().tolist()
@@ -220,7 +220,7 @@ def test_a_model_hears_how_much_is_done(reverse_data: Path, tmp_path: Path) -> N
     shares: list[float] = []
     recipe = parse_recipe(changed(REVERSE, {"model": model}), "toy.toml")
     with prepared(recipe, reverse_data, RunFolder(tmp_path)) as trainer:
-        trainer.optimizers[0].register_step_pre_hook(lambda *_: shares.append(trainer.model.own_words))  # type: ignore[arg-type]
+        trainer.optimizers[0].register_step_pre_hook(lambda *_: shares.append(trainer.model.sampling_rate))  # type: ignore[arg-type]
         trainer.train()
     total = 3 * UPDATES
     assert shares == [0.5 * update / total for update in range(total)]

@@ -1,9 +1,9 @@
-"""Text as people really type it: shouted, lower-cased, unpunctuated, misspelt, several sentences at once, single words.
+"""Augmentation: the training text of an epoch, changed to look like what people type.
 
-A corpus of short, neat sentences teaches a translator nothing else, and what it never saw it answers with noise. Only
-the source is roughened; its target stays as it is, so the model learns to answer neatly. Names and numbers, of which
-such a corpus has always the same few, are exchanged on both sides, so the model learns to copy. What happens to which
-text depends on nothing but the generator, which is seeded by run, epoch and direction.
+A corpus of short, clean sentences teaches a translator nothing else, and its answers to other text are noise. Only the
+source is changed; the target stays clean, so the model learns to answer cleanly. Names and numbers, of which such a
+corpus has few different ones, are replaced on both sides, so that the model learns to copy them. All choices depend
+only on the generator, which is seeded by run, epoch and direction.
 """
 
 import re
@@ -11,95 +11,100 @@ import re
 import numpy as np
 
 from training.config import AugmentConfig
-from training.data.corpus import bare
+from training.data.corpus import strip_punctuation
 
-MOST_JOINED = 5  # sentences in a row
+MAX_CONCATENATED = 5  # sentences joined into one pair
 _WORD = re.compile(r"\w+")
-NUMBERED = 0.25  # of the names that are exchanged: numbers are rare
-_NAME_LETTERS = 3  # that a name has at least: "In" is capital on both sides of many a pair
+NUMBER_SHARE = 0.25  # of the swapped names; the others become names again
+_MIN_NAME_LETTERS = 3  # shorter capitalised words, such as "In", are seldom names
 _SYLLABLES = [f"{first}{vowel}{last}" for first in "bdfghjklmnprstvwz" for vowel in "aeiou" for last in ("", *"lnrst")]
 
 
 def augment(
     sources: list[str], targets: list[str], config: AugmentConfig, generator: np.random.Generator
 ) -> tuple[list[str], list[str]]:
-    """The pairs of one epoch: some with other names and numbers, some joined, then some sources roughened; fewer pairs
-    than came in, if any are joined."""
-    if config.copied:
-        sources, targets = _exchange(sources, targets, config.copied, generator)
-    if config.joined:
-        sources, targets = _join(sources, targets, config.joined, generator)
-    return _roughen(sources, config, generator), targets
+    """Return a translator's pairs of one epoch; fewer than given if some are concatenated."""
+    if config.entity_swap:
+        sources, targets = _swap_entities(sources, targets, config.entity_swap, generator)
+    if config.sentence_concat:
+        sources, targets = _concatenate(sources, targets, config.sentence_concat, generator)
+    return _add_noise(sources, config, generator), targets
 
 
 def augment_texts(texts: list[str], config: AugmentConfig, generator: np.random.Generator) -> list[str]:
-    """A classifier's texts of one epoch: some cut to one or two neighbouring words, some given a mark at the end."""
-    short, ended = generator.random((2, len(texts))) < [[config.cut], [config.ended]]
-    texts = [_few_words(text, generator) if chosen else text for text, chosen in zip(texts, short, strict=True)]
-    return [text + ".?!"[generator.integers(3)] if chosen else text for text, chosen in zip(texts, ended, strict=True)]
+    """Return a classifier's texts of one epoch: some cropped to one or two words, some with final punctuation."""
+    crop, punctuate = generator.random((2, len(texts))) < [[config.word_crop], [config.add_final_punctuation]]
+    texts = [_crop(text, generator) if chosen else text for text, chosen in zip(texts, crop, strict=True)]
+    return [
+        text + ".?!"[generator.integers(3)] if chosen else text for text, chosen in zip(texts, punctuate, strict=True)
+    ]
 
 
-def _few_words(text: str, generator: np.random.Generator) -> str:
+def _crop(text: str, generator: np.random.Generator) -> str:
     words = text.split()
     first, count = int(generator.integers(len(words))), int(generator.integers(1, 2, endpoint=True))
-    return bare(" ".join(words[first : first + count]))
+    return strip_punctuation(" ".join(words[first : first + count]))
 
 
-def _exchange(
+def _swap_entities(
     sources: list[str], targets: list[str], share: float, generator: np.random.Generator
 ) -> tuple[list[str], list[str]]:
-    """In that share of the pairs, names and numbers that both sides have become others, made up, on both; a pair that
-    has none is given a number."""
+    """Replace, in that share of the pairs, the names and numbers that both sides have; a pair without any gets one."""
     sources, targets = list(sources), list(targets)
     for i in np.flatnonzero(generator.random(len(sources)) < share).tolist():
-        sources[i], targets[i] = _exchanged(sources[i], targets[i], generator)
+        sources[i], targets[i] = _swap_entities_of_pair(sources[i], targets[i], generator)
     return sources, targets
 
 
-def _exchanged(source: str, target: str, generator: np.random.Generator) -> tuple[str, str]:
-    found = set(_WORD.findall(source)).intersection(_WORD.findall(target))
-    held = sorted(word for word in found if word.isdecimal() or (word[0].isupper() and len(word) >= _NAME_LETTERS))
-    if not held:
+def _swap_entities_of_pair(source: str, target: str, generator: np.random.Generator) -> tuple[str, str]:
+    common = set(_WORD.findall(source)).intersection(_WORD.findall(target))
+    entities = sorted(
+        word for word in common if word.isdecimal() or (word[0].isupper() and len(word) >= _MIN_NAME_LETTERS)
+    )
+    if not entities:
         form = ["{1}. {0}", "{0} ({1})", "{1}: {0}"][generator.integers(3)]
-        number = _number(generator)
+        number = _random_number(generator)
         return form.format(source, number), form.format(target, number)
-    numbers = [word.isdecimal() or generator.random() < NUMBERED for word in held]
-    new = {word: _number(generator) if number else _name(generator) for word, number in zip(held, numbers, strict=True)}
+    numeric = [word.isdecimal() or generator.random() < NUMBER_SHARE for word in entities]
+    new = {
+        word: _random_number(generator) if number else _random_name(generator)
+        for word, number in zip(entities, numeric, strict=True)
+    }
     source, target = (_WORD.sub(lambda word: new.get(word[0], word[0]), side) for side in (source, target))
     return source, target
 
 
-def _name(generator: np.random.Generator) -> str:
+def _random_name(generator: np.random.Generator) -> str:
     chosen = generator.integers(len(_SYLLABLES), size=generator.integers(2, 4))
     return "".join(_SYLLABLES[i] for i in chosen.tolist()).capitalize()
 
 
-def _number(generator: np.random.Generator) -> str:
-    """Half of them years, which stand for whatever the service protects; the others of one to six digits."""
+def _random_number(generator: np.random.Generator) -> str:
+    """Return a year in half of the cases, as the service's placeholders look like years; else one to six digits."""
     if generator.random() < 0.5:
         return str(generator.integers(1900, 2030))
     return str(generator.integers(10 ** generator.integers(1, 7)))
 
 
-def _join(
+def _concatenate(
     sources: list[str], targets: list[str], share: float, generator: np.random.Generator
 ) -> tuple[list[str], list[str]]:
-    """That share of the pairs in random groups of two to `MOST_JOINED`, each group one pair; the others as they are."""
+    """Join that share of the pairs in random groups of two to `MAX_CONCATENATED`; the others stay as they are."""
     order = generator.permutation(len(sources))
     start, last = 0, round(share * len(order))
     groups = [order[i : i + 1] for i in range(last, len(order))]
     while start < last:
-        size = int(generator.integers(2, MOST_JOINED, endpoint=True))
+        size = int(generator.integers(2, MAX_CONCATENATED, endpoint=True))
         groups.append(order[start : min(start + size, last)])
         start += size
     return [" ".join(sources[i] for i in g) for g in groups], [" ".join(targets[i] for i in g) for g in groups]
 
 
-def _roughen(texts: list[str], config: AugmentConfig, generator: np.random.Generator) -> list[str]:
-    """At most one change a text, each with its share."""
-    ends = np.cumsum([config.lowercase, config.uppercase, config.unpunctuated, config.misspelt])
-    kinds = np.searchsorted(ends, generator.random(len(texts)), side="right")
-    rough = []
+def _add_noise(texts: list[str], config: AugmentConfig, generator: np.random.Generator) -> list[str]:
+    """Change each text in at most one way, each way with its share."""
+    bounds = np.cumsum([config.lowercase, config.uppercase, config.unpunctuated, config.misspelt])
+    kinds = np.searchsorted(bounds, generator.random(len(texts)), side="right")
+    noisy = []
     for text, kind in zip(texts, kinds, strict=True):
         match int(kind):
             case 0:
@@ -107,19 +112,19 @@ def _roughen(texts: list[str], config: AugmentConfig, generator: np.random.Gener
             case 1:
                 text = text.upper()
             case 2:
-                text = bare(text)
+                text = strip_punctuation(text)
             case 3:
-                text = _misspelt(text, generator)
-        rough.append(text)
-    return rough
+                text = _misspell(text, generator)
+        noisy.append(text)
+    return noisy
 
 
-def _misspelt(text: str, generator: np.random.Generator) -> str:
-    """One slip of the hand: a character left out, doubled, or changed with the next one."""
+def _misspell(text: str, generator: np.random.Generator) -> str:
+    """Make one typing error: a character is left out, doubled, or swapped with the next one."""
     if len(text) < 4:
         return text
     at = int(generator.integers(len(text) - 1))
     here, following = text[at], text[at + 1]
-    slip = ["", here + here, following + here][int(generator.integers(3))]
-    rest = text[at + 2 :] if slip == following + here else text[at + 1 :]
-    return text[:at] + slip + rest
+    error = ["", here + here, following + here][int(generator.integers(3))]
+    rest = text[at + 2 :] if error == following + here else text[at + 1 :]
+    return text[:at] + error + rest

@@ -93,14 +93,14 @@ def draw_negatives(config: NegativesConfig, columns: list[str], seed: int, root:
     """
     read = read_corpus(config.files, config.columns, root)
     texts = sorted({row[config.columns.index("text")] for row in read})
-    texts = [bare(text) for text in texts if text.endswith(config.ending)]
+    texts = [strip_punctuation(text) for text in texts if text.endswith(config.ending)]
     if len(texts) < config.rows:
         raise CorpusError(f"data.negatives.rows is {config.rows}, but its files hold {len(texts)} such texts")
     chosen = [texts[i] for i in np.random.default_rng(seed).permutation(len(texts))[: config.rows]]
     return [(config.label, text) if columns[0] == "label" else (text, config.label) for text in chosen]
 
 
-def bare(text: str) -> str:
+def strip_punctuation(text: str) -> str:
     """Lower-cased letters, digits, apostrophes and spaces alone; a text of nothing else stays as it is."""
     left = "".join(c for c in text.lower() if c.isalnum() or c.isspace() or c == "'")
     return left if left.strip() else text

@@ -1,8 +1,8 @@
-"""Model families. What builds them here is the one place that knows their names."""
+"""The model families. These builders are the only code that knows which families there are."""
 
 from typing import Protocol, runtime_checkable
 
-from training.config import ModelConfig
+from training.config import ModelConfig, NgramsConfig, RecurrentConfig, TransformerConfig
 from training.models.classifier import Classifier
 from training.models.ngrams import NgramClassifier
 from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
@@ -10,27 +10,36 @@ from training.models.transformer import Transformer
 
 Translator = Transformer | RecurrentTranslator
 TextClassifier = Classifier | RecurrentClassifier | NgramClassifier
-CLASSIFIERS: dict[str, type[TextClassifier]] = {
-    "transformer": Classifier,
-    "recurrent": RecurrentClassifier,
-    "ngrams": NgramClassifier,
-}
 
 
 @runtime_checkable
-class Scheduled(Protocol):
-    """A model that trains differently as training goes on."""
+class ScheduledModel(Protocol):
+    """A model that changes during training."""
 
-    def schedule(self, done: float) -> None:
-        """Before each update: training is `done`, from 0 to 1."""
+    def set_progress(self, progress: float) -> None:
+        """Called before each update with the finished share of the training, from 0 to 1."""
 
 
 def build_translator(config: ModelConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> Translator:
-    """A translator with fresh weights; `joint` says that source and target share one vocabulary."""
-    family = RecurrentTranslator if config.family == "recurrent" else Transformer
-    return family(config, source_vocabulary, target_vocabulary, joint)
+    """Return a translator with initial weights; `joint`: source and target share one vocabulary.
+
+    Raises:
+        TypeError: the family has no translator.
+    """
+    match config:
+        case TransformerConfig():
+            return Transformer(config, source_vocabulary, target_vocabulary, joint)
+        case RecurrentConfig():
+            return RecurrentTranslator(config, source_vocabulary, target_vocabulary, joint)
+    raise TypeError(f"architecture {config.architecture} only classifies")
 
 
 def build_classifier(config: ModelConfig, vocabulary: int, labels: int) -> TextClassifier:
-    """A classifier with fresh weights."""
-    return CLASSIFIERS[config.family](config, vocabulary, labels)
+    """Return a classifier with initial weights."""
+    match config:
+        case TransformerConfig():
+            return Classifier(config, vocabulary, labels)
+        case RecurrentConfig():
+            return RecurrentClassifier(config, vocabulary, labels)
+        case NgramsConfig():
+            return NgramClassifier(config, vocabulary, labels)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.models.attention import padding_mask
 from training.models.dropout import Dropout
 from training.models.transformer import Embedding, Encoder, initialise
@@ -17,7 +17,7 @@ def mean_of_tokens(encoded: Tensor, lengths: Tensor) -> Tensor:
 class Classifier(nn.Module):
     """Ids (B, S) with lengths (B,) -> logits (B, labels), from the mean of the tokens or the first."""
 
-    def __init__(self, config: ModelConfig, vocabulary: int, labels: int) -> None:
+    def __init__(self, config: TransformerConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config, Embedding(config, vocabulary, config.max_source_length))

@@ -10,7 +10,7 @@ Shapes: B texts, S tokens, N the order, D width.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.config import ModelConfig
+from training.config import NgramsConfig
 from training.data.tokenizer import PAD
 from training.models.classifier import mean_of_tokens
 from training.models.dropout import Dropout
@@ -41,7 +41,7 @@ def ngram_rows(source: Tensor, order: int, vocabulary: int, buckets: int) -> lis
 class NgramClassifier(nn.Module):
     """Ids (B, S) with lengths (B,) -> logits (B, labels)."""
 
-    def __init__(self, config: ModelConfig, vocabulary: int, labels: int) -> None:
+    def __init__(self, config: NgramsConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
         self.table = Table(vocabulary + config.buckets, config.width)

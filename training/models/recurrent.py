@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from training.config import ModelConfig
+from training.config import RecurrentConfig
 from training.models.attention import padding_mask
 from training.models.classifier import mean_of_tokens
 from training.models.dropout import Dropout
@@ -71,7 +71,7 @@ KINDS = {
 class Words(nn.Module):
     """Token embeddings: ids (...) -> (..., D). A recurrent model knows the order without positions."""
 
-    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+    def __init__(self, config: RecurrentConfig, vocabulary: int) -> None:
         super().__init__()
         self.scale = math.sqrt(config.width)
         self.token = nn.Embedding(vocabulary, config.width)
@@ -88,7 +88,7 @@ class RecurrentEncoder(nn.Module):
     that of the first token in reverse order, side by side (Schuster and Paliwal 1997).
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+    def __init__(self, config: RecurrentConfig, vocabulary: int) -> None:
         super().__init__()
         width, both = config.width, config.bidirectional
         layer = KINDS[config.architecture].layer
@@ -164,11 +164,11 @@ class RecurrentTranslator(nn.Module):
     also fed to the next step, so that the decoder knows where it has looked (Luong et al. 2015, section 3.3).
     """
 
-    def __init__(self, config: ModelConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
+    def __init__(self, config: RecurrentConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
         super().__init__()
         self.config = config
         self.kind = KINDS[config.architecture]
-        self.own_words = 0.0  # the share of the decoder's inputs that it wrote itself; see `schedule`
+        self.sampling_rate = 0.0  # the share of the decoder's inputs that it wrote itself; see `set_progress`
         width, count = config.width, config.decoder_layers
         self.encoder = RecurrentEncoder(config, source_vocabulary)
         self.embedding = Words(config, target_vocabulary)
@@ -186,9 +186,9 @@ class RecurrentTranslator(nn.Module):
             if joint:
                 self.encoder.embedding.token.weight = self.embedding.token.weight
 
-    def schedule(self, done: float) -> None:
-        """Scheduled sampling (Bengio et al. 2015): as training goes from 0 to 1 done, feed more of its own words."""
-        self.own_words = self.config.scheduled_sampling * done
+    def set_progress(self, progress: float) -> None:
+        """Scheduled sampling (Bengio et al. 2015): feed more own predictions as `progress` grows from 0 to 1."""
+        self.sampling_rate = self.config.scheduled_sampling * progress
 
     def encode(self, source: Tensor, lengths: Tensor) -> State:
         """Source ids (B, S), lengths (B,) -> the state before the first step."""
@@ -216,8 +216,8 @@ class RecurrentTranslator(nn.Module):
     def decode(self, target: Tensor, state: State, look: Look | None) -> Tensor:
         """Teacher forcing: the given words go in, but for the share that scheduled sampling replaces."""
         embedded = self.embedding(target)  # (B, T, D)
-        sampling = self.training and self.own_words > 0
-        own = torch.rand(target.shape, device=target.device) < self.own_words if sampling else None  # (B, T)
+        sampling = self.training and self.sampling_rate > 0
+        own = torch.rand(target.shape, device=target.device) < self.sampling_rate if sampling else None  # (B, T)
         features: list[Tensor] = []
         for t in range(target.size(1)):
             x = embedded[:, t]  # (B, D)
@@ -264,7 +264,7 @@ class RecurrentTranslator(nn.Module):
 class RecurrentClassifier(nn.Module):
     """Ids (B, S) with lengths (B,) -> logits (B, labels), from the last state or the mean over all states."""
 
-    def __init__(self, config: ModelConfig, vocabulary: int, labels: int) -> None:
+    def __init__(self, config: RecurrentConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
         self.config = config
         self.encoder = RecurrentEncoder(config, vocabulary)

@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.models.attention import (
     CrossAttend,
     CrossAttention,
@@ -43,7 +43,7 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
 class Embedding(nn.Module):
     """Token and position embeddings, summed: ids (B, T) at positions first..first+T-1 -> (B, T, D)."""
 
-    def __init__(self, config: ModelConfig, vocabulary: int, max_length: int) -> None:
+    def __init__(self, config: TransformerConfig, vocabulary: int, max_length: int) -> None:
         super().__init__()
         self.scale = math.sqrt(config.width)
         self.token = nn.Embedding(vocabulary, config.width)
@@ -87,7 +87,7 @@ class Residual(nn.Module):
 class FeedForward(nn.Module):
     """Two linear maps with a non-linearity between them, each position alone: (B, T, D) -> (B, T, D)."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.inner = nn.Linear(config.width, config.feed_forward)
         self.activation = nn.GELU() if config.activation == "gelu" else nn.ReLU()
@@ -100,7 +100,7 @@ class FeedForward(nn.Module):
 class EncoderLayer(nn.Module):
     """Self-attention, then feed-forward."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.attention = SelfAttention(config.width, config.heads, config.kv_heads)
         self.feed_forward = FeedForward(config)
@@ -115,7 +115,7 @@ class EncoderLayer(nn.Module):
 class DecoderLayer(nn.Module):
     """Self-attention over the target so far, attention over the source, then feed-forward."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.self_attention = SelfAttention(config.width, config.heads, config.kv_heads)
         self.cross_attention = CrossAttention(config.width, config.heads, config.kv_heads)
@@ -130,7 +130,7 @@ class DecoderLayer(nn.Module):
         return self.around_feed_forward(x, self.feed_forward)
 
 
-def final_norm(config: ModelConfig) -> nn.Module:
+def final_norm(config: TransformerConfig) -> nn.Module:
     """Pre-norm layers leave their sum unnormalised; post-norm layers do not."""
     return nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
 
@@ -138,7 +138,7 @@ def final_norm(config: ModelConfig) -> nn.Module:
 class Encoder(nn.Module):
     """Source ids (B, S) with lengths (B,) -> encoded source (B, S, D); padding is never attended to."""
 
-    def __init__(self, config: ModelConfig, embedding: Embedding) -> None:
+    def __init__(self, config: TransformerConfig, embedding: Embedding) -> None:
         super().__init__()
         self.heads, self.kv_heads = config.heads, config.kv_heads
         self.embedding = embedding
@@ -162,7 +162,7 @@ class Encoder(nn.Module):
 class Transformer(nn.Module):
     """Encoder, decoder and the output projection; see the module's docstring for the surface."""
 
-    def __init__(self, config: ModelConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
+    def __init__(self, config: TransformerConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
         super().__init__()
         self.config = config
         self.heads, self.kv_heads = config.heads, config.kv_heads

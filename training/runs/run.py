@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.config import Recipe, RecipeError, parse_recipe, recipe_table
+from training.config import Recipe, RecipeError, parse_saved_recipe, recipe_table
 from training.runs.checkpoint import load_weights
 from training.tasks import Task, load_task
 
@@ -51,7 +51,7 @@ class RunFolder:
         if not file.is_file():
             raise RecipeError(f"{self.path}: not a run folder (no recipe.json)")
         try:
-            return parse_recipe(json.loads(file.read_text("utf-8")), str(file))
+            return parse_saved_recipe(json.loads(file.read_text("utf-8")), str(file))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(f"{file}: damaged: {error}") from None
 

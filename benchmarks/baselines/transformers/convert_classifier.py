@@ -8,7 +8,6 @@ Nothing here imports transformers.
 """
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 
@@ -34,7 +33,7 @@ def convert_run(run: Path, folder: Path) -> None:
     _, model = RunFolder(run).open(torch.device("cpu"))
     if not isinstance(model, Classifier) or model.config.pooling != "mean":
         raise Unconvertible(f"{run}: not a run of a classifier with mean pooling")
-    config = dataclasses.replace(model.config, decoder_layers=1)
+    config = model.config.model_copy(update={"decoder_layers": 1})
     vocabulary = model.encoder.embedding.token.num_embeddings
     around = Transformer(config, vocabulary, vocabulary, joint=True)
     around.encoder.load_state_dict(model.encoder.state_dict())

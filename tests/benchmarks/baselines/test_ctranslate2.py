@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.decoding.greedy import default_target_length, greedy
 from training.models.transformer import Transformer
 from training.runs.run import RunFolder
@@ -31,7 +31,7 @@ SHAPE = {
 SOURCE, TARGET = 50, 60
 
 
-def lively(config: ModelConfig, joint: bool) -> Transformer:
+def lively(config: TransformerConfig, joint: bool) -> Transformer:
     """Random weights, norms and biases included, large enough that answers differ."""
     torch.manual_seed(1)
     model = Transformer(config, TARGET if joint else SOURCE, TARGET, joint).eval()
@@ -56,7 +56,7 @@ def lively(config: ModelConfig, joint: bool) -> Transformer:
     ],
 )
 def test_greedy_ids_are_the_same(change: dict[str, object], joint: bool, tmp_path: Path) -> None:
-    model = lively(ModelConfig(**(SHAPE | change)), joint)
+    model = lively(TransformerConfig(**(SHAPE | change)), joint)
     source, target = (
         numbered_vocabulary(x.num_embeddings) for x in (model.encoder.embedding.token, model.embedding.token)
     )
@@ -74,7 +74,7 @@ def test_greedy_ids_are_the_same(change: dict[str, object], joint: bool, tmp_pat
 
 
 def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
-    model = lively(ModelConfig(**SHAPE), joint=True)
+    model = lively(TransformerConfig(**SHAPE), joint=True)
     with pytest.raises(ValueError, match="size"):
         convert(model, tmp_path, numbered_vocabulary(TARGET), numbered_vocabulary(TARGET - 1))
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks.baselines.equal_heads import with_own_heads
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.models.transformer import Transformer
 
 SHAPE = {
@@ -17,7 +17,7 @@ SHAPE = {
 @pytest.mark.parametrize("joint", [True, False])
 def test_it_computes_the_same(kv_heads: int, joint: bool) -> None:
     torch.manual_seed(3)
-    model = Transformer(ModelConfig(**(SHAPE | {"kv_heads": kv_heads})), 30, 30, joint).eval()
+    model = Transformer(TransformerConfig(**(SHAPE | {"kv_heads": kv_heads})), 30, 30, joint).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     wide = with_own_heads(model)
@@ -28,5 +28,5 @@ def test_it_computes_the_same(kv_heads: int, joint: bool) -> None:
 
 
 def test_a_model_that_has_them_is_left_alone() -> None:
-    model = Transformer(ModelConfig(**SHAPE), 30, 30, joint=True)
+    model = Transformer(TransformerConfig(**SHAPE), 30, 30, joint=True)
     assert with_own_heads(model) is model

@@ -13,7 +13,7 @@ from benchmarks.offline.system_process import SystemProcess
 from benchmarks.offline.translate import BENCH_PYTHON
 from benchmarks.synthetic.base_shape import made_up_ids
 from tests.benchmarks.conftest import STOPPING, VOCABULARY
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.decoding.greedy import greedy
 from training.models.transformer import Transformer
 
@@ -52,6 +52,6 @@ def test_positions_are_moved_by_the_row_of_padding(stopping: Transformer, tmp_pa
 
 @pytest.mark.parametrize("change", [{"norm": "post"}, {"tied_embeddings": False}])
 def test_what_m2m100_cannot_be_is_refused(change: dict[str, object], tmp_path: Path) -> None:
-    model = Transformer(ModelConfig(**(STOPPING | change)), VOCABULARY, VOCABULARY, joint=True)
+    model = Transformer(TransformerConfig(**(STOPPING | change)), VOCABULARY, VOCABULARY, joint=True)
     with pytest.raises(Unconvertible, match="M2M100 needs"):
         convert(model, tmp_path)

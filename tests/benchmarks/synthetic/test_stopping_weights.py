@@ -8,7 +8,7 @@ import torch
 from benchmarks.synthetic.base_shape import made_up_ids
 from benchmarks.synthetic.stopping_weights import stopping_model
 from tests.benchmarks.conftest import STOPPING, VOCABULARY
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.data.tokenizer import EOS, SPECIAL_TOKENS
 from training.decoding.greedy import greedy
 from training.models.transformer import Transformer
@@ -51,7 +51,7 @@ def test_every_hypothesis_of_a_beam_stops_there(stopping: Transformer, compute_t
 
 def test_the_seed_decides_the_weights(stopping: Transformer) -> None:
     before = torch.random.get_rng_state()
-    again, other = (stopping_model(ModelConfig(**STOPPING), VOCABULARY, seed) for seed in (1, 2))
+    again, other = (stopping_model(TransformerConfig(**STOPPING), VOCABULARY, seed) for seed in (1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(again.output.weight, stopping.output.weight)
     assert not torch.equal(other.output.weight, stopping.output.weight)
@@ -62,4 +62,4 @@ def test_the_seed_decides_the_weights(stopping: Transformer) -> None:
 )
 def test_a_shape_without_room_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="stopping needs"):
-        stopping_model(ModelConfig(**(STOPPING | change)), VOCABULARY, seed=1)
+        stopping_model(TransformerConfig(**(STOPPING | change)), VOCABULARY, seed=1)

@@ -10,7 +10,7 @@ from benchmarks.synthetic.corpus import SPECIAL_TOKENS, write_corpus
 from benchmarks.training.joeynmt import JoeyFailed, tokens_per_second
 from benchmarks.training.throughput import SHAPES, in_our_loop, recipe_of
 from benchmarks.training.torch_transformer import TorchTransformer
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.data.corpus import read_corpus
 from training.models import build_translator
 from training.tasks import create_task
@@ -19,7 +19,9 @@ from training.tasks import create_task
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_a_step_of_nn_transformer_is_its_teacher_forcing(norm: str) -> None:
     torch.manual_seed(0)
-    config = ModelConfig(width=16, heads=2, kv_heads=2, feed_forward=16, encoder_layers=2, decoder_layers=2, norm=norm)
+    config = TransformerConfig(
+        width=16, heads=2, kv_heads=2, feed_forward=16, encoder_layers=2, decoder_layers=2, norm=norm
+    )
     model = TorchTransformer(config, 20, 20, joint=True).eval()
     source, lengths = torch.tensor([[5, 6, 7, 3], [8, 3, 0, 0]]), torch.tensor([4, 2])
     target = torch.tensor([[2, 9, 10, 11], [2, 12, 13, 14]])

@@ -1,20 +1,17 @@
 """Augmentation: each change is what its name says, to its share of the sources, and the same for the same seed."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from training.config import AugmentConfig
-from training.data.augment import MOST_JOINED, augment, augment_texts
+from training.data.augment import MAX_CONCATENATED, augment, augment_texts
 
 SOURCES = [f"Ich sah Haus {i}, nicht wahr?" for i in range(400)]
 TARGETS = [f"I saw house {i}, didn't I?" for i in range(400)]
-NONE = AugmentConfig()
 
 
 def changed(**shares: float) -> tuple[list[str], list[str]]:
-    return augment(SOURCES, TARGETS, replace(NONE, **shares), np.random.default_rng(7))
+    return augment(SOURCES, TARGETS, AugmentConfig(**shares), np.random.default_rng(7))
 
 
 def test_nothing_is_changed_unless_asked_for() -> None:
@@ -47,7 +44,7 @@ def test_a_slip_of_the_hand_is_one_character_wide() -> None:
 def test_a_text_too_bare_to_roughen_stays_as_it_is() -> None:
     bare = ["?!", "Ja!"]
     for kind in ("unpunctuated", "misspelt"):
-        rough, _ = augment(bare, bare, replace(NONE, **{kind: 1.0}), np.random.default_rng(7))
+        rough, _ = augment(bare, bare, AugmentConfig(**{kind: 1.0}), np.random.default_rng(7))
         assert rough == (["?!", "ja"] if kind == "unpunctuated" else bare)
 
 
@@ -60,7 +57,7 @@ def test_each_kind_has_its_share() -> None:
 def test_names_and_numbers_are_others_and_the_same_on_both_sides() -> None:
     sources = ["Tom sah 17 Hunde in Boston."] * 200
     targets = ["In Boston Tom saw 17 dogs."] * 200
-    config = replace(NONE, copied=0.5)
+    config = AugmentConfig(entity_swap=0.5)
     exchanged = augment(sources, targets, config, np.random.default_rng(7))
     found = [pair for pair in zip(*exchanged, strict=True) if pair[0] != sources[0]]
     assert len(found) == pytest.approx(100, abs=30)
@@ -75,7 +72,7 @@ def test_names_and_numbers_are_others_and_the_same_on_both_sides() -> None:
 
 def test_a_pair_without_names_and_numbers_is_given_a_number() -> None:
     sources, targets = augment(
-        ["das Haus"] * 50, ["the house"] * 50, replace(NONE, copied=1.0), np.random.default_rng(7)
+        ["das Haus"] * 50, ["the house"] * 50, AugmentConfig(entity_swap=1.0), np.random.default_rng(7)
     )
     for source, target in zip(sources, targets, strict=True):
         assert source.replace("das Haus", "") == target.replace("the house", "")
@@ -83,8 +80,8 @@ def test_a_pair_without_names_and_numbers_is_given_a_number() -> None:
 
 
 def test_joined_pairs_are_still_translations_and_nothing_is_lost() -> None:
-    sources, targets = changed(joined=0.5)
-    assert max(s.count("?") for s in sources) == MOST_JOINED
+    sources, targets = changed(sentence_concat=0.5)
+    assert max(s.count("?") for s in sources) == MAX_CONCATENATED
     assert sum(s.count("?") == 1 for s in sources) in (200, 201)  # the last group may have one sentence left
     numbers = [[[w.strip(",") for w in text.split() if w[0].isdigit()] for text in side] for side in (sources, targets)]
     assert numbers[0] == numbers[1]
@@ -92,23 +89,23 @@ def test_joined_pairs_are_still_translations_and_nothing_is_lost() -> None:
 
 
 def test_a_cut_text_is_one_or_two_of_its_words_bare() -> None:
-    texts = augment_texts(SOURCES, AugmentConfig(cut=0.5), np.random.default_rng(7))
+    texts = augment_texts(SOURCES, AugmentConfig(word_crop=0.5), np.random.default_rng(7))
     short = [(text, source) for text, source in zip(texts, SOURCES, strict=True) if text != source]
     assert len(short) == pytest.approx(200, abs=40)
     for text, source in short:
         assert text in source.lower().replace(",", "").replace("?", "")
         assert len(text.split()) in (1, 2)
-    assert augment_texts(["中文", "?!"], AugmentConfig(cut=1.0), np.random.default_rng(7)) == ["中文", "?!"]
+    assert augment_texts(["中文", "?!"], AugmentConfig(word_crop=1.0), np.random.default_rng(7)) == ["中文", "?!"]
 
 
 def test_an_ended_text_has_a_mark_more() -> None:
-    texts = augment_texts(["book a table"] * 90, AugmentConfig(ended=0.5), np.random.default_rng(7))
+    texts = augment_texts(["book a table"] * 90, AugmentConfig(add_final_punctuation=0.5), np.random.default_rng(7))
     assert set(texts) == {"book a table", "book a table.", "book a table?", "book a table!"}
     assert texts.count("book a table") == pytest.approx(45, abs=18)
 
 
 def test_the_generator_decides() -> None:
-    config = AugmentConfig(joined=0.3, lowercase=0.2, misspelt=0.3)
+    config = AugmentConfig(sentence_concat=0.3, lowercase=0.2, misspelt=0.3)
     one, same, other = (augment(SOURCES, TARGETS, config, np.random.default_rng([1, e])) for e in (0, 0, 1))
     assert one == same
     assert one != other

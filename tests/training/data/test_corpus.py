@@ -129,13 +129,13 @@ def test_filters_count_what_they_leave_out() -> None:
 def test_negatives_are_drawn_bare_and_the_same_every_time(tmp_path: Path) -> None:
     rows = [(f"Where's house {i}?", f"Wo ist Haus {i}?") for i in range(20)] + [("It burns.", "Es brennt.")]
     write_rows(tmp_path / "talk.tsv", rows)
-    config = NegativesConfig(["talk.tsv"], ["text", "other"], rows=5, ending="?")
+    config = NegativesConfig(files=["talk.tsv"], columns=["text", "other"], rows=5, ending="?")
     drawn = draw_negatives(config, ["label", "text"], 3, tmp_path)
     assert len({text for _, text in drawn}) == 5
     assert all(label == "out_of_scope" and text.startswith("where's house ") for label, text in drawn)
     assert [(t, label) for label, t in drawn] == draw_negatives(config, ["text", "label"], 3, tmp_path)
     with pytest.raises(CorpusError, match="data.negatives.rows is 21, but its files hold 20 such texts"):
-        draw_negatives(NegativesConfig(["talk.tsv"], ["text", "other"], 21, "?"), ["label", "text"], 3, tmp_path)
+        draw_negatives(config.model_copy(update={"rows": 21}), ["label", "text"], 3, tmp_path)
 
 
 def test_files_may_name_columns_of_their_own(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.training.toys import CPU
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.data.tokenizer import BOS, EOS
 from training.decoding.beam import BeamHypothesis, BeamOptions, beam_search, search_batch
 from training.decoding.greedy import greedy
@@ -24,7 +24,7 @@ class Table:
     A prefix that is not in the table goes on as `default` says.
     """
 
-    config = ModelConfig(max_target_length=40)
+    config = TransformerConfig(max_target_length=40)
 
     def __init__(self, table: dict[tuple[int, ...], dict[int, float]], default: dict[int, float]) -> None:
         self.table, self.default = table, default

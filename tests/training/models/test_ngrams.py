@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from tests.training.toys import REVERSE, changed
-from training.config import ModelConfig, RecipeError, parse_recipe, recipe_table
+from training.config import NgramsConfig, RecipeError, parse_recipe, recipe_table
 from training.models import build_classifier
 from training.models.ngrams import ngram_rows
 
-CONFIG = ModelConfig(architecture="ngrams", order=3, buckets=1000, width=8, dropout=0.5)
+CONFIG = NgramsConfig(architecture="ngrams", order=3, buckets=1000, width=8, dropout=0.5)
 TO_CLASSIFY = {"task": "classify", "data.columns": ["label", "text"], "data.directions": None}
 SHAPE = {"model": {"architecture": "ngrams", "width": 8, "max_source_length": 20}}
 
@@ -66,8 +66,8 @@ def test_the_recipe_has_the_keys_of_the_family() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model.encoder_layers": 2}, "model.encoder_layers means nothing to a classifier of architecture ngrams"),
-        ({"model.heads": 2}, "model.heads means nothing to a classifier of architecture ngrams"),
+        ({"model.encoder_layers": 2}, "model.encoder_layers does not apply to architecture ngrams; leave it out"),
+        ({"model.heads": 2}, "model.heads does not apply to architecture ngrams; leave it out"),
         ({"model.order": 0}, "model.order is 0; it must be at least 1"),
         ({"model.buckets": 0}, "model.buckets is 0; it must be at least 1"),
     ],
@@ -78,7 +78,7 @@ def test_what_the_family_has_no_use_for_is_refused(changes: dict[str, object], w
 
 
 def test_characters_are_for_classifiers() -> None:
-    with pytest.raises(RecipeError, match="tokenizer.kind is 'character', which restores no text; choose another"):
+    with pytest.raises(RecipeError, match="tokenizer.kind is 'character', which cannot restore text; choose another"):
         parse_recipe(changed(REVERSE, {"tokenizer.kind": "character"}), "toy.toml")
 
 

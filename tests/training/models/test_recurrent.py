@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.training.models.test_transformer import LENGTHS, padded_source, some_target
-from training.config import ModelConfig
-from training.models import Scheduled, build_classifier, build_translator
+from training.config import RecurrentConfig
+from training.models import ScheduledModel, build_classifier, build_translator
 from training.models.recurrent import KINDS, Additive, Cell, Multiplicative, RecurrentTranslator
 from training.runs.run import RunFolder
 
@@ -24,9 +24,9 @@ SHAPES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def configured(**changes: Any) -> ModelConfig:
+def configured(**changes: Any) -> RecurrentConfig:
     shape = {"architecture": "lstm", "width": 32, "encoder_layers": 2, "decoder_layers": 2, "dropout": 0.3}
-    return ModelConfig(**{**shape, **changes})
+    return RecurrentConfig(**{**shape, **changes})
 
 
 def translator(joint: bool = True, **changes: Any) -> RecurrentTranslator:
@@ -166,16 +166,16 @@ def test_initial_recurrent_maps_are_orthogonal(architecture: str) -> None:
         assert one.sum() + other.sum() == one[keep].sum()
 
 
-def test_scheduled_sampling_feeds_more_and_more_own_words() -> None:
+def test_scheduled_sampling_feeds_more_and_more_sampling_rate() -> None:
     model = translator(scheduled_sampling=1.0, dropout=0.0)
-    assert isinstance(model, Scheduled)
+    assert isinstance(model, ScheduledModel)
     source, target = padded_source(), some_target()
     given = model(source, LENGTHS, target)
     model.train()
     torch.testing.assert_close(model(source, LENGTHS, target), given)
-    model.schedule(0.5)
-    assert model.own_words == 0.5
-    model.schedule(1.0)
+    model.set_progress(0.5)
+    assert model.sampling_rate == 0.5
+    model.set_progress(1.0)
     own = model(source, LENGTHS, target)
     # With nothing but its own words, all but the first of the given ones are never read: this is greedy decoding.
     state, token = model.encode(source, LENGTHS), target[:, 0]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.training.toys import REVERSE
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.models import build_classifier, build_translator
 from training.models.attention import attend, look_ahead_mask, merge_heads, padding_mask, split_heads
 from training.models.dropout import Dropout
@@ -26,9 +26,9 @@ SHAPES: list[dict[str, Any]] = [
 ]
 
 
-def configured(**changes: Any) -> ModelConfig:
+def configured(**changes: Any) -> TransformerConfig:
     shape = {"width": 32, "heads": 4, "kv_heads": 1, "encoder_layers": 2, "decoder_layers": 2, "dropout": 0.3}
-    return ModelConfig(**{**REVERSE["model"], **shape, **changes})
+    return TransformerConfig(**{**REVERSE["model"], **shape, **changes})
 
 
 def translator(joint: bool = True, **changes: Any) -> Any:

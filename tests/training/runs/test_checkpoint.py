@@ -6,14 +6,16 @@ import pytest
 import torch
 from torch import nn
 
-from training.config import ModelConfig
+from training.config import TransformerConfig
 from training.models import build_translator
 from training.runs import checkpoint
 from training.runs.checkpoint import CheckpointError
 
 
 def small(width: int = 16, layers: int = 1) -> nn.Module:
-    shape = ModelConfig(width=width, heads=2, kv_heads=2, feed_forward=16, encoder_layers=1, decoder_layers=layers)
+    shape = TransformerConfig(
+        width=width, heads=2, kv_heads=2, feed_forward=16, encoder_layers=1, decoder_layers=layers
+    )
     return build_translator(shape, 20, 20, joint=True)
 
 

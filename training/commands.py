@@ -1,0 +1,123 @@
+"""The commands of `python -m training`: each takes the parsed arguments and returns what goes to standard output."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training.config import RecipeError
+from training.data.corpus import CorpusError, read_corpus
+from training.data.tokenizer import TokenizerError
+from training.decoding.beam import BeamOptions
+from training.metrics import class_probabilities
+from training.runs.checkpoint import CheckpointError
+from training.runs.run import RunFolder
+from training.tasks import ClassifyTask, Task, TranslateTask
+from training.tools.attention_plots import draw_attention
+from training.tools.distillation import Teacher, write_tsv
+from training.trainer import TrainingError, fit
+
+# What a command reports in one line. OSError: a file where a folder should be, a full disk.
+ERRORS = (RecipeError, CorpusError, TokenizerError, CheckpointError, TrainingError, OSError)
+
+
+def run_command(arguments: argparse.Namespace) -> str:
+    """Run the command; for `fit`, `arguments.recipe` is the checked recipe.
+
+    Raises:
+        Exception: one of `ERRORS`.
+    """
+    if arguments.command == "fit":
+        run = RunFolder(arguments.run_folder or Path("runs") / arguments.recipe.name)
+        start = RunFolder(arguments.initialise_from) if arguments.initialise_from else None
+        report = fit(arguments.recipe, arguments.data, run, arguments.resume, start)
+        return _json(report) if report else ""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task, model = RunFolder(arguments.run).open(device)
+    match arguments.command:
+        case "evaluate":
+            return evaluate(arguments, task, model, device)
+        case "attention":
+            return attention(arguments, task, model, device)
+        case "translate" if isinstance(task, TranslateTask):
+            return translate(arguments, task, model, device)
+        case "distil" if isinstance(task, TranslateTask):
+            return distil(arguments, task, model, device)
+        case "classify" if isinstance(task, ClassifyTask):
+            return classify(arguments, task, model, device)
+    raise RecipeError(f"{arguments.run} is a {task.recipe.task} run; `{arguments.command}` does not apply")
+
+
+def evaluate(arguments: argparse.Namespace, task: Task, model: nn.Module, device: torch.device) -> str:
+    rows = read_corpus(arguments.files, task.recipe.data.columns, arguments.data)
+    if isinstance(task, TranslateTask):
+        return _json(task.evaluate(model, rows, device, _beam(arguments)))
+    if arguments.beam > 1:
+        raise RecipeError(f"{arguments.run} is a classify run; --beam does not apply")
+    return _json(task.evaluate(model, rows, device))
+
+
+def translate(arguments: argparse.Namespace, task: TranslateTask, model: nn.Module, device: torch.device) -> str:
+    target = _target(arguments, task)
+    _check_length(task.source_ids(arguments.text, target), task.recipe.model.max_source_length)
+    return "\n".join(task.translate(model, arguments.text, target, device, _beam(arguments))) + "\n"
+
+
+def classify(arguments: argparse.Namespace, task: ClassifyTask, model: nn.Module, device: torch.device) -> str:
+    ids = task.source_ids(arguments.text)
+    _check_length(ids, task.recipe.model.max_source_length)
+    lines = []
+    for text, row in zip(arguments.text, class_probabilities(model, ids, device), strict=True):
+        best = row.argsort()[::-1][:3]
+        lines.append(f"{text}\t" + ", ".join(f"{task.labels[i]} {row[i]:.3f}" for i in best) + "\n")
+    return "".join(lines)
+
+
+def distil(arguments: argparse.Namespace, task: TranslateTask, model: nn.Module, device: torch.device) -> str:
+    pairs = dict(zip(task.recipe.data.directions, task.recipe.pairs, strict=True))
+    direction = arguments.direction or task.recipe.data.directions[0]
+    if direction not in pairs:
+        raise RecipeError(f"--direction {direction}: this run translates {', '.join(pairs)}")
+    rows = read_corpus(arguments.files or task.recipe.data.train, task.recipe.data.columns, arguments.data)
+    teacher = Teacher(task, model, device, *pairs[direction], _beam(arguments))
+    count = write_tsv(arguments.output, teacher.rewrite(rows))
+    return f"{arguments.output}: {count} rows, {direction}, from {len(rows)}\n"
+
+
+def attention(arguments: argparse.Namespace, task: Task, model: nn.Module, device: torch.device) -> str:
+    if isinstance(task, TranslateTask):
+        ids = task.source_ids([arguments.text], _target(arguments, task))
+    else:
+        ids = task.source_ids([arguments.text])
+    _check_length(ids, task.recipe.model.max_source_length)
+    files = draw_attention(task, model, ids[0], arguments.output or arguments.run / "attention", device)
+    if not files:
+        raise RecipeError(
+            f"{arguments.run} is a {task.recipe.model.architecture} model without attention; there is nothing to draw"
+        )
+    return "".join(f"{file}\n" for file in files)
+
+
+def _beam(arguments: argparse.Namespace) -> BeamOptions:
+    return BeamOptions(arguments.beam, arguments.length_penalty)
+
+
+def _target(arguments: argparse.Namespace, task: TranslateTask) -> str:
+    target = arguments.target or task.recipe.pairs[0][1]
+    if target not in {pair[1] for pair in task.recipe.pairs}:
+        raise RecipeError(f"--target {target}: this run translates {', '.join(task.recipe.data.directions)}")
+    return target
+
+
+def _check_length(ids: list[list[int]], limit: int) -> None:
+    longest = max(map(len, ids))
+    if longest > limit:
+        raise RecipeError(
+            f"a text has {longest} tokens, special tokens included; this model reads at most {limit}; shorten it"
+        )
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
