@@ -14,7 +14,7 @@ __all__ = ["BLOCKS", "FiguresError"]
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 MODES = {"greedy": "greedy, 64 at a time", "beam4": "beam 4, 64 at a time", "single": "greedy, one sentence at a time"}
-OURS = "attendant int8"
+OURS = "Attendant int8"
 BASELINE = "CTranslate2 behind FastAPI"
 SYSTEMS = {
     "baseline": f"{BASELINE} with a tuned batcher",
@@ -71,7 +71,8 @@ def headline() -> str:
         rates = [rate(figures.row(system=system)["per_second"]) for system in (ours, "baseline")]
         return [what, *rates, other, times(figures.ratios[ratio])]
 
-    def engine(system: str) -> list[str]:
+    def engine(beginning: str, end: str = "") -> list[str]:
+        [system] = [one for one in other_systems(offline) if one.startswith(beginning) and one.endswith(end)]
         ours, other = (offline.row(mode="greedy", system=one) for one in (OURS, system))
         rates = [rate(one["sentences_per_second"]) for one in (ours, other)]
         return [
@@ -86,22 +87,22 @@ def headline() -> str:
     rows = [
         http(
             classify, "ours", "Classification over HTTP, 64 clients", "transformers behind FastAPI",
-            "texts/s, ours to the baseline's",
+            "texts/s, ours to baseline",
         ),
         http(
             base, "unguarded", sentences.format("Transformer base shape"), BASELINE,
-            "sentences/s, unguarded to the baseline's",
+            "sentences/s, unguarded to baseline",
         ),
         http(
             shipped, "unguarded", sentences.format("shipped model without quality checks"), BASELINE,
-            "sentences/s, unguarded to the baseline's",
+            "sentences/s, unguarded to baseline",
         ),
         http(
             shipped, "guarded", sentences.format("shipped model as it runs by default"), BASELINE,
-            "sentences/s, guarded to the baseline's",
+            "sentences/s, guarded to baseline",
         ),
-        engine("CTranslate2 int8"),
-        engine("optimum-onnx"),
+        engine("CTranslate2", "int8"),
+        engine("optimum"),
         [
             "A document of 200 sentences", rate(at_once["per_second"]), rate(alone["per_second"]),
             "Attendant, one request per sentence", times(document.ratios["at once to in sequence"]),
@@ -131,7 +132,7 @@ def ratios(figures: Figures) -> str:
     for key, value in figures.ratios.items():
         for word, name in names.items():
             key = key.replace(f", {word} to", f", {name} to")
-        rows.append([key.replace("the baseline's", "the baseline"), times(value)])
+        rows.append([key, times(value)])
     return table(["ratio (median of the rounds' ratios)", ""], rows)
 
 
@@ -146,35 +147,30 @@ def classify() -> str:
 
 
 def offline(*names: str) -> str:
-    """Return one line per mode: our rate, the other systems' rates, and how many times as fast ours is."""
+    """Return one line per mode: the rate of our int8 artifact, the other systems' rates, and the ratios to ours."""
     files = [load(name) for name in names]
-    others = list(dict.fromkeys(row["system"] for one in files for row in one.rows if row["system"] != OURS))
+    others = list(dict.fromkeys(system for one in files for system in other_systems(one)))
     rates = [heading for other in others for heading in (f"{other}, /s", "ratio")]
-    headings = [*(["machine"] if len(files) > 1 else []), "mode", "sentences", "ours, int8, /s", *rates]
+    headings = [*(["machine"] if len(files) > 1 else []), "mode", "sentences", f"{OURS}, /s", *rates]
     rows = []
     for figures in files:
         machine = [figures.machine.partition(",")[0].removeprefix("2 cores of an ")] if len(files) > 1 else []
         for ours in (row for row in figures.rows if row["system"] == OURS):
-            at = figures.rows.index(ours)
-            measured = {row["system"]: row for row in _until_next(figures.rows[at + 1 :])}
-            cells = [
-                cell
-                for other in others
-                for cell in (
-                    rate(measured[other]["sentences_per_second"]),
-                    times(measured[other]["ratios"][OURS]) if "ratios" in measured[other] else "",
-                )
-            ]
-            rows.append([
-                *machine, MODES[ours["mode"]], str(ours["sentences"]), rate(ours["sentences_per_second"]), *cells,
-            ])  # fmt: skip
+            cells = []
+            for other in others:
+                row = figures.row(mode=ours["mode"], system=other)
+                cells += [
+                    rate(row["sentences_per_second"]),
+                    times(row["ratios"][OURS]) if OURS in row["ratios"] else "",
+                ]
+            mode = [MODES[ours["mode"]], str(ours["sentences"]), rate(ours["sentences_per_second"])]
+            rows.append([*machine, *mode, *cells])
     return table(headings, rows) + "".join(figures.caption() for figures in files)
 
 
-def _until_next(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows before the next one of our own."""
-    end = next((i for i, row in enumerate(rows) if row["system"] == OURS), len(rows))
-    return rows[:end]
+def other_systems(figures: Figures) -> list[str]:
+    """Return the systems of an offline benchmark that are not ours."""
+    return list(dict.fromkeys(row["system"] for row in figures.rows if not row["system"].startswith("Attendant")))
 
 
 def fp32_offline() -> str:
@@ -324,7 +320,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "http-translate-shipped": partial(http, "http-translate-shipped", "sentence"),
     "http-translate-base": partial(http, "http-translate-base", "sentence"),
     "http-classify": classify,
-    "offline-base": partial(offline, "offline-base-xeon", "offline-base-epyc"),
+    "offline-base": partial(offline, "offline-base-xeon", "offline-base-epyc", "offline-base-epyc-128"),
     "offline-shipped": partial(offline, "offline-shipped"),
     "offline-fp32": fp32_offline,
     "document": document,
