@@ -43,8 +43,10 @@ def resident_bytes(pid: int) -> int:
 
 
 @contextmanager
-def server(command: Sequence[str], port: int, settings: Mapping[str, str] | None = None) -> Iterator[int]:
-    """Start a server and wait until its /readyz answers 200; gives its process id and stops it at the end.
+def server(
+    command: Sequence[str], port: int, settings: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Iterator[int]:
+    """Start a server in a folder and wait until its /readyz answers 200; yield its process id, stop it at the end.
 
     What it prints is kept, and told when it does not start.
 
@@ -52,7 +54,8 @@ def server(command: Sequence[str], port: int, settings: Mapping[str, str] | None
         RuntimeError: it ended, or did not get ready in time.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
-        process = subprocess.Popen(command, env={**os.environ, **(settings or {})}, stdout=log, stderr=log)
+        environment = {**os.environ, **(settings or {})}
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + LIMIT
             while not is_ready(port):

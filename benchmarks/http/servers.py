@@ -66,14 +66,17 @@ class Course:
 
 
 @contextmanager
-def ours(artifacts: Sequence[Path], **settings: str) -> Iterator[Contender]:
-    """`python -m service` on these artifacts with these settings, all others their defaults or from the environment."""
+def ours(artifacts: Sequence[Path], checkout: Path | None = None, **settings: str) -> Iterator[Contender]:
+    """Run `python -m service` on these artifacts; unset settings have their defaults or come from the environment.
+
+    The code is that of `checkout`, by default that of the working directory.
+    """
     with tempfile.TemporaryDirectory() as models:
         for artifact in artifacts:
             (Path(models) / artifact.name).symlink_to(artifact.resolve())
         port = free_port()
         settings |= {"ATTENDANT_MODELS": models, "ATTENDANT_HOST": "127.0.0.1", "ATTENDANT_PORT": str(port)}
-        with server([sys.executable, "-m", "service"], port, settings) as pid:
+        with server([sys.executable, "-m", "service"], port, settings, checkout) as pid:
             yield Contender(port, pid)
 
 
