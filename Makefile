@@ -1,7 +1,7 @@
 # Everything is run from here. `make help` lists the targets; the first use of a target makes the venv it needs.
 #   .venv      the runtime dependencies alone (no torch): what `make serve` uses
 #   .venv-dev  everything: training, export, tests, benchmarks, load tests
-#   .venv-bench  rivals that need other versions of the same packages: transformers, optimum-onnx
+#   .venv-bench  baselines that need other versions of the same packages: transformers, optimum-onnx
 # Each is brought up to date only when pyproject.toml or constraints.txt, or the last one's own list, has changed.
 
 SHELL := /bin/bash

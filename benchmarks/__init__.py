@@ -1,1 +1,1 @@
-"""Measurements that anyone can repeat, one table a script."""
+"""Repeatable measurements: each script prints one table and can write its results as JSON."""

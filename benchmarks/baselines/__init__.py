@@ -1,5 +1,5 @@
-"""The same weights in other engines, so that a comparison compares engines alone."""
+"""Other systems to compare with, running the same weights: only the engines differ."""
 
 
-class Unconvertible(ValueError):
-    """A model that another engine has no equal of."""
+class UnsupportedModel(ValueError):
+    """The other engine has no architecture equal to this model."""

@@ -1,6 +1,6 @@
-"""The same Transformer with as many key-value heads as heads, for engines that know no other.
+"""Convert a Transformer with grouped key-value heads to one with equally many, for engines that support no other.
 
-Each key and value head is repeated for the heads that share it: the same answers, for more products and larger caches.
+Each key and value head is repeated for the heads that share it: same answers, more computation and larger caches.
 """
 
 import torch
@@ -9,8 +9,8 @@ from torch import Tensor
 from training.models.transformer import Transformer
 
 
-def with_own_heads(model: Transformer) -> Transformer:
-    """The model itself, or one of the same function where heads share keys and values."""
+def with_equal_heads(model: Transformer) -> Transformer:
+    """Return the model itself, or an equal one with as many key-value heads as heads."""
     config = model.config
     if config.kv_heads == config.heads:
         return model
@@ -20,12 +20,12 @@ def with_own_heads(model: Transformer) -> Transformer:
     given = dict(model.named_parameters())
     with torch.no_grad():
         for name, parameter in wide.named_parameters():
-            parameter.copy_(_repeated(name, given[name], model))
+            parameter.copy_(_repeat_heads(name, given[name], model))
     return wide.train(model.training)
 
 
-def _repeated(name: str, parameter: Tensor, model: Transformer) -> Tensor:
-    """A parameter of a packed projection with its key and value rows repeated; any other as it is."""
+def _repeat_heads(name: str, parameter: Tensor, model: Transformer) -> Tensor:
+    """Repeat the key and value rows of a packed projection; return any other parameter unchanged."""
     size = model.config.width // model.config.heads  # d
     if "query_key_value" in name:
         query, shared = parameter.split([model.config.width, 2 * model.kv_heads * size])
@@ -33,5 +33,5 @@ def _repeated(name: str, parameter: Tensor, model: Transformer) -> Tensor:
         query, shared = parameter[:0], parameter
     else:
         return parameter
-    heads = shared.view(2 * model.kv_heads, size, *parameter.shape[1:])  # all of keys, then all of values
+    heads = shared.view(2 * model.kv_heads, size, *parameter.shape[1:])  # all keys, then all values
     return torch.cat([query, heads.repeat_interleave(model.heads // model.kv_heads, dim=0).flatten(0, 1)])

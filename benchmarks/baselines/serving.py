@@ -1,4 +1,4 @@
-"""What both rival servers share: command line of the batcher, application, uvicorn."""
+"""What both baseline servers share: command line of the batcher, application, uvicorn."""
 
 import argparse
 import asyncio
@@ -10,36 +10,36 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from benchmarks.baselines.batcher import Batcher, Knobs
+from benchmarks.baselines.batcher import Batcher, BatchingOptions
 
-# One text is tokenised at a time: a thread pool for it costs more than it brings, and takes cores from the model.
+# Texts are tokenised one at a time: a thread pool would cost more than it gains and take cores from the model.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """With the options that every rival has."""
+    """Return a parser with the common options."""
     top = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--port", type=int, required=True)
     top.add_argument("--max-batch", type=int, default=64, help="requests computed together at most")
-    top.add_argument("--max-wait-ms", type=float, default=2.0, help="since the first request of a batch")
+    top.add_argument("--max-wait-ms", type=float, default=2.0, help="waiting time after the first request of a batch")
     top.add_argument(
         "--sub-batch",
         type=int,
         default=0,
-        help="of a batch, computed in one pass, sorted by length; 0: the whole batch",
+        help="requests computed in one pass, sorted by length; 0: the whole batch",
     )
     top.add_argument("--workers", type=int, default=1, help="batches computed at the same time")
     top.add_argument("--threads", type=int, default=2, help="threads of one batch")
     return top
 
 
-def knobs(arguments: argparse.Namespace) -> Knobs:
-    """The batcher's part of the command line."""
-    return Knobs(arguments.max_batch, arguments.max_wait_ms / 1000, arguments.workers)
+def batching_options(arguments: argparse.Namespace) -> BatchingOptions:
+    """Return the batcher's options from the command line."""
+    return BatchingOptions(arguments.max_batch, arguments.max_wait_ms / 1000, arguments.workers)
 
 
 def application(batcher: Batcher[Any, Any]) -> FastAPI:
-    """An application that runs the batcher and says on /readyz that it is there."""
+    """Return an application that runs the batcher and answers /readyz."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,5 +57,5 @@ def application(batcher: Batcher[Any, Any]) -> FastAPI:
 
 
 def serve(app: FastAPI, port: int) -> None:
-    """Until SIGTERM; uvicorn takes uvloop and httptools by itself where they are installed, as it does for ours."""
+    """Serve until SIGTERM; uvicorn uses uvloop and httptools where installed, as for this service."""
     uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="warning")

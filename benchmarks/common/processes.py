@@ -1,4 +1,4 @@
-"""Processes that a benchmark starts, watches and stops. Linux only: what they use is read from /proc."""
+"""Start servers as child processes, read their CPU time and memory, and stop them."""
 
 import os
 import socket
@@ -10,36 +10,34 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-LIMIT = 120.0  # seconds until a server must be ready
-POLL = 0.05  # seconds between two looks at it
-TICKS = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
+import psutil
+
+READY_TIMEOUT = 120.0  # seconds until a server must be ready
+POLL = 0.02  # seconds between two readiness checks
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def family(pid: int) -> Iterator[int]:
-    """A process and all those that it has started and that live, and so on."""
-    yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from family(int(child))
+def process_tree(pid: int) -> list[psutil.Process]:
+    """Return a process and all its living descendants."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of all threads of a process and of those that it has started, user and system."""
-    fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in family(pid)]
-    return sum(int(one[11]) + int(one[12]) for one in fields) / TICKS
+    """Return the CPU time of a process and its descendants, user and system, in seconds."""
+    times = [process.cpu_times() for process in process_tree(pid)]
+    return sum(one.user + one.system for one in times)
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process and of those that it has started."""
-    return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in family(pid)) * PAGE
+    """Return the resident memory of a process and its descendants, in bytes."""
+    return sum(process.memory_info().rss for process in process_tree(pid))
 
 
 @contextmanager
@@ -48,21 +46,21 @@ def server(
 ) -> Iterator[int]:
     """Start a server in a folder and wait until its /readyz answers 200; yield its process id, stop it at the end.
 
-    What it prints is kept, and told when it does not start.
+    Its output is kept, and is part of the error message if it does not start.
 
     Raises:
-        RuntimeError: it ended, or did not get ready in time.
+        RuntimeError: it ended, or was not ready in time.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         environment = {**os.environ, **(settings or {})}
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         try:
-            deadline = time.monotonic() + LIMIT
+            deadline = time.monotonic() + READY_TIMEOUT
             while not is_ready(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    told = f"{' '.join(command)} did not get ready, its exit status is {process.poll()}"
-                    raise RuntimeError(f"{told}:\n{log.read()[-2000:]}")
+                    problem = f"{' '.join(command)} did not become ready; exit status {process.poll()}"
+                    raise RuntimeError(f"{problem}:\n{log.read()[-2000:]}")
                 time.sleep(POLL)
             yield process.pid
         finally:
@@ -71,7 +69,7 @@ def server(
 
 
 def is_ready(port: int) -> bool:
-    """Whether /readyz answers 200."""
+    """Return whether /readyz answers 200."""
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", "/readyz")

@@ -1,10 +1,10 @@
-"""What the offline benchmark drives: a system translates ids to ids, in a process of its own.
+"""The interface of a system in the offline benchmark: it translates token ids to token ids in a process of its own.
 
 A process is started as `python -m benchmarks.common.systems KIND OPTIONS`, with OPTIONS as JSON for the kind's `load`.
-It says {"name", "modes", "settings"} when it is ready; then each line in, {"sources", "mode", "setting"}, gets one line
-out, {"seconds", "ids"}. The clock runs from ids to ids.
+When ready it prints {"name", "modes", "settings"}; then each input line {"sources", "mode", "setting"} gets one output
+line {"seconds", "ids"}. The time is measured from ids to ids.
 
-Nothing is imported here that not every system's environment has.
+This module imports only what the environment of every system has.
 """
 
 import importlib
@@ -14,11 +14,11 @@ import sys
 import time
 from typing import Any, Protocol, TextIO
 
-TOGETHER = 64  # sentences at a time
+BATCH = 64  # sentences at a time
 BEAM = 4
 MODES = {
-    "greedy": f"greedy, {TOGETHER} at a time",
-    "beam4": f"beam {BEAM}, {TOGETHER} at a time",
+    "greedy": f"greedy, {BATCH} at a time",
+    "beam4": f"beam {BEAM}, {BATCH} at a time",
     "single": "greedy, one sentence at a time",
 }
 KINDS = {
@@ -30,32 +30,33 @@ KINDS = {
 
 
 class System(Protocol):
-    """A loaded model: its name with a version, the modes it has, and the ways of running them that are worth trying."""
+    """A loaded model: name and version, supported modes, and the settings worth trying."""
 
     name: str
     modes: list[str]
     settings: list[str]
 
     def translate(self, sources: list[list[int]], mode: str, setting: str) -> list[list[int]]:
-        """Sources with marks to target ids without marks."""
+        """Translate source ids with special tokens to target ids without them."""
         ...
 
 
-def beam_of(mode: str) -> int:
-    """Hypotheses a sentence."""
+def beam_size_of(mode: str) -> int:
+    """Return the beam size of a mode."""
     return BEAM if mode == "beam4" else 1
 
 
 def in_batches(sources: list[list[int]], mode: str) -> list[list[int]]:
-    """Indices of the sources in batches of similar length, the longest first; one by one, in order, in single mode."""
+    """Group the indices of the sources into batches of similar length, longest first; single mode: one by one, in
+    order."""
     if mode == "single":
         return [[i] for i in range(len(sources))]
     order = sorted(range(len(sources)), key=lambda i: -len(sources[i]))
-    return [order[start : start + TOGETHER] for start in range(0, len(order), TOGETHER)]
+    return [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
 
 
 def serve(system: System, requests: TextIO, replies: TextIO) -> None:
-    """Answer requests until there are no more."""
+    """Answer requests until the input ends."""
     _reply(replies, {"name": system.name, "modes": system.modes, "settings": system.settings})
     for line in requests:
         request = json.loads(line)
@@ -72,7 +73,7 @@ def _reply(replies: TextIO, reply: dict[str, Any]) -> None:
 def main() -> int:
     kind, options = sys.argv[1:]
     with os.fdopen(os.dup(1), "w") as replies:
-        os.dup2(2, 1)  # whatever a library prints must not mix with the replies
+        os.dup2(2, 1)  # output of libraries must not mix with the replies
         serve(importlib.import_module(KINDS[kind]).load(kind, **json.loads(options)), sys.stdin, replies)
     return 0
 

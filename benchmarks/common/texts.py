@@ -1,4 +1,4 @@
-"""Sentences of mixed length for benchmarks: real ones where the corpora are at hand, else generated ones."""
+"""Sentences of mixed length for benchmarks: real ones where the corpora are available, otherwise generated ones."""
 
 import random
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from training.data.corpus import read_corpus
 
 PARALLEL = ("news/newstest2014.en-de.tsv.gz", "tatoeba/test.en-de.tsv.gz")  # long and short: half each
 LABELLED = ("langid/sentences.test.tsv.gz",)
-LANGUAGES = ["en", "de"]  # of the generated ones
+LANGUAGES = ["en", "de"]  # of generated sentences
 
 
 def sentences(data: Path, files: Sequence[str], columns: list[str], column: str, count: int) -> list[str]:
-    """`count` texts, as many from each file, in a seeded order; generated ones where `data` is no folder.
+    """Return `count` texts, equally many from each file, in a seeded order; generated ones if `data` is not a folder.
 
     Raises:
-        CorpusError: `data` is there, but a file is missing or damaged.
+        CorpusError: `data` exists, but a file is missing or damaged.
     """
     rng = random.Random(1)
     if not data.is_dir():
@@ -33,9 +33,9 @@ def sentences(data: Path, files: Sequence[str], columns: list[str], column: str,
     return chosen[:count]
 
 
-def fitting(texts: list[str], codec: TextCodec, manifest: Manifest) -> list[str]:
-    """The texts that the model takes whole: no server has to refuse one."""
-    room = manifest.limits.source_length - 2  # a language mark in front, an end mark behind
+def within_limit(texts: list[str], codec: TextCodec, manifest: Manifest) -> list[str]:
+    """Return the texts within the model's length limit, so that no server refuses one."""
+    room = manifest.limits.source_length - 2  # language token and end-of-sequence token
     return [
         text for text, ids in zip(texts, codec.encode(texts, [], append_eos=False), strict=True) if len(ids) <= room
     ]

@@ -1,14 +1,14 @@
-"""Classification over HTTP: our service against transformers behind FastAPI, and against the bare session.
+"""Classification over HTTP: this service against transformers behind FastAPI, and against the bare session.
 
     python -m benchmarks.http.classify [--artifact ARTIFACT --run RUN] [--backend optimum] [--tune]
         [--data data] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
 
-CLIENTS keep one request of one text each under way. The sides are measured in turn in every round, the others idle
-meanwhile; figures are medians of the rounds. The bare side calls `session.run` on the same texts, sorted by length and
-64 in a batch: once with ids that are ready, once with the tokenising counted in.
+Each of CLIENTS connections always has one request with one text in flight. Every round measures one side after the
+other while the rest are idle; results are medians of the rounds. The bare side calls `session.run` on the same texts,
+sorted by length, 64 in a batch: once with token ids prepared, once including tokenisation.
 
-The rival runs in .venv-bench. It knows Transformers alone: without --artifact all sides have the weights of
-benchmarks/synthetic/classifier.py, made if they are missing.
+The baseline runs in .venv-bench and supports Transformers only. Without --artifact all sides use the weights of
+benchmarks/synthetic/classifier.py, created if missing.
 """
 
 import argparse
@@ -21,11 +21,22 @@ from typing import Any
 
 from benchmarks.baselines.transformers.convert_classifier import convert_run
 from benchmarks.common.rounds import alternate, ratio, table
-from benchmarks.common.texts import LABELLED, fitting, sentences
+from benchmarks.common.texts import LABELLED, sentences, within_limit
 from benchmarks.http import harness
-from benchmarks.http.engine_rates import Direct
+from benchmarks.http.engine_rates import EngineRates
 from benchmarks.http.load_generator import Traffic
-from benchmarks.http.servers import Course, Flags, agreement, batching, division, machine, ours, rival, splitting, tune
+from benchmarks.http.servers import (
+    Flags,
+    LoadPlan,
+    agreement,
+    attendant_server,
+    baseline_server,
+    batching,
+    division,
+    machine,
+    splitting,
+    tune,
+)
 from benchmarks.offline.cases import export_missing
 from benchmarks.synthetic.classifier import write_classifier
 from service.artifact import read_artifact
@@ -35,7 +46,7 @@ from training.runs.run import RunFolder
 
 TEXTS = 4096
 ARTIFACT = Path("artifacts/bench-classifier-int8")
-FIGURES = {
+COLUMNS = {
     "per_second": "texts/s", "with_text": "texts/s, tokenising too", "p50_ms": "p50, ms", "p95_ms": "p95, ms",
     "p99_ms": "p99, ms", "server_cpu_ms": "server CPU, ms a text", "client_cpu_ms": "client CPU, ms a text",
 }  # fmt: skip
@@ -45,12 +56,14 @@ TUNED: Flags = {"workers": 1, "threads": 2, "max-wait-ms": 2, "max-batch": 64, "
 def parser() -> argparse.ArgumentParser:
     top = harness.parser(__doc__, ARTIFACT, Path("runs/bench-classifier"), TUNED)
     top.add_argument("--backend", choices=["torch", "optimum"], default="torch")
-    top.add_argument("--python", type=Path, default=Path(".venv-bench/bin/python"), help="that has transformers")
+    top.add_argument(
+        "--python", type=Path, default=Path(".venv-bench/bin/python"), help="interpreter that has transformers"
+    )
     return top
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    """Make what is missing of the classifier that nobody trained."""
+    """Create the untrained classifier if it is missing."""
     if arguments.artifact == ARTIFACT:
         if not RunFolder(arguments.run).weights.is_file():
             write_classifier(arguments.run, sentences(arguments.data, LABELLED, ["label", "text"], "text", TEXTS))
@@ -58,46 +71,54 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 
 def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> harness.Measured:
-    """All rounds, the rival's flags, and how many answers agree."""
+    """Return all rounds, the baseline's options, and the share of equal answers."""
     artifact = read_artifact(arguments.artifact)
     found = sentences(arguments.data, LABELLED, ["label", "text"], "text", TEXTS)
-    texts = fitting(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)
+    texts = within_limit(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)
     bodies = [("/v1/classify", json.dumps({"text": text})) for text in texts]
-    course = Course(traffic, bodies, arguments.clients, arguments.seconds)
+    plan = LoadPlan(traffic, bodies, arguments.clients, arguments.seconds)
     command = [
         str(arguments.python), "-W", "ignore", "-m", "benchmarks.baselines.transformers.server",
         str(model), str(arguments.artifact), f"--backend={arguments.backend}",
     ]  # fmt: skip
     grid = [division(available_cores()), batching((0, 2, 5), (16, 32, 64)), splitting((0, 8, 16, 32))]
-    flags = tune(command, grid, course) if arguments.tune else arguments.rival
+    flags = tune(command, grid, plan) if arguments.tune else arguments.baseline
     with ExitStack() as stack:
-        mine = stack.enter_context(ours([arguments.artifact]))
-        other = stack.enter_context(rival(command, flags))
-        direct = stack.enter_context(Direct(["classify", str(arguments.artifact)], texts))
-        alike = agreement(mine, other, bodies)
+        mine = stack.enter_context(attendant_server([arguments.artifact]))
+        other = stack.enter_context(baseline_server(command, flags))
+        offline = stack.enter_context(EngineRates(["classify", str(arguments.artifact)], texts))
+        agreement_share = agreement(mine, other, bodies)
         sides = {
-            "rival": lambda: course.figures(other),
-            "ours": lambda: course.figures(mine),
-            "session.run": lambda: direct.measure(course.warm_up, course.seconds),
+            "baseline": lambda: plan.metrics(other),
+            "ours": lambda: plan.metrics(mine),
+            "session.run": lambda: offline.measure(plan.warm_up, plan.seconds),
         }
-        return alternate(sides, arguments.rounds), flags, alike
+        return alternate(sides, arguments.rounds), flags, agreement_share
 
 
 def report(arguments: argparse.Namespace, measured: harness.Measured) -> dict[str, Any]:
-    """Print the table; the ratios and conditions for --json."""
-    rounds, flags, alike = measured
+    """Print the table; return ratios and conditions for --json."""
+    rounds, flags, agreement_share = measured
     for one in rounds:
-        one["ours"]["with_text"] = one["ours"]["per_second"]  # a service always tokenises
+        one["ours"]["with_text"] = one["ours"]["per_second"]  # the service always tokenises
     ratios = {
-        "texts/s, ours to the rival's": ratio(rounds, "ours", "rival", "per_second"),
-        "p95, ours to the rival's": ratio(rounds, "ours", "rival", "p95_ms"),
+        "texts/s, ours to baseline": ratio(rounds, "ours", "baseline", "per_second"),
+        "p95, ours to baseline": ratio(rounds, "ours", "baseline", "p95_ms"),
         "texts/s, HTTP to bare session.run": ratio(rounds, "ours", "session.run", "per_second"),
         "texts/s, HTTP to tokenising and session.run": ratio(rounds, "ours", "session.run", "with_text"),
     }
-    sys.stdout.write(table(rounds, FIGURES))
+    sys.stdout.write(table(rounds, COLUMNS))
     sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in ratios.items()))
-    sys.stdout.write(f"rival: transformers ({arguments.backend}), {flags}; {alike:.0%} of its labels are ours\n")
-    return {"machine": machine(), "rival": flags, "alike": alike, "ratios": ratios, "rounds": rounds}
+    sys.stdout.write(
+        f"baseline: transformers ({arguments.backend}), {flags}; {agreement_share:.0%} of its labels equal ours\n"
+    )
+    return {
+        "machine": machine(),
+        "baseline": flags,
+        "equal_answers": agreement_share,
+        "ratios": ratios,
+        "rounds": rounds,
+    }
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.common.rounds import alternate, ratio, table
 from benchmarks.common.texts import LABELLED, PARALLEL, sentences
 from benchmarks.http.load_generator import CLIENTS, Traffic
-from benchmarks.http.servers import Course, agreement, machine, ours
+from benchmarks.http.servers import LoadPlan, agreement, attendant_server, machine
 
 TEXTS = 4000
 MODELS = {"translate": "translate-en-de-fr-es", "classify": "langid"}
@@ -53,21 +53,23 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     bodies = requests(arguments.task, arguments.data)
     with ExitStack() as stack:
-        course = Course(stack.enter_context(Traffic()), bodies, arguments.clients, arguments.seconds)
+        plan = LoadPlan(stack.enter_context(Traffic()), bodies, arguments.clients, arguments.seconds)
         before, after = (
-            stack.enter_context(ours([checkout / "models" / MODELS[arguments.task]], checkout, ATTENDANT_GUARD="0"))
+            stack.enter_context(
+                attendant_server([checkout / "models" / MODELS[arguments.task]], checkout, ATTENDANT_GUARD="0")
+            )
             for checkout in (arguments.before, arguments.after)
         )
-        alike = agreement(before, after, bodies)
-        sides = {"before": lambda: course.figures(before), "after": lambda: course.figures(after)}
+        agreement_share = agreement(before, after, bodies)
+        sides = {"before": lambda: plan.metrics(before), "after": lambda: plan.metrics(after)}
         rounds = alternate(sides, arguments.rounds)
     ratios = {f"{name}, after to before": ratio(rounds, "after", "before", name) for name in COLUMNS}
     sys.stdout.write(table(rounds, COLUMNS))
     sys.stdout.write("".join(f"{name}: {value:.3f}\n" for name, value in ratios.items()))
-    sys.stdout.write(f"{alike:.0%} of the answers are equal\n")
+    sys.stdout.write(f"{agreement_share:.0%} of the answers are equal\n")
     if arguments.json:
         found = {
-            "task": arguments.task, "machine": machine(), "alike": alike, "ratios": ratios, "rounds": rounds
+            "task": arguments.task, "machine": machine(), "alike": agreement_share, "ratios": ratios, "rounds": rounds
         }  # fmt: skip
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     return 0

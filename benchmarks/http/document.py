@@ -1,12 +1,11 @@
-"""A document of 200 sentences over HTTP: at once, as a stream, and one request a sentence in sequence.
+"""A document of 200 sentences over HTTP: in one request, as a stream, and one request per sentence.
 
     python -m benchmarks.http.document [--artifact models/translate-en-de-fr-es] [--data data] [--source en]
-        [--target de]
-        [--rounds 5] [--json FILE]
+        [--target de] [--rounds 5] [--json FILE]
 
-Real everyday sentences, one a line, where the corpora are at hand. All sides use one connection that stays open.
-Exit status 1 if, by the median of the rounds, the document is less than 5 times as fast as the requests in sequence, or
-if the stream's first sentence takes more than a tenth of the stream.
+The sentences are real everyday ones, one per line, where the corpora are available. All sides use one open connection.
+Exit status 1 if, by the median of the rounds, the document is less than 5 times as fast as the single requests, or if
+the stream's first sentence takes more than a tenth of the stream's time.
 """
 
 import argparse
@@ -19,20 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.rounds import Round, alternate, ratio, table
-from benchmarks.common.texts import PARALLEL, fitting, sentences
-from benchmarks.http.servers import machine, ours
+from benchmarks.common.texts import PARALLEL, sentences, within_limit
+from benchmarks.http.servers import attendant_server, machine
 from service.artifact import read_artifact
 from service.text.tokenizer import TextCodec
 
 SENTENCES = 200
-EVERYDAY = PARALLEL[1:]  # what the shipped model was made for: of others it makes loops, and every loop is tried twice
-FASTER = 5.0
-SOONER = 0.1
-FIGURES = {"seconds": "seconds", "per_second": "sentences/s", "first": "seconds to the first sentence"}
+EVERYDAY = PARALLEL[1:]  # the shipped model's domain; other sentences often loop, and every loop is retried
+MIN_SPEEDUP = 5.0
+MAX_FIRST_SHARE = 0.1
+COLUMNS = {"seconds": "seconds", "per_second": "sentences/s", "first": "seconds to the first sentence"}
 
 
-class Client:
-    """One open connection, and what every request asks for."""
+class DocumentClient:
+    """One open connection, and the fields of every request."""
 
     def __init__(self, port: int, fields: dict[str, str]) -> None:
         self.connection, self.fields = HTTPConnection("127.0.0.1", port, timeout=120), fields
@@ -50,7 +49,7 @@ class Client:
         return str(reply["translations"][0]["text"])
 
     def stream(self, text: str) -> tuple[str, float]:
-        """The translation, and the seconds until its first part came."""
+        """Return the translation and the seconds until its first part arrived."""
         started, first, parts = time.perf_counter(), 0.0, []
         for line in self._ask(text=text, stream=True):
             if line.startswith(b"data: ") and b'"delta":' in line:
@@ -59,46 +58,46 @@ class Client:
         return "".join(parts), first
 
 
-def figures(started: float, first: float) -> dict[str, float]:
+def timings(started: float, first: float) -> dict[str, float]:
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "per_second": SENTENCES / seconds, "first": first}
 
 
-def measure(client: Client, lines: list[str], rounds: int) -> list[Round]:
-    """All rounds, after one of each that warms up and shows that all say the same.
+def measure(client: DocumentClient, lines: list[str], rounds: int) -> list[Round]:
+    """Measure all rounds, after a warm-up that checks that all sides give the same translation.
 
     Raises:
-        RuntimeError: they do not.
+        RuntimeError: they differ.
     """
     document = "\n".join(lines)
     whole, (streamed, _) = client.translate(document), client.stream(document)
     if streamed != whole or [client.translate(line) for line in lines] != whole.split("\n"):
-        raise RuntimeError("a document, its stream and its sentences alone are not translated alike")
+        raise RuntimeError("the document, its stream and its single sentences have different translations")
 
     def at_once() -> dict[str, float]:
         started = time.perf_counter()
         client.translate(document)
-        return figures(started, time.perf_counter() - started)
+        return timings(started, time.perf_counter() - started)
 
     def as_a_stream() -> dict[str, float]:
         started = time.perf_counter()
-        return figures(started, client.stream(document)[1])
+        return timings(started, client.stream(document)[1])
 
     def in_sequence() -> dict[str, float]:
         started = time.perf_counter()
         firsts = [time.perf_counter() - started for line in lines if client.translate(line)]
-        return figures(started, firsts[0])
+        return timings(started, firsts[0])
 
     return alternate({"at once": at_once, "stream": as_a_stream, "in sequence": in_sequence}, rounds)
 
 
 def report(rounds: list[Round]) -> dict[str, Any]:
-    """Print the table; the ratios for --json."""
+    """Print the table; return the ratios for --json."""
     for one in rounds:
         one["stream"]["share"] = one["stream"]["first"] / one["stream"]["seconds"]
     faster = ratio(rounds, "at once", "in sequence", "per_second")
     share = sorted(one["stream"]["share"] for one in rounds)[len(rounds) // 2]
-    sys.stdout.write(table(rounds, FIGURES))
+    sys.stdout.write(table(rounds, COLUMNS))
     sys.stdout.write(f"at once to in sequence: {faster:.2f} times as fast\n")
     sys.stdout.write(f"the stream's first sentence: after {share:.3f} of its time\n")
     return {"machine": machine(), "faster": faster, "share": share, "rounds": rounds}
@@ -111,18 +110,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", default="en")
     parser.add_argument("--target", default="de")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write every round's figures to this file")
+    parser.add_argument("--json", type=Path, help="write the results of every round to this file")
     arguments = parser.parse_args(words)
     artifact = read_artifact(arguments.artifact)
     columns = ["en", arguments.target if arguments.source == "en" else arguments.source]
     found = sentences(arguments.data, EVERYDAY, columns, arguments.source, 2 * SENTENCES)
-    lines = fitting(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)[:SENTENCES]
-    with ours([arguments.artifact]) as contender:
-        client = Client(contender.port, {"source": arguments.source, "target": arguments.target})
-        told = report(measure(client, lines, arguments.rounds))
+    lines = within_limit(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)[:SENTENCES]
+    with attendant_server([arguments.artifact]) as running:
+        client = DocumentClient(running.port, {"source": arguments.source, "target": arguments.target})
+        text = report(measure(client, lines, arguments.rounds))
     if arguments.json:
-        arguments.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
-    return int(told["faster"] < FASTER or told["share"] > SOONER)
+        arguments.json.write_text(json.dumps(text, indent=1) + "\n", "utf-8")
+    return int(text["faster"] < MIN_SPEEDUP or text["share"] > MAX_FIRST_SHARE)
 
 
 if __name__ == "__main__":

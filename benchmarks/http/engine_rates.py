@@ -1,10 +1,9 @@
-"""What the machine gives without HTTP: our engine offline, and a classifier's bare `session.run` on ideal batches.
+"""Rates without HTTP: this engine offline, and a classifier's bare `session.run` on ideal batches.
 
-A process of its own, started as `python -m benchmarks.http.engine_rates TASK ARTIFACT [--source en --target de]`.
-    Its first line
-in is a JSON list of texts; every further one {"warm_up": s, "seconds": s}, answered by one line, {"per_second": x,
-"with_text": y}: texts a second in the engine alone, and with tokenising (and turning ids back into text) counted in.
-Used through `Direct`.
+Runs as a process of its own: `python -m benchmarks.http.engine_rates TASK ARTIFACT [--source en --target de]`.
+The first input line is a JSON list of texts. Each further line {"warm_up": s, "seconds": s} gets one output line
+{"per_second": x, "with_text": y}: texts per second of the engine alone, and including tokenisation and detokenisation.
+`EngineRates` starts and controls the process.
 """
 
 import argparse
@@ -40,23 +39,23 @@ DRAINED = 60.0  # seconds
 Measure = Callable[[float, float], dict[str, float]]  # seconds of warm-up, seconds measured
 
 
-class Stream:
-    """Texts that never run out: for each one answered the next is submitted, by whoever answered it."""
+class RequestStream:
+    """An endless stream: each finished request submits the next one, in the worker's thread."""
 
-    def __init__(self, queue: Queue, requests: Callable[[], EngineRequest], under_way: int) -> None:
-        self.queue, self.next_ticket = queue, requests
+    def __init__(self, queue: Queue, requests: Callable[[], EngineRequest], in_flight: int) -> None:
+        self.queue, self.next_request = queue, requests
         self.answers: list[EngineResult] = []
         self._running: set[Future[EngineResult]] = set()
         self._lock = threading.Lock()
         self._open = True
-        for _ in range(under_way):
+        for _ in range(in_flight):
             self._submit()
 
     def _submit(self) -> None:
         with self._lock:
             if not self._open:
                 return
-            request = self.next_ticket()
+            request = self.next_request()
             self._running.add(request.future)
         request.future.add_done_callback(self._answered)
         self.queue.submit([request])
@@ -70,7 +69,7 @@ class Stream:
         self._submit()
 
     def close(self) -> None:
-        """Withdraw what is under way."""
+        """Cancel the requests in flight."""
         with self._lock:
             self._open = False
             left = list(self._running)
@@ -80,7 +79,7 @@ class Stream:
 
 @contextmanager
 def translator(artifact: Artifact, texts: list[str], source: str, target: str, rows: int) -> Iterator[Measure]:
-    """Our engine with the service's own division of the cores, `rows` texts under way and as many waiting."""
+    """Run the engine with the service's own division of the cores: `rows` texts running and as many waiting."""
     manifest, codec = artifact.manifest, TextCodec(artifact.tokenizer, artifact.manifest)
     direction = next(d for d in manifest.directions if (d.source, d.target) == (source, target))
     started = time.perf_counter()
@@ -103,7 +102,7 @@ def translator(artifact: Artifact, texts: list[str], source: str, target: str, r
                 ids, DecodingOptions(max_length=default_target_length(len(ids), manifest.limits.target_length))
             )
 
-        stream = Stream(queue, request, 2 * rows)
+        stream = RequestStream(queue, request, 2 * rows)
         time.sleep(warm_up)
         before, began = len(stream.answers), time.perf_counter()
         time.sleep(seconds)
@@ -119,12 +118,12 @@ def translator(artifact: Artifact, texts: list[str], source: str, target: str, r
 
 
 def rates(compute: float, text: float) -> dict[str, float]:
-    """Texts a second from seconds a text, without and with what the tokeniser takes."""
+    """Return texts per second without and with the tokeniser's time; arguments are seconds per text."""
     return {"per_second": 1 / compute, "with_text": 1 / (compute + text)}
 
 
 def classifier(artifact: Artifact, texts: list[str], batch: int) -> Measure:
-    """The session alone: texts sorted by length, cut into full batches, padded arrays made beforehand."""
+    """Run the session alone: texts sorted by length, in full batches, arrays padded beforehand."""
     manifest, codec = artifact.manifest, TextCodec(artifact.tokenizer, artifact.manifest)
     session = Session(artifact.graph("classify"), available_cores())
     started = time.perf_counter()
@@ -133,14 +132,14 @@ def classifier(artifact: Artifact, texts: list[str], batch: int) -> Measure:
     batches = [pad(sources[i : i + batch], manifest.special_tokens.pad) for i in range(0, len(sources), batch)]
 
     def measure(warm_up: float, seconds: float) -> dict[str, float]:
-        passes(session, batches, warm_up)
-        return rates(passes(session, batches, seconds) / len(sources), encoding)
+        seconds_per_pass(session, batches, warm_up)
+        return rates(seconds_per_pass(session, batches, seconds) / len(sources), encoding)
 
     return measure
 
 
-def passes(session: Session, batches: list[dict[str, np.ndarray]], seconds: float) -> float:
-    """Seconds of one pass over all batches; passes are made until the time is over, and are whole ones."""
+def seconds_per_pass(session: Session, batches: list[dict[str, np.ndarray]], seconds: float) -> float:
+    """Return the seconds of one pass over all batches; only whole passes are run, until the time is over."""
     started, count = time.perf_counter(), 0
     while time.perf_counter() < started + seconds or not count:
         for inputs in batches:
@@ -149,33 +148,33 @@ def passes(session: Session, batches: list[dict[str, np.ndarray]], seconds: floa
     return (time.perf_counter() - started) / count
 
 
-class Direct:
-    """The process, for as long as the context lasts."""
+class EngineRates:
+    """Context manager that runs the process."""
 
     def __init__(self, arguments: Sequence[str], texts: list[str]) -> None:
         command = [sys.executable, "-m", "benchmarks.http.engine_rates", *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._say(texts)
+        self._send(texts)
 
     def measure(self, warm_up: float, seconds: float) -> dict[str, float]:
-        """The rates of `Measure`.
+        """Return the rates, see `Measure`.
 
         Raises:
             RuntimeError: the process has ended.
         """
         assert self._process.stdout is not None
-        self._say({"warm_up": warm_up, "seconds": seconds})
+        self._send({"warm_up": warm_up, "seconds": seconds})
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the process without HTTP ended with status {self._process.wait()}")
+            raise RuntimeError(f"the engine process ended with status {self._process.wait()}")
         return json.loads(line)
 
-    def _say(self, value: object) -> None:
+    def _send(self, value: object) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(value) + "\n")
         self._process.stdin.flush()
 
-    def __enter__(self) -> "Direct":
+    def __enter__(self) -> "EngineRates":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -198,8 +197,8 @@ def main() -> int:
     )
     with side as measure:
         for line in sys.stdin:
-            job = json.loads(line)
-            sys.stdout.write(json.dumps(measure(job["warm_up"], job["seconds"])) + "\n")
+            command = json.loads(line)
+            sys.stdout.write(json.dumps(measure(command["warm_up"], command["seconds"])) + "\n")
             sys.stdout.flush()
     return 0
 

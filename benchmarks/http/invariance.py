@@ -1,6 +1,6 @@
-"""The invariance rule on a running service: requests one at a time, then many at a time, byte-identical answers.
+"""Check the invariance rule on a running service: send requests one at a time, then many at a time, and compare bytes.
 
-Every text is translated greedily, with a beam and as a seeded sample; many at a time, these meet in shuffled order.
+Every text is translated greedily, with a beam and as a seeded sample; many at a time, these run mixed and shuffled.
 
     python -m benchmarks.http.invariance FILE.tsv.gz --columns en de --source de --target en [--count 300]
         [--together 64]
@@ -30,7 +30,7 @@ CLASSIFY: list[Body] = [{"top_k": 5}]
 
 
 def ask(client: httpx.Client, path: str, body: Body) -> str:
-    """The answer to one text, without the parts that tell of time."""
+    """Send one request; return its answer without times and request id."""
     reply = client.post(path, json=body)
     answer = reply.json()
     answer.pop("timings_ms", None)

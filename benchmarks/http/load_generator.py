@@ -1,10 +1,11 @@
-"""Closed-loop HTTP traffic: every client sends its next sentence when the last one is answered.
+"""Closed-loop HTTP load: every client sends its next request when the last one is answered.
 
     python -m benchmarks.http.load_generator PORT PATH FILE [--field NAME=VALUE] [--clients 64] [--seconds 8]
 
-One thread and plain sockets, so that the load costs little of the cores that it shares with the service: a request is
-bytes made beforehand, an answer is read up to its Content-Length and looked at afterwards. `Traffic` runs it in a
-process of its own. FILE has one text a line; the figures are printed as JSON.
+One thread and plain sockets keep the load cheap, because it shares its cores with the service: requests are encoded
+beforehand, and a response is read up to its Content-Length and inspected afterwards. `Traffic` runs the load in a
+process
+of its own. FILE has one text per line; the result is printed as JSON.
 """
 
 import argparse
@@ -26,29 +27,29 @@ from typing import Any
 from benchmarks.common.processes import cpu_seconds
 
 CLIENTS = 64
-PATIENCE = 60.0  # seconds that no client may get nothing
-KEPT = 8  # answers given back for inspection
+TIMEOUT = 60.0  # seconds without any response before the load fails
+SAMPLES = 8  # response bodies returned for inspection
 
 
 class TrafficError(RuntimeError):
-    """The service closed a connection, fell silent, or does not speak the HTTP that is understood here."""
+    """The service closed a connection, stopped responding, or sent a response without Content-Length."""
 
 
 @dataclass(frozen=True)
-class Load:
-    """What is sent: requests as (path, JSON body), in this order, over and over; times in seconds."""
+class HttpLoad:
+    """The requests as (path, JSON body), sent in this order and repeated; times in seconds."""
 
     port: int
     requests: Sequence[tuple[str, str]]
     clients: int = CLIENTS
     warm_up: float = 2.0
     seconds: float = 8.0
-    server: int | None = None  # process id, to account for its CPU time
+    server: int | None = None  # process id, to measure its CPU time
 
 
 @dataclass
-class Figures:
-    """What came back in the measured time; milliseconds from the first byte sent to the last byte read."""
+class LoadResult:
+    """Results of the measured time; latencies are from the first byte sent to the last byte read."""
 
     seconds: float
     answers: int
@@ -59,14 +60,14 @@ class Figures:
     p99_ms: float
     client_cpu_s: float
     server_cpu_s: float | None
-    sample: list[str] = field(default_factory=list)  # some bodies of the last answers
+    sample: list[str] = field(default_factory=list)  # bodies of some of the last responses
 
 
-class Client:
+class ClientConnection:
     """One keep-alive connection."""
 
     def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent = 0.0
         self._head = b""
@@ -80,10 +81,10 @@ class Client:
         self.socket.sendall(request)
 
     def receive(self) -> bytearray | None:
-        """Read what is there; the body once the answer is complete.
+        """Read the available bytes; return the body once the response is complete.
 
         Raises:
-            TrafficError: the connection was closed, or the answer has no Content-Length.
+            TrafficError: the connection was closed, or the response has no Content-Length.
         """
         data = self.socket.recv(65536)
         if not data:
@@ -103,19 +104,19 @@ class Client:
 
 
 def content_length(head: bytes) -> int:
-    """The length of the body that follows a head.
+    """Return the Content-Length in a response head.
 
     Raises:
-        TrafficError: the head does not say.
+        TrafficError: there is none.
     """
     _, found, rest = head.lower().partition(b"\r\ncontent-length:")
     if not found:
-        raise TrafficError("an answer has no Content-Length")
+        raise TrafficError("a response has no Content-Length")
     return int(rest.split(b"\r\n", 1)[0])
 
 
 def encode(path: str, body: str) -> bytes:
-    """A request as it goes over the wire."""
+    """Encode a POST request."""
     content = body.encode()
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
@@ -123,10 +124,10 @@ def encode(path: str, body: str) -> bytes:
     return head.encode() + b"\r\n\r\n" + content
 
 
-class Loop:
-    """All clients of one load, and what they have measured."""
+class LoadLoop:
+    """The clients of one load and their measurements."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: HttpLoad) -> None:
         self.load = load
         self.requests = itertools.cycle([encode(path, body) for path, body in load.requests])
         self.selector = selectors.DefaultSelector()
@@ -135,13 +136,13 @@ class Loop:
         self.sample: list[bytearray] = []
         self.busy = 0
 
-    def run(self) -> Figures:
-        """Warm up, measure, and let every client get its last answer, so that the service is idle again.
+    def run(self) -> LoadResult:
+        """Warm up, measure, and wait for the last responses, so that the service is idle again.
 
         Raises:
-            TrafficError: see `Client.receive`; or nothing came for a minute.
+            TrafficError: see `ClientConnection.receive`; or no response came for a minute.
         """
-        clients = [Client(self.load.port) for _ in range(self.load.clients)]
+        clients = [ClientConnection(self.load.port) for _ in range(self.load.clients)]
         try:
             for client in clients:
                 self.selector.register(client.socket, selectors.EVENT_READ, client)
@@ -160,12 +161,12 @@ class Loop:
                 client.socket.close()
             self.selector.close()
         cpu = client_cpu, server_cpu if self.load.server else None
-        return figures(latencies, errors, seconds, cpu, [body.decode() for body in self.sample])
+        return summarise(latencies, errors, seconds, cpu, [body.decode() for body in self.sample])
 
     def _server_cpu(self) -> float:
         return cpu_seconds(self.load.server) if self.load.server else 0.0
 
-    def _send(self, client: Client) -> None:
+    def _send(self, client: ClientConnection) -> None:
         client.send(next(self.requests))
         self.busy += 1
 
@@ -179,12 +180,12 @@ class Loop:
             for _ in self._answered():
                 pass
 
-    def _answered(self) -> Iterator[Client]:
-        events = self.selector.select(PATIENCE)
+    def _answered(self) -> Iterator[ClientConnection]:
+        events = self.selector.select(TIMEOUT)
         if not events:
-            raise TrafficError(f"no answer within {PATIENCE:g} s")
+            raise TrafficError(f"no answer within {TIMEOUT:g} s")
         for key, _ in events:
-            client: Client = key.data
+            client: ClientConnection = key.data
             body = client.receive()
             if body is None:
                 continue
@@ -193,36 +194,36 @@ class Loop:
                 self.latencies.append(time.perf_counter() - client.sent)
             else:
                 self.errors[client.status.decode()] += 1
-            self.sample = [body, *self.sample[: KEPT - 1]]
+            self.sample = [body, *self.sample[: SAMPLES - 1]]
             yield client
 
 
-def figures(
+def summarise(
     latencies: list[float],
     errors: Mapping[str, int],
     seconds: float,
     cpu: tuple[float, float | None],
     sample: list[str],
-) -> Figures:
-    """Sum up; percentiles by nearest rank, 0 where nothing was answered."""
+) -> LoadResult:
+    """Summarise latencies; percentiles by nearest rank, 0 without any response."""
     ordered = sorted(latencies) or [0.0]
     p50, p95, p99 = (1000 * ordered[max(0, -(-percent * len(ordered) // 100) - 1)] for percent in (50, 95, 99))
     count = len(latencies)
-    return Figures(seconds, count, dict(errors), count / seconds, p50, p95, p99, *cpu, sample)
+    return LoadResult(seconds, count, dict(errors), count / seconds, p50, p95, p99, *cpu, sample)
 
 
 class Traffic:
-    """A process that sends loads, one after another."""
+    """A child process that sends loads, one after another."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "benchmarks.http.load_generator"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def send(self, load: Load) -> Figures:
-        """Send a load and wait for its figures.
+    def send(self, load: HttpLoad) -> LoadResult:
+        """Send a load and wait for its result.
 
         Raises:
-            TrafficError: with what went wrong there.
+            TrafficError: the load failed.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -232,9 +233,9 @@ class Traffic:
         if not line:
             raise TrafficError(f"the process that sends the load ended with status {self._process.wait()}")
         reply = json.loads(line)
-        if "fault" in reply:
-            raise TrafficError(reply["fault"])
-        return Figures(**reply)
+        if "error" in reply:
+            raise TrafficError(reply["error"])
+        return LoadResult(**reply)
 
     def close(self) -> None:
         """End the process."""
@@ -247,34 +248,34 @@ class Traffic:
         self.close()
 
 
-def attempt(job: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a load as JSON, or what went wrong."""
+def run_load(command: dict[str, Any]) -> dict[str, Any]:
+    """Run a load; return its result or its error as a JSON object."""
     try:
-        return dataclasses.asdict(Loop(Load(**job)).run())
+        return dataclasses.asdict(LoadLoop(HttpLoad(**command)).run())
     except (TrafficError, OSError) as error:
-        return {"fault": str(error)}
+        return {"error": str(error)}
 
 
 def main() -> int:
-    if len(sys.argv) == 1:  # as `Traffic` starts it: a load a line
+    if len(sys.argv) == 1:  # started by `Traffic`: one load per line
         for line in sys.stdin:
-            sys.stdout.write(json.dumps(attempt(json.loads(line))) + "\n")
+            sys.stdout.write(json.dumps(run_load(json.loads(line))) + "\n")
             sys.stdout.flush()
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("port", type=int)
     parser.add_argument("path")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--field", action="append", default=[], help="sent along with every text; may be repeated")
+    parser.add_argument("--field", action="append", default=[], help="further field of every request; may be repeated")
     parser.add_argument("--clients", type=int, default=CLIENTS)
     parser.add_argument("--warm-up", type=float, default=2.0)
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--server", type=int, help="process id of the service, to account for its CPU time")
+    parser.add_argument("--server", type=int, help="process id of the service, to measure its CPU time")
     arguments = parser.parse_args()
     fields = dict(one.split("=", 1) for one in arguments.field)
     texts = [line for line in arguments.file.read_text("utf-8").splitlines() if line.strip()]
     requests = [(arguments.path, json.dumps({"text": text, **fields})) for text in texts]
-    load = Load(
+    load = HttpLoad(
         arguments.port,
         requests,
         arguments.clients,
@@ -282,9 +283,9 @@ def main() -> int:
         arguments.seconds,
         arguments.server or os.getpid(),
     )
-    reply = attempt(dataclasses.asdict(load))
+    reply = run_load(dataclasses.asdict(load))
     sys.stdout.write(json.dumps(reply, indent=1, ensure_ascii=False) + "\n")
-    return 1 if "fault" in reply or reply["errors"] else 0
+    return 1 if "error" in reply or reply["errors"] else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Published figures, measured through HTTP on a running service.
+"""Translation and classification quality, measured over HTTP on a running service.
 
     python -m benchmarks.http.quality FILE.tsv.gz --columns en de --source de --target en [--model NAME] [--beam 4]
     python -m benchmarks.http.quality FILE.tsv.gz --columns label text [--model NAME]
@@ -23,7 +23,7 @@ CHUNK = 64
 
 
 def post(client: httpx.Client, path: str, body: dict[str, object], texts: list[str], key: str) -> list[dict[str, Any]]:
-    """The answers to all texts; where a list is refused its texts go one by one, and a refused one gives {}."""
+    """Return the answers to all texts. A refused list is sent again text by text; a refused text gives {}."""
     answers: list[dict[str, Any]] = []
     for start in range(0, len(texts), CHUNK):
         chunk = texts[start : start + CHUNK]
@@ -38,7 +38,7 @@ def post(client: httpx.Client, path: str, body: dict[str, object], texts: list[s
 
 
 def translation(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> Figures:
-    """BLEU, lower-cased BLEU and chrF."""
+    """Return BLEU, lower-cased BLEU and chrF."""
     index = arguments.columns.index(arguments.source)
     body = {"source": arguments.source, "target": arguments.target, "beam_size": arguments.beam}
     body |= model_field(arguments)
@@ -51,13 +51,13 @@ def translation(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments
 
 
 def classification(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> Figures:
-    """Accuracy and macro-F1."""
+    """Return accuracy and macro-F1."""
     index = arguments.columns.index("text")
     answers = post(client, "/v1/classify", model_field(arguments), [row[index] for row in rows], "results")
     expected = [row[1 - index] for row in rows]
     labels = sorted({*expected, *(answer["labels"][0]["label"] for answer in answers if answer)})
     wanted = np.array([labels.index(label) for label in expected])
-    found = (wanted + 1) % len(labels)  # a refused text has some wrong label
+    found = (wanted + 1) % len(labels)  # a refused text counts as a wrong label
     for i, answer in enumerate(answers):
         if answer:
             found[i] = labels.index(answer["labels"][0]["label"])
@@ -65,13 +65,13 @@ def classification(client: httpx.Client, rows: Sequence[tuple[str, ...]], argume
 
 
 def model_field(arguments: argparse.Namespace) -> dict[str, object]:
-    """The model's name, if one was given."""
+    """Return the field `model`, if a name was given."""
     return {"model": arguments.model} if arguments.model else {}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", help="corpus, see training/data/corpus.py for the forms")
+    parser.add_argument("file", help="corpus; training/data/corpus.py lists the formats")
     parser.add_argument(
         "--columns", nargs=2, required=True, help="the file's columns: two languages, or label and text"
     )

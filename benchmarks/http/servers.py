@@ -1,7 +1,7 @@
-"""Our service and its rivals as child processes, each loaded while the others are idle; and the rivals' tuning."""
+"""Start this service and its baselines as child processes, load them one at a time, and tune the baselines."""
 
 import json
-import os
+import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,25 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.processes import free_port, server
-from benchmarks.http.load_generator import CLIENTS, Figures, Load, Traffic
-from loadtest.client import Server
+import psutil
 
-Flags = dict[str, str | int | float]  # of a rival's command line
-COMPARED = 64  # texts asked for one by one, to see that both sides answer the same
+from benchmarks.common.processes import free_port, server
+from benchmarks.http.load_generator import CLIENTS, HttpLoad, LoadResult, Traffic
+from loadtest.client import Server
+from service.engine.cores import available_cores
+
+Flags = dict[str, str | int | float]  # options on a baseline's command line
+COMPARED = 64  # texts sent one by one to check that both sides give equal answers
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A server that is up."""
+class RunningServer:
+    """A server that is ready."""
 
     port: int
     pid: int
 
 
 @dataclass(frozen=True)
-class Course:
-    """What every contender is loaded with."""
+class LoadPlan:
+    """The load that every server gets."""
 
     traffic: Traffic
     requests: Sequence[tuple[str, str]]  # path, body
@@ -36,24 +39,24 @@ class Course:
     seconds: float = 8.0
     warm_up: float = 2.0
 
-    def run(self, contender: Contender, seconds: float | None = None) -> Figures:
-        """Load a contender.
+    def run(self, running: RunningServer, seconds: float | None = None) -> LoadResult:
+        """Send the load to a server.
 
         Raises:
-            RuntimeError: it refused requests, so that its figures mean nothing.
+            RuntimeError: it refused requests, so its rates mean nothing.
         """
-        figures = self.traffic.send(
-            Load(
-                contender.port, self.requests, self.clients, self.warm_up, seconds or self.seconds, server=contender.pid
+        result = self.traffic.send(
+            HttpLoad(
+                running.port, self.requests, self.clients, self.warm_up, seconds or self.seconds, server=running.pid
             )
         )
-        if figures.errors:
-            raise RuntimeError(f"{sum(figures.errors.values())} errors by status: {figures.errors}")
-        return figures
+        if result.errors:
+            raise RuntimeError(f"{sum(result.errors.values())} errors by status: {result.errors}")
+        return result
 
-    def figures(self, contender: Contender) -> dict[str, float]:
-        """The figures of a round: sentences/s, percentiles in ms, CPU in ms a sentence."""
-        found = self.run(contender)
+    def metrics(self, running: RunningServer) -> dict[str, float]:
+        """Measure one round: texts/s, latency percentiles in ms, CPU time in ms per text."""
+        found = self.run(running)
         answers = max(1, found.answers)
         return {
             "per_second": found.per_second,
@@ -66,7 +69,9 @@ class Course:
 
 
 @contextmanager
-def ours(artifacts: Sequence[Path], checkout: Path | None = None, **settings: str) -> Iterator[Contender]:
+def attendant_server(
+    artifacts: Sequence[Path], checkout: Path | None = None, **settings: str
+) -> Iterator[RunningServer]:
     """Run `python -m service` on these artifacts; unset settings have their defaults or come from the environment.
 
     The code is that of `checkout`, by default that of the working directory.
@@ -77,26 +82,26 @@ def ours(artifacts: Sequence[Path], checkout: Path | None = None, **settings: st
         port = free_port()
         settings |= {"ATTENDANT_MODELS": models, "ATTENDANT_HOST": "127.0.0.1", "ATTENDANT_PORT": str(port)}
         with server([sys.executable, "-m", "service"], port, settings, checkout) as pid:
-            yield Contender(port, pid)
+            yield RunningServer(port, pid)
 
 
 @contextmanager
-def rival(command: Sequence[str], flags: Flags) -> Iterator[Contender]:
-    """A rival's server with these flags."""
+def baseline_server(command: Sequence[str], flags: Flags) -> Iterator[RunningServer]:
+    """Run a baseline's server with these options."""
     port = free_port()
     options = [f"--{name}={value}" for name, value in flags.items()]
     with server([*command, f"--port={port}", *options], port) as pid:
-        yield Contender(port, pid)
+        yield RunningServer(port, pid)
 
 
-def tune(command: Sequence[str], groups: Sequence[Sequence[Flags]], course: Course) -> Flags:
-    """The fastest flags: of every group in turn the best one is kept while the next is tried."""
+def tune(command: Sequence[str], groups: Sequence[Sequence[Flags]], plan: LoadPlan) -> Flags:
+    """Return the fastest options: one group after the other, keeping the best of each group."""
     best: Flags = {}
     for group in groups:
         rates: list[tuple[float, Flags]] = []
         for flags in group:
-            with rival(command, best | flags) as contender:
-                rate = course.run(contender, course.seconds / 2).per_second
+            with baseline_server(command, best | flags) as running:
+                rate = plan.run(running, plan.seconds / 2).per_second
             sys.stderr.write(f"tuning: {rate:8.1f}/s with {best | flags}\n")
             rates.append((rate, flags))
         best |= max(rates, key=lambda one: one[0])[1]
@@ -104,29 +109,29 @@ def tune(command: Sequence[str], groups: Sequence[Sequence[Flags]], course: Cour
 
 
 def batching(waits_ms: Sequence[float], batches: Sequence[int]) -> list[Flags]:
-    """All combinations of the batcher's two knobs."""
+    """Return all combinations of waiting time and batch size."""
     return [{"max-wait-ms": wait, "max-batch": batch} for batch in batches for wait in waits_ms]
 
 
 def splitting(sizes: Sequence[int]) -> list[Flags]:
-    """A batch in one pass (0), or sorted by length and in passes of this size."""
+    """Return the ways to compute a batch: in one pass (0), or sorted by length in passes of this size."""
     return [{"sub-batch": size} for size in sizes]
 
 
 def division(cores: int) -> list[Flags]:
-    """One batch on all cores, or a batch on each."""
+    """Return the ways to use the cores: one batch on all of them, or one batch on each."""
     ways: list[Flags] = [{"workers": 1, "threads": cores}, {"workers": cores, "threads": 1}]
     return ways[: min(cores, 2)]
 
 
-def agreement(one: Contender, other: Contender, requests: Sequence[tuple[str, str]]) -> float:
-    """The share of requests that two idle contenders answer alike, times and scores' last digits aside."""
+def agreement(one: RunningServer, other: RunningServer, requests: Sequence[tuple[str, str]]) -> float:
+    """Return the share of requests that two idle servers answer with equal texts or labels."""
     chosen = requests[:COMPARED]
     return sum(_answer(one, *request) == _answer(other, *request) for request in chosen) / len(chosen)
 
 
-def _answer(contender: Contender, path: str, body: str) -> Any:
-    status, reply = Server(f"http://127.0.0.1:{contender.port}").ask(path, json.loads(body), timeout=60)
+def _answer(running: RunningServer, path: str, body: str) -> Any:
+    status, reply = Server(f"http://127.0.0.1:{running.port}").ask(path, json.loads(body), timeout=60)
     if status != 200:
         raise RuntimeError(f"{path} answered {status}: {reply[:300].decode(errors='replace')}")
     answer = json.loads(reply)
@@ -136,7 +141,8 @@ def _answer(contender: Contender, path: str, body: str) -> Any:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    """Describe the machine: CPU, cores, load average."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": names[0] if names else "unknown", "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()}
+    return {"cpu": names[0] if names else platform.processor(), "cores": available_cores(), "load": psutil.getloadavg()}

@@ -1,17 +1,16 @@
-"""Translation over HTTP: our service against CTranslate2 behind FastAPI, and against our own engine without HTTP.
+"""Translation over HTTP: this service against CTranslate2 behind FastAPI, and against this engine without HTTP.
 
     python -m benchmarks.http.translate [--shape shipped|base] [--artifact ARTIFACT] [--run RUN] [--tune]
         [--data data] [--source en] [--target de] [--clients 64] [--rounds 5] [--seconds 8] [--json FILE]
 
-CLIENTS keep one request of one sentence each under way. The sides are measured in turn in every round, the others idle
-meanwhile; figures are medians of the rounds. With --tune the rival's knobs are tried first and the fastest kept, else
---rival gives them. Ours is measured as it is, and without the guard (ATTENDANT_GUARD=0), when a translation is what the
-model says first, as the rival's and the offline side's is. The offline side runs the same sentences, as many together
-as there are clients, and always has the next ones waiting.
+Each of CLIENTS connections always has one request with one sentence in flight. Every round measures one side after the
+other while the rest are idle; results are medians of the rounds. --tune first searches the baseline's options and keeps
+the fastest ones; otherwise --baseline gives them. This service is measured as shipped ("guarded") and without retries
+("unguarded", ATTENDANT_GUARD=0): then it returns the model's first answer, as the baseline and the offline side do. The
+offline side runs the same sentences, as many at a time as there are clients, and always has the next ones queued.
 
-The base shape is that of benchmarks/offline/translate.py, made if it is missing; its sentences are as long as news.
-Its random
-weights say little but loops, so that a guard would have to do with every one: it is measured without alone.
+The base shape is that of benchmarks/offline/translate.py, created if missing, with sentences as long as news. Its
+untrained weights mostly produce loops, and each loop would be retried, so it is measured without retries only.
 """
 
 import argparse
@@ -24,14 +23,25 @@ from typing import Any
 
 from benchmarks.baselines.ctranslate2.convert import convert_run
 from benchmarks.common.rounds import alternate, ratio, table
-from benchmarks.common.texts import PARALLEL, fitting, sentences
+from benchmarks.common.texts import PARALLEL, sentences, within_limit
 from benchmarks.http import harness
-from benchmarks.http.engine_rates import Direct
+from benchmarks.http.engine_rates import EngineRates
 from benchmarks.http.load_generator import Traffic
-from benchmarks.http.servers import Course, Flags, agreement, batching, division, machine, ours, rival, splitting, tune
+from benchmarks.http.servers import (
+    Flags,
+    LoadPlan,
+    agreement,
+    attendant_server,
+    baseline_server,
+    batching,
+    division,
+    machine,
+    splitting,
+    tune,
+)
 from benchmarks.offline.cases import SEED, base_case, export_missing
 from benchmarks.offline.translate import SHAPES
-from benchmarks.synthetic.base_shape import VOCABULARY, made_up, made_up_words
+from benchmarks.synthetic.base_shape import VOCABULARY, synthetic_sentences, synthetic_words
 from benchmarks.synthetic.lengths import sample_lengths
 from service.artifact import read_artifact
 from service.engine.cores import available_cores
@@ -39,7 +49,7 @@ from service.text.tokenizer import TextCodec
 from training.data.tokenizer import SPECIAL_TOKENS
 
 TEXTS = 4000
-FIGURES = {
+COLUMNS = {
     "per_second": "sentences/s", "p50_ms": "p50, ms", "p95_ms": "p95, ms", "p99_ms": "p99, ms",
     "server_cpu_ms": "server CPU, ms a sentence", "client_cpu_ms": "client CPU, ms a sentence",
 }  # fmt: skip
@@ -57,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def prepare(arguments: argparse.Namespace) -> None:
-    """Fill in what the command line left out, and make what is missing of the base shape.
+    """Fill in missing arguments, and create the base shape if it is missing.
 
     Raises:
         subprocess.CalledProcessError: the export failed.
@@ -70,62 +80,72 @@ def prepare(arguments: argparse.Namespace) -> None:
 
 
 def requests(arguments: argparse.Namespace) -> tuple[list[str], list[tuple[str, str]]]:
-    """The sentences, and the request of each."""
+    """Return the sentences, and one request per sentence."""
     artifact = read_artifact(arguments.artifact)
     if arguments.shape == "base":
-        found = made_up(made_up_words(VOCABULARY - len(SPECIAL_TOKENS)), sample_lengths("news", TEXTS, SEED), SEED)
+        found = synthetic_sentences(
+            synthetic_words(VOCABULARY - len(SPECIAL_TOKENS)), sample_lengths("news", TEXTS, SEED), SEED
+        )
     else:
         columns = ["en", arguments.target if arguments.source == "en" else arguments.source]
         found = sentences(arguments.data, PARALLEL, columns, arguments.source, TEXTS)
-    texts = fitting(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)
+    texts = within_limit(found, TextCodec(artifact.tokenizer, artifact.manifest), artifact.manifest)
     fields = {"source": arguments.source, "target": arguments.target}
     return texts, [("/v1/translate", json.dumps({"text": text, **fields})) for text in texts]
 
 
 def grid(cores: int) -> list[list[Flags]]:
-    """What is tried: compute type and division of the cores, then the batcher, then batches split by length, and the
-    compute type again, for in small batches it made no difference."""
+    """Return the groups of options to try: compute type with division of the cores, batching, splitting by length.
+
+    The compute type is tried again at the end: in small batches it makes no difference.
+    """
     kinds: list[Flags] = [{"compute-type": kind, **part} for kind in ("int8", "float32") for part in division(cores)]
     again: list[Flags] = [{"compute-type": kind} for kind in ("int8", "float32")]
     return [kinds, batching((0, 2, 5, 10), (16, 32, 64)), splitting((0, 16, 32)), again]
 
 
 def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> harness.Measured:
-    """All rounds, the rival's flags, and how many answers agree."""
+    """Return all rounds, the baseline's options, and the share of equal answers."""
     texts, bodies = requests(arguments)
-    course = Course(traffic, bodies, arguments.clients, arguments.seconds)
+    plan = LoadPlan(traffic, bodies, arguments.clients, arguments.seconds)
     command = [sys.executable, "-m", "benchmarks.baselines.ctranslate2.server", str(model), str(arguments.artifact)]
-    flags = tune(command, grid(available_cores()), course) if arguments.tune else arguments.rival
+    flags = tune(command, grid(available_cores()), plan) if arguments.tune else arguments.baseline
     options = ["translate", str(arguments.artifact), "--source", arguments.source, "--target", arguments.target]
     with ExitStack() as stack:
-        unguarded = stack.enter_context(ours([arguments.artifact], ATTENDANT_GUARD="0"))
-        other = stack.enter_context(rival(command, flags))
-        direct = stack.enter_context(Direct([*options, "--rows", str(arguments.clients)], texts))
-        alike = agreement(unguarded, other, bodies)
+        unguarded = stack.enter_context(attendant_server([arguments.artifact], ATTENDANT_GUARD="0"))
+        other = stack.enter_context(baseline_server(command, flags))
+        offline = stack.enter_context(EngineRates([*options, "--rows", str(arguments.clients)], texts))
+        agreement_share = agreement(unguarded, other, bodies)
         sides = {
-            "rival": lambda: course.figures(other),
-            "unguarded": lambda: course.figures(unguarded),
-            "offline": lambda: direct.measure(course.warm_up, course.seconds),
+            "baseline": lambda: plan.metrics(other),
+            "unguarded": lambda: plan.metrics(unguarded),
+            "offline": lambda: offline.measure(plan.warm_up, plan.seconds),
         }
         if arguments.shape == "shipped":
-            guarded = stack.enter_context(ours([arguments.artifact]))
-            sides["guarded"] = lambda: course.figures(guarded)
-        return alternate(sides, arguments.rounds), flags, alike
+            guarded = stack.enter_context(attendant_server([arguments.artifact]))
+            sides["guarded"] = lambda: plan.metrics(guarded)
+        return alternate(sides, arguments.rounds), flags, agreement_share
 
 
 def report(_: argparse.Namespace, measured: harness.Measured) -> dict[str, Any]:
-    """Print the table; the ratios and conditions for --json."""
-    rounds, flags, alike = measured
+    """Print the table; return ratios and conditions for --json."""
+    rounds, flags, agreement_share = measured
     ratios = {}
     for side in ("unguarded", "guarded"):
         if side in rounds[0]:
-            ratios[f"sentences/s, {side} to the rival's"] = ratio(rounds, side, "rival", "per_second")
-            ratios[f"p95, {side} to the rival's"] = ratio(rounds, side, "rival", "p95_ms")
+            ratios[f"sentences/s, {side} to baseline"] = ratio(rounds, side, "baseline", "per_second")
+            ratios[f"p95, {side} to baseline"] = ratio(rounds, side, "baseline", "p95_ms")
             ratios[f"sentences/s, {side} to offline"] = ratio(rounds, side, "offline", "per_second")
-    sys.stdout.write(table(rounds, FIGURES))
+    sys.stdout.write(table(rounds, COLUMNS))
     sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in ratios.items()))
-    sys.stdout.write(f"rival: CTranslate2, {flags}; {alike:.0%} of its answers are ours\n")
-    return {"machine": machine(), "rival": flags, "alike": alike, "ratios": ratios, "rounds": rounds}
+    sys.stdout.write(f"baseline: CTranslate2, {flags}; {agreement_share:.0%} of its answers equal ours\n")
+    return {
+        "machine": machine(),
+        "baseline": flags,
+        "equal_answers": agreement_share,
+        "ratios": ratios,
+        "rounds": rounds,
+    }
 
 
 def main(words: Sequence[str] | None = None) -> int:

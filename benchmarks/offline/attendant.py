@@ -1,8 +1,8 @@
-"""Our own engine behind the surface of benchmarks/common/systems.py: the service's queue, workers and engines."""
+"""This project's engine as a system of the offline benchmark: the service's queue, workers and engines."""
 
 from pathlib import Path
 
-from benchmarks.common.systems import MODES, TOGETHER, beam_of
+from benchmarks.common.systems import BATCH, MODES, beam_size_of
 from service.artifact import read_artifact
 from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import NullObserver
@@ -15,19 +15,19 @@ ORDERS = ("longest first", "as they come")
 
 
 class Attendant:
-    """An artifact, served with one division of the cores; each worker runs 64 sentences at a time."""
+    """An artifact with one division of the cores; each worker runs 64 sentences at a time."""
 
     def __init__(self, artifact: Path, workers: int, threads: int, limit: int) -> None:
-        opened = read_artifact(artifact)
-        self.name = f"Attendant {opened.manifest.precision}"
+        open_translator = read_artifact(artifact)
+        self.name = f"Attendant {open_translator.manifest.precision}"
         self.modes = list(MODES)
         self.settings = [f"{order}, {workers} x {threads} threads" for order in ORDERS]
-        self.graphs = TranslateGraphs.load(opened, threads)
+        self.graphs = TranslateGraphs.load(open_translator, threads)
         self.workers, self.limit = workers, limit
         self.worker_pools: dict[int, LocalWorkerPool] = {}
 
     def translate(self, sources: list[list[int]], mode: str, setting: str) -> list[list[int]]:
-        beam = beam_of(mode)
+        beam = beam_size_of(mode)
         if mode == "single":
             return [self._answers([ids], beam)[0] for ids in sources]
         order = list(range(len(sources)))
@@ -43,9 +43,9 @@ class Attendant:
         return [request.future.result().ids for request in requests]
 
     def _worker_pool(self, beam: int) -> LocalWorkerPool:
-        """Workers with rows for 64 sentences each, started when they are first needed."""
+        """Return workers with rows for 64 sentences each, started on first use."""
         if beam not in self.worker_pools:
-            rows = TOGETHER * beam
+            rows = BATCH * beam
             engines: list[Engine] = [TranslateEngine(self.graphs, rows) for _ in range(self.workers)]
             limits = QueueLimits(rows=rows * self.workers, queue_segments=10**6, queue_tokens=10**9)
             self.worker_pools[beam] = LocalWorkerPool("benchmark", engines, Queue(limits, self.workers), NullObserver())
@@ -54,5 +54,5 @@ class Attendant:
 
 
 def load(kind: str, artifact: str, workers: int, threads: int, limit: int) -> Attendant:
-    """Options as on the command line of the process."""
+    """Load the system; the arguments are the options on the process's command line."""
     return Attendant(Path(artifact), workers, threads, limit)

@@ -1,11 +1,11 @@
-"""The engine's beam against the reference search in plain torch, hypothesis by hypothesis, on real sentences.
+"""Compare the engine's beam search with the reference in plain torch, hypothesis by hypothesis, on real sentences.
 
     python -m benchmarks.offline.beams RUN ARTIFACT FILE.tsv.gz --columns en de --source de --target en [--count 200]
         [--beam 4]
 
-RUN is the training run that the artifact (in fp32) was exported from. All sentences are in the running batch together.
-Where a set of hypotheses differs, the two scores at the first difference are told: a gap in the last bits is a tie
-that rounding decides. Exit status 1 if any difference is larger than such a tie.
+RUN is the training run that the artifact (in fp32) was exported from. All sentences run in one batch. Where the
+hypotheses differ, the difference of the two scores at the first difference is printed: a difference in the last bits is
+a tie decided by rounding. Exit status 1 if any difference is larger.
 """
 
 import argparse
@@ -25,14 +25,14 @@ from training.decoding.beam import BeamHypothesis, BeamOptions, beam_search
 from training.runs.run import RunFolder
 from training.tasks import TranslateTask
 
-TIE = 1e-5  # of a score per token; fp32 sums in another order differ by a tenth of this
+TIE = 1e-5  # score per token; fp32 sums in another order differ by a tenth of this
 
 
 def first_difference(answer: EngineResult, expected: list[BeamHypothesis]) -> float | None:
-    """The gap of scores where the hypotheses first differ; None where they are the same."""
-    for found, wanted in zip(answer.hypotheses, expected, strict=True):
-        if found.ids != wanted.ids or (found.finish_reason == "stop") != wanted.ended:
-            return abs((found.score or 0.0) - wanted.score)
+    """Return the difference of scores where the hypotheses first differ; None if they are equal."""
+    for found, reference in zip(answer.hypotheses, expected, strict=True):
+        if found.ids != reference.ids or (found.finish_reason == "stop") != reference.ended:
+            return abs((found.score or 0.0) - reference.score)
     return None
 
 
@@ -48,7 +48,7 @@ def main() -> int:
     parser.add_argument("--beam", type=int, default=4)
     arguments = parser.parse_args()
     task, model = RunFolder(arguments.run).open(torch.device("cpu"))
-    assert isinstance(task, TranslateTask), f"{arguments.run} is no translator"
+    assert isinstance(task, TranslateTask), f"{arguments.run} is not a translation run"
     column = arguments.columns.index(arguments.source)
     texts = [row[column] for row in read_corpus([arguments.file], arguments.columns, Path())]
     artifact = read_artifact(arguments.artifact)
@@ -62,7 +62,7 @@ def main() -> int:
         )
         for ids in sources
     ]  # fmt: skip
-    requests = [EngineRequest(ids, wish) for ids, wish in zip(sources, options, strict=True)]
+    requests = [EngineRequest(ids, option) for ids, option in zip(sources, options, strict=True)]
     rows = 16 * arguments.beam
     answers = serve([TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)], requests, rows)
     gaps = [gap for pair in zip(answers, expected, strict=True) if (gap := first_difference(*pair)) is not None]

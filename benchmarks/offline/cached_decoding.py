@@ -1,9 +1,9 @@
-"""What a decoding step costs at position 100, against position 10: with a KV cache, about the same.
+"""Compare the time of a decoding step at position 100 with that at position 10: with a KV cache, about equal.
 
     python -m benchmarks.offline.cached_decoding [ARTIFACT] [--rows 32] [--rounds 60]
 
-Positions alternate within every round; the figure is the median of the rounds' ratios. Rows are real ones of the state
-pool, with caches filled up to the position.
+Positions alternate within every round; the result is the median of the rounds' ratios. The rows are real rows of the
+state pool, with caches filled up to the position.
 """
 
 import argparse
@@ -22,7 +22,7 @@ SOURCE_LENGTH = 30
 
 
 def measure(engine: TranslateEngine, rows: int, position: int, repeat: int = 5) -> float:
-    """Milliseconds of one step of `rows` rows at a position, median of a few."""
+    """Return the milliseconds of one step of `rows` rows at a position, the median of `repeat` steps."""
     engine.clear()
     engine.join([EngineRequest([engine.special_tokens.unk] * SOURCE_LENGTH) for _ in range(rows)])
     times = []

@@ -1,4 +1,4 @@
-"""What the offline benchmark translates, and with which weights: the base shape, or a shape that was trained."""
+"""The weights and sentences of the offline benchmark: the untrained base shape, or a trained shape."""
 
 import random
 import shutil
@@ -18,24 +18,24 @@ from training.models.transformer import Transformer
 from training.runs.run import RunFolder
 from training.tasks import TranslateTask
 
-SEED = 11  # of the sentences
+SEED = 11  # for drawing sentences
 
 
 @dataclass(frozen=True)
 class Case:
-    """A run and sentences for it, as source ids with marks; `limit` is the longest target, in tokens."""
+    """A run and its sentences as source ids with special tokens; `limit` is the maximum target length in tokens."""
 
     run: RunFolder
     sources: list[list[int]]
     limit: int
 
-    def peer(self, name: str) -> Path:
-        """The run's weights for another engine, written once for as long as the run does not change.
+    def converted(self, name: str) -> Path:
+        """Return the folder with the run's weights converted for another engine; written again only if the run changed.
 
         Raises:
-            Unconvertible: the engine cannot run this model.
+            UnsupportedModel: the other engine cannot run this model.
         """
-        folder = self.run.path / "peers" / name
+        folder = self.run.path / "baselines" / name
         done = folder / "done"
         if done.is_file() and done.stat().st_mtime >= self.run.weights.stat().st_mtime:
             return folder
@@ -43,41 +43,41 @@ class Case:
         if name == "ctranslate2":
             ctranslate2.convert_run(self.run.path, folder)
         else:
-            transformers.convert(opened(self.run)[1], folder)
+            transformers.convert(open_translator(self.run)[1], folder)
         done.touch()
         return folder
 
 
-def opened(run: RunFolder) -> tuple[TranslateTask, Transformer]:
-    """Task and model of a run.
+def open_translator(run: RunFolder) -> tuple[TranslateTask, Transformer]:
+    """Load the task and the model of a run.
 
     Raises:
-        ValueError: it is no Transformer that translates.
+        ValueError: it is not a Transformer translator.
     """
     task, model = run.open(torch.device("cpu"))
     if not isinstance(task, TranslateTask) or not isinstance(model, Transformer):
-        raise ValueError(f"{run.path}: not a run of a Transformer that translates")
+        raise ValueError(f"{run.path}: not a run of a Transformer translator")
     return task, model
 
 
 def base_case(run: Path, lengths: str, count: int) -> Case:
-    """The base shape, its run folder written if it is missing, and made-up sentences of real lengths."""
+    """Return the base shape, its run folder created if missing, with synthetic sentences of real lengths."""
     folder = RunFolder(run) if RunFolder(run).weights.is_file() else base_shape.write_run(run, lengths)
-    task, model = opened(folder)
+    task, model = open_translator(folder)
     size = task.codec.source.get_vocab_size()
-    ids = base_shape.made_up_ids(size, sample_lengths(lengths, count, SEED), SEED)
+    ids = base_shape.synthetic_ids(size, sample_lengths(lengths, count, SEED), SEED)
     return Case(folder, ids, model.config.max_target_length)
 
 
 def trained_case(run: Path, data: Path, file: str, direction: str, count: int) -> Case:
-    """A trained run and a seeded sample of real sentences that it was trained to translate.
+    """Return a trained run with a seeded sample of real sentences of its direction.
 
     Raises:
         CorpusError: the file cannot be read.
         ValueError: the run does not translate in this direction.
     """
     folder = RunFolder(run)
-    task, model = opened(folder)
+    task, model = open_translator(folder)
     pairs = {f"{source}-{target}": (source, target) for source, target in task.recipe.pairs}
     if direction not in pairs:
         raise ValueError(f"{run} does not translate {direction!r}; choose one of {', '.join(pairs)}")
@@ -90,7 +90,7 @@ def trained_case(run: Path, data: Path, file: str, direction: str, count: int) -
 
 
 def export_missing(run: Path, artifact: Path) -> None:
-    """Export the artifact of a run that brings its corpus, in int8 if its name ends so, if there is none yet.
+    """Export the artifact of a run with its own corpus unless it exists; int8 if the name ends in "-int8".
 
     Raises:
         subprocess.CalledProcessError: the export failed.
@@ -99,5 +99,5 @@ def export_missing(run: Path, artifact: Path) -> None:
         return
     data, sure = run / "data", ["--sentences", "50", "--tolerance", "1e-3"]
     if artifact.name.endswith("-int8"):
-        sure += ["--int8", "--bound", "100"]  # weights that nobody trained have no quality to lose
+        sure += ["--int8", "--bound", "100"]  # untrained weights have no quality to lose
     subprocess.run([sys.executable, "-m", "export", str(run), str(artifact), "--data", str(data), *sure], check=True)

@@ -1,4 +1,4 @@
-"""The figures of the offline benchmark, and the table that shows them."""
+"""Results of the offline benchmark, and their table."""
 
 import statistics
 from collections.abc import Sequence
@@ -9,32 +9,36 @@ from benchmarks.offline.system_process import SystemProcess
 
 
 @dataclass
-class Contender:
-    """A system and compute type, in one process for every division of the cores, and what was measured of it."""
+class MeasuredSystem:
+    """A system with one compute type: one process per division of the cores, and the measurements."""
 
     kind: str
     processes: list[SystemProcess]
     chosen: dict[str, tuple[SystemProcess, str]] = field(default_factory=dict)  # by mode: process and setting
     answers: dict[str, list[list[int]]] = field(default_factory=dict)  # by mode
-    seconds: dict[str, list[float]] = field(default_factory=dict)  # by mode, a round each
+    seconds: dict[str, list[float]] = field(default_factory=dict)  # by mode, one value per round
 
     @property
     def name(self) -> str:
-        return str(self.processes[0].introduction()["name"])
+        return str(self.processes[0].description()["name"])
 
-    def has(self, mode: str) -> bool:
-        """Whether it can run the mode."""
-        return mode in self.processes[0].introduction()["modes"]
+    def supports(self, mode: str) -> bool:
+        """Whether the system supports the mode."""
+        return mode in self.processes[0].description()["modes"]
 
     def rates(self, mode: str) -> list[float]:
-        """Sentences a second, round by round."""
+        """Return sentences per second, one value per round."""
         return [len(self.answers[mode]) / seconds for seconds in self.seconds[mode]]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A system in a mode. `ratios` are the rates of ours over this system's; `equal` is the share of answers that are
-    identical with the first system's."""
+    """A system in a mode.
+
+    `ratios`: rate of each of this project's precisions divided by this system's rate. `equal`: share of answers
+    identical
+    to the first system's.
+    """
 
     mode: str
     system: str
@@ -42,27 +46,27 @@ class Result:
     sentences: int
     seconds: list[float]
     sentences_per_second: float
-    tokens_per_second: float  # of the target, end marks included
+    tokens_per_second: float  # target tokens, end-of-sequence included
     ratios: dict[str, float]
     equal: float
     equal_to: str
 
 
-def results_of(contenders: Sequence[Contender], mode: str) -> list[Result]:
-    """The figures of those that were measured in a mode."""
-    present = [contender for contender in contenders if contender.seconds.get(mode)]
-    return [_result(contender, present, mode) for contender in present]
+def results_of(systems: Sequence[MeasuredSystem], mode: str) -> list[Result]:
+    """Return the results of all systems measured in a mode."""
+    present = [measured for measured in systems if measured.seconds.get(mode)]
+    return [_result(measured, present, mode) for measured in present]
 
 
-def _result(contender: Contender, present: list[Contender], mode: str) -> Result:
-    first, answers, rates = present[0], contender.answers[mode], contender.rates(mode)
-    pairs = list(zip(answers, first.answers[mode], strict=False))  # a slow system has fewer of the same sentences
+def _result(measured: MeasuredSystem, present: list[MeasuredSystem], mode: str) -> Result:
+    first, answers, rates = present[0], measured.answers[mode], measured.rates(mode)
+    pairs = list(zip(answers, first.answers[mode], strict=False))  # slow systems get fewer of the same sentences
     return Result(
         mode=mode,
-        system=contender.name,
-        setting=contender.chosen[mode][1],
+        system=measured.name,
+        setting=measured.chosen[mode][1],
         sentences=len(answers),
-        seconds=contender.seconds[mode],
+        seconds=measured.seconds[mode],
         sentences_per_second=statistics.median(rates),
         tokens_per_second=statistics.median(rates) * statistics.mean(len(ids) + 1 for ids in answers),
         ratios={
@@ -76,7 +80,7 @@ def _result(contender: Contender, present: list[Contender], mode: str) -> Result
 
 
 def table(results: Sequence[Result]) -> str:
-    """Markdown, a line for each result."""
+    """Format as a Markdown table, one line per result."""
     ours = list(dict.fromkeys(name for result in results for name in result.ratios))
     titles = ["mode", "system", "setting", "sentences", "sentences/s", "target tokens/s"]
     titles += [*(f"{name} is faster by" for name in ours), "identical answers"]

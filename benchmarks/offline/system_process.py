@@ -1,4 +1,4 @@
-"""A system in a long-lived process of its own, so that thread pools and memory of two systems never mix."""
+"""Run a system in a long-lived process of its own, so that thread pools and memory of two systems never mix."""
 
 import json
 import os
@@ -11,41 +11,41 @@ from typing import Any
 ROOT = Path(__file__).parent.parent.parent
 
 
-class SystemFailed(RuntimeError):
-    """A system's process died; the message ends with what it said."""
+class SystemProcessError(RuntimeError):
+    """A system's process died; the message ends with its output."""
 
 
 class SystemProcess:
-    """Starts at once, works only when asked. Use it as a context manager: leaving ends the process.
+    """Context manager: starts the process at once, ends it on exit.
 
     Raises:
-        SystemFailed: from every method, when the process has died.
+        SystemProcessError: from every method, when the process has died.
     """
 
     def __init__(self, python: Path, kind: str, options: Mapping[str, object]) -> None:
         self.kind = kind
-        self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed with the process)
+        self._stderr = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (closed with the process)
         self._process = subprocess.Popen(
             [str(python), "-m", "benchmarks.common.systems", kind, json.dumps(options)],
             cwd=ROOT,
             env=os.environ | {"PYTHONUNBUFFERED": "1", "HF_HUB_OFFLINE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             text=True,
         )
-        self._introduction: dict[str, Any] | None = None
+        self._description: dict[str, Any] | None = None
 
-    def introduction(self) -> dict[str, Any]:
-        """Name, modes and settings; waits until the system is loaded."""
-        if self._introduction is None:
-            self._introduction = self._read()
-        return self._introduction
+    def description(self) -> dict[str, Any]:
+        """Return name, modes and settings; waits until the system is loaded."""
+        if self._description is None:
+            self._description = self._read()
+        return self._description
 
     def translate(self, sources: list[list[int]], mode: str, setting: str) -> tuple[float, list[list[int]]]:
-        """Seconds from ids to ids, and the target ids."""
+        """Return the seconds from ids to ids, and the target ids."""
         assert self._process.stdin is not None
-        self.introduction()
+        self.description()
         try:
             self._process.stdin.write(json.dumps({"sources": sources, "mode": mode, "setting": setting}) + "\n")
             self._process.stdin.flush()
@@ -61,10 +61,10 @@ class SystemProcess:
             raise self._failure()
         return json.loads(line)
 
-    def _failure(self) -> SystemFailed:
+    def _failure(self) -> SystemProcessError:
         status = self._process.wait()
-        self._said.seek(0)
-        return SystemFailed(f"{self.kind} ended with status {status}:\n{self._said.read()[-2000:]}")
+        self._stderr.seek(0)
+        return SystemProcessError(f"{self.kind} ended with status {status}:\n{self._stderr.read()[-2000:]}")
 
     def __enter__(self) -> "SystemProcess":
         return self
@@ -72,6 +72,6 @@ class SystemProcess:
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._said):
+        for stream in (self._process.stdin, self._process.stdout, self._stderr):
             assert stream is not None
             stream.close()

@@ -1,12 +1,14 @@
-"""Do identical words align with themselves, by cross-attention alone? One line a way to link parallel sentences.
+"""Compare ways to align words by cross-attention: do identical words align with each other?
 
     python -m benchmarks.offline.word_alignment models/translate-en-de-fr-es data/multi30k/test2016.en-de.tsv.gz
         --columns en de
 
-Counted are words that occur once in a sentence and once, spelt the same, in its translation: the reference, and the
-artifact's own greedy one. Names and numbers are those with a digit or, behind the first word, a capital in both. Every
-decoder layer is tried, when a token is written and when it is read. The service links by the line marked *. Exit status
-1 if that links less than 80 % of the words with themselves in the artifact's own translations of a direction.
+Counts words that occur exactly once in a sentence and once, spelt the same, in its translation: the reference, and the
+artifact's own greedy translation. Names and numbers are words with a digit, or with a capital letter on both sides and
+not at the start. Every decoder layer is tried, at the step that writes a token and at the step that reads it. The
+service
+uses the line marked *. Exit status 1 if that line aligns less than 80 % of the words of the artifact's own translations
+in any direction.
 """
 
 import argparse
@@ -31,13 +33,13 @@ from service.text.tokenizer import TextCodec, TokenizedText
 from service.text.words import is_word_character, word_spans
 from training.data.corpus import read_corpus
 
-WANTED = 0.8
+REQUIRED_SHARE = 0.8
 Pair = tuple[str, str]
-Way = tuple[int, int]  # layer; 0 when a token is written, 1 when it is read
+Method = tuple[int, int]  # layer; 0: the step that writes the token, 1: the step that reads it
 
 
 class Aligner:
-    """An artifact's graphs, and links by every layer."""
+    """An artifact's graphs, and alignment links by every layer."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact, self.manifest = artifact, artifact.manifest
@@ -45,7 +47,7 @@ class Aligner:
         self.graph = Session(artifact.graph("score"), available_cores())
 
     def translate(self, texts: list[str], direction: Direction) -> list[str]:
-        """Greedily, with the service's own engine."""
+        """Translate greedily with the service's engine."""
         sources = self.codec.encode(texts, direction.prefix, append_eos=True)
         limit = self.manifest.limits.target_length
         requests = [
@@ -54,8 +56,8 @@ class Aligner:
         engine = TranslateEngine(TranslateGraphs.load(self.artifact, available_cores()), ROWS)
         return self.codec.decode([answer.ids for answer in serve([engine], requests)])
 
-    def links(self, pairs: list[Pair], direction: Direction) -> Iterator[dict[Way, tuple[AlignmentLink, ...]]]:
-        """Of each pair by each way; a pair that is too long for the model has none."""
+    def links(self, pairs: list[Pair], direction: Direction) -> Iterator[dict[Method, tuple[AlignmentLink, ...]]]:
+        """Yield the links of each pair by each method; none for a pair that is too long for the model."""
         limits, located = self.manifest.limits, self.codec.tokenise_pairs(*map(list, zip(*pairs, strict=True)))
         for pair, (source, target) in zip(pairs, located, strict=True):
             room = limits.source_length - len(direction.prefix) - 1
@@ -81,8 +83,8 @@ class Aligner:
         return found
 
 
-def identical(pair: Pair) -> Iterator[tuple[tuple[int, int], tuple[int, int], bool]]:
-    """Spans of the words that both sentences have once, and whether it is a name or a number."""
+def identical_words(pair: Pair) -> Iterator[tuple[tuple[int, int], tuple[int, int], bool]]:
+    """Yield the spans of the words that occur once in both sentences, and whether it is a name or a number."""
     sides = [[span for span in word_spans(text) if is_word_character(text[span[0]])] for text in pair]
     spelt = [[text[a:b] for a, b in spans] for text, spans in zip(pair, sides, strict=True)]
     counts = [Counter(one) for one in spelt]
@@ -93,20 +95,20 @@ def identical(pair: Pair) -> Iterator[tuple[tuple[int, int], tuple[int, int], bo
             yield sides[0][at], sides[1][k], special
 
 
-def shares(aligner: Aligner, pairs: list[Pair], direction: Direction) -> dict[Way, np.ndarray]:
-    """By way: words counted and linked with themselves, names and numbers counted and linked with themselves."""
-    found: dict[Way, np.ndarray] = {}
+def shares(aligner: Aligner, pairs: list[Pair], direction: Direction) -> dict[Method, np.ndarray]:
+    """Count by method: words, words aligned with themselves, names and numbers, those aligned with themselves."""
+    found: dict[Method, np.ndarray] = {}
     for pair, by_way in zip(pairs, aligner.links(pairs, direction), strict=True):
         for way, links in by_way.items():
-            for source, target, special in identical(pair):
+            for source, target, special in identical_words(pair):
                 right = AlignmentLink(*source, *target) in links
                 found.setdefault(way, np.zeros(4, int))
                 found[way] += [1, right, special, right and special]
     return found
 
 
-def report(title: str, found: dict[Way, np.ndarray]) -> float:
-    """Print a table, and return the share of words that the service's own way links rightly."""
+def report(title: str, found: dict[Method, np.ndarray]) -> float:
+    """Print a table; return the share of words that the service's method aligns correctly."""
     layers = 1 + max((layer for layer, _ in found), default=0)
     own = alignment_layer(layers), 0
     sys.stdout.write(f"{title}\n")
@@ -123,7 +125,7 @@ def report(title: str, found: dict[Way, np.ndarray]) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifact", type=Path)
-    parser.add_argument("file", help="parallel sentences, see training/data/corpus.py for the forms")
+    parser.add_argument("file", help="parallel sentences, training/data/corpus.py lists the formats")
     parser.add_argument("--columns", nargs=2, required=True, help="the languages of the file's columns")
     arguments = parser.parse_args()
     aligner = Aligner(read_artifact(arguments.artifact))
@@ -139,7 +141,7 @@ def main() -> int:
         report(f"{name}, reference", shares(aligner, references, direction))
         own = list(zip(texts, aligner.translate(texts, direction), strict=True))
         worst = min(worst, report(f"{name}, own translation", shares(aligner, own, direction)))
-    return 0 if worst >= WANTED else 1
+    return 0 if worst >= REQUIRED_SHARE else 1
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The base shape as a run folder: 6 + 6 layers, D 512, V 32,000; nobody trained its weights, yet they stop.
+"""Write a run folder of the base shape: 6 + 6 layers, D 512, V 32,000, untrained weights that stop by construction.
 
     python -m benchmarks.synthetic.base_shape RUN [--lengths news|tatoeba]
 
-`python -m export RUN ARTIFACT --data RUN/data` takes the folder: its corpus is sentences of made-up words, as long as
-real sentences are.
+`python -m export RUN ARTIFACT --data RUN/data` accepts the folder: its corpus is sentences of synthetic words, as long
+as real sentences.
 """
 
 import argparse
@@ -33,7 +33,7 @@ SEED = 1
 
 
 def base_recipe(model: dict[str, Any], vocabulary: int) -> Recipe:
-    """A recipe of one direction over made-up words."""
+    """Return a recipe with one direction over synthetic words."""
     table = {
         "name": "bench-base",
         "task": "translate",
@@ -53,15 +53,18 @@ def write_run(path: Path, lengths: str, model: dict[str, Any] = BASE, vocabulary
     """Write recipe, tokeniser, corpus and weights.
 
     Raises:
-        RecipeError, ValueError: the shape is none that stopping can be imposed on.
+        RecipeError, ValueError: the shape does not support weights that stop by construction.
     """
     run = RunFolder(path)
     recipe = base_recipe(model, vocabulary)
-    words = made_up_words(vocabulary - len(SPECIAL_TOKENS))
+    words = synthetic_words(vocabulary - len(SPECIAL_TOKENS))
     task = TranslateTask(recipe, train_codec(recipe.tokenizer, words, [], []))
     (path / "data").mkdir(parents=True, exist_ok=True)
     for seed, (split, rows) in enumerate(CORPUS.items()):
-        sides = [made_up(words, sample_lengths(lengths, rows, 2 * seed + side), 2 * seed + side) for side in (0, 1)]
+        sides = [
+            synthetic_sentences(words, sample_lengths(lengths, rows, 2 * seed + side), 2 * seed + side)
+            for side in (0, 1)
+        ]
         lines = [f"{source}\t{target}\n" for source, target in zip(*sides, strict=True)]
         (path / "data" / f"{split}.tsv").write_text("".join(lines), "utf-8")
     run.save_recipe(recipe)
@@ -72,12 +75,12 @@ def write_run(path: Path, lengths: str, model: dict[str, Any] = BASE, vocabulary
     return run
 
 
-def made_up_words(count: int) -> list[str]:
-    """Different words of five letters and no digit: a service has rules of its own for numbers."""
-    return [_in_letters(26**4 + i) for i in range(count)]
+def synthetic_words(count: int) -> list[str]:
+    """Return distinct words of five letters without digits: the service treats numbers specially."""
+    return [_base26(26**4 + i) for i in range(count)]
 
 
-def _in_letters(number: int) -> str:
+def _base26(number: int) -> str:
     letters = ""
     while number:
         number, digit = divmod(number, 26)
@@ -85,14 +88,14 @@ def _in_letters(number: int) -> str:
     return letters
 
 
-def made_up(words: Sequence[str], lengths: list[int], seed: int) -> list[str]:
-    """A sentence of random words for every length, the end mark counted in."""
+def synthetic_sentences(words: Sequence[str], lengths: list[int], seed: int) -> list[str]:
+    """Return one sentence of random words per length; a length includes the end-of-sequence token."""
     generator = random.Random(seed)
     return [" ".join(generator.choices(words, k=length - 1)) for length in lengths]
 
 
-def made_up_ids(vocabulary: int, lengths: list[int], seed: int) -> list[list[int]]:
-    """The same as source ids: any words, then the end mark."""
+def synthetic_ids(vocabulary: int, lengths: list[int], seed: int) -> list[list[int]]:
+    """Return the same as source ids: random words, then the end-of-sequence token."""
     generator = random.Random(seed)
     return [[*generator.choices(range(len(SPECIAL_TOKENS), vocabulary), k=length - 1), EOS] for length in lengths]
 

@@ -1,18 +1,18 @@
-"""A made-up parallel corpus, so that the benchmark needs none: lengths of news, words as frequent as by Zipf's law."""
+"""Write a synthetic parallel corpus: sentence lengths of news, word frequencies by Zipf's law."""
 
 import random
 from pathlib import Path
 
 from benchmarks.synthetic.lengths import sample_lengths
 
-SPECIAL_TOKENS = 4  # of a vocabulary
+SPECIAL_TOKENS = 4  # in every vocabulary
 LONGEST = 100
 FILES = ("train", "valid")
 VALID = 4  # rows
 
 
 def write_corpus(folder: Path, vocabulary: int, pairs: int, seed: int = 1) -> None:
-    """FILE.tsv for our loop and FILE.src, FILE.trg for others', with every word of the vocabulary at least once."""
+    """Write FILE.tsv for this project's loop and FILE.src, FILE.trg for others; every word occurs at least once."""
     generator = random.Random(seed)
     words = [f"w{i}" for i in range(vocabulary - SPECIAL_TOKENS)]
     weights = [1 / (i + 1) for i in range(len(words))]

@@ -1,9 +1,9 @@
-"""How long real sentences are: the lengths that made-up sentences get, so that benchmarks need no corpus.
+"""Lengths of real sentences, used for synthetic sentences, so that benchmarks need no corpus.
 
-    python -m benchmarks.synthetic.lengths --data DATA      prints the tables below anew
+    python -m benchmarks.synthetic.lengths --data DATA      measures and prints the tables below
 
-Tokens of English sentences, end mark included, under a joint byte-level BPE vocabulary of 32,000 trained on the texts
-named in `main`. A table holds the quantiles 0 %, 1 %, ..., 100 % of one test set.
+Lengths are tokens of English sentences, end-of-sequence included, under a joint byte-level BPE vocabulary of 32,000
+pieces trained on the texts named in `main`. A table holds the quantiles 0 %, 1 %, ..., 100 % of one test set.
 """
 
 import argparse
@@ -35,12 +35,12 @@ MEASURED = {"news": "news/newstest2014.en-de.tsv.gz", "tatoeba": "tatoeba/test.e
 
 
 def sample_lengths(kind: str, count: int, seed: int) -> list[int]:
-    """Seeded source lengths in tokens, marks included."""
+    """Draw source lengths in tokens, special tokens included."""
     return random.Random(seed).choices(QUANTILES[kind], k=count)
 
 
 def quantiles(lengths: list[int]) -> list[int]:
-    """0 %, 1 %, ..., 100 %."""
+    """Return the quantiles 0 %, 1 %, ..., 100 %."""
     ordered = sorted(lengths)
     return [ordered[round(i * (len(ordered) - 1) / 100)] for i in range(101)]
 

@@ -2,7 +2,7 @@
 
     python -m venv .venv-joeynmt && .venv-joeynmt/bin/pip install joeynmt "importlib_metadata<8" torch==2.13.0
 
-Its sampler fills batches in random order, ours with sentences of like length; both count real target tokens.
+Its sampler fills batches in random order, ours with sentences of similar length; both count real target tokens.
 """
 
 import json
@@ -13,19 +13,19 @@ from pathlib import Path
 
 from training.config import Recipe, TransformerConfig
 
-LOGGED = 10  # updates a line of its log
+LOG_EVERY = 10  # updates per line of its log
 RATE = re.compile(r"Tokens per Sec:\s*([\d.]+)")
 
 
-class JoeyFailed(RuntimeError):
+class JoeyNMTError(RuntimeError):
     """JoeyNMT did not train."""
 
 
 def tokens_per_second(python: Path, recipe: Recipe, data: Path, folder: Path, updates: int) -> float:
-    """The median of what its log tells, but for the first line, which is that of warming up.
+    """Return the median rate in its log, without the first line (warm-up).
 
     Raises:
-        JoeyFailed: it ended with an error, or told no rate.
+        JoeyNMTError: it ended with an error, or logged no rate.
     """
     settings = folder / "joeynmt.yaml"
     settings.write_text(json.dumps(_settings(recipe, data, folder / "run", updates)))  # JSON is YAML
@@ -34,12 +34,12 @@ def tokens_per_second(python: Path, recipe: Recipe, data: Path, folder: Path, up
     log = done.stdout + done.stderr
     rates = [float(rate) for rate in RATE.findall(log)]
     if done.returncode or len(rates) < 2:
-        raise JoeyFailed(f"{python} -m joeynmt: {log[-2000:]}")
+        raise JoeyNMTError(f"{python} -m joeynmt: {log[-2000:]}")
     return statistics.median(rates[1:])
 
 
 def _settings(recipe: Recipe, data: Path, folder: Path, updates: int) -> dict[str, object]:
-    """The recipe in its words: same shape, same vocabulary, same budget of padded tokens, one Adam step a batch."""
+    """Return the recipe as JoeyNMT settings: same shape, vocabulary and padded tokens, one Adam step per batch."""
     model, training = recipe.model, recipe.training
     assert isinstance(model, TransformerConfig)
     side = {"max_length": recipe.data.max_length, "level": "word", "voc_file": str(data / "vocabulary.txt")}
@@ -63,7 +63,7 @@ def _settings(recipe: Recipe, data: Path, folder: Path, updates: int) -> dict[st
             "optimizer": "adamw", "adam_betas": [0.9, 0.98], "learning_rate": training.learning_rate,
             "label_smoothing": training.label_smoothing, "clip_grad_norm": training.clip_norm,
             "normalization": "tokens", "batch_type": "token", "batch_size": training.batch_tokens,
-            "epochs": 1000, "updates": updates, "logging_freq": LOGGED, "validation_freq": 1000 * LOGGED,
+            "epochs": 1000, "updates": updates, "logging_freq": LOG_EVERY, "validation_freq": 1000 * LOG_EVERY,
             "early_stopping_metric": "ppl", "scheduling": "exponential", "decrease_factor": 1.0,
         },
         "model": {

@@ -1,4 +1,4 @@
-"""torch.nn.Transformer with our embeddings and our surface, so that our loop trains it.
+"""torch.nn.Transformer with this project's embeddings and model interface, so that this project's loop trains it.
 
 Shapes: B rows, S source length, T target length, D model width, V vocabulary.
 """
@@ -13,7 +13,7 @@ from training.models.transformer import Embedding, State
 
 
 class TorchTransformer(nn.Module):
-    """nn.Transformer between our embeddings and an output projection that shares their matrix."""
+    """nn.Transformer between this project's embeddings and a tied output projection."""
 
     def __init__(self, config: TransformerConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class TorchTransformer(nn.Module):
         self.source = Embedding(config, source_vocabulary, config.max_source_length)
         self.embedding = Embedding(config, target_vocabulary, config.max_target_length)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it tells that pre-norm has no fast path for inference
+            warnings.simplefilter("ignore")  # about pre-norm having no fast path for inference
             self.transformer = nn.Transformer(
                 config.width, config.heads, config.encoder_layers, config.decoder_layers, config.feed_forward,
                 config.dropout, config.activation, batch_first=True, norm_first=config.norm == "pre",
@@ -32,18 +32,18 @@ class TorchTransformer(nn.Module):
             self.source.token.weight = self.embedding.token.weight
 
     def encode(self, source: Tensor, lengths: Tensor) -> State:
-        """Source ids (B, S), lengths (B,) -> the state before the first step; there is no cache to fill."""
+        """Map source ids (B, S) and lengths (B,) to the state before the first step; there is no KV cache."""
         padding = torch.arange(source.size(1), device=source.device) >= lengths[:, None]  # (B, S)
         memory = self.transformer.encoder(self.source(source), src_key_padding_mask=padding)  # (B, S, D)
         return {"source_lengths": lengths, "padding": padding, "memory": memory, "written": source[:, :0]}
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """Everything so far once more, for the last position's logits (B, V)."""
+        """Decode the whole prefix again; return the logits (B, V) of the last position."""
         written = torch.cat([state["written"], token[:, None]], dim=1)  # (B, T+1)
         return self.output(self._decode(written, state)[:, -1]), state | {"written": written}
 
     def features(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        """Teacher forcing: target ids (B, T), shifted right by one -> decoder output (B, T, D)."""
+        """Teacher forcing: map target ids (B, T), shifted right by one, to decoder output (B, T, D)."""
         return self._decode(target, self.encode(source, lengths))
 
     def _decode(self, target: Tensor, state: State) -> Tensor:

@@ -29,7 +29,7 @@ def stopping() -> Transformer:
 
 @pytest.fixture(scope="session")
 def stopping_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same shape as a run folder; read it, write only below `peers`."""
+    """The same shape as a run folder; read it, write only below `baselines`."""
     from benchmarks.synthetic.base_shape import write_run
 
     path = tmp_path_factory.mktemp("runs") / "stopping"

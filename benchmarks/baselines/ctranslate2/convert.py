@@ -1,4 +1,4 @@
-"""A trained Transformer as a CTranslate2 model folder.
+"""Convert a trained Transformer to a CTranslate2 model folder.
 
 Shapes: D model width, V vocabulary. CTranslate2 keeps linear weights as (outputs, inputs), as torch does.
 """
@@ -12,8 +12,8 @@ import torch
 from ctranslate2.specs import common_spec, transformer_spec
 from torch import Tensor, nn
 
-from benchmarks.baselines import Unconvertible
-from benchmarks.baselines.equal_heads import with_own_heads
+from benchmarks.baselines import UnsupportedModel
+from benchmarks.baselines.equal_heads import with_equal_heads
 from training.data.tokenizer import BOS, EOS, SPECIAL_TOKENS, UNK, Codec
 from training.models.transformer import DecoderLayer, Embedding, EncoderLayer, FeedForward, Residual, Transformer
 from training.runs.run import RunFolder
@@ -21,22 +21,22 @@ from training.tasks import TranslateTask
 
 
 def convert_run(run: Path, folder: Path) -> tuple[list[str], list[str]]:
-    """Write the CTranslate2 model of a run folder; returns the source and the target vocabulary.
+    """Write the CTranslate2 model of a run folder; return the source and the target vocabulary.
 
     Raises:
-        Unconvertible: the run is no translator.
+        UnsupportedModel: the run is not a translator.
         CheckpointError, RecipeError, TokenizerError: the run folder cannot be read.
     """
     task, model = RunFolder(run).open(torch.device("cpu"))
     if not isinstance(task, TranslateTask) or not isinstance(model, Transformer):
-        raise Unconvertible(f"{run}: not a run of a translator")
+        raise UnsupportedModel(f"{run}: not a run of a translator")
     vocabularies = codec_vocabularies(task.codec)
     convert(model, folder, *vocabularies)
     return vocabularies
 
 
 def codec_vocabularies(codec: Codec) -> tuple[list[str], list[str]]:
-    """The tokens of the source and the target side, each at the place of its id."""
+    """Return the tokens of the source and the target side, ordered by id."""
 
     def tokens(vocabulary: dict[str, int]) -> list[str]:
         return sorted(vocabulary, key=vocabulary.__getitem__)
@@ -45,21 +45,22 @@ def codec_vocabularies(codec: Codec) -> tuple[list[str], list[str]]:
 
 
 def numbered_vocabulary(size: int) -> list[str]:
-    """The four marks, then a made-up token for every other id: for a model without a tokeniser."""
+    """Return the four special tokens, then one synthetic token per id, for a model without a tokeniser."""
     return [*SPECIAL_TOKENS, *(f"t{i}" for i in range(len(SPECIAL_TOKENS), size))][:size]
 
 
 def convert(
     model: Transformer, folder: Path, source_vocabulary: Sequence[str], target_vocabulary: Sequence[str]
 ) -> None:
-    """Write the model as a CTranslate2 folder in float32; an existing one is replaced. What heads share is repeated.
+    """Write the model as a CTranslate2 folder in float32, replacing an existing one; shared key-value heads are
+    repeated.
 
-    Sources are passed as tokens with their marks, `<eos>` included; the decoder starts from `<bos>`.
+    Sources are passed as tokens with special tokens, `<eos>` included; the decoder starts from `<bos>`.
 
     Raises:
-        ValueError: a vocabulary has not the size of its embedding.
+        ValueError: a vocabulary and its embedding differ in size.
     """
-    model = with_own_heads(model)
+    model = with_equal_heads(model)
     config = model.config
     spec = transformer_spec.TransformerSpec.from_config(
         (config.encoder_layers, config.decoder_layers),
@@ -106,12 +107,12 @@ def _set_decoder(spec: Any, model: Transformer) -> None:
 
 
 def _set_embedding(spec: Any, positions: Any, embedding: Embedding) -> None:
-    spec.weight = array(embedding.token.weight)  # (V, D), multiplied by sqrt(D) when looked up, as ours
+    spec.weight = array(embedding.token.weight)  # (V, D), multiplied by sqrt(D) at lookup, as in our model
     positions.encodings = array(embedding.position)  # (length, D)
 
 
 def _set_linears(spec: Any, around: Residual, *linears: nn.Linear) -> None:
-    """The projections of an attention, packed in the same order on both sides, and the norm around it."""
+    """Set the projections of an attention, packed in the same order on both sides, and its norm."""
     _set_norm(spec.layer_norm, around.norm)
     for of, linear in zip(spec.linear, linears, strict=True):
         of.weight, of.bias = array(linear.weight), array(linear.bias)
@@ -129,5 +130,5 @@ def _set_norm(spec: Any, norm: nn.Module) -> None:
 
 
 def array(tensor: Tensor) -> np.ndarray:
-    """A tensor as a float32 array."""
+    """Convert a tensor to a float32 array."""
     return tensor.detach().cpu().float().numpy()

@@ -1,15 +1,15 @@
-"""CTranslate2 behind the surface of benchmarks/common/systems.py."""
+"""CTranslate2 as a system of the offline benchmark (benchmarks/common/systems.py)."""
 
 import json
 from pathlib import Path
 
 import ctranslate2
 
-from benchmarks.common.systems import MODES, TOGETHER, beam_of
+from benchmarks.common.systems import BATCH, MODES, beam_size_of
 
-# Batches of 64 sentences, or of as many as fit a number of tokens; translate_batch sorts by length itself.
+# Batches of 64 sentences, or limited by tokens; translate_batch sorts by length itself.
 BATCHES = {
-    "64 examples": {"max_batch_size": TOGETHER, "batch_type": "examples"},
+    "64 examples": {"max_batch_size": BATCH, "batch_type": "examples"},
     "1024 tokens": {"max_batch_size": 1024, "batch_type": "tokens"},
     "2048 tokens": {"max_batch_size": 2048, "batch_type": "tokens"},
 }
@@ -38,7 +38,7 @@ class Translator:
     def _batch(self, tokens: list[list[str]], mode: str, setting: str) -> list[list[int]]:
         results = self.translator.translate_batch(
             tokens,
-            beam_size=beam_of(mode),
+            beam_size=beam_size_of(mode),
             min_decoding_length=0,
             max_decoding_length=self.limit,
             **BATCHES[setting.partition(",")[0]],
@@ -56,5 +56,5 @@ def _vocabularies(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def load(kind: str, folder: str, compute_type: str, workers: int, threads: int, limit: int) -> Translator:
-    """Options as on the command line of the process."""
+    """Load the system; the arguments are the options on the process's command line."""
     return Translator(Path(folder), compute_type, workers, threads, limit)

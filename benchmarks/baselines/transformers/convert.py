@@ -1,10 +1,9 @@
-"""A trained Transformer as a model folder of Hugging Face transformers, architecture M2M100.
+"""Convert a trained Transformer to a Hugging Face transformers folder, architecture M2M100.
 
-M2M100 is the one there with pre-norm, scaled embeddings shared by both sides, and positions in a table that is no
-parameter. Its sinusoids have other wavelengths and another layout than ours, so our own tables travel in a file beside
-the weights, and whoever loads the folder puts them in place: see benchmarks/baselines/transformers/system.py, which
-runs in a virtual
-environment of its own. Nothing here imports transformers.
+M2M100 has pre-norm, scaled embeddings shared by both sides, and a fixed position table. Its sinusoids have other
+wavelengths and another layout than ours, so our tables are saved in a file beside the weights and loaded by
+benchmarks/baselines/transformers/system.py, which runs in a virtual environment of its own. This module does not import
+transformers.
 
 Shapes: D model width, V vocabulary.
 """
@@ -17,8 +16,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.baselines import Unconvertible
-from benchmarks.baselines.equal_heads import with_own_heads
+from benchmarks.baselines import UnsupportedModel
+from benchmarks.baselines.equal_heads import with_equal_heads
 from training.data.tokenizer import BOS, EOS, PAD
 from training.models.attention import CrossAttention, SelfAttention
 from training.models.transformer import DecoderLayer, EncoderLayer, FeedForward, Transformer
@@ -28,18 +27,18 @@ Named = Iterator[tuple[str, nn.Module | Tensor]]
 
 
 def convert(model: Transformer, folder: Path) -> None:
-    """Write config.json, model.safetensors and the position tables (1 + length, D), whose first row is padding's.
+    """Write config.json, model.safetensors and the position tables (1 + length, D), whose first row is for padding.
 
-    What heads share is repeated.
+    Shared key-value heads are repeated.
 
     Raises:
-        Unconvertible: the model is not pre-norm with one shared embedding.
+        UnsupportedModel: the model is not pre-norm with one shared embedding.
     """
-    model = with_own_heads(model)
+    model = with_equal_heads(model)
     config = model.config
     shared = model.output.weight is model.embedding.token.weight is model.encoder.embedding.token.weight
     if config.norm != "pre" or not shared:
-        raise Unconvertible("M2M100 needs pre-norm and one shared embedding")
+        raise UnsupportedModel("M2M100 needs pre-norm and one shared embedding")
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in _tensors(model)}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -79,7 +78,7 @@ def _config(model: Transformer) -> dict[str, object]:
 
 
 def _table(positions: Tensor) -> Tensor:
-    """Position p is row p + 1, as M2M100 numbers them where padding has id 0."""
+    """Shift position p to row p + 1, as M2M100 numbers them when padding has id 0."""
     return torch.cat([torch.zeros_like(positions[:1]), positions])  # (1 + length, D)
 
 

@@ -1,10 +1,10 @@
-"""A trained classifier as a transformers model: an M2M100 encoder, the mean of its tokens, one linear map.
+"""Convert a trained classifier to a transformers model: an M2M100 encoder, mean pooling, one linear map.
 
     python -m benchmarks.baselines.transformers.convert_classifier RUN FOLDER
 
-No architecture of transformers with a classification head is pre-norm with scaled embeddings, fixed positions and mean
-pooling; the encoder of M2M100 is all of that but the pooling, so the head is three lines of torch (classify_server.py).
-Nothing here imports transformers.
+No classification architecture of transformers has pre-norm, scaled embeddings, fixed positions and mean pooling; the
+encoder of M2M100 has all but the pooling, so the head is three lines of torch (server.py). This module does not import
+transformers.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.baselines import Unconvertible
+from benchmarks.baselines import UnsupportedModel
 from benchmarks.baselines.transformers.convert import convert
 from training.models.classifier import Classifier
 from training.models.transformer import Transformer
@@ -24,15 +24,15 @@ HEAD = "head.safetensors"
 
 
 def convert_run(run: Path, folder: Path) -> None:
-    """Write the encoder as an M2M100 folder, with an idle decoder of one layer, and the head beside it.
+    """Write the encoder as an M2M100 folder, with an unused decoder of one layer, and the head beside it.
 
     Raises:
-        Unconvertible: the run is no classifier, or none that pools by the mean.
+        UnsupportedModel: the run is not a classifier with mean pooling.
         CheckpointError, RecipeError, TokenizerError: the run folder cannot be read.
     """
     _, model = RunFolder(run).open(torch.device("cpu"))
     if not isinstance(model, Classifier) or model.config.pooling != "mean":
-        raise Unconvertible(f"{run}: not a run of a classifier with mean pooling")
+        raise UnsupportedModel(f"{run}: not a run of a classifier with mean pooling")
     config = model.config.model_copy(update={"decoder_layers": 1})
     vocabulary = model.encoder.embedding.token.num_embeddings
     around = Transformer(config, vocabulary, vocabulary, joint=True)

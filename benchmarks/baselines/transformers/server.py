@@ -1,10 +1,9 @@
-"""A classifier of transformers, in torch or through optimum-onnx, behind FastAPI and a dynamic batcher.
+"""A transformers classifier, in torch or through optimum-onnx, behind FastAPI and a dynamic batcher.
 
     .venv-bench/bin/python -m benchmarks.baselines.transformers.server MODEL ARTIFACT --port 8001 [--backend optimum]
 
-MODEL is a folder that benchmarks/baselines/transformers/convert_classifier.py wrote, ARTIFACT the same weights as an
-artifact, for tokeniser
-and labels. Bodies are those of our own /v1/classify with one text.
+MODEL is a folder written by benchmarks/baselines/transformers/convert_classifier.py; ARTIFACT has the same weights and
+provides tokeniser and labels. Request bodies are those of this service's /v1/classify with one text.
 
 Shapes: B rows, S source length, D model width, L labels.
 """
@@ -24,7 +23,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from benchmarks.baselines.batcher import Batcher
-from benchmarks.baselines.serving import application, knobs, parser, serve
+from benchmarks.baselines.serving import application, batching_options, parser, serve
 from benchmarks.baselines.transformers.system import load_model
 from service.artifact import read_artifact
 from service.text.tokenizer import TextCodec
@@ -34,7 +33,7 @@ INPUTS = ["input_ids", "attention_mask"]
 Compute = Callable[[Tensor, Tensor], np.ndarray]  # ids and mask (B, S) -> probabilities (B, L)
 
 
-class Body(BaseModel):
+class TextBody(BaseModel):
     """One text."""
 
     text: str
@@ -75,7 +74,7 @@ class Classifier(nn.Module):
 
 
 def torch_backend(folder: Path, threads: int) -> Compute:
-    """The module as it is."""
+    """Run the torch module."""
     torch.set_num_threads(threads)
     model = Classifier(folder).eval()
 
@@ -87,7 +86,7 @@ def torch_backend(folder: Path, threads: int) -> Compute:
 
 
 def optimum_backend(folder: Path, threads: int) -> Compute:
-    """The module as a graph that optimum's ORTModel runs; exported once, into a folder beside the weights."""
+    """Run the module as a graph through optimum's ORTModel; exported once, into a folder beside the weights."""
     from optimum.onnxruntime import ORTModelForCustomTasks
 
     exported = folder / "classify-onnx"
@@ -96,7 +95,7 @@ def optimum_backend(folder: Path, threads: int) -> Compute:
         (exported / "config.json").write_text((folder / "config.json").read_text("utf-8"), "utf-8")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the event loop needs a core as well
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the event loop needs a core too
     model: Any = ORTModelForCustomTasks.from_pretrained(exported, session_options=options)
 
     def compute(ids: Tensor, mask: Tensor) -> np.ndarray:
@@ -118,14 +117,14 @@ def _export(model: Classifier, folder: Path) -> None:
 BACKENDS = {"torch": torch_backend, "optimum": optimum_backend}
 
 
-class Engine:
-    """Batches of ids to probabilities."""
+class BatchEngine:
+    """Classify batches of ids."""
 
     def __init__(self, compute: Compute, pad: int, sub_batch: int) -> None:
         self.compute, self.pad, self.sub_batch = compute, pad, sub_batch
 
     def classify(self, batch: list[list[int]]) -> list[np.ndarray]:
-        """Sorted by length and in parts, so that a long text pads few others."""
+        """Classify sorted by length and in parts, so that a long text pads few others."""
         order = sorted(range(len(batch)), key=lambda i: len(batch[i]))
         size = self.sub_batch or len(batch)
         answers: dict[int, np.ndarray] = {}
@@ -139,18 +138,18 @@ class Engine:
         return self.compute(ids, (ids != self.pad).long())  # (B, L)
 
 
-class Service:
-    """The route's work."""
+class Handler:
+    """The route handler."""
 
     def __init__(self, artifact: Path, batcher: Batcher[list[int], np.ndarray]) -> None:
-        opened = read_artifact(artifact)
-        self.manifest, self.batcher = opened.manifest, batcher
-        self.codec = TextCodec(opened.tokenizer, opened.manifest)
+        artifact_read = read_artifact(artifact)
+        self.manifest, self.batcher = artifact_read.manifest, batcher
+        self.codec = TextCodec(artifact_read.tokenizer, artifact_read.manifest)
 
-    async def classify(self, body: Body) -> Reply:
+    async def classify(self, body: TextBody) -> Reply:
         started = time.perf_counter()
         ids = self.codec.encode([body.text], [self.manifest.special_tokens.bos], append_eos=False)[0]
-        found = await self.batcher.ask(ids)
+        found = await self.batcher.submit(ids)
         best = np.argsort(-found, kind="stable")[: body.top_k]
         labels = [Label(label=self.manifest.labels[i], score=float(found[i])) for i in best]
         return Reply(
@@ -170,8 +169,10 @@ def main() -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"
     compute = BACKENDS[arguments.backend](arguments.model, arguments.threads)
     manifest = read_artifact(arguments.artifact).manifest
-    batcher = Batcher(Engine(compute, manifest.special_tokens.pad, arguments.sub_batch).classify, knobs(arguments))
-    service = Service(arguments.artifact, batcher)
+    batcher = Batcher(
+        BatchEngine(compute, manifest.special_tokens.pad, arguments.sub_batch).classify, batching_options(arguments)
+    )
+    service = Handler(arguments.artifact, batcher)
     app = application(batcher)
     app.post("/v1/classify")(service.classify)
     serve(app, arguments.port)

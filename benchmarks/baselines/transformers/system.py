@@ -1,6 +1,6 @@
-"""transformers `generate` and optimum-onnx behind the surface of benchmarks/common/systems.py.
+"""transformers `generate` and optimum-onnx as systems of the offline benchmark (benchmarks/common/systems.py).
 
-Runs in `.venv-bench`: these packages need older versions of huggingface_hub and tokenizers than the project does.
+Runs in `.venv-bench`: these packages need older versions of huggingface_hub and tokenizers than this project.
 """
 
 import os
@@ -13,14 +13,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import GenerationConfig, M2M100ForConditionalGeneration
 
-from benchmarks.common.systems import MODES, TOGETHER, beam_of, in_batches
+from benchmarks.common.systems import BATCH, MODES, beam_size_of, in_batches
 
 POSITIONS = "positions.safetensors"
 
 
 def load_model(folder: Path) -> Any:
-    """The transformers model of a folder that benchmarks/baselines/transformers/convert.py wrote, with its position
-    tables."""
+    """Load a folder written by benchmarks/baselines/transformers/convert.py, with its position tables."""
     model = M2M100ForConditionalGeneration.from_pretrained(folder).eval()
     tables = load_file(folder / POSITIONS)
     model.model.encoder.embed_positions.weights = tables["encoder"]
@@ -29,7 +28,7 @@ def load_model(folder: Path) -> Any:
 
 
 def load_onnx(folder: Path, threads: int) -> Any:
-    """The same model exported by optimum-onnx, once, into a folder beside it."""
+    """Load the same model exported by optimum-onnx; exported once, into a folder beside it."""
     from optimum.exporters.onnx import onnx_export_from_model
     from optimum.onnxruntime import ORTModelForSeq2SeqLM
 
@@ -43,46 +42,48 @@ def load_onnx(folder: Path, threads: int) -> Any:
 
 
 class Generator:
-    """Any model with `generate`."""
+    """A model with a `generate` method."""
 
     def __init__(self, name: str, model: Any, limit: int) -> None:
         self.name, self.model, self.limit = name, model, limit
         self.modes = list(MODES)
-        self.settings = [f"{TOGETHER} examples"]
-        self.marks = model.config
+        self.settings = [f"{BATCH} examples"]
+        self.special_tokens = model.config
 
     @torch.inference_mode()
     def translate(self, sources: list[list[int]], mode: str, setting: str) -> list[list[int]]:
         answers: list[list[int]] = [[]] * len(sources)
         for batch in in_batches(sources, mode):
-            for i, ids in zip(batch, self._generate([sources[i] for i in batch], beam_of(mode)), strict=True):
+            for i, ids in zip(batch, self._generate([sources[i] for i in batch], beam_size_of(mode)), strict=True):
                 answers[i] = ids
         return answers
 
     def _generate(self, sources: list[list[int]], beam: int) -> list[list[int]]:
         longest = max(map(len, sources))
-        rows = torch.tensor([ids + [self.marks.pad_token_id] * (longest - len(ids)) for ids in sources])  # (B, S)
+        rows = torch.tensor(
+            [ids + [self.special_tokens.pad_token_id] * (longest - len(ids)) for ids in sources]
+        )  # (B, S)
         config = GenerationConfig(
             num_beams=beam,
             do_sample=False,
             max_new_tokens=self.limit,
-            pad_token_id=self.marks.pad_token_id,
-            bos_token_id=self.marks.bos_token_id,
-            eos_token_id=self.marks.eos_token_id,
-            decoder_start_token_id=self.marks.decoder_start_token_id,
+            pad_token_id=self.special_tokens.pad_token_id,
+            bos_token_id=self.special_tokens.bos_token_id,
+            eos_token_id=self.special_tokens.eos_token_id,
+            decoder_start_token_id=self.special_tokens.decoder_start_token_id,
         )
-        mask = (rows != self.marks.pad_token_id).long()
+        mask = (rows != self.special_tokens.pad_token_id).long()
         found = self.model.generate(input_ids=rows, attention_mask=mask, generation_config=config)  # (B, T)
-        return [self._unmarked(ids) for ids in found.tolist()]
+        return [self._strip_special_tokens(ids) for ids in found.tolist()]
 
-    def _unmarked(self, ids: list[int]) -> list[int]:
-        """Without the start mark, and up to the end mark."""
+    def _strip_special_tokens(self, ids: list[int]) -> list[int]:
+        """Remove the start token, and everything from the end-of-sequence token on."""
         ids = ids[1:]
-        return ids[: ids.index(self.marks.eos_token_id)] if self.marks.eos_token_id in ids else ids
+        return ids[: ids.index(self.special_tokens.eos_token_id)] if self.special_tokens.eos_token_id in ids else ids
 
 
 def load(kind: str, folder: str, threads: int, limit: int) -> Generator:
-    """Options as on the command line of the process."""
+    """Load the system; the arguments are the options on the process's command line."""
     os.environ["HF_HUB_OFFLINE"] = "1"
     torch.set_num_threads(threads)
     if kind == "transformers":

@@ -1,4 +1,4 @@
-"""CTranslate2 answers what our own greedy search in torch answers, from the same weights."""
+"""CTranslate2 gives the same ids as greedy search in torch, from the same weights."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from training.runs.run import RunFolder
 
 ctranslate2 = pytest.importorskip("ctranslate2", reason="CTranslate2 is not installed")
 
-from benchmarks.baselines import Unconvertible  # noqa: E402 (what needs CTranslate2 comes after the question for it)
+from benchmarks.baselines import UnsupportedModel  # noqa: E402 (what needs CTranslate2 comes after the question for it)
 from benchmarks.baselines.ctranslate2.convert import (  # noqa: E402
     codec_vocabularies,
     convert,
@@ -22,7 +22,7 @@ from benchmarks.baselines.ctranslate2.convert import (  # noqa: E402
     numbered_vocabulary,
 )
 from benchmarks.baselines.ctranslate2.system import Translator  # noqa: E402
-from benchmarks.synthetic.base_shape import made_up_ids  # noqa: E402
+from benchmarks.synthetic.base_shape import synthetic_ids  # noqa: E402
 
 SHAPE = {
     "width": 32, "heads": 2, "kv_heads": 2, "feed_forward": 48, "encoder_layers": 2, "decoder_layers": 3,
@@ -55,14 +55,14 @@ def lively(config: TransformerConfig, joint: bool) -> Transformer:
         ({"tied_embeddings": False}, False),
     ],
 )
-def test_greedy_ids_are_the_same(change: dict[str, object], joint: bool, tmp_path: Path) -> None:
+def test_greedy_ids_equal_ours(change: dict[str, object], joint: bool, tmp_path: Path) -> None:
     model = lively(TransformerConfig(**(SHAPE | change)), joint)
     source, target = (
         numbered_vocabulary(x.num_embeddings) for x in (model.encoder.embedding.token, model.embedding.token)
     )
     convert(model, tmp_path, source, target)
     generator = random.Random(2)
-    sources = made_up_ids(SOURCE, [generator.randint(2, 22) for _ in range(30)], seed=2)
+    sources = synthetic_ids(SOURCE, [generator.randint(2, 22) for _ in range(30)], seed=2)
     expected = greedy(model, sources, torch.device("cpu"))
     assert len({tuple(ids) for ids in expected}) > 10
     translator = ctranslate2.Translator(str(tmp_path), intra_threads=1)
@@ -73,18 +73,18 @@ def test_greedy_ids_are_the_same(change: dict[str, object], joint: bool, tmp_pat
         assert [target.index(token) for token in result.hypotheses[0]] == answer
 
 
-def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_vocabulary_of_wrong_size_raises(tmp_path: Path) -> None:
     model = lively(TransformerConfig(**SHAPE), joint=True)
     with pytest.raises(ValueError, match="size"):
         convert(model, tmp_path, numbered_vocabulary(TARGET), numbered_vocabulary(TARGET - 1))
 
 
-def test_a_classifier_is_refused(toy_classification_run: RunFolder, tmp_path: Path) -> None:
-    with pytest.raises(Unconvertible, match="not a run of a translator"):
+def test_classifier_run_raises(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="not a run of a translator"):
         convert_run(toy_classification_run.path, tmp_path)
 
 
-def test_a_run_folder_is_converted_with_its_vocabulary(stopping_run: Path, tmp_path: Path) -> None:
+def test_run_folder_is_converted_with_its_vocabulary(stopping_run: Path, tmp_path: Path) -> None:
     task, model = RunFolder(stopping_run).open(torch.device("cpu"))
     source, target = convert_run(stopping_run, tmp_path)
     assert (source, target) == codec_vocabularies(task.codec)
@@ -93,10 +93,10 @@ def test_a_run_folder_is_converted_with_its_vocabulary(stopping_run: Path, tmp_p
 
 
 @pytest.mark.parametrize("mode", ["greedy", "single"])
-def test_as_a_system_it_answers_the_same(stopping_run: Path, mode: str, tmp_path: Path) -> None:
+def test_system_answers_equal_ours(stopping_run: Path, mode: str, tmp_path: Path) -> None:
     _, model = RunFolder(stopping_run).open(torch.device("cpu"))
     convert_run(stopping_run, tmp_path)
     system = Translator(tmp_path, "float32", workers=1, threads=1, limit=128)
-    sources = made_up_ids(300, [9, 4, 17, 30], seed=6)
+    sources = synthetic_ids(300, [9, 4, 17, 30], seed=6)
     expected = greedy(model, sources, torch.device("cpu"))
     assert all(system.translate(sources, mode, setting) == expected for setting in system.settings)

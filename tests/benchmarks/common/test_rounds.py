@@ -1,4 +1,4 @@
-"""Alternation, medians and ratios; the soak test's verdict."""
+"""Alternation, medians and ratios; the verdict of the soak test."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from benchmarks.common.rounds import Round, alternate, median, ratio, table
 from benchmarks.http.soak import growth
 
 
-def test_sides_take_turns_and_the_order_turns_around() -> None:
+def test_sides_alternate_in_reversing_order() -> None:
     order: list[str] = []
 
     def side(name: str) -> dict[str, float]:
@@ -18,18 +18,18 @@ def test_sides_take_turns_and_the_order_turns_around() -> None:
     assert rounds[1] == {"b": {"per_second": 3.0}, "a": {"per_second": 4.0}}
 
 
-def test_a_slow_round_changes_no_ratio() -> None:
+def test_slow_round_does_not_change_ratio() -> None:
     rounds: list[Round] = [{"a": {"x": 10.0}, "b": {"x": 5.0}}, {"a": {"x": 2.0}, "b": {"x": 1.0}}]
     assert ratio(rounds, "a", "b", "x") == 2
     assert median(rounds, "a", "x") == 6
 
 
-def test_a_figure_that_a_side_lacks_is_left_empty() -> None:
+def test_missing_metric_gives_empty_cell() -> None:
     text = table([{"a": {"x": 1.0, "y": 2.0}, "b": {"x": 3.0}}], {"x": "X", "y": "Y"})
     assert text.splitlines()[2:] == ["| a | 1 | 2 |", "| b | 3 |  |"]
 
 
-def test_growth_compares_the_second_minute_with_the_last() -> None:
+def test_growth_compares_second_minute_with_last() -> None:
     assert growth([9, 9, 100, 100, 70, 110, 110], minute=2) == (100, 110, pytest.approx(0.1))
 
 

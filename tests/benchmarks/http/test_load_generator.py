@@ -1,4 +1,4 @@
-"""The load generator against a small HTTP server that answers in awkward pieces."""
+"""The load generator against a small HTTP server that responds in awkward pieces."""
 
 import json
 import threading
@@ -7,7 +7,16 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
 
-from benchmarks.http.load_generator import Client, Load, Loop, Traffic, TrafficError, content_length, encode, figures
+from benchmarks.http.load_generator import (
+    ClientConnection,
+    HttpLoad,
+    LoadLoop,
+    Traffic,
+    TrafficError,
+    content_length,
+    encode,
+    summarise,
+)
 
 
 class Handler(StreamRequestHandler):
@@ -48,8 +57,8 @@ def bodies(*texts: str) -> list[tuple[str, str]]:
     return [("/v1/translate", json.dumps({"text": text})) for text in texts]
 
 
-def test_every_client_is_answered_again_and_again(port: int) -> None:
-    found = Loop(Load(port, bodies("one", "a longer text, übung"), clients=8, warm_up=0.1, seconds=0.3)).run()
+def test_every_client_sends_again_after_each_response(port: int) -> None:
+    found = LoadLoop(HttpLoad(port, bodies("one", "a longer text, übung"), clients=8, warm_up=0.1, seconds=0.3)).run()
     assert found.answers > 16
     assert not found.errors
     assert found.per_second == pytest.approx(found.answers / found.seconds)
@@ -57,44 +66,44 @@ def test_every_client_is_answered_again_and_again(port: int) -> None:
     assert {json.loads(body)["text"] for body in found.sample} <= {"one", "a longer text, übung"}
 
 
-def test_refusals_are_counted_and_are_no_answers(port: int) -> None:
-    found = Loop(Load(port, bodies("refuse"), clients=2, warm_up=0.0, seconds=0.1)).run()
+def test_refusals_are_counted_as_errors(port: int) -> None:
+    found = LoadLoop(HttpLoad(port, bodies("refuse"), clients=2, warm_up=0.0, seconds=0.1)).run()
     assert found.answers == 0
     assert found.errors["503"] > 0
     assert found.p95_ms == 0
 
 
-def test_a_closed_connection_is_an_error(port: int) -> None:
+def test_closed_connection_raises(port: int) -> None:
     with pytest.raises(TrafficError, match="closed"):
-        Loop(Load(port, bodies("close"), clients=2, warm_up=0.0, seconds=1.0)).run()
+        LoadLoop(HttpLoad(port, bodies("close"), clients=2, warm_up=0.0, seconds=1.0)).run()
 
 
-def test_a_process_sends_load_after_load(port: int) -> None:
+def test_process_sends_several_loads(port: int) -> None:
     with Traffic() as traffic:
-        assert traffic.send(Load(port, bodies("one"), clients=2, warm_up=0.0, seconds=0.1)).answers > 0
+        assert traffic.send(HttpLoad(port, bodies("one"), clients=2, warm_up=0.0, seconds=0.1)).answers > 0
         with pytest.raises(TrafficError, match="closed"):
-            traffic.send(Load(port, bodies("close"), clients=2, warm_up=0.0, seconds=0.1))
-        assert traffic.send(Load(port, bodies("one"), clients=2, warm_up=0.0, seconds=0.1)).answers > 0
+            traffic.send(HttpLoad(port, bodies("close"), clients=2, warm_up=0.0, seconds=0.1))
+        assert traffic.send(HttpLoad(port, bodies("one"), clients=2, warm_up=0.0, seconds=0.1)).answers > 0
 
 
-def test_a_length_counts_bytes() -> None:
+def test_content_length_counts_bytes() -> None:
     request = encode("/v1/translate", '{"text": "ü"}')
     head, _, body = request.partition(b"\r\n\r\n")
     assert content_length(head) == len(body) == 14
 
 
-def test_an_answer_without_length_is_an_error() -> None:
+def test_response_without_content_length_raises() -> None:
     with pytest.raises(TrafficError, match="Content-Length"):
         content_length(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked")
 
 
-def test_percentiles_are_by_nearest_rank() -> None:
-    found = figures([i / 1000 for i in range(1, 101)], {}, 2.0, (0.1, None), [])
+def test_percentiles_use_nearest_rank() -> None:
+    found = summarise([i / 1000 for i in range(1, 101)], {}, 2.0, (0.1, None), [])
     assert (found.p50_ms, found.p95_ms, found.p99_ms) == (50.0, 95.0, 99.0)
     assert found.per_second == 50
 
 
-def test_a_client_speaks_to_loopback_only(port: int) -> None:
-    client = Client(port)
+def test_client_connects_to_loopback_only(port: int) -> None:
+    client = ClientConnection(port)
     assert client.socket.getpeername() == ("127.0.0.1", port)
     client.socket.close()

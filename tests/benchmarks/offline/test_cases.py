@@ -1,4 +1,4 @@
-"""What the offline benchmark translates."""
+"""Weights and sentences of the offline benchmark."""
 
 import os
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.offline.cases import base_case, trained_case
-from benchmarks.synthetic.base_shape import made_up, made_up_ids, made_up_words
+from benchmarks.synthetic.base_shape import synthetic_ids, synthetic_sentences, synthetic_words
 from benchmarks.synthetic.lengths import QUANTILES, quantiles, sample_lengths
 from tests.benchmarks.conftest import VOCABULARY
 from training.data.tokenizer import EOS, load_codec
 from training.runs.run import RunFolder
 
 
-def test_lengths_are_seeded_and_as_measured() -> None:
+def test_lengths_are_seeded_and_follow_the_quantiles() -> None:
     for kind, table in QUANTILES.items():
         lengths = sample_lengths(kind, 500, seed=1)
         assert lengths == sample_lengths(kind, 500, seed=1)
@@ -25,24 +25,24 @@ def test_quantiles_of_a_ramp() -> None:
     assert quantiles(list(range(200, -1, -1))) == list(range(0, 201, 2))
 
 
-def test_made_up_text_and_made_up_ids_have_the_lengths_asked_for(stopping_run: Path) -> None:
+def test_synthetic_text_and_ids_have_the_requested_lengths(stopping_run: Path) -> None:
     codec = load_codec(stopping_run / "tokenizer.json")
     lengths = [3, 20, 7]
-    ids = codec.source_ids(made_up(made_up_words(3), lengths, seed=1), None)
+    ids = codec.source_ids(synthetic_sentences(synthetic_words(3), lengths, seed=1), None)
     assert [len(x) for x in ids] == lengths
     assert 1 not in {token for x in ids for token in x}
-    assert [len(x) for x in made_up_ids(VOCABULARY, lengths, seed=1)] == lengths
-    assert {x[-1] for x in made_up_ids(VOCABULARY, lengths, seed=1)} == {EOS}
+    assert [len(x) for x in synthetic_ids(VOCABULARY, lengths, seed=1)] == lengths
+    assert {x[-1] for x in synthetic_ids(VOCABULARY, lengths, seed=1)} == {EOS}
 
 
-def test_made_up_words_differ_and_are_no_numbers() -> None:
-    words = made_up_words(3000)
+def test_synthetic_words_are_distinct_and_without_digits() -> None:
+    words = synthetic_words(3000)
     assert len(set(words)) == 3000
     assert {len(word) for word in words} == {5}
     assert all(map(str.isalpha, words))
 
 
-def test_a_base_run_is_taken_as_it_is(stopping_run: Path) -> None:
+def test_existing_base_run_is_used_unchanged(stopping_run: Path) -> None:
     before = RunFolder(stopping_run).weights.stat().st_mtime_ns
     case = base_case(stopping_run, "tatoeba", 40)
     assert RunFolder(stopping_run).weights.stat().st_mtime_ns == before
@@ -50,24 +50,24 @@ def test_a_base_run_is_taken_as_it_is(stopping_run: Path) -> None:
     assert case.sources == base_case(stopping_run, "tatoeba", 40).sources
 
 
-def test_a_peer_is_written_again_when_the_weights_have_changed(stopping_run: Path) -> None:
+def test_baseline_is_converted_again_when_weights_change(stopping_run: Path) -> None:
     case = base_case(stopping_run, "tatoeba", 1)
-    done = case.peer("transformers") / "done"
+    done = case.converted("transformers") / "done"
     written = done.stat().st_mtime_ns
-    assert case.peer("transformers") == stopping_run / "peers" / "transformers"
+    assert case.converted("transformers") == stopping_run / "baselines" / "transformers"
     assert done.stat().st_mtime_ns == written
     os.utime(done, (0, 0))
-    case.peer("transformers")
+    case.converted("transformers")
     assert done.stat().st_mtime > 0
 
 
-def test_a_trained_run_gets_sentences_it_can_translate(toy_translation_run: RunFolder) -> None:
+def test_trained_case_has_sentences_within_the_limit(toy_translation_run: RunFolder) -> None:
     data = toy_translation_run.path.parent
     case = trained_case(toy_translation_run.path, data, "valid.tsv", "b-a", 10)
     assert len(case.sources) == 10
     assert {ids[0] for ids in case.sources} == {load_codec(case.run.path / "tokenizer.json").source.token_to_id("<2a>")}
 
 
-def test_a_direction_that_was_not_trained_is_refused(toy_translation_run: RunFolder) -> None:
+def test_untrained_direction_raises(toy_translation_run: RunFolder) -> None:
     with pytest.raises(ValueError, match="choose one of a-b, b-a"):
         trained_case(toy_translation_run.path, toy_translation_run.path.parent, "valid.tsv", "a-c", 10)

@@ -1,4 +1,4 @@
-"""What the training benchmark compares with: the same mathematics, the same words, and a rate that is really told."""
+"""The baselines of the training benchmark: same mathematics, same words, and the logged rate."""
 
 import sys
 from pathlib import Path
@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from benchmarks.synthetic.corpus import SPECIAL_TOKENS, write_corpus
-from benchmarks.training.joeynmt import JoeyFailed, tokens_per_second
-from benchmarks.training.throughput import SHAPES, in_our_loop, recipe_of
+from benchmarks.training.joeynmt import JoeyNMTError, tokens_per_second
+from benchmarks.training.throughput import SHAPES, own_loop_rate, recipe_of
 from benchmarks.training.torch_transformer import TorchTransformer
 from training.config import TransformerConfig
 from training.data.corpus import read_corpus
@@ -17,7 +17,7 @@ from training.tasks import create_task
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_a_step_of_nn_transformer_is_its_teacher_forcing(norm: str) -> None:
+def test_nn_transformer_step_equals_teacher_forcing(norm: str) -> None:
     torch.manual_seed(0)
     config = TransformerConfig(
         width=16, heads=2, kv_heads=2, feed_forward=16, encoder_layers=2, decoder_layers=2, norm=norm
@@ -34,7 +34,7 @@ def test_a_step_of_nn_transformer_is_its_teacher_forcing(norm: str) -> None:
         torch.testing.assert_close(stepped, logits[:, position])
 
 
-def test_nn_transformer_has_the_parameters_of_ours() -> None:
+def test_nn_transformer_has_the_same_parameter_count() -> None:
     config = recipe_of("multi30k", 0.1, 2048).model
     ours, theirs = (
         sum(parameter.numel() for parameter in build(config, 6000, 6000, True).parameters())
@@ -43,7 +43,7 @@ def test_nn_transformer_has_the_parameters_of_ours() -> None:
     assert theirs == ours
 
 
-def test_the_corpus_has_the_vocabulary_and_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synthetic_corpus_has_the_vocabulary_and_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SHAPES, "tiny", {"vocabulary": 300, "width": 16, "heads": 2, "feed_forward": 16, "layers": 1})
     write_corpus(tmp_path, 300, pairs=200)
     recipe = recipe_of("tiny", 0.1, 256)
@@ -53,10 +53,10 @@ def test_the_corpus_has_the_vocabulary_and_trains(tmp_path: Path, monkeypatch: p
     sides = zip(*((tmp_path / f"train.{side}").read_text().splitlines() for side in ("src", "trg")), strict=True)
     assert list(sides) == rows
     for build in (build_translator, TorchTransformer):
-        assert in_our_loop(build, recipe, tmp_path)["per_second"] > 0
+        assert own_loop_rate(build, recipe, tmp_path)["per_second"] > 0
 
 
-def test_the_rate_is_the_logs_median_after_its_first_line(tmp_path: Path) -> None:
+def test_rate_is_median_of_the_log_without_its_first_line(tmp_path: Path) -> None:
     lines = "".join(f"Epoch 1, Step: {i}, Tokens per Sec: {rate:8d}, Lr: 0.001\n" for i, rate in enumerate((9, 40, 60)))
     package = tmp_path / "joeynmt"
     package.mkdir()
@@ -65,5 +65,5 @@ def test_the_rate_is_the_logs_median_after_its_first_line(tmp_path: Path) -> Non
     recipe = recipe_of("multi30k", 0.1, 2048)
     assert tokens_per_second(Path(sys.executable), recipe, tmp_path, tmp_path, 30) == 50
     (package / "__main__.py").write_text("raise SystemExit('no such option')\n")
-    with pytest.raises(JoeyFailed, match="no such option"):
+    with pytest.raises(JoeyNMTError, match="no such option"):
         tokens_per_second(Path(sys.executable), recipe, tmp_path, tmp_path, 30)
