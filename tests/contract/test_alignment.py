@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.offline.word_alignment import WANTED, Aligner, shares
+from benchmarks.offline.word_alignment import REQUIRED_SHARE, Aligner, shares
 from service.artifact import Direction, read_artifact
 from service.engine.models.score import alignment_layer
 
@@ -38,4 +38,4 @@ def test_identical_words_align_with_themselves(model: str, direction: Direction)
     layers = 1 + max(layer for layer, _ in found)
     counted, right, *_ = found[alignment_layer(layers), 0]
     assert counted >= len(texts) / 2
-    assert right >= WANTED * counted, f"{right} of {counted}"
+    assert right >= REQUIRED_SHARE * counted, f"{right} of {counted}"

@@ -12,7 +12,7 @@ from shutil import copytree as copy
 import httpx
 import pytest
 
-from benchmarks.common.processes import family
+from benchmarks.common.processes import process_tree
 from service.artifact import ArtifactError, read_artifact
 from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import PoolConfig
@@ -204,7 +204,7 @@ def test_a_process_that_cannot_start(monkeypatch: pytest.MonkeyPatch, toy_classi
 
 
 def engine_of(service: Process) -> int:
-    [_, engine] = family(service.process.pid)
+    [_, engine] = [process.pid for process in process_tree(service.process.pid)]
     return engine
 
 
