@@ -1,1 +1,1 @@
-"""Checkpoint to artifact: ONNX graphs whose parity with the trained model is proven before anything is published."""
+"""Export a run to an artifact: ONNX graphs that are checked against the trained model before they are published."""

@@ -1,12 +1,12 @@
-"""Command line: `python -m export RUN ARTIFACT`."""
+"""Command line of the export: `python -m export RUN ARTIFACT`."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from export.checks.parity import ParityError
-from export.checks.quality import BOUND, QualityError
-from export.publish import ExportOptions, export
+from export.checks.quality_gate import QUALITY_BOUND, QualityError
+from export.publish import ExportOptions, export_run
 from service.artifact import ArtifactError
 from training.config import RecipeError
 from training.data.corpus import CorpusError
@@ -18,30 +18,33 @@ from training.runs.run import RunFolder
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m export",
-        description="Checkpoint to artifact. Nothing is published unless the graphs answer as the trained model does.",
+        description="Export a run to an artifact. It is published only if its graphs give the trained model's answers.",
     )
-    top.add_argument("run", type=Path, help="run folder of `python -m training fit`")
-    top.add_argument("artifact", type=Path, help="folder to publish")
+    top.add_argument("run", type=Path, help="run folder that `python -m training fit` wrote")
+    top.add_argument("artifact", type=Path, help="folder to write the artifact to")
     top.add_argument("--data", type=Path, default=Path("data"), help="folder of the recipe's corpora (default: data)")
     top.add_argument("--version", default="1", help="version written to the manifest (default: 1)")
-    top.add_argument("--sentences", type=_positive, default=500, help="real texts to prove parity on (default: 500)")
-    top.add_argument("--tolerance", type=float, default=1e-4, help="largest difference allowed (default: 1e-4)")
+    top.add_argument("--sentences", type=_positive_int, default=500, help="texts for the parity check (default: 500)")
+    top.add_argument("--tolerance", type=float, default=1e-4, help="of the parity check (default: 1e-4)")
     top.add_argument(
         "--int8",
         action="store_true",
-        help="quantise, calibrated on training rows; refused when it loses more than --bound on development rows",
+        help="quantise to int8, calibrated on training rows; fails if it loses more than --bound on development rows",
     )
     top.add_argument(
-        "--bound", type=float, default=BOUND, help=f"BLEU or points of accuracy that int8 may lose (default: {BOUND})"
+        "--bound",
+        type=float,
+        default=QUALITY_BOUND,
+        help=f"BLEU or points of accuracy that int8 may lose (default: {QUALITY_BOUND})",
     )
-    top.add_argument("--notes", type=Path, help="a file of Markdown for the end of the model card")
+    top.add_argument("--notes", type=Path, help="Markdown file to append to the model card")
     return top
 
 
-def _positive(text: str) -> int:
+def _positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text} is below 1, the smallest value allowed")
     return value
 
 
@@ -56,7 +59,7 @@ def main() -> int:
         arguments.version, arguments.sentences, arguments.tolerance, arguments.int8, notes, arguments.bound
     )
     try:
-        manifest = export(RunFolder(arguments.run), arguments.artifact, arguments.data, options)
+        manifest = export_run(RunFolder(arguments.run), arguments.artifact, arguments.data, options)
     except (
         ArtifactError,
         CheckpointError,
@@ -65,7 +68,7 @@ def main() -> int:
         QualityError,
         RecipeError,
         TokenizerError,
-        OSError,  # a file in a folder's place, a full disk
+        OSError,  # a file where a folder is expected, a full disk
     ) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -74,9 +77,9 @@ def main() -> int:
         f"{arguments.artifact}: {manifest.name} {manifest.version}; parity on {parity.sentences} sentences: cached "
         f"{parity.cached:.1e}, ONNX {parity.onnx:.1e} (allowed {parity.tolerance:.0e}), answers identical\n"
     )
-    for figure in manifest.evaluation:
-        if figure.precision == "int8":
-            sys.stdout.write(f"int8: {figure.data} {figure.split}: {figure.metric} {figure.value:.2f}\n")
+    for found in manifest.evaluation:
+        if found.precision == "int8":
+            sys.stdout.write(f"int8: {found.data} {found.split}: {found.metric} {found.value:.2f}\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The model card that travels with an artifact."""
+"""The model card of an artifact, MODEL_CARD.md."""
 
 from service.artifact import Evaluation, Manifest
 
@@ -7,28 +7,28 @@ TEMPLATE = """\
 
 {description}
 
-- Task: {task}. {answers}
+- Task: {task}. {outputs}
 - Version {version}, {precision}, {size:.1f} MB; at most {source} source tokens{target} a segment.
 - Licence of the weights: {licence}.
 
-## Figures
+## Evaluation
 
-{figures}
+{evaluation}
 
 The export compared the graphs with the trained model on {sentences} sentences: largest difference {difference:.1e}
 (allowed {tolerance:.0e}); answers identical.
 
 ## Intended use and limits
 
-Text of the kind the model was trained on: {data}.
+The model is meant for text like its training data: {data}.
 
-Other kinds of text get worse answers, and nothing marks them as such. Longer texts than the limit are refused, never
-cut. The recipe is in manifest.json, so the model can be trained again.
+Answers to other kinds of text are worse, and nothing in the answer says so. A text above the limit is rejected, never
+truncated. manifest.json holds the recipe, so the model can be trained again.
 {notes}"""
 
 
 def model_card(manifest: Manifest, size: int, notes: str) -> str:
-    """Markdown for an artifact of `size` bytes, `notes` at its end."""
+    """Return the Markdown for an artifact of `size` bytes, with `notes` at the end."""
     translate = manifest.task == "translate"
     data = manifest.provenance.recipe["data"]
     assert isinstance(data, dict)
@@ -36,7 +36,7 @@ def model_card(manifest: Manifest, size: int, notes: str) -> str:
         name=manifest.name,
         description=manifest.provenance.description,
         task=manifest.task,
-        answers="Directions: " + ", ".join(f"{d.source} to {d.target}" for d in manifest.directions) + "."
+        outputs="Directions: " + ", ".join(f"{d.source} to {d.target}" for d in manifest.directions) + "."
         if translate
         else f"{len(manifest.labels)} labels: " + ", ".join(manifest.labels) + ".",
         version=manifest.version,
@@ -45,7 +45,7 @@ def model_card(manifest: Manifest, size: int, notes: str) -> str:
         source=manifest.limits.source_length,
         target=f" and {manifest.limits.target_length} target tokens" if translate else "",
         licence=manifest.provenance.licence,
-        figures=_figures(manifest.evaluation),
+        evaluation=_evaluation(manifest.evaluation),
         sentences=manifest.parity.sentences,
         difference=max(manifest.parity.onnx, manifest.parity.cached),
         tolerance=manifest.parity.tolerance,
@@ -54,8 +54,8 @@ def model_card(manifest: Manifest, size: int, notes: str) -> str:
     )
 
 
-def _figures(evaluation: list[Evaluation]) -> str:
-    """A table with a line for every split and part, then what the splits are and the metrics' signatures."""
+def _evaluation(evaluation: list[Evaluation]) -> str:
+    """Return a table with a row for every split and part, then the files of the splits and the metrics' signatures."""
     if not evaluation:
         return "No test set in the recipe."
     values = {(e.split, e.metric, e.precision): f"{e.value:.2f}" for e in evaluation}
@@ -66,5 +66,5 @@ def _figures(evaluation: list[Evaluation]) -> str:
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     files = {e.split.partition(" ")[0]: e.data for e in evaluation}
     signatures = dict.fromkeys(f"{e.metric}: `{e.signature}`" for e in evaluation if e.signature)
-    notes = [f"- {split}: {name}" for split, name in files.items()] + [f"- {one}" for one in signatures]
+    notes = [f"- {split}: {name}" for split, name in files.items()] + [f"- {signature}" for signature in signatures]
     return table + "\n\n" + "\n".join(notes)

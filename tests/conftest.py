@@ -15,7 +15,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test goes to the network
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from export.graphs.transformer import GraphSource
+    from export.graphs.spec import GraphSpec
     from training.runs.run import RunFolder
 
 LEXICON = {
@@ -128,11 +128,11 @@ def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFold
     return fit_classifier(tmp_path_factory.mktemp("toy-classification"), "toy-classifier", COLOURS)
 
 
-def traced_once() -> Callable[["GraphSource"], "ModelProto"]:
+def traced_once() -> Callable[["GraphSpec"], "ModelProto"]:
     """The exporter's tracing, which takes seconds, once for each trained graph."""
     from export.graphs.onnx_writer import to_onnx
 
-    def trace(source: "GraphSource") -> "ModelProto":
+    def trace(source: "GraphSpec") -> "ModelProto":
         weights = b"".join(parameter.detach().numpy().tobytes() for parameter in source.module.parameters())
         key = type(source.module).__name__, weights
         if key not in traced:
@@ -144,7 +144,7 @@ def traced_once() -> Callable[["GraphSource"], "ModelProto"]:
 
 
 @pytest.fixture(scope="session")
-def export_run() -> Callable[..., Path]:
+def export_toy_run() -> Callable[..., Path]:
     """Write the artifact of a run as the real export does, with its proof of parity, and with options if given."""
     from export import publish
 
@@ -153,7 +153,7 @@ def export_run() -> Callable[..., Path]:
     def export(run: "RunFolder", artifact: Path, **options: Any) -> Path:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(publish, "to_onnx", trace)
-            publish.export(run, artifact, run.path.parent, publish.ExportOptions(sentences=20, **options))
+            publish.export_run(run, artifact, run.path.parent, publish.ExportOptions(sentences=20, **options))
         return artifact
 
     return export
@@ -193,36 +193,36 @@ def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "Run
 
 @pytest.fixture(scope="session")
 def toy_translator(
-    toy_translation_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+    toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The artifact of the toy translation run; read it, never write to it."""
-    return export_run(toy_translation_run, tmp_path_factory.mktemp("artifacts") / "toy-translator")
+    return export_toy_run(toy_translation_run, tmp_path_factory.mktemp("artifacts") / "toy-translator")
 
 
 @pytest.fixture(scope="session")
 def toy_classifier(
-    toy_classification_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+    toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The artifact of the toy classification run; read it, never write to it."""
-    return export_run(toy_classification_run, tmp_path_factory.mktemp("artifacts") / "toy-classifier")
+    return export_toy_run(toy_classification_run, tmp_path_factory.mktemp("artifacts") / "toy-classifier")
 
 
 @pytest.fixture(scope="session")
 def toy_translator_int8(
-    toy_translation_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+    toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The toy translator in int8; so small a model may lose a lot."""
     artifact = tmp_path_factory.mktemp("artifacts") / "toy-translator"
-    return export_run(toy_translation_run, artifact, int8=True, bound=100)
+    return export_toy_run(toy_translation_run, artifact, int8=True, bound=100)
 
 
 @pytest.fixture(scope="session")
 def toy_classifier_int8(
-    toy_classification_run: "RunFolder", export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+    toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The toy classifier in int8."""
     artifact = tmp_path_factory.mktemp("artifacts") / "toy-classifier"
-    return export_run(toy_classification_run, artifact, int8=True, bound=100)
+    return export_toy_run(toy_classification_run, artifact, int8=True, bound=100)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.common.rounds import Round
 from benchmarks.http.load_generator import CLIENTS, Traffic
 from benchmarks.http.servers import Flags
-from export.import_artifact import run_of
+from export.import_artifact import ensure_run
 
 Measured = tuple[list[Round], Flags, float]  # rounds, the baseline's options, the share of equal answers
 Convert = Callable[[Path, Path], object]  # converts a run folder into the baseline's model folder
@@ -38,7 +38,7 @@ def parser(description: str | None, artifact: Path | None, run: Path | None, tun
 def run(arguments: argparse.Namespace, convert: Convert, measure: Measure, report: Report) -> int:
     """Convert the weights for the baseline, measure, print the table, write the file."""
     with tempfile.TemporaryDirectory() as folder, Traffic() as traffic:
-        convert(run_of(arguments.artifact, arguments.run), Path(folder))
+        convert(ensure_run(arguments.artifact, arguments.run), Path(folder))
         found = report(arguments, measure(arguments, Path(folder), traffic))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")

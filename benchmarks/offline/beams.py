@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from export.checks.parity import serve
+from export.checks.local_engine import run_requests
 from service.artifact import read_artifact
 from service.engine.decoding.options import DecodingOptions
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
@@ -64,7 +64,7 @@ def main() -> int:
     ]  # fmt: skip
     requests = [EngineRequest(ids, option) for ids, option in zip(sources, options, strict=True)]
     rows = 16 * arguments.beam
-    answers = serve([TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)], requests, rows)
+    answers = run_requests([TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)], requests, rows)
     gaps = [gap for pair in zip(answers, expected, strict=True) if (gap := first_difference(*pair)) is not None]
     sys.stdout.write(
         f"{len(sources)} sentences, beam {arguments.beam}, {arguments.beam} hypotheses each: "

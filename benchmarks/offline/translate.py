@@ -31,7 +31,7 @@ from benchmarks.offline.cases import Case, base_case, export_missing, trained_ca
 from benchmarks.offline.results import MeasuredSystem, Result, results_of, table
 from benchmarks.offline.system_process import ROOT, SystemProcess, SystemProcessError
 from benchmarks.synthetic.lengths import QUANTILES
-from export.import_artifact import run_of
+from export.import_artifact import ensure_run
 from service.engine.cores import available_cores
 
 SYSTEMS = ("attendant", "ctranslate2", "transformers", "optimum")
@@ -124,7 +124,7 @@ def prepare(arguments: argparse.Namespace) -> Case:
     run, made = arguments.run or run, not arguments.artifact
     arguments.artifact = arguments.artifact or artifacts
     if arguments.shape == "shipped":
-        run = run_of(arguments.artifact[0], run)
+        run = ensure_run(arguments.artifact[0], run)
         return trained_case(run, arguments.data, arguments.file, arguments.direction, arguments.sentences)
     case = base_case(run, arguments.lengths, arguments.sentences)
     if "attendant" in arguments.systems and made:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.checks.parity import ROWS, serve
+from export.checks.local_engine import DEFAULT_ROWS, run_requests
 from service.artifact import Artifact, Direction, read_artifact
 from service.engine.cores import available_cores
 from service.engine.decoding.options import DecodingOptions
@@ -53,8 +53,8 @@ class Aligner:
         requests = [
             EngineRequest(ids, DecodingOptions(max_length=default_target_length(len(ids), limit))) for ids in sources
         ]
-        engine = TranslateEngine(TranslateGraphs.load(self.artifact, available_cores()), ROWS)
-        return self.codec.decode([answer.ids for answer in serve([engine], requests)])
+        engine = TranslateEngine(TranslateGraphs.load(self.artifact, available_cores()), DEFAULT_ROWS)
+        return self.codec.decode([answer.ids for answer in run_requests([engine], requests)])
 
     def links(self, pairs: list[Pair], direction: Direction) -> Iterator[dict[Method, tuple[AlignmentLink, ...]]]:
         """Yield the links of each pair by each method; none for a pair that is too long for the model."""

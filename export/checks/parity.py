@@ -1,65 +1,93 @@
-"""The parity proof: an artifact answers exactly as the trained model does, or it is not published.
+"""The parity check: an artifact must give the trained model's answers, or it is not published.
 
-Compared on real sentences, at every decoding step: logits without a cache (teacher forcing) = with torch's cache = from
-the ONNX graphs; then the greedy ids of torch = those of the service's own worker, continuous batching included.
+Compared on real sentences, at every decoding step: logits without a cache (teacher forcing) = logits with torch's cache
+= logits of the ONNX graphs. Then greedy ids: torch = the service's own worker with continuous batching.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from export.checks.local_engine import DEFAULT_ROWS, run_requests
 from service.artifact import Artifact, Parity
 from service.engine.cores import available_cores
 from service.engine.decoding.options import DecodingOptions
-from service.engine.interfaces import NullObserver
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
-from service.engine.queue import Queue, QueueLimits
-from service.engine.types import EngineRequest, EngineResult
-from service.engine.worker import Engine, LocalWorkerPool
+from service.engine.types import EngineRequest
+from training.data.corpus import CorpusError, FilterReport, Row, clean, read_corpus
 from training.data.tokenizer import BOS, EOS, PAD
 from training.decoding.greedy import default_target_length, greedy
 from training.metrics import class_probabilities
 from training.models import Translator
-
-ROWS = 32
+from training.tasks import ClassifyTask, Task
 
 
 class ParityError(RuntimeError):
-    """The graphs do not compute what the trained model computes."""
+    """The graphs do not compute the same as the trained model."""
 
 
 @dataclass
 class Differences:
-    """The largest absolute differences seen, by what was compared."""
+    """The largest absolute difference found so far, by the name of what was compared."""
 
     tolerance: float
     largest: dict[str, float] = field(default_factory=dict)
 
-    def note(self, name: str, one: np.ndarray, other: np.ndarray) -> None:
-        """Compare two arrays.
+    def compare(self, name: str, one: np.ndarray, other: np.ndarray) -> None:
+        """Compare two arrays and record their largest difference.
 
         Raises:
-            ParityError: they differ by more than the tolerance, or hold something that is not a number.
+            ParityError: they differ by more than the tolerance, or one of them holds NaN.
         """
         difference = float(np.abs(one - other).max(initial=0.0))
         if not difference <= self.tolerance:
-            raise ParityError(f"{name} differs from the trained model by {difference:.2e}, allowed is {self.tolerance}")
+            raise ParityError(
+                f"{name} differs from the trained model by {difference:.2e}, allowed is {self.tolerance:g}"
+            )
         self.largest[name] = max(difference, self.largest.get(name, 0.0))
 
 
-def verify_translator(model: Translator, artifact: Artifact, sources: list[list[int]], tolerance: float) -> Parity:
-    """Prove parity on sources with marks.
+def parity_sources(task: Task, data: Path, count: int) -> list[list[int]]:
+    """Choose up to `count` sources, special tokens included, from validation, test or training rows.
+
+    Every direction gets the same number of them.
 
     Raises:
-        ParityError: at the first difference above the tolerance, or when greedy ids differ.
+        CorpusError: no row is within the model's limit.
+    """
+    files = task.recipe.data.valid or task.recipe.data.test or task.recipe.data.train
+    rows = clean(read_corpus(files, task.recipe.data.columns, data), FilterReport())
+    order = np.random.default_rng(task.recipe.seed).permutation(len(rows))
+    limit, chosen = task.recipe.model.max_source_length, list[list[int]]()
+    directions = _sources_by_direction(task, [rows[i] for i in order])
+    for sources in directions:
+        fitting = [ids for ids in sources if len(ids) <= limit]
+        chosen += fitting[: -(-count // len(directions))]
+    if not chosen:
+        raise CorpusError(f"{' '.join(files)}: no text is within the model's {limit} tokens, parity cannot be checked")
+    return chosen[:count]
+
+
+def _sources_by_direction(task: Task, rows: list[Row]) -> list[list[list[int]]]:
+    if isinstance(task, ClassifyTask):
+        return [task.source_ids([row[task.recipe.data.columns.index("text")] for row in rows])]
+    return [task.source_ids(task.oriented(rows, source, target)[0], target) for source, target in task.recipe.pairs]
+
+
+def verify_translator(model: Translator, artifact: Artifact, sources: list[list[int]], tolerance: float) -> Parity:
+    """Check parity of a translator on sources that include their special tokens.
+
+    Raises:
+        ParityError: a difference exceeds the tolerance, or greedy ids differ.
     """
     differences = Differences(tolerance)
-    engine = TranslateEngine(TranslateGraphs.load(artifact, available_cores()), ROWS)
+    engine = TranslateEngine(TranslateGraphs.load(artifact, available_cores()), DEFAULT_ROWS)
     score = Session(artifact.graph("score"), available_cores())
     for batch in _batches(sources):
         _compare_steps(model, engine, batch, differences)
@@ -69,7 +97,7 @@ def verify_translator(model: Translator, artifact: Artifact, sources: list[list[
     requests = [
         EngineRequest(ids, DecodingOptions(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)
     ]
-    found = [answer.ids for answer in serve([engine], requests)]
+    found = [result.ids for result in run_requests([engine], requests)]
     wrong = sum(a != b for a, b in zip(expected, found, strict=True))
     if wrong:
         raise ParityError(f"greedy ids of {wrong} of {len(sources)} sentences differ from the trained model's")
@@ -83,15 +111,15 @@ def verify_translator(model: Translator, artifact: Artifact, sources: list[list[
 
 def _batches(sources: list[list[int]]) -> Iterator[list[list[int]]]:
     ordered = sorted(sources, key=len)
-    for start in range(0, len(ordered), ROWS):
-        yield ordered[start : start + ROWS]
+    for start in range(0, len(ordered), DEFAULT_ROWS):
+        yield ordered[start : start + DEFAULT_ROWS]
 
 
 @torch.inference_mode()
 def _compare_steps(
     model: Translator, engine: TranslateEngine, sources: list[list[int]], differences: Differences
 ) -> None:
-    """Decode greedily with torch's cache, feeding the ONNX graphs the same tokens; then once more without a cache."""
+    """Decode greedily with torch's cache, give the ONNX graphs the same tokens, then compare with no cache at all."""
     arrays = {name: torch.from_numpy(array) for name, array in pad(sources, PAD).items()}
     source, lengths = arrays["source"], arrays["source_length"].long()
     state = model.encode(source, lengths)
@@ -105,19 +133,19 @@ def _compare_steps(
         logits, state = model.step(target[:, -1], state)  # (B, V)
         engine.token[: len(sources)] = target[:, -1].numpy()
         engine.position[: len(sources)] = len(steps)
-        differences.note("ONNX logits", engine.forward()[live], logits.numpy()[live])
+        differences.compare("ONNX logits", engine.forward()[live], logits.numpy()[live])
         steps.append((live.copy(), logits.numpy()))
         token = logits.argmax(-1)
         live &= token.numpy() != EOS
         target = torch.cat([target, token[:, None]], dim=1)  # (B, T+1)
     uncached = model(source, lengths, target[:, :-1]).numpy()  # (B, T, V)
     for position, (rows, cached) in enumerate(steps):
-        differences.note("cached logits", cached[rows], uncached[rows, position])
+        differences.compare("cached logits", cached[rows], uncached[rows, position])
 
 
 @torch.inference_mode()
 def _compare_scores(model: Translator, score: Session, sources: list[list[int]], differences: Differences) -> None:
-    """The score graph against teacher forcing, the sources themselves standing in for targets of uneven length."""
+    """Compare the score graph with teacher forcing; the sources serve as targets of different lengths."""
     inputs = pad(sources, PAD)
     targets = pad([[BOS, *ids[: model.config.max_target_length - 1]] for ids in sources], PAD)["source"]
     labels = np.roll(targets, -1, axis=1)
@@ -126,36 +154,22 @@ def _compare_scores(model: Translator, score: Session, sources: list[list[int]],
     logits = model(source, lengths, torch.from_numpy(targets))  # (B, T, V)
     expected = logits.log_softmax(-1).gather(-1, torch.from_numpy(labels)[..., None])[..., 0]  # (B, T)
     real = targets != PAD
-    differences.note("score", found[real], expected.numpy()[real])
+    differences.compare("score", found[real], expected.numpy()[real])
 
 
 def verify_classifier(model: nn.Module, artifact: Artifact, sources: list[list[int]], tolerance: float) -> Parity:
-    """Prove that the probabilities are the trained model's, through the service's own worker.
+    """Check parity of a classifier: its probabilities, computed by the service's own worker.
 
     Raises:
-        ParityError: they differ by more than the tolerance, or a text gets another label.
+        ParityError: a probability differs by more than the tolerance, or a text gets a different label.
     """
     differences = Differences(tolerance)
     expected = class_probabilities(model, sources, torch.device("cpu"))
     graph = Session(artifact.graph("classify"), available_cores())
-    answers = serve([ClassifyEngine(artifact, graph)], [EngineRequest(ids) for ids in sources])
-    found = np.array([answer.probabilities for answer in answers])
-    differences.note("probabilities", found, expected)
+    results = run_requests([ClassifyEngine(artifact, graph)], [EngineRequest(ids) for ids in sources])
+    found = np.array([result.probabilities for result in results])
+    differences.compare("probabilities", found, expected)
     if wrong := int((found.argmax(-1) != expected.argmax(-1)).sum()):
         raise ParityError(f"labels of {wrong} of {len(sources)} texts differ from the trained model's")
     largest = differences.largest["probabilities"]
     return Parity(sentences=len(sources), cached=0.0, onnx=largest, tolerance=tolerance)
-
-
-def serve(engines: Sequence[Engine], requests: list[EngineRequest], rows: int = ROWS) -> list[EngineResult]:
-    """Answer the requests with the service's queue and workers, `rows` at a time, all submitted at once."""
-    for engine in engines:
-        engine.clear()
-    tokens = sum(request.tokens for request in requests)
-    limits = QueueLimits(rows=rows, queue_segments=len(requests), queue_tokens=tokens)
-    worker_pool = LocalWorkerPool("verify", list(engines), Queue(limits, len(engines)), NullObserver())
-    worker_pool.start()
-    worker_pool.queue.submit(requests)
-    answers = [request.future.result() for request in requests]
-    worker_pool.drain(timeout=60)
-    return answers

@@ -1,15 +1,13 @@
-"""A trained bag of n-grams as an ONNX graph, with the names of export/graphs/transformer.py: the model's own
-operators, but for
-the mean, whose bits must not depend on padding."""
+"""The graph of a trained n-gram classifier: the model's own operators, except for a mean that ignores padding."""
 
-import torch
 from torch import Tensor, nn
 
-from export.graphs.transformer import Axes, GraphSource, mean_of_real_tokens, source_inputs
+from export.graphs.operators import mean_of_real_tokens
+from export.graphs.spec import GraphSpec, classifier_spec
 from training.models.ngrams import NgramClassifier
 
 
-class Classify(nn.Module):
+class NgramClassify(nn.Module):
     """source (B, S), source_length (B,) -> probability (B, labels)."""
 
     def __init__(self, model: NgramClassifier) -> None:
@@ -21,8 +19,6 @@ class Classify(nn.Module):
         return [self.model.output(pooled).softmax(-1)]
 
 
-def classifier_graphs(model: NgramClassifier) -> dict[str, GraphSource]:
-    """The graph of a classifier."""
-    b, s = torch.export.Dim("B"), torch.export.Dim("S", max=model.config.max_source_length)
-    axes: dict[str, Axes] = {"source": {0: b, 1: s}, "source_length": {0: b}}
-    return {"classify": GraphSource(Classify(model), source_inputs(), axes, ["probability"])}
+def classifier_graphs(model: NgramClassifier) -> dict[str, GraphSpec]:
+    """Return the graph of a classifier."""
+    return classifier_spec(NgramClassify(model), model.config.max_source_length)

@@ -1,4 +1,4 @@
-"""Write graphs to ONNX, their weights once in a file that all of them share."""
+"""Trace modules to ONNX and write the graphs; all of them share one file of weights."""
 
 import hashlib
 import logging
@@ -10,14 +10,14 @@ import onnx
 import torch
 from onnx import ModelProto, TensorProto, numpy_helper
 
-from export.graphs.scan import unfold
-from export.graphs.transformer import GraphSource
+from export.graphs.scan import insert_scan
+from export.graphs.spec import GraphSpec
 from service.artifact import Graph, Tensor
 
 OPSET = 20
 WEIGHTS = "weights.bin"
-INLINE = 1024  # bytes; smaller constants stay in the graph
-ALIGNMENT = 64
+INLINE_BYTES = 1024  # smaller constants stay in the graph
+ALIGNMENT = 64  # bytes
 DTYPES = {
     int(TensorProto.FLOAT): "float32",
     int(TensorProto.INT64): "int64",
@@ -27,7 +27,7 @@ DTYPES = {
 
 
 def write_graphs(models: dict[str, ModelProto], folder: Path) -> dict[str, Graph]:
-    """Write every graph into the folder, large weights into one file, and describe its inputs and outputs."""
+    """Write every graph and the file of weights into the folder; return the graphs' inputs and outputs."""
     weights = SharedWeights()
     described = {}
     for name, original in models.items():
@@ -46,18 +46,18 @@ def write_graphs(models: dict[str, ModelProto], folder: Path) -> dict[str, Graph
     return described
 
 
-def to_onnx(source: GraphSource) -> ModelProto:
-    """Trace a module with its symbolic axes."""
+def to_onnx(spec: GraphSpec) -> ModelProto:
+    """Trace a module, with symbolic names for its dynamic axes."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter deprecates its own calls
+        warnings.simplefilter("ignore")  # the exporter calls deprecated functions of its own
         program = torch.onnx.export(
-            source.module.eval(),
-            tuple(source.inputs.values()),
+            spec.module.eval(),
+            tuple(spec.inputs.values()),
             dynamo=True,
-            input_names=list(source.inputs),
-            output_names=source.outputs,
-            dynamic_shapes=_dynamic_shapes(source),
+            input_names=list(spec.inputs),
+            output_names=spec.outputs,
+            dynamic_shapes=_dynamic_shapes(spec),
             opset_version=OPSET,
             verbose=False,
         )
@@ -67,16 +67,16 @@ def to_onnx(source: GraphSource) -> ModelProto:
     for node in model.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
-    if source.body:
-        unfold(model, to_onnx(source.body))
+    if spec.loop_body:
+        insert_scan(model, to_onnx(spec.loop_body))
     return model
 
 
-def _dynamic_shapes(source: GraphSource) -> tuple[object, ...]:
-    axes = [source.axes[name] for name in source.inputs]
-    named = source.module.forward.__code__.co_argcount - 1
-    starred = source.module.forward.__code__.co_flags & 0x04  # the module takes *args
-    return (*axes[:named], tuple(axes[named:])) if starred else tuple(axes)
+def _dynamic_shapes(spec: GraphSpec) -> tuple[object, ...]:
+    axes = [spec.axes[name] for name in spec.inputs]
+    named = spec.module.forward.__code__.co_argcount - 1
+    variadic = spec.module.forward.__code__.co_flags & 0x04  # the module takes *args
+    return (*axes[:named], tuple(axes[named:])) if variadic else tuple(axes)
 
 
 def _key(array: np.ndarray) -> tuple[object, ...]:
@@ -84,7 +84,7 @@ def _key(array: np.ndarray) -> tuple[object, ...]:
 
 
 class SharedWeights:
-    """The content of weights.bin: equal tensors of all graphs are stored once."""
+    """The content of weights.bin; equal tensors are stored once, whichever graphs they are in."""
 
     def __init__(self) -> None:
         self.chunks: list[bytes] = []
@@ -92,18 +92,18 @@ class SharedWeights:
         self.offsets: dict[tuple[object, ...], int] = {}
 
     def move(self, graph: onnx.GraphProto) -> None:
-        """Replace the graph's large initialisers by references into the file."""
+        """Move the graph's large initialisers into the file and leave references."""
         for tensor in graph.initializer:
             array = numpy_helper.to_array(tensor)
-            if array.nbytes >= INLINE:
+            if array.nbytes >= INLINE_BYTES:
                 data = array.tobytes()
-                offset = self._place(_key(array), data)
+                offset = self._store(_key(array), data)
                 tensor.ClearField("raw_data")
                 tensor.ClearField("float_data")
                 onnx.external_data_helper.set_external_data(_with_raw(tensor), WEIGHTS, offset, len(data))
                 tensor.ClearField("raw_data")
 
-    def _place(self, key: tuple[object, ...], data: bytes) -> int:
+    def _store(self, key: tuple[object, ...], data: bytes) -> int:
         if key not in self.offsets:
             self.offsets[key] = self.size
             padded = data + b"\0" * (-len(data) % ALIGNMENT)
@@ -113,7 +113,7 @@ class SharedWeights:
 
 
 def _with_raw(tensor: TensorProto) -> TensorProto:
-    # set_external_data insists on raw_data being present
+    # set_external_data fails without raw_data
     tensor.raw_data = b""
     return tensor
 

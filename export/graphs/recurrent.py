@@ -1,10 +1,10 @@
-"""A trained recurrent model as ONNX graphs, with the names of export/graphs/transformer.py and its promise: a row's
-result depends
-on neither padding nor neighbours, bit for bit.
+"""The graphs of a trained recurrent model: encode, step and score of a translator, classify of a classifier.
 
-The encoder is ONNX's own operators, which take a length per row; the decoder's cells are the trained ones. Its look at
-the source is com.microsoft.GroupQueryAttention with one head: the attention's score is the operator's product of query
-and key (multiplicative), or its bias beside a query of zeros (additive).
+service/artifact.py lists the names and shapes of their inputs and outputs. As with a Transformer, a row's result
+depends on no padding and no neighbour, bit for bit. The encoder's layers are ONNX's own operators, which take a length
+per row; the decoder's cells are the trained ones. Its attention is com.microsoft.GroupQueryAttention with one head: the
+attention score is the operator's product of query and key (multiplicative), or its bias with a query of zeros
+(additive).
 
 Shapes: B rows, S source length, T target length, D width, V vocabulary.
 """
@@ -17,34 +17,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from export.graphs.operators import FLOAT, group_query_attention, mean_of_real_tokens
 from export.graphs.scan import repeat
-from export.graphs.transformer import (
-    FLOAT,
-    Axes,
-    GraphSource,
-    group_query_attention,
-    mean_of_real_tokens,
-    source_inputs,
-)
+from export.graphs.spec import Axes, GraphSpec, classifier_spec, score_inputs, source_inputs, step_inputs
 from training.models.attention import padding_mask
 from training.models.recurrent import Additive, Look, RecurrentClassifier, RecurrentEncoder, RecurrentTranslator
 from training.models.transformer import State
 
 MEMORY = ("memory_key", "memory_value")
-GATES = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}  # ONNX's order, as places in torch's
+GATES = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}  # ONNX's order of the gates, as indices into torch's
 OPERATORS = {"rnn": "GRU", "gru": "GRU", "lstm": "LSTM"}
-OPEN = 100.0  # its sigmoid is 1 in float32, and that of its negative 0
+SATURATED = 100.0  # the sigmoid of it is 1 in float32, the sigmoid of its negative 0
 
 
-class Layer(nn.Module):
-    """One layer of the encoder as an operator: x (S, B, I), source_length (B,) -> states (S, B, D), last state (B, D).
+class RecurrentLayer(nn.Module):
+    """One layer of the encoder as one operator: x (S, B, I), source_length (B,) -> states (S, B, D), last state (B, D).
 
-    A plain RNN goes as a GRU whose gates stand still, z = 0 and r = 1. onnxruntime's RNN packs no weights beforehand,
-    and then its products add in an order that depends on the rows beside, and on the threads.
+    A plain RNN becomes a GRU with constant gates, z = 0 and r = 1: onnxruntime's RNN does not prepack its weights, so
+    the order of its additions depends on the other rows and on the number of threads.
     """
 
-    of_input: Tensor  # (directions, gates*H, I)
-    of_state: Tensor  # (directions, gates*H, H)
+    input_weight: Tensor  # (directions, gates*H, I)
+    state_weight: Tensor  # (directions, gates*H, H)
     bias: Tensor  # (directions, 2*gates*H)
 
     def __init__(self, layer: nn.RNNBase, architecture: str) -> None:
@@ -58,17 +52,17 @@ class Layer(nn.Module):
             rows = [torch.cat([self._gates(layer.get_parameter(p + e), architecture) for p in parts]) for e in endings]
             return torch.stack(rows).detach()
 
-        self.register_buffer("of_input", stacked("weight_ih_l0"))
-        self.register_buffer("of_state", stacked("weight_hh_l0"))
+        self.register_buffer("input_weight", stacked("weight_ih_l0"))
+        self.register_buffer("state_weight", stacked("weight_hh_l0"))
         bias = stacked("bias_ih_l0", "bias_hh_l0")
         if self.plain:
-            bias[:, : self.width], bias[:, self.width : 2 * self.width] = -OPEN, OPEN
+            bias[:, : self.width], bias[:, self.width : 2 * self.width] = -SATURATED, SATURATED
         self.register_buffer("bias", bias)
 
     def _gates(self, parameter: Tensor, architecture: str) -> Tensor:
-        """A parameter (gates*H, ...) with its gates in the operator's order."""
+        """Return a parameter (gates*H, ...) with its gates in the operator's order."""
         gates = torch.split(parameter, self.width)
-        ordered = [gates[place] for place in GATES[architecture]]
+        ordered = [gates[i] for i in GATES[architecture]]
         if self.plain:
             ordered = [torch.zeros_like(gates[0])] * 2 + ordered
         return torch.cat(ordered)
@@ -83,34 +77,36 @@ class Layer(nn.Module):
             attributes["linear_before_reset"] = 1
         shapes = [(length, self.directions, rows, self.width), (self.directions, rows, self.width)]
         states, last = torch.onnx.ops.symbolic_multi_out(
-            f"::{self.name}", (x, self.of_input, self.of_state, self.bias, source_length), attributes,
+            f"::{self.name}", (x, self.input_weight, self.state_weight, self.bias, source_length), attributes,
             dtypes=(FLOAT,) * 2, shapes=shapes,
         )  # fmt: skip
         return states.transpose(1, 2).flatten(2), last.transpose(0, 1).flatten(1)  # (S, B, D), (B, D)
 
 
-def taken_apart(tensors: dict[str, np.ndarray], encoder: RecurrentEncoder, architecture: str) -> dict[str, np.ndarray]:
-    """The parameters of an encoder's layers, by their names in it, from a graph's constants: the inverse of `Layer`."""
-    found: dict[str, np.ndarray] = {}
-    places = GATES[architecture]
+def encoder_parameters(
+    tensors: dict[str, np.ndarray], encoder: RecurrentEncoder, architecture: str
+) -> dict[str, np.ndarray]:
+    """Return the parameters of an encoder's layers from a graph's constants: the inverse of `RecurrentLayer`."""
+    parameters: dict[str, np.ndarray] = {}
+    order = GATES[architecture]
     for i, layer in enumerate(cast(Iterable[nn.RNNBase], encoder.layers)):
-        stacked = {part: tensors[f"layers.{i}.{part}"] for part in ("of_input", "of_state", "bias")}
+        stacked = {part: tensors[f"layers.{i}.{part}"] for part in ("input_weight", "state_weight", "bias")}
         for direction, ending in enumerate(("", "_reverse") if layer.bidirectional else ("",)):
             halves = np.split(stacked["bias"][direction], 2)
-            arrays = stacked["of_input"][direction], stacked["of_state"][direction], *halves
+            arrays = stacked["input_weight"][direction], stacked["state_weight"][direction], *halves
             for name, array in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), arrays, strict=True):
-                gates = np.split(array, len(array) // layer.hidden_size)[-len(places) :]
-                ordered = [gate for _, gate in sorted(zip(places, gates, strict=True), key=itemgetter(0))]
-                found[f"layers.{i}.{name}_l0{ending}"] = np.concatenate(ordered)
-    return found
+                gates = np.split(array, len(array) // layer.hidden_size)[-len(order) :]
+                ordered = [gate for _, gate in sorted(zip(order, gates, strict=True), key=itemgetter(0))]
+                parameters[f"layers.{i}.{name}_l0{ending}"] = np.concatenate(ordered)
+    return parameters
 
 
-class Layers(nn.ModuleList):
-    """The layers of an encoder: embedded source (B, S, D), source_length (B,) -> every state of the top layer
-    (B, S, D), its last one (B, D)."""
+class RecurrentLayers(nn.ModuleList):
+    """The layers of an encoder: embedded source (B, S, D), source_length (B,) -> all states of the top layer (B, S, D),
+    its last state (B, D)."""
 
     def __init__(self, encoder: RecurrentEncoder, architecture: str) -> None:
-        super().__init__(Layer(cast(nn.RNNBase, layer), architecture) for layer in encoder.layers)
+        super().__init__(RecurrentLayer(cast(nn.RNNBase, layer), architecture) for layer in encoder.layers)
 
     def forward(self, x: Tensor, source_length: Tensor) -> tuple[Tensor, Tensor]:
         x = x.transpose(0, 1)  # (S, B, D)
@@ -119,8 +115,8 @@ class Layers(nn.ModuleList):
         return x.transpose(0, 1), last
 
 
-class RecurrentParts(nn.Module):
-    """What the three graphs of a translator share."""
+class RecurrentGraph(nn.Module):
+    """Base of a translator's graphs; `replaced` names the states that every step replaces."""
 
     def __init__(self, model: RecurrentTranslator) -> None:
         super().__init__()
@@ -128,35 +124,35 @@ class RecurrentParts(nn.Module):
         self.replaced = [*model.cell_names, *(["feed"] if model.attention else [])]
 
 
-class Reader(RecurrentParts):
-    """A graph that reads the source."""
+class RecurrentSourceGraph(RecurrentGraph):
+    """Base of the graphs that encode the source."""
 
     def __init__(self, model: RecurrentTranslator) -> None:
         super().__init__(model)
-        self.layers = Layers(model.encoder, model.config.architecture)
+        self.layers = RecurrentLayers(model.encoder, model.config.architecture)
 
-    def state(self, source: Tensor, source_length: Tensor) -> State:
-        """The decoder's first states (B, D), and the memory (B, 1, S, D) that it looks at."""
+    def initial_state(self, source: Tensor, source_length: Tensor) -> State:
+        """Return the decoder's initial states (B, D) and, with attention, its memory of the source (B, 1, S, D)."""
         model = self.model
         encoded, last = self.layers(model.encoder.embedding(source), source_length)  # (B, S, D), (B, D)
         cells = model.bridge(last).tanh().chunk(len(model.cell_names), dim=-1)  # each (B, D)
         state = dict(zip(model.cell_names, cells, strict=True))
         if model.attention:
             state["feed"] = torch.zeros_like(last)
-            # On a matrix a linear map is one operator, Gemm.
+            # On a matrix, a linear map and its bias become one operator, Gemm.
             key = model.attention.key(encoded.flatten(0, 1)).view(encoded.shape)  # (B, S, D)
             state |= {"memory_key": key[:, None], "memory_value": encoded[:, None]}  # each (B, 1, S, D)
         return state
 
 
-class Encode(Reader):
+class RecurrentEncode(RecurrentSourceGraph):
     """source (B, S), source_length (B,) -> every state before the first step."""
 
     def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
-        return list(self.state(source, source_length).values())
+        return list(self.initial_state(source, source_length).values())
 
 
-class Step(RecurrentParts):
+class RecurrentStep(RecurrentGraph):
     """token (B,), position (B,), source_length (B,), states -> logits (B, V), states after the token."""
 
     def __init__(self, model: RecurrentTranslator) -> None:
@@ -177,13 +173,13 @@ class Step(RecurrentParts):
         attention = self.model.attention
 
         def look(query: Tensor) -> Tensor:
-            asked, bias = query, None
+            product_query, bias = query, None
             if isinstance(attention, Additive):
-                asked, bias = torch.zeros_like(query), self._scores(attention, query, key)
+                product_query, bias = torch.zeros_like(query), self._scores(attention, query, key)
             # No new keys: the whole memory is "past", and present is the same buffer.
             nothing = query[:, None][:, :0]  # (B, 0, D)
             context, *present = group_query_attention(
-                asked[:, None], (nothing, nothing), (key, value), source_length - 1, total,
+                product_query[:, None], (nothing, nothing), (key, value), source_length - 1, total,
                 heads=1, kv_heads=1, causal=False, scale=1.0, bias=bias,
             )  # fmt: skip
             presents.update(zip(MEMORY, present, strict=True))
@@ -192,44 +188,45 @@ class Step(RecurrentParts):
         return look
 
     def _scores(self, attention: Additive, query: Tensor, key: Tensor) -> Tensor:
-        """Additive scores as a bias (B, 1, 1, S)."""
+        """Return additive attention scores as a bias (B, 1, 1, S)."""
         sums = (attention.query(query)[:, None, None] + key).tanh()  # (B, 1, S, D)
         scores: Tensor = attention.energy(sums.flatten(0, 2)).view(key.size(0), 1, 1, key.size(2))
         return scores
 
 
-class Score(Reader):
-    """Teacher forcing: the log-probability of every label token and, with attention, where the decoder looked."""
+class RecurrentScore(RecurrentSourceGraph):
+    """Teacher forcing: source (B, S), target (B, T), label (B, T) -> log-probability of every label token (B, T) and,
+    with attention, its weights (B, 1, T, S)."""
 
     def forward(self, source: Tensor, source_length: Tensor, target: Tensor, label: Tensor) -> list[Tensor]:
         model = self.model
-        state = self.state(source, source_length)
+        state = self.initial_state(source, source_length)
         constants = [state[name][:, 0] for name in MEMORY if name in state]  # each (B, S, D)
         if constants:
             constants.append(padding_mask(source_length, source.size(1))[:, 0, 0])  # (B, S)
         collected = [tuple(state["hidden_0"].shape)] + [tuple(source.shape)] * bool(constants)
-        found = repeat([state[name] for name in self.replaced], target.T, constants, collected)
-        features, *maps = found[len(self.replaced) :]  # (T, B, D), (T, B, S)
+        outputs = repeat([state[name] for name in self.replaced], target.T, constants, collected)
+        features, *weights = outputs[len(self.replaced) :]  # (T, B, D), (T, B, S)
         logits = model.output(features.transpose(0, 1).flatten(0, 1))  # (B*T, V)
         chosen = logits.log_softmax(-1).gather(-1, label.flatten()[:, None])  # (B*T, 1)
-        return [chosen.view(label.shape), *(one.transpose(0, 1)[:, None] for one in maps)]  # (B, T), (B, 1, T, S)
+        return [chosen.view(label.shape), *(w.transpose(0, 1)[:, None] for w in weights)]  # (B, T), (B, 1, T, S)
 
 
-class ScoreBody(RecurrentParts):
-    """One target token of `Score`: states (B, D), token (B,), memory (B, S, D), mask (B, S)
-    -> states, features (B, D), with attention its weights (B, S)."""
+class RecurrentScoreBody(RecurrentGraph):
+    """One iteration of the loop in `RecurrentScore`: states (B, D), token (B,), memory (B, S, D), mask (B, S)
+    -> states, features (B, D) and, with attention, its weights (B, S)."""
 
     def forward(self, *tensors: Tensor) -> list[Tensor]:
         count = len(self.replaced)
         state = dict(zip(self.replaced, tensors, strict=False))
         token, memory = tensors[count], tensors[count + 1 :]
-        maps: list[Tensor] = []
-        look = self._look(memory, maps) if memory else None
+        weights: list[Tensor] = []
+        look = self._look(memory, weights) if memory else None
         features, following = self.model.advance(self.model.embedding(token), state, look)
-        # A name may be an output once only, and with attention the features are a state too.
-        return [*(following[name] for name in self.replaced), features.clone(), *maps]
+        # A name may be an output only once, and with attention the features are also a state.
+        return [*(following[name] for name in self.replaced), features.clone(), *weights]
 
-    def _look(self, memory: tuple[Tensor, ...], maps: list[Tensor]) -> Look:
+    def _look(self, memory: tuple[Tensor, ...], collected: list[Tensor]) -> Look:
         key, value, mask = memory
         attention = self.model.attention
         assert attention is not None
@@ -237,19 +234,19 @@ class ScoreBody(RecurrentParts):
         def look(query: Tensor) -> Tensor:
             scores: Tensor = attention(query, key)  # (B, S)
             weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)
-            maps.append(weights)
+            collected.append(weights)
             return (weights[:, None] @ value)[:, 0]  # (B, D)
 
         return look
 
 
-class Classify(nn.Module):
+class RecurrentClassify(nn.Module):
     """source (B, S), source_length (B,) -> probability (B, labels)."""
 
     def __init__(self, model: RecurrentClassifier) -> None:
         super().__init__()
         self.model = model
-        self.layers = Layers(model.encoder, model.config.architecture)
+        self.layers = RecurrentLayers(model.encoder, model.config.architecture)
 
     def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
         encoded, last = self.layers(self.model.encoder.embedding(source), source_length)  # (B, S, D), (B, D)
@@ -257,45 +254,39 @@ class Classify(nn.Module):
         return [self.model.output(pooled).softmax(-1)]
 
 
-def translator_graphs(model: RecurrentTranslator) -> dict[str, GraphSource]:
-    """The graphs of a translator."""
+def translator_graphs(model: RecurrentTranslator) -> dict[str, GraphSpec]:
+    """Return the graphs of a translator, `select` excepted."""
     batch, source, target, width = 3, 5, 7, model.config.width
     b = torch.export.Dim("B")
     s = torch.export.Dim("S", max=model.config.max_source_length)
     t = torch.export.Dim("T", max=model.config.max_target_length)
     source_axes: dict[str, Axes] = {"source": {0: b, 1: s}, "source_length": {0: b}}
-    step = Step(model)
+    step = RecurrentStep(model)
     kinds = {name: "constant" if name in MEMORY else "replaced" for name in step.names}
     states = {n: torch.zeros((batch, 1, source, width) if n in MEMORY else (batch, width)) for n in step.names}
     state_axes: dict[str, Axes] = {name: {0: b, 2: s} if name in MEMORY else {0: b} for name in step.names}
-    rows = {
-        "token": torch.ones(batch, dtype=torch.int64),
-        "position": torch.ones(batch, dtype=torch.int32),
-        "source_length": torch.full((batch,), source, dtype=torch.int32),
-    }
-    pair = {name: torch.ones(batch, target, dtype=torch.int64) for name in ("target", "label")}
-    maps = ["cross_attention"] if model.attention else []
+    inputs = step_inputs(batch, source)
     return {
-        "encode": GraphSource(Encode(model), source_inputs(batch, source), source_axes, step.names),
-        "step": GraphSource(
+        "encode": GraphSpec(RecurrentEncode(model), source_inputs(batch, source), source_axes, step.names),
+        "step": GraphSpec(
             step,
-            rows | states,
-            {name: {0: b} for name in rows} | state_axes,
+            inputs | states,
+            {name: {0: b} for name in inputs} | state_axes,
             ["logits", *(f"{name}_out" for name in step.names)],
             kinds,
         ),
-        "score": GraphSource(
-            Score(model),
-            source_inputs(batch, source) | pair,
-            source_axes | {name: {0: b, 1: t} for name in pair},
-            ["log_probability", *maps],
-            body=_score_body(model, states, b, s),
+        "score": GraphSpec(
+            RecurrentScore(model),
+            score_inputs(batch, source, target),
+            source_axes | {name: {0: b, 1: t} for name in ("target", "label")},
+            ["log_probability", *(["cross_attention"] if model.attention else [])],
+            loop_body=_score_body(model, states, b, s),
         ),
     }
 
 
-def _score_body(model: RecurrentTranslator, states: dict[str, Tensor], b: Any, s: Any) -> GraphSource:
-    body = ScoreBody(model)
+def _score_body(model: RecurrentTranslator, states: dict[str, Tensor], b: Any, s: Any) -> GraphSpec:
+    body = RecurrentScoreBody(model)
     inputs = {name: states[name] for name in body.replaced}
     batch = inputs["hidden_0"].size(0)
     inputs["token"] = torch.ones(batch, dtype=torch.int64)
@@ -306,11 +297,9 @@ def _score_body(model: RecurrentTranslator, states: dict[str, Tensor], b: Any, s
         inputs["mask"] = torch.ones(inputs["memory_key"].shape[:2], dtype=torch.bool)
         axes |= {name: {0: b, 1: s} for name in (*MEMORY, "mask")}
         outputs.append("weights")
-    return GraphSource(body, inputs, axes, outputs)
+    return GraphSpec(body, inputs, axes, outputs)
 
 
-def classifier_graphs(model: RecurrentClassifier) -> dict[str, GraphSource]:
-    """The graph of a classifier."""
-    b, s = torch.export.Dim("B"), torch.export.Dim("S", max=model.config.max_source_length)
-    axes: dict[str, Axes] = {"source": {0: b, 1: s}, "source_length": {0: b}}
-    return {"classify": GraphSource(Classify(model), source_inputs(), axes, ["probability"])}
+def classifier_graphs(model: RecurrentClassifier) -> dict[str, GraphSpec]:
+    """Return the graph of a classifier."""
+    return classifier_spec(RecurrentClassify(model), model.config.max_source_length)

@@ -1,4 +1,4 @@
-"""The `select` graph: logits to the most probable tokens. It has no weights, so it is written node by node."""
+"""The `select` graph: logits to the most probable tokens. It has no weights and is written node by node."""
 
 import numpy as np
 import onnx
@@ -6,19 +6,19 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.graphs.onnx_writer import OPSET
 
-BLOCK = 64
-MOST = 64  # candidates a row that blocks must leave room for
+BLOCK = 64  # tokens, the preferred size
+MIN_BLOCKS = 64  # the largest count of candidates per row that blocks can serve
 
 
 def select_graph(vocabulary: int) -> onnx.ModelProto:
-    """logits (B, V), count (1,) -> token (B, C), log_probability (B, C), best first.
+    """Return a graph: logits (B, V), count (1,) -> token (B, C), log_probability (B, C), best first.
 
-    The C best tokens lie in the C blocks of the vocabulary with the highest maxima, so only these are ranked: a heap
-    over the whole vocabulary takes five times as long. A vocabulary without a divisor near 64 is ranked whole.
+    The C best tokens lie in the C blocks of the vocabulary with the highest maxima, so only these blocks are ranked:
+    a heap over the whole vocabulary takes five times as long. A vocabulary without a divisor near 64 is ranked whole.
     """
     nodes = [helper.make_node("LogSoftmax", ["logits"], ["normalised"], axis=-1)]
     constants: dict[str, list[int]] = {}
-    sizes = [size for size in range(24, 160) if vocabulary % size == 0 and vocabulary // size >= MOST]
+    sizes = [size for size in range(24, 160) if vocabulary % size == 0 and vocabulary // size >= MIN_BLOCKS]
     block = min(sizes, key=lambda size: abs(size - BLOCK), default=0)
     if block:
         constants |= {"blocked": [-1, vocabulary // block, block], "last": [2], "flat": [0, -1], "size": [block]}

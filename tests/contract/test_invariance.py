@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from export.checks.parity import serve
+from export.checks.local_engine import run_requests
 from service.artifact import Artifact, read_artifact
 from service.engine.decoding.options import DecodingOptions
 from service.engine.models.classify import ClassifyEngine
@@ -90,10 +90,10 @@ def compare(request: Callable[[int], EngineRequest], build: Callable[[int, int],
         return [request(i) for i in order]
 
     one = build(1, 4)
-    alone = [essence(serve(one, requests([i]), rows=4)[0]) for i in range(count)]
+    alone = [essence(run_requests(one, requests([i]), rows=4)[0]) for i in range(count)]
     for workers, rows in [(1, 5), (1, 64), (2, 4), (2, 21)]:
         order = random.Random(rows).sample(range(count), count)
-        together = serve(build(workers, rows), requests(order), rows=workers * rows)
+        together = run_requests(build(workers, rows), requests(order), rows=workers * rows)
         assert [essence(answer) for answer in together] == [alone[i] for i in order], (workers, rows)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from export.checks.parity import serve
-from export.import_artifact import run_of
+from export.checks.local_engine import run_requests
+from export.import_artifact import ensure_run
 from service.artifact import read_artifact
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
@@ -44,11 +44,11 @@ def run(toy_classification_run: RunFolder) -> RunFolder:
 def artifact(
     request: pytest.FixtureRequest,
     run: RunFolder,
-    export_run: Callable[..., Path],
+    export_toy_run: Callable[..., Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     options = {"int8": True, "bound": 100} if request.param == "int8" else {}
-    return export_run(run, tmp_path_factory.mktemp("a") / f"ngrams-{request.param}", **options)
+    return export_toy_run(run, tmp_path_factory.mktemp("a") / f"ngrams-{request.param}", **options)
 
 
 def test_it_learns(run: RunFolder) -> None:
@@ -70,7 +70,8 @@ def test_the_service_answers_as_the_model_does(run: RunFolder, artifact: Path) -
     sources = task.source_ids(TEXTS)  # type: ignore[call-arg]
     opened = read_artifact(artifact)
     engine = ClassifyEngine(opened, Session(opened.graph("classify"), threads=1))
-    found = np.array([answer.probabilities for answer in serve([engine], [EngineRequest(ids) for ids in sources])])
+    results = run_requests([engine], [EngineRequest(ids) for ids in sources])
+    found = np.array([result.probabilities for result in results])
     near = 1e-5 if opened.manifest.precision == "fp32" else 0.05
     assert np.abs(found - class_probabilities(model, sources, CPU)).max() < near
 
@@ -81,7 +82,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(artifact: Path) -> None:
 
 def test_the_table_is_in_the_artifacts_precision_and_comes_back(run: RunFolder, artifact: Path, tmp_path: Path) -> None:
     weights = dict(run.open(CPU)[1].named_parameters())
-    restored = dict(RunFolder(run_of(artifact, tmp_path / "run")).open(CPU)[1].named_parameters())
+    restored = dict(RunFolder(ensure_run(artifact, tmp_path / "run")).open(CPU)[1].named_parameters())
     table = weights["table.weight"]
     exact = read_artifact(artifact).manifest.precision == "fp32"
     assert (artifact / "weights.bin").stat().st_size < table.numel() * (4.1 if exact else 1.1) + 4000

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.checks.parity import serve
+from export.checks.local_engine import run_requests
 from service.app import create_app
 from service.artifact import read_artifact
 from service.engine.decoding.options import DecodingOptions
@@ -95,7 +95,7 @@ def test_ids_and_text_agree_from_torch_to_http(
         EngineRequest(ids, DecodingOptions(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)
     ]
     engine = engine_of(toy_translator, rows=4)
-    assert [answer.ids for answer in serve([engine], requests, rows=4)] == expected
+    assert [answer.ids for answer in run_requests([engine], requests, rows=4)] == expected
     assert all(ids[-1] == EOS for ids in sources)
     assert asyncio.run(over_http(toy_models, TEXTS, target)) == task.codec.text(expected)
 
@@ -118,6 +118,6 @@ def test_probabilities_agree(toy_classification_run: RunFolder, toy_classifier: 
     sources = task.source_ids(["red", "blue cyan", "grey", "red blue yellow black grey cyan orange"])  # type: ignore
     artifact = read_artifact(toy_classifier)
     engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), threads=1))
-    answers = serve([engine], [EngineRequest(ids) for ids in sources])
+    answers = run_requests([engine], [EngineRequest(ids) for ids in sources])
     expected = metrics.class_probabilities(model, sources, CPU)
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)

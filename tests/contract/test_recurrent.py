@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from export import import_artifact, publish
-from export.checks.parity import ParityError, serve
+from export.checks.local_engine import run_requests
+from export.checks.parity import ParityError
 from export.graphs import recurrent
 from service.app import create_app
 from service.artifact import read_artifact
@@ -69,7 +70,9 @@ def run_of(untrained_run: Callable[..., RunFolder], toy_recurrent_run: RunFolder
 
 
 @pytest.fixture(scope="module")
-def artifact_of(run_of: Runs, export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+def artifact_of(
+    run_of: Runs, export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Artifacts:
     """The artifact of a task, an architecture and a precision, exported once, with its proof of parity."""
     made: dict[tuple[str, ...], Path] = {}
 
@@ -77,7 +80,9 @@ def artifact_of(run_of: Runs, export_run: Callable[..., Path], tmp_path_factory:
         key = task, architecture, precision
         if key not in made:
             options = {"int8": True, "bound": 100} if precision == "int8" else {}
-            made[key] = export_run(run_of(task, architecture), tmp_path_factory.mktemp("a") / "-".join(key), **options)
+            made[key] = export_toy_run(
+                run_of(task, architecture), tmp_path_factory.mktemp("a") / "-".join(key), **options
+            )
         return made[key]
 
     return artifact
@@ -106,7 +111,7 @@ def test_a_run_made_of_an_artifact_has_its_weights(
     task: str, architecture: str, run_of: Runs, artifact_of: Artifacts, tmp_path: Path
 ) -> None:
     _, trained = run_of(task, architecture).open(CPU)
-    _, rebuilt = RunFolder(import_artifact.run_of(artifact_of(task, architecture), tmp_path / "run")).open(CPU)
+    _, rebuilt = RunFolder(import_artifact.ensure_run(artifact_of(task, architecture), tmp_path / "run")).open(CPU)
     for (name, weight), again in zip(trained.named_parameters(), rebuilt.parameters(), strict=True):
         assert torch.equal(weight, again), name
 
@@ -126,7 +131,7 @@ def test_a_beam_finds_what_the_reference_finds(
         for ids, limit in zip(sources, limits, strict=True)
     ]
     graphs = TranslateGraphs.load(read_artifact(artifact_of("translate", architecture)), threads=1)
-    for answer, best in zip(serve([TranslateEngine(graphs, rows=9)], requests, rows=9), expected, strict=True):
+    for answer, best in zip(run_requests([TranslateEngine(graphs, rows=9)], requests, rows=9), expected, strict=True):
         assert told(answer) == [(h.ids, h.ended) for h in best]
         assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)
 
@@ -139,9 +144,10 @@ def test_a_score_is_that_of_the_steps(architecture: str, precision: str, artifac
     (engine,) = engines_of(artifact)(1, 8)
     sources = [[5 + i, *range(20, 30 + 3 * i), 3] for i in range(6)]
     wanted = DecodingOptions(max_length=12, log_probabilities=True, early_stopping=True)
-    answers = [answer.hypotheses[0] for answer in serve([engine], [EngineRequest(ids, wanted) for ids in sources])]
+    requests = [EngineRequest(ids, wanted) for ids in sources]
+    answers = [result.hypotheses[0] for result in run_requests([engine], requests)]
     pairs = [EngineRequest(ids, translation=h.ids) for ids, h in zip(sources, answers, strict=True)]
-    scored = serve([ScoreEngine(artifact, Session(artifact.graph("score"), threads=1))], pairs)
+    scored = run_requests([ScoreEngine(artifact, Session(artifact.graph("score"), threads=1))], pairs)
     for one, other in zip(scored, answers, strict=True):
         count = len(other.ids)
         assert one.hypotheses[0].log_probabilities[:count] == pytest.approx(other.log_probabilities[:count], abs=near)
@@ -186,7 +192,7 @@ def test_a_classifier_answers_as_the_model_and_blind_to_strangers(
     task, model = run_of("classify", architecture).open(CPU)
     artifact = read_artifact(artifact_of("classify", architecture))
     sources = task.source_ids(COLOURS)  # type: ignore[call-arg]
-    answers = serve(engines_of(artifact)(1, 4), [EngineRequest(ids) for ids in sources])
+    answers = run_requests(engines_of(artifact)(1, 4), [EngineRequest(ids) for ids in sources])
     expected = class_probabilities(model, sources, CPU)
     np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)
     check(artifact, 100)
@@ -208,7 +214,7 @@ def test_gates_in_the_wrong_order_are_never_published(
     monkeypatch.setitem(recurrent.GATES, "gru", [0, 1, 2])
     run = run_of("classify", "gru")
     with pytest.raises(ParityError, match="probabilities differs from the trained model by"):
-        publish.export(run, tmp_path / "artifact", run.path.parent, publish.ExportOptions(sentences=8))
+        publish.export_run(run, tmp_path / "artifact", run.path.parent, publish.ExportOptions(sentences=8))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from export.checks.parity import serve
+from export.checks.local_engine import run_requests
 from service.artifact import read_artifact
 from service.engine.decoding.beam import BeamGroup
 from service.engine.decoding.options import DecodingOptions
@@ -83,6 +83,6 @@ def test_beams_of_the_artifact_are_those_of_the_trained_model(
         for ids, limit in zip(sources, limits, strict=True)
     ]
     engine = TranslateEngine(TranslateGraphs.load(read_artifact(toy_translator), threads=1), rows=9)
-    for answer, best in zip(serve([engine], requests, rows=9), expected, strict=True):
+    for answer, best in zip(run_requests([engine], requests, rows=9), expected, strict=True):
         assert told(answer) == [(h.ids, h.ended) for h in best]
         assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)

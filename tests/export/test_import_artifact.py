@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import export
-from export.import_artifact import main, run_of
+from export.import_artifact import ensure_run, main
 from service.artifact import ArtifactError
 from training.config import AugmentConfig, parse_recipe, recipe_table
 from training.runs.run import RunFolder
@@ -25,7 +25,7 @@ def parameters(run: Path) -> dict[str, nn.Parameter]:
 @pytest.mark.parametrize("name", RUNS)
 def test_fp32_weights_are_the_trained_ones(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     trained: RunFolder = request.getfixturevalue(RUNS[name])
-    rebuilt = parameters(run_of(request.getfixturevalue(f"toy_{name}"), tmp_path / "run"))
+    rebuilt = parameters(ensure_run(request.getfixturevalue(f"toy_{name}"), tmp_path / "run"))
     for key, weight in parameters(trained.path).items():
         assert torch.equal(weight, rebuilt[key]), key
 
@@ -33,7 +33,7 @@ def test_fp32_weights_are_the_trained_ones(name: str, tmp_path: Path, request: p
 @pytest.mark.parametrize("name", RUNS)
 def test_int8_weights_are_the_trained_ones_rounded(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     trained: RunFolder = request.getfixturevalue(RUNS[name])
-    rebuilt = parameters(run_of(request.getfixturevalue(f"toy_{name}_int8"), tmp_path / "run"))
+    rebuilt = parameters(ensure_run(request.getfixturevalue(f"toy_{name}_int8"), tmp_path / "run"))
     for key, weight in parameters(trained.path).items():
         assert (weight - rebuilt[key]).abs().max() <= weight.abs().max() / 10, key
         assert (weight - rebuilt[key]).square().mean() <= weight.square().mean() / 1000, key
@@ -44,22 +44,22 @@ def test_artifact_of_an_earlier_version_is_read_with_its_old_recipe_keys(toy_cla
     manifest = json.loads((tmp_path / "old" / "manifest.json").read_text())
     manifest["provenance"]["recipe"]["augment"] = {"cut": 0.25, "ended": 0.0, "copied": 0.0, "joined": 0.0}
     (tmp_path / "old" / "manifest.json").write_text(json.dumps(manifest))
-    run = run_of(tmp_path / "old", tmp_path / "run")
+    run = ensure_run(tmp_path / "old", tmp_path / "run")
     assert RunFolder(run).recipe().augment == AugmentConfig(word_crop=0.25)
     RunFolder(run).open(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("name", ["intents", "langid", "translate-en-de-fr-es"])
 def test_shipped_artifact_becomes_a_run(name: str, tmp_path: Path) -> None:
-    run = run_of(Path(export.__file__).parent.parent / "models" / name, tmp_path / "run")
+    run = ensure_run(Path(export.__file__).parent.parent / "models" / name, tmp_path / "run")
     assert RunFolder(run).recipe().name == name
     assert parameters(run)
 
 
 def test_a_run_that_is_there_is_left_alone(toy_classification_run: RunFolder, tmp_path: Path) -> None:
-    assert run_of(tmp_path / "no artifact", toy_classification_run.path) == toy_classification_run.path
+    assert ensure_run(tmp_path / "no artifact", toy_classification_run.path) == toy_classification_run.path
     with pytest.raises(ArtifactError, match="not an artifact"):
-        run_of(tmp_path / "no artifact", tmp_path / "run")
+        ensure_run(tmp_path / "no artifact", tmp_path / "run")
 
 
 def test_training_goes_on_from_an_artifact(

@@ -1,4 +1,4 @@
-"""What an export writes, and what it refuses to write."""
+"""The files of an artifact, the model card, and the checks that prevent publishing."""
 
 import json
 import shutil
@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from export.checks import parity
-from export.checks.parity import ParityError
+from export.checks.parity import ParityError, parity_sources
 from export.graphs import transformer
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
+from export.graphs.operators import group_query_attention
 from export.model_card import model_card
-from export.publish import ExportOptions, export, proof_sources
+from export.publish import ExportOptions, export_run
 from service import artifact
 from service.artifact import ArtifactError, read_artifact
 from service.engine.models.session import Session
@@ -45,14 +46,14 @@ def test_artifact_is_complete(toy_translator: Path, toy_classifier: Path) -> Non
         assert "Licence" in (folder / "MODEL_CARD.md").read_text("utf-8")
 
 
-def test_notes_end_the_model_card(toy_translator: Path) -> None:
+def test_model_card_ends_with_the_notes(toy_translator: Path) -> None:
     manifest = read_artifact(toy_translator).manifest
-    assert model_card(manifest, 1, "## Seen\n\nThis.").endswith("trained again.\n\n## Seen\n\nThis.\n")
+    assert model_card(manifest, 1, "## Limits\n\nThis.").endswith("trained again.\n\n## Limits\n\nThis.\n")
     assert model_card(manifest, 1, "").endswith("trained again.\n")
 
 
 def test_weights_are_stored_once(toy_translation_run: RunFolder, toy_translator: Path) -> None:
-    """Three graphs share one file; it holds little more than the parameters."""
+    """Three graphs share one file, which holds little more than the parameters."""
     _, model = toy_translation_run.open(torch.device("cpu"))
     parameters = 4 * sum(parameter.numel() for parameter in model.parameters())
     positions = 4 * 32 * (48 + 40)
@@ -60,13 +61,13 @@ def test_weights_are_stored_once(toy_translation_run: RunFolder, toy_translator:
     assert all((toy_translator / f"{name}.onnx").stat().st_size < 200_000 for name in ("encode", "step", "score"))
 
 
-def test_step_is_made_of_fused_attention(toy_translator: Path) -> None:
+def test_step_uses_fused_attention_only(toy_translator: Path) -> None:
     nodes = [node.op_type for node in onnx.load(toy_translator / "step.onnx", load_external_data=False).graph.node]
     assert nodes.count("GroupQueryAttention") == 4  # two layers, self and cross
     assert "Softmax" not in nodes
 
 
-def test_score_graph_gives_probabilities_and_attention(toy_translator: Path) -> None:
+def test_score_graph_returns_log_probabilities_and_attention(toy_translator: Path) -> None:
     score = Session(read_artifact(toy_translator).graph("score"), threads=1)
     source, target = np.array([[5, 6, 3], [7, 3, 0]]), np.array([[2, 9, 9, 9], [2, 8, 0, 0]])
     inputs = {"source": source, "source_length": np.array([3, 2], np.int32), "target": target, "label": target}
@@ -76,12 +77,12 @@ def test_score_graph_gives_probabilities_and_attention(toy_translator: Path) -> 
     attention = found["cross_attention"]  # (B, L, T, S)
     assert attention.shape == (2, 2, 4, 3)
     np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-5)
-    assert (attention[1, :, :, 2] == 0).all()  # nobody looks at padding
+    assert (attention[1, :, :, 2] == 0).all()  # no attention to padding
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first"])
-def test_pooling_is_the_models_and_blind_to_padding(pooling: str, tmp_path: Path) -> None:
-    """A text gets the same bits alone and beside one of any greater length."""
+def test_pooling_equals_the_model_and_ignores_padding(pooling: str, tmp_path: Path) -> None:
+    """A text gets the same bits alone and in a batch with any longer text."""
     torch.manual_seed(1)
     config = TransformerConfig(width=64, heads=2, kv_heads=2, feed_forward=64, encoder_layers=1, pooling=pooling)
     model = build_classifier(config, 50, labels=20).eval()
@@ -99,42 +100,45 @@ def test_pooling_is_the_models_and_blind_to_padding(pooling: str, tmp_path: Path
             np.testing.assert_array_equal(session.run(pad([text, longer], 0))["probability"][0], alone)
 
 
-def test_a_graph_that_differs_is_never_published(
+def test_graph_that_differs_from_the_model_is_not_published(
     toy_translation_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sabotage: the exported attention scales its scores wrongly."""
-    right = transformer.group_query_attention
+    """The exported attention scales its scores wrongly."""
+    original = group_query_attention
 
     def wrong(query, *rest, **options):  # type: ignore[no-untyped-def]
-        return right(query * 1.5, *rest, **options)
+        return original(query * 1.5, *rest, **options)
 
     monkeypatch.setattr(transformer, "group_query_attention", wrong)
+    data = toy_translation_run.path.parent
     with pytest.raises(ParityError, match="differs from the trained model by"):
-        export(toy_translation_run, tmp_path / "artifact", toy_translation_run.path.parent, ExportOptions(sentences=8))
+        export_run(toy_translation_run, tmp_path / "artifact", data, ExportOptions(sentences=8))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_difference_that_is_not_a_number_is_refused() -> None:
+def test_nan_difference_fails_parity() -> None:
     with pytest.raises(ParityError, match="nan"):
-        parity.Differences(1e-4).note("logits", np.array([np.nan]), np.array([1.0]))
+        parity.Differences(1e-4).compare("logits", np.array([np.nan]), np.array([1.0]))
 
 
-def test_different_ids_are_refused(
-    toy_translation_run: RunFolder, export_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_different_greedy_ids_fail_parity(
+    toy_translation_run: RunFolder, export_toy_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parity, "greedy", lambda model, sources, device: [[4]] * len(sources))
     with pytest.raises(ParityError, match="greedy ids of"):
-        export_run(toy_translation_run, tmp_path / "artifact")
+        export_toy_run(toy_translation_run, tmp_path / "artifact")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_foreign_folder_is_left_alone(toy_classification_run: RunFolder, export_run: Export, tmp_path: Path) -> None:
+def test_folder_that_is_not_an_artifact_is_not_replaced(
+    toy_classification_run: RunFolder, export_toy_run: Export, tmp_path: Path
+) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(ArtifactError, match="is not an artifact"):
-        export_run(toy_classification_run, tmp_path / "photos")
+        export_toy_run(toy_classification_run, tmp_path / "photos")
 
 
-def test_command_line(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+def test_command_line_exports_a_run(toy_classification_run: RunFolder, tmp_path: Path) -> None:
     data = toy_classification_run.path.parent
     command = [
         sys.executable,
@@ -145,8 +149,8 @@ def test_command_line(toy_classification_run: RunFolder, tmp_path: Path) -> None
         "--data",
         str(data),
     ]
-    done = subprocess.run([*command, "--sentences", "10"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "parity on 10 sentences" in done.stdout
+    result = subprocess.run([*command, "--sentences", "10"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "parity on 10 sentences" in result.stdout
     assert read_artifact(tmp_path / "new").manifest.task == "classify"
 
 
@@ -156,19 +160,19 @@ def test_command_line_reports_a_broken_run(toy_classification_run: RunFolder, tm
     shutil.copytree(toy_classification_run.path, broken)
     (broken / damaged).write_bytes(b"neither weights nor words")
     command = [sys.executable, "-m", "export", str(broken), str(tmp_path / "new")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert "Traceback" not in done.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert "Traceback" not in result.stderr
 
 
-def test_manifest_is_json_that_people_can_read(toy_translator: Path) -> None:
+def test_manifest_is_readable_json(toy_translator: Path) -> None:
     table = json.loads((toy_translator / "manifest.json").read_text("utf-8"))
     assert table["format"] == 3
     assert {"data", "split", "metric", "value", "signature"} >= set(table["evaluation"][0])
 
 
-def test_a_model_cards_figures_stand_beside_each_other(toy_translator_int8: Path) -> None:
+def test_model_card_has_both_precisions_in_one_row(toy_translator_int8: Path) -> None:
     manifest = read_artifact(toy_translator_int8).manifest
     card = model_card(manifest, 1, "")
     by_precision = {e.precision: e.value for e in manifest.evaluation if e.split == "gate a-b"}
@@ -178,24 +182,24 @@ def test_a_model_cards_figures_stand_beside_each_other(toy_translator_int8: Path
     assert card.count("nrefs:1") == 1
 
 
-def test_a_recipe_has_a_name_that_the_service_takes() -> None:
+def test_recipe_names_and_artifact_names_follow_the_same_pattern() -> None:
     assert artifact.NAME.pattern == NAME
 
 
-def test_a_run_that_has_not_ended(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+def test_run_that_has_not_ended_is_rejected(toy_classification_run: RunFolder, tmp_path: Path) -> None:
     shutil.copytree(toy_classification_run.path, tmp_path / "run")
     (tmp_path / "run" / "report.json").unlink()
+    data = toy_classification_run.path.parent
     with pytest.raises(RecipeError, match="the run has not ended"):
-        export(RunFolder(tmp_path / "run"), tmp_path / "artifact", toy_classification_run.path.parent, ExportOptions())
+        export_run(RunFolder(tmp_path / "run"), tmp_path / "artifact", data, ExportOptions())
     assert not (tmp_path / "artifact").exists()
 
 
-def test_texts_to_prove_parity_on(toy_translation_run: RunFolder, tmp_path: Path) -> None:
-    """Those within the limit, of every direction alike, wherever they are in the file."""
+def test_parity_sources_fit_the_limit_in_every_direction(toy_translation_run: RunFolder, tmp_path: Path) -> None:
     task, _ = toy_translation_run.open(torch.device("cpu"))
     long = "red " * 60
     write_rows(tmp_path / "valid.tsv", [*[(long, long.replace("red", "rot"))] * 50, ("one dog", "eins Hund")])
-    assert len(proof_sources(task, tmp_path, 10)) == 2
+    assert len(parity_sources(task, tmp_path, 10)) == 2
     write_rows(tmp_path / "valid.tsv", [(long, long)])
     with pytest.raises(CorpusError, match="no text is within the model's 48 tokens"):
-        proof_sources(task, tmp_path, 10)
+        parity_sources(task, tmp_path, 10)

@@ -1,4 +1,4 @@
-"""int8: both precisions measured, smaller weights, and nothing published that loses more than it may."""
+"""Export to int8: quantised graphs and caches, smaller files, and the quality gate."""
 
 import json
 import sys
@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from export import __main__ as command
-from export.checks import quality
-from export.checks.quality import QualityError, attempts
+from export import publish
+from export.checks.quality_gate import QualityError, calibrate_on_training_rows, fallback_plans, measure
 from export.graphs.onnx_writer import WEIGHTS
-from export.graphs.transformer import cache_origins
-from export.quantization.weights import ACTIVATION_LEVELS, WEIGHT_LEVELS, Cache, Scale, Scales, quantised_weight
+from export.graphs.transformer import cache_slices
+from export.quantization.calibration import CacheScale, QuantisationPlan
+from export.quantization.scales import ACTIVATION_LEVELS, WEIGHT_LEVELS, ActivationScale, quantised_weight
 from service.artifact import Manifest, read_artifact
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
@@ -31,25 +32,25 @@ def operators(artifact: Path, graph: str) -> list[str]:
     return [node.op_type for node in onnx.load(artifact / f"{graph}.onnx", load_external_data=False).graph.node]
 
 
-def figures(manifest: Manifest) -> dict[tuple[str, str], float]:
+def gate_values(manifest: Manifest) -> dict[tuple[str, str], float]:
     return {(e.split, e.precision): e.value for e in manifest.evaluation if e.split.startswith("gate")}
 
 
-def test_the_manifest_tells_both_precisions(toy_translator_int8: Path, toy_classifier_int8: Path) -> None:
+def test_manifest_has_the_gate_values_of_both_precisions(toy_translator_int8: Path, toy_classifier_int8: Path) -> None:
     translator, classifier = (read_artifact(path).manifest for path in (toy_translator_int8, toy_classifier_int8))
     assert translator.precision == classifier.precision == "int8"
-    assert figures(translator).keys() == {
+    assert gate_values(translator).keys() == {
         (f"gate {pair}", precision) for pair in ("a-b", "b-a") for precision in ("fp32", "int8")
     }
-    assert figures(classifier).keys() == {("gate labels", "fp32"), ("gate labels", "int8")}
+    assert gate_values(classifier).keys() == {("gate labels", "fp32"), ("gate labels", "int8")}
     for manifest in (translator, classifier):
-        assert all(0 < value <= 100 for value in figures(manifest).values())
+        assert all(0 < value <= 100 for value in gate_values(manifest).values())
     measured = [e for e in translator.evaluation if e.split.startswith("gate")]
     assert {(e.data, e.metric) for e in measured} == {("valid.tsv", "bleu")}
     assert all("tok:13a" in e.signature for e in measured)
 
 
-def test_the_parity_that_is_told_is_that_of_fp32(toy_translator: Path, toy_translator_int8: Path) -> None:
+def test_int8_manifest_has_the_parity_of_fp32(toy_translator: Path, toy_translator_int8: Path) -> None:
     assert read_artifact(toy_translator_int8).manifest.parity == read_artifact(toy_translator).manifest.parity
 
 
@@ -59,7 +60,7 @@ def test_weights_are_smaller(name: str, request: pytest.FixtureRequest) -> None:
     assert int8.stat().st_size < fp32.stat().st_size
 
 
-def test_every_linear_map_is_quantised(toy_translator_int8: Path, toy_classifier_int8: Path) -> None:
+def test_every_linear_layer_is_quantised(toy_translator_int8: Path, toy_classifier_int8: Path) -> None:
     for artifact, graphs in (
         (toy_translator_int8, ["encode", "step", "score"]),
         (toy_classifier_int8, ["classify"]),
@@ -68,10 +69,11 @@ def test_every_linear_map_is_quantised(toy_translator_int8: Path, toy_classifier
             found = operators(artifact, graph)
             assert "Gemm" not in found
             assert found.count("MatMulIntegerToFloat") > 2
-            assert "DynamicQuantizeLinear" not in found  # a scale made of the batch would tie rows together
+            # A scale computed from the batch would make rows depend on each other.
+            assert "DynamicQuantizeLinear" not in found
 
 
-def test_int8_is_near_fp32(toy_classifier: Path, toy_classifier_int8: Path) -> None:
+def test_int8_probabilities_are_close_to_fp32(toy_classifier: Path, toy_classifier_int8: Path) -> None:
     inputs = pad([[2, 20, 30, 40, 50], [2, 60]], 0)
     exact, near = (
         Session(read_artifact(path).graph("classify"), threads=1).run(inputs)["probability"]
@@ -80,45 +82,45 @@ def test_int8_is_near_fp32(toy_classifier: Path, toy_classifier_int8: Path) -> N
     assert 0 < np.abs(exact - near).max() < 0.1
 
 
-def sabotaged(scale: Scale) -> Scale:
-    """A range so wide that nothing of an activation is left."""
+def ruined_scale(scale: ActivationScale) -> ActivationScale:
+    """Return a range so wide that all activations round to zero."""
     return replace(scale, scale=scale.scale * 1000)
 
 
 @pytest.fixture
-def sabotage(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = quality.calibrate
+def ruined_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = calibrate_on_training_rows
 
-    def wrong(*arguments: Any) -> Scales:
-        scales = right(*arguments)
-        return replace(scales, maps={name: sabotaged(scale) for name, scale in scales.maps.items()})
+    def wrong(*arguments: Any) -> QuantisationPlan:
+        plan = original(*arguments)
+        return replace(plan, linears={name: ruined_scale(scale) for name, scale in plan.linears.items()})
 
-    monkeypatch.setattr(quality, "calibrate", wrong)
+    monkeypatch.setattr(publish, "calibrate_on_training_rows", wrong)
 
 
-@pytest.mark.usefixtures("sabotage")
+@pytest.mark.usefixtures("ruined_calibration")
 @pytest.mark.parametrize(("name", "metric"), [("translation", "bleu"), ("classification", "accuracy")])
 def test_a_sabotaged_calibration_is_refused(
-    name: str, metric: str, export_run: Export, tmp_path: Path, request: pytest.FixtureRequest
+    name: str, metric: str, export_toy_run: Export, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     run = request.getfixturevalue(f"toy_{name}_run")
     with pytest.raises(QualityError, match=rf"int8 loses [\d.]+ {metric} on .*allowed is 0\.3: publish fp32"):
-        export_run(run, tmp_path / "artifact", int8=True)
+        export_toy_run(run, tmp_path / "artifact", int8=True)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("sabotage")
-def test_a_refusal_leaves_the_old_artifact_as_it_was(
-    toy_classification_run: RunFolder, toy_classifier: Path, export_run: Export, tmp_path: Path
+@pytest.mark.usefixtures("ruined_calibration")
+def test_failed_gate_leaves_the_old_artifact_unchanged(
+    toy_classification_run: RunFolder, toy_classifier: Path, export_toy_run: Export, tmp_path: Path
 ) -> None:
-    export_run(toy_classification_run, tmp_path / "artifact")
+    export_toy_run(toy_classification_run, tmp_path / "artifact")
     with pytest.raises(QualityError):
-        export_run(toy_classification_run, tmp_path / "artifact", int8=True)
+        export_toy_run(toy_classification_run, tmp_path / "artifact", int8=True)
     assert read_artifact(tmp_path / "artifact").manifest == read_artifact(toy_classifier).manifest
 
 
-@pytest.mark.usefixtures("sabotage")
-def test_the_command_line_says_why(
+@pytest.mark.usefixtures("ruined_calibration")
+def test_command_line_reports_the_failed_gate_and_accepts_a_larger_bound(
     toy_classification_run: RunFolder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,86 +138,85 @@ def test_the_command_line_says_why(
     assert "int8: 60 rows held out of training gate labels: accuracy" in capsys.readouterr().out
 
 
-def test_what_int8_hurts_most_stays_in_fp32_before_the_gate_gives_up(
-    toy_translation_run: RunFolder, export_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_linear_layer_that_int8_ruins_stays_in_fp32(
+    toy_translation_run: RunFolder, export_toy_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One map is ruined: the attempts in which it stays in fp32 pass."""
-    right, ruined = quality.calibrate, "model.output.weight"
+    """Only plans in which the ruined layer stays in fp32 pass the gate."""
+    original, ruined = calibrate_on_training_rows, "model.output.weight"
 
-    def wrong(*arguments: Any) -> Scales:
-        maps = right(*arguments).maps
-        return Scales({ruined: sabotaged(maps[ruined])} | {n: s for n, s in maps.items() if n != ruined})
+    def wrong(*arguments: Any) -> QuantisationPlan:
+        linears = original(*arguments).linears
+        others = {name: scale for name, scale in linears.items() if name != ruined}
+        return QuantisationPlan({ruined: ruined_scale(linears[ruined])} | others)
 
-    monkeypatch.setattr(quality, "calibrate", wrong)
-    artifact = export_run(toy_translation_run, tmp_path / "artifact", int8=True, bound=20)
+    monkeypatch.setattr(publish, "calibrate_on_training_rows", wrong)
+    artifact = export_toy_run(toy_translation_run, tmp_path / "artifact", int8=True, bound=20)
     assert operators(artifact, "step").count("Gemm") >= 1
     assert operators(artifact, "step").count("MatMulIntegerToFloat") > 2
 
 
 def test_ruined_caches_stay_in_fp32(
-    toy_translation_run: RunFolder, export_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_translation_run: RunFolder, export_toy_run: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = quality.calibrate
+    original = calibrate_on_training_rows
 
-    def wrong(*arguments: Any) -> Scales:
-        scales = right(*arguments)
-        caches = {name: replace(cache, scale=cache.scale * 1000) for name, cache in scales.caches.items()}
-        return replace(scales, caches=caches)
+    def wrong(*arguments: Any) -> QuantisationPlan:
+        plan = original(*arguments)
+        caches = {name: replace(cache, scale=cache.scale * 1000) for name, cache in plan.caches.items()}
+        return replace(plan, caches=caches)
 
-    monkeypatch.setattr(quality, "calibrate", wrong)
-    artifact = export_run(toy_translation_run, tmp_path / "artifact", int8=True, bound=20)
+    monkeypatch.setattr(publish, "calibrate_on_training_rows", wrong)
+    artifact = export_toy_run(toy_translation_run, tmp_path / "artifact", int8=True, bound=20)
     assert {state.dtype for state in read_artifact(artifact).manifest.state} == {"float32"}
     assert "Gemm" not in operators(artifact, "step")
 
 
-def test_attempts_leave_out_more_and_more() -> None:
-    maps = {f"map {i}": Scale(1.0, i) for i in range(40)}
-    caches = {"self_key_0": Cache("map 0", 0, 1, np.ones(1))}
-    tried = list(attempts(Scales(maps, caches)))
-    assert tried[0] == Scales(maps, caches)
-    assert [len(one.maps) for one in tried] == [40, 40, 36, 30]
-    assert all(list(one.maps) == list(maps)[-len(one.maps) :] for one in tried)
+def test_fallback_plans_keep_more_and_more_in_fp32() -> None:
+    linears = {f"layer {i}": ActivationScale(1.0, i) for i in range(40)}
+    caches = {"self_key_0": CacheScale("layer 0", 0, 1, np.ones(1))}
+    tried = list(fallback_plans(QuantisationPlan(linears, caches)))
+    assert tried[0] == QuantisationPlan(linears, caches)
+    assert [len(one.linears) for one in tried] == [40, 40, 36, 30]
+    assert all(list(one.linears) == list(linears)[-len(one.linears) :] for one in tried)
     assert not any(one.caches for one in tried[1:])
-    assert len(list(attempts(Scales(maps)))) == 3
-    assert [len(one.maps) for one in attempts(Scales({"only": Scale(1.0, 1)}))] == [1, 0]
+    assert len(list(fallback_plans(QuantisationPlan(linears)))) == 3
+    assert [len(one.linears) for one in fallback_plans(QuantisationPlan({"only": ActivationScale(1.0, 1)}))] == [1, 0]
 
 
-def test_the_gate_measures_rows_that_were_not_trained_on(
-    toy_classification_run: RunFolder, toy_classifier_int8: Path
-) -> None:
-    """They are the run's own validation rows, so the figure of fp32 is the run's."""
+def test_gate_uses_rows_that_were_not_trained_on(toy_classification_run: RunFolder, toy_classifier_int8: Path) -> None:
+    """They are the run's own validation rows, so the accuracy of fp32 is that of the run's report."""
     assert toy_classification_run.recipe().data.hold_out
     report = json.loads(toy_classification_run.report.read_text("utf-8"))
-    found = figures(read_artifact(toy_classifier_int8).manifest)["gate labels", "fp32"]
+    found = gate_values(read_artifact(toy_classifier_int8).manifest)["gate labels", "fp32"]
     assert found == report["valid"]["labels"]["accuracy"]
 
 
 @pytest.mark.parametrize("name", ["translation", "classification"])
-def test_texts_above_the_limit_count_as_the_service_has_them(name: str, request: pytest.FixtureRequest) -> None:
+def test_texts_above_the_limit_count_as_wrong(name: str, request: pytest.FixtureRequest) -> None:
     task, model = request.getfixturevalue(f"toy_{name}_run").open(torch.device("cpu"))
     artifact = read_artifact(request.getfixturevalue("toy_translator" if name == "translation" else "toy_classifier"))
     long = {"translation": ("red " * 60, "rot " * 60), "classification": ("warm", "red " * 600)}[name]
     short = {"translation": ("red dog", "rot Hund"), "classification": ("warm", "red")}[name]
     expected = task.evaluate(model, [long, short], torch.device("cpu"))
-    for part, (metric, value, _) in quality._figures(artifact, task, [long, short]).items():
+    for part, (metric, value, _) in measure(artifact, task, [long, short]).items():
         assert value == expected[part][metric] < 100
 
 
-def test_caches_are_int8_and_fill_a_quarter_of_the_memory(toy_translator: Path, toy_translator_int8: Path) -> None:
+def test_int8_caches_take_a_quarter_of_the_memory(toy_translator: Path, toy_translator_int8: Path) -> None:
     fp32, int8 = (read_artifact(path) for path in (toy_translator, toy_translator_int8))
     assert {state.dtype for state in int8.manifest.state} == {"int8"}
-    held = []
+    pool_bytes = []
     for artifact in (fp32, int8):
         engine = TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows=2)
         engine.join([EngineRequest([4, 20, 30, 3]), EngineRequest([4, 40, 3])])
-        held.append(engine.pool_bytes)
-    assert held[0] == 4 * held[1]
+        pool_bytes.append(engine.pool_bytes)
+    assert pool_bytes[0] == 4 * pool_bytes[1]
 
 
-def test_int8_caches_hold_what_fp32_caches_hold(
+def test_int8_caches_are_close_to_fp32_caches(
     toy_translation_run: RunFolder, toy_translator: Path, toy_translator_int8: Path
 ) -> None:
-    """After two steps, of the same tokens, every cache is near that of fp32, by the scales in the graphs."""
+    """After two steps with the same tokens, each dequantised cache is close to that of fp32."""
     sources = [[4, 20, 30, 40, 50, 3], [5, 60, 3]]
     caches: list[dict[str, np.ndarray]] = []
     for path in (toy_translator, toy_translator_int8):
@@ -228,7 +229,7 @@ def test_int8_caches_hold_what_fp32_caches_hold(
     step = onnx.load(toy_translator_int8 / "step.onnx")
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in step.graph.initializer}
     exact, near = caches
-    assert exact.keys() == cache_origins(toy_translation_run.open(torch.device("cpu"))[1]).keys()
+    assert exact.keys() == cache_slices(toy_translation_run.open(torch.device("cpu"))[1]).keys()
     for name, cache in exact.items():
         length = 2 if name.startswith("self") else len(sources[1])  # positions that both rows have
         scale = constants[f"{name}_scale"].reshape(1, cache.shape[1], 1, cache.shape[3])  # (1, K, 1, d)
@@ -236,23 +237,23 @@ def test_int8_caches_hold_what_fp32_caches_hold(
         assert difference.mean() < 0.1 * np.abs(cache[:, :, :length]).mean(), name
 
 
-def test_a_scale_covers_its_values_and_cuts_what_is_rare() -> None:
+def test_activation_scale_covers_its_values_and_clips_outliers() -> None:
     values = np.random.default_rng(1).normal(size=20_000)
-    scale = Scale.of(values)
+    scale = ActivationScale.of(values)
     assert abs(scale.zero_point - ACTIVATION_LEVELS / 2) < 20
-    assert scale.error(values) <= Scale.of_range(float(values.min()), float(values.max())).error(values)
-    assert Scale.of(np.abs(values)).zero_point == 0  # a ReLU needs no zero point, and disappears into the scale
-    assert Scale.of(np.append(values, 7.0)).scale < Scale.of_range(float(values.min()), 7.0).scale
+    assert scale.error(values) <= ActivationScale.of_range(float(values.min()), float(values.max())).error(values)
+    assert ActivationScale.of(np.abs(values)).zero_point == 0  # as after a ReLU, which then disappears
+    assert ActivationScale.of(np.append(values, 7.0)).scale < ActivationScale.of_range(float(values.min()), 7.0).scale
 
 
 @pytest.mark.parametrize("values", [[0.0], [-1.0, -1.0], [1e-30, -1e-30]])
-def test_a_scale_of_hardly_anything_is_still_a_scale(values: list[float]) -> None:
-    scale = Scale.of(np.array(values))
+def test_activation_scale_of_zeros_and_tiny_values_is_positive(values: list[float]) -> None:
+    scale = ActivationScale.of(np.array(values))
     assert scale.scale > 0
     assert 0 <= scale.zero_point <= ACTIVATION_LEVELS
 
 
-def test_weights_have_seven_bits_and_a_scale_for_each_column() -> None:
+def test_weights_have_seven_bits_and_a_scale_per_column() -> None:
     weight = torch.randn(64, 5, generator=torch.Generator().manual_seed(1)).numpy() * np.array([1, 10, 0.1, 100, 0])
     quantised, scale = quantised_weight(weight.astype(np.float32))
     assert quantised.dtype == np.int8

@@ -26,11 +26,11 @@ def renamed(artifact: Path, to: Path, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def toy_langid(export_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy_langid(export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The artifact of a classifier that tells the ten English words from the ten German ones."""
     folder = tmp_path_factory.mktemp("toy-langid")
     run = fit_classifier(folder, "langid", {"en": list(LEXICON), "de": list(LEXICON.values())})
-    return export_run(run, folder / "langid")
+    return export_toy_run(run, folder / "langid")
 
 
 @pytest.fixture(scope="session")

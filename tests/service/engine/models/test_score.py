@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.checks.parity import serve
+from export.checks.local_engine import run_requests
 from service.artifact import Artifact, read_artifact
 from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import NotANumber
@@ -45,7 +45,7 @@ def pairs(*lengths: tuple[int, int]) -> list[EngineRequest]:
 
 
 def test_a_score_is_the_mean_over_tokens_and_end_mark(artifact: Artifact) -> None:
-    [answer] = serve([engine_of(artifact, Recorded(artifact))], pairs((6, 4)))
+    [answer] = run_requests([engine_of(artifact, Recorded(artifact))], pairs((6, 4)))
     [hypothesis] = answer.hypotheses
     assert hypothesis.ids == [30] * 4
     assert len(hypothesis.log_probabilities) == 5
@@ -56,7 +56,7 @@ def test_a_score_is_the_mean_over_tokens_and_end_mark(artifact: Artifact) -> Non
 
 
 def test_an_empty_translation_is_an_end_mark(artifact: Artifact) -> None:
-    [answer] = serve([engine_of(artifact, Recorded(artifact))], pairs((3, 0)))
+    [answer] = run_requests([engine_of(artifact, Recorded(artifact))], pairs((3, 0)))
     assert len(answer.hypotheses[0].log_probabilities) == 1
 
 
@@ -72,7 +72,7 @@ def test_pairs_of_a_width_are_computed_together_and_padded_by_their_own_lengths(
 def test_what_is_computed_at_once_is_bounded(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.engine.models.score.LOGITS", 2 * 16 * artifact.manifest.vocabulary)
     graph = Recorded(artifact)
-    assert len(serve([engine_of(artifact, graph)], pairs(*[(5, 5)] * 7), rows=64)) == 7
+    assert len(run_requests([engine_of(artifact, graph)], pairs(*[(5, 5)] * 7), rows=64)) == 7
     assert max(shape[0] for shape in graph.shapes) == 2
 
 
@@ -116,12 +116,13 @@ def test_scores_are_those_that_the_search_gives(artifact: Artifact) -> None:
     sources = [[4, *([20 + n] * n), 3] for n in range(1, 9)]
     options = DecodingOptions(max_length=30, log_probabilities=True)
     searcher = TranslateEngine(TranslateGraphs.load(artifact, threads=1), 8)
-    found = serve([searcher], [EngineRequest(ids, options) for ids in sources])
+    found = run_requests([searcher], [EngineRequest(ids, options) for ids in sources])
     ended = [(ids, answer.hypotheses[0]) for ids, answer in zip(sources, found, strict=True)]
     ended = [(ids, hypothesis) for ids, hypothesis in ended if hypothesis.finish_reason == "stop"]
     assert ended
     requests = [EngineRequest(ids, translation=hypothesis.ids) for ids, hypothesis in ended]
-    for answer, (_, hypothesis) in zip(serve([engine_of(artifact, Recorded(artifact))], requests), ended, strict=True):
+    answers = run_requests([engine_of(artifact, Recorded(artifact))], requests)
+    for answer, (_, hypothesis) in zip(answers, ended, strict=True):
         scored = answer.hypotheses[0]
         assert scored.log_probabilities == pytest.approx(hypothesis.log_probabilities, abs=1e-4)
         assert scored.score == pytest.approx(hypothesis.score, abs=1e-4)
