@@ -1,4 +1,4 @@
-"""Faults are seen, and what only looks like one is not."""
+"""Tests of service.text.quality_checks."""
 
 import time
 
@@ -22,7 +22,7 @@ from service.text.quality_checks import COPIED, EMPTY, LENGTH, REPETITION, SCRIP
         ("Good morning, friends.", "Guten Morgen, Freunde.", "ru", [SCRIPT]),
     ],
 )  # fmt: skip
-def test_faults(source: str, target: str, language: str, expected: list[str]) -> None:
+def test_broken_translations_have_issues(source: str, target: str, language: str, expected: list[str]) -> None:
     assert find_issues(source, target, language) == expected
 
 
@@ -45,12 +45,12 @@ def test_faults(source: str, target: str, language: str, expected: list[str]) ->
         ("Прага", "12", "de"),
     ],
 )
-def test_no_faults(source: str, target: str, language: str) -> None:
+def test_good_translations_have_no_issues(source: str, target: str, language: str) -> None:
     assert find_issues(source, target, language) == []
 
 
 @pytest.mark.parametrize("unit", ["a", "ab", "a ", "a.", "ab cd ef. "])
-def test_time_is_in_proportion(unit: str) -> None:
+def test_time_is_linear_for_repetitive_text(unit: str) -> None:
     text = (unit * 4000)[:4000] + "x"
     started = time.process_time()
     find_issues("A source.", text, "de")

@@ -1,4 +1,4 @@
-"""Markup comes back with every tag in its place, and with every byte where nothing was translated."""
+"""Tests of service.text.markup.document."""
 
 import html
 import re
@@ -9,25 +9,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.text.alignment import AlignedText, AlignmentLink, concatenate
+from service.text.alignment import AlignedText, AlignmentLink
 from service.text.markup.document import parse
 from service.text.markup.tokenizer import Mode, tokenise
-from service.text.segmentation.segmenter import plan_segmentation
+from tests.service.text.segmentation.helpers import plan, rebuild
 
 WORD = re.compile(r"\w+|[^\w\s]")
 INLINE = ["b", "i", "a", "span", "em"]
 
 
 def reversed_words(text: str) -> AlignedText:
-    """The words in capitals and in reverse order, but for the mark at the end, with their links."""
-    spans = [found.span() for found in WORD.finditer(text)]
+    """Translate a text: its words in capitals and in reverse order, the punctuation at the end last, with links."""
+    spans = [match.span() for match in WORD.finditer(text)]
     last = spans.pop() if spans and text[spans[-1][0]] in ".!?" else None
-    out, links = "", []
+    translated, links = "", []
     for start, end in [*reversed(spans), *([last] if last else [])]:
-        out += " " if out and (start, end) != last else ""
-        links.append(AlignmentLink(start, end, len(out), len(out) + end - start))
-        out += text[start:end].upper()
-    return AlignedText(out, tuple(links))
+        translated += " " if translated and (start, end) != last else ""
+        links.append(AlignmentLink(start, end, len(translated), len(translated) + end - start))
+        translated += text[start:end].upper()
+    return AlignedText(translated, tuple(links))
 
 
 def render(markup: str, mode: Mode = "html") -> str:
@@ -81,7 +81,7 @@ def render(markup: str, mode: Mode = "html") -> str:
         ("", ""),
     ],
 )  # fmt: skip
-def test_html(markup: str, expected: str) -> None:
+def test_html_is_rendered_with_every_tag_in_its_place(markup: str, expected: str) -> None:
     assert render(markup) == expected
     document = parse(markup, "html")
     assert document.render([AlignedText(block) for block in document.block_texts]) == markup
@@ -97,78 +97,22 @@ def test_html(markup: str, expected: str) -> None:
         ("one <code>two</code> <B>three</B> <b/>four", "FOUR <B>THREE</B> <b/><code>TWO</code> ONE"),
     ],
 )  # fmt: skip
-def test_xml(markup: str, expected: str) -> None:
+def test_xml_is_rendered_with_every_tag_in_its_place(markup: str, expected: str) -> None:
     assert render(markup, "xml") == expected
 
 
-def test_tags_that_the_caller_knows_better() -> None:
+def test_the_caller_names_splitting_and_ignored_elements() -> None:
     document = parse("one <x>two</x> three <y>four</y>", "xml", frozenset({"x"}), frozenset({"y"}))
     assert document.block_texts == ["one", "two", "three \ufffc"]
     assert document.has_inline_tags == [False, False, False]
 
 
-def test_every_block_needs_a_translation() -> None:
+def test_render_fails_without_a_translation_for_every_block() -> None:
     with pytest.raises(ValueError, match="0 translations for 1 blocks"):
         parse("<p>one", "html").render([])
 
 
-def test_an_element_whose_words_got_apart_keeps_the_longer_run() -> None:
-    document = parse("one <a>two three four</a> five six", "html")
-    links = (
-        AlignmentLink(4, 7, 0, 1),
-        AlignmentLink(0, 3, 2, 3),
-        AlignmentLink(19, 23, 4, 5),
-        AlignmentLink(8, 13, 6, 11),
-        AlignmentLink(14, 18, 12, 16),
-    )
-    assert document.render([AlignedText("2 1 5 three four", links)]) == "2 1 5 <a>three four</a>"
-
-
-def test_a_single_strange_word_does_not_tear_an_element() -> None:
-    document = parse("one <a>two three</a>", "html")
-    links = (AlignmentLink(4, 7, 0, 1), AlignmentLink(0, 3, 2, 3), AlignmentLink(8, 13, 4, 5))
-    assert document.render([AlignedText("2 1 3", links)]) == "<a>2 1 3</a>"
-
-
-def test_a_word_without_a_link_belongs_where_its_neighbours_do() -> None:
-    document = parse("<p>say <b>two three</b></p>", "html")
-    links = (AlignmentLink(0, 3, 0, 3), AlignmentLink(4, 7, 4, 5), AlignmentLink(8, 13, 8, 9))
-    assert document.render([AlignedText("Sag 2 x 3 !", links)]) == "<p>Sag <b>2 x 3</b> !</p>"
-
-
-def test_an_element_without_a_word_is_empty_within_its_parent() -> None:
-    document = parse("one <b>two <i>three</i><img></b> four", "html")
-    links = (AlignmentLink(0, 3, 0, 1), AlignmentLink(4, 7, 2, 3), AlignmentLink(18, 22, 4, 5))
-    assert document.render([AlignedText("1 2 4", links)]) == "1 <b>2<i></i><img></b> 4"
-
-
-def test_without_links_words_are_taken_in_order() -> None:
-    document = parse("one <b>two</b> three", "html")
-    assert document.render([AlignedText("eins zwei drei")]) == "eins <b>zwei</b> drei"
-    assert parse("one <b>two</b>", "html").render([AlignedText("...")]) == "<b></b>..."
-
-
-def test_what_comes_behind_a_point_stays_behind_it() -> None:
-    document = parse("<p>hello Tom.<br/>\nwe are here.</p>", "html")
-    assert document.render([AlignedText("hallo Tom! wir sind hier.")]) == "<p>hallo Tom!<br/> wir sind hier.</p>"
-
-
-def test_scripts_without_spaces() -> None:
-    document = parse("I <b>love</b> you", "html")
-    links = (AlignmentLink(0, 1, 0, 1), AlignmentLink(2, 6, 1, 2), AlignmentLink(7, 10, 2, 3))
-    assert document.render([AlignedText("我爱你", links)]) == "我<b>爱</b>你"
-
-
-def test_objects_are_written_once_each() -> None:
-    document = parse("use <code>a</code> or <code>b</code> here", "html")
-    assert document.block_texts == ["use \ufffc or \ufffc here"]
-    links = (AlignmentLink(4, 5, 8, 9), AlignmentLink(9, 10, 0, 1))
-    assert document.render([AlignedText("\ufffc  oder \ufffc", links)]) == "<code>b</code>  oder <code>a</code>"
-    assert document.render([AlignedText("\ufffc \ufffc \ufffc")]) == "<code>a</code> <code>b</code> "
-    assert Counter(re.findall("<.*?>", document.render([AlignedText("nichts")]))) == {"<code>": 2, "</code>": 2}
-
-
-PIECES = st.one_of(
+FRAGMENTS = st.one_of(
     st.sampled_from([f"<{name}>" for name in INLINE] + [f"</{name}>" for name in INLINE]),
     st.sampled_from(
         ["<p>", "</p>", "<br>", "<img src='x'>", "<!-- c -->", "<hr/>", "<code>x y</code>", "<wbr>", "<li>"]
@@ -177,8 +121,6 @@ PIECES = st.one_of(
         [" ", "\n", "one", "two ", " three", "über", "&amp;", "&nbsp;", "<", "&x;", "\ufffc", ". ", "我们"]
     ),
 )
-
-
 LEAVES = st.sampled_from(["one", " two ", "three. ", "<img>", "<code>x</code>", "<!-- c -->", " "])
 NESTED = st.recursive(
     st.lists(LEAVES, max_size=3).map("".join),
@@ -191,28 +133,28 @@ TARGETS = st.sampled_from(["eins", "zwei", " ", ".", "one", "\ufffc", "水", "&"
 
 
 @st.composite
-def balanced(draw: st.DrawFn) -> str:
-    """Markup whose tags are properly nested."""
+def nested_markup(draw: st.DrawFn) -> str:
+    """Draw markup whose tags are properly nested."""
     return "".join(f"<p>{draw(NESTED)} {draw(NESTED)}</p>" for _ in range(draw(st.integers(1, 3))))
 
 
 @st.composite
 def translations(draw: st.DrawFn, blocks: list[str]) -> list[AlignedText]:
-    """Any text with any links, some of them senseless."""
-    found = []
+    """Draw any text with any links, some of them outside the texts."""
+    drawn = []
     for block in blocks:
         text = draw(st.lists(TARGETS, max_size=12).map("".join))
-        places = st.integers(0, max(len(block), len(text)) + 1)
-        links = draw(st.lists(st.builds(AlignmentLink, places, places, places, places), max_size=8))
-        found.append(AlignedText(text, tuple(links)))
-    return found
+        positions = st.integers(0, max(len(block), len(text)) + 1)
+        links = draw(st.lists(st.builds(AlignmentLink, positions, positions, positions, positions), max_size=8))
+        drawn.append(AlignedText(text, tuple(links)))
+    return drawn
 
 
-def tags(markup: str) -> Counter[str]:
+def count_tags(markup: str) -> Counter[str]:
     return Counter(token.raw for token in tokenise(markup, "html") if token.kind != "text")
 
 
-def nested(markup: str) -> bool:
+def is_properly_nested(markup: str) -> bool:
     path: list[str] = []
     for token in tokenise(markup, "html"):
         if token.kind == "open":
@@ -223,29 +165,29 @@ def nested(markup: str) -> bool:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.one_of(st.lists(PIECES, max_size=20).map("".join), st.text("<>/!-ab&; \"'=", max_size=40)), st.data())
+@given(st.one_of(st.lists(FRAGMENTS, max_size=20).map("".join), st.text("<>/!-ab&; \"'=", max_size=40)), st.data())
 def test_no_tag_is_lost_or_doubled(markup: str, data: st.DataObject) -> None:
     document = parse(markup, "html")
     assert document.render([AlignedText(block) for block in document.block_texts]) == markup
     rendered = document.render(data.draw(translations(document.block_texts)))
-    assert tags(rendered) == tags(markup)
+    assert count_tags(rendered) == count_tags(markup)
 
 
 @settings(max_examples=200, deadline=None)
-@given(balanced(), st.data())
-def test_what_was_nested_is_nested(markup: str, data: st.DataObject) -> None:
+@given(nested_markup(), st.data())
+def test_properly_nested_tags_stay_properly_nested(markup: str, data: st.DataObject) -> None:
     document = parse(markup, "html")
     given = data.draw(translations(document.block_texts))
     rendered = document.render(given)
-    assert tags(rendered) == tags(markup)
-    assert nested(rendered)
+    assert count_tags(rendered) == count_tags(markup)
+    assert is_properly_nested(rendered)
     # Every character of every translation is there, in order.
     plain = rendered.replace("<code>x</code>", "")
-    said = html.unescape("".join(token.raw for token in tokenise(plain, "html") if token.kind == "text"))
-    at = 0
+    text = html.unescape("".join(token.raw for token in tokenise(plain, "html") if token.kind == "text"))
+    position = 0
     for translation, block in zip(given, document.block_texts, strict=True):
         for character in re.findall(r"[^\s\ufffc]", translation.text) if translation.text != block else []:
-            at = said.index(character, at) + 1
+            position = text.index(character, position) + 1
 
 
 @pytest.mark.parametrize("mode", ["html", "xml"])
@@ -254,7 +196,7 @@ def test_what_was_nested_is_nested(markup: str, data: st.DataObject) -> None:
     ["<", "<!--", "<a ", '<a b="', "</", "<b>", "<b>a", "</b>a", "<b>a</b> ", "<br>", "<br>a", "&", "&amp;", "<script>",
      "<![CDATA[", "<?", "<code>a", "<a '\">", '<a ">', "<a =\n", "<b>a<i>b</b>c</i>", "<img>a", "<x-y>", "<a class='"],
 )  # fmt: skip
-def test_time_is_in_proportion(unit: str, mode: Mode) -> None:
+def test_time_is_linear_for_broken_markup(unit: str, mode: Mode) -> None:
     markup = (unit * 20_000)[:20_000]
     started = time.process_time()
     document = parse(markup, mode)
@@ -263,12 +205,12 @@ def test_time_is_in_proportion(unit: str, mode: Mode) -> None:
     assert "".join(token.raw for token in tokenise(markup, mode)) == markup
 
 
-def test_blocks_go_through_a_plan() -> None:
+def test_a_block_is_segmented_translated_and_rendered() -> None:
     markup = "<p>Ask <b>{name}</b> or <code>x</code> now. <i>DO IT NOW!</i> 😀</p>"
     document = parse(markup, "html")
     (block,) = document.block_texts
-    plan = plan_segmentation(block, "en", "de", lambda texts: [len(text.split()) for text in texts], 20)
-    assert plan.model_inputs == ["Ask 2013 or 2003 now.", "Do it now!"]
+    planned = plan(block, limit=20)
+    assert planned.model_inputs == ["Ask 2013 or 2003 now.", "Do it now!"]
     first = AlignedText(
         "Jetzt 2003 oder 2013 fragen.",
         (AlignmentLink(16, 20, 0, 5), AlignmentLink(0, 3, 21, 27), AlignmentLink(9, 11, 11, 15)),
@@ -282,10 +224,5 @@ def test_blocks_go_through_a_plan() -> None:
             AlignmentLink(9, 10, 11, 12),
         ),
     )
-    given = iter([first, second])
-    parts = [
-        (p, AlignedText.identity(p)) if isinstance(p, str) else (p.source, p.restore(next(given))) for p in plan.parts
-    ]
-    assert all(translation is not None for _, translation in parts)
-    rendered = document.render([concatenate(parts)])  # type: ignore[arg-type]
+    rendered = document.render([rebuild(planned, first, second)])
     assert rendered == "<p>Jetzt <code>x</code> oder <b>{name}</b> fragen. <i>TU ES JETZT!</i> 😀</p>"

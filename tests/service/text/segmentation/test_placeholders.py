@@ -1,4 +1,4 @@
-"""What must come through unchanged is found, and nothing else; stand-ins are believed only when they are sure."""
+"""Tests of service.text.segmentation.placeholders."""
 
 import time
 
@@ -35,17 +35,17 @@ from service.text.segmentation.placeholders import (
         ("He said: no. 5,000 e.g. this", []),
     ],
 )
-def test_protected(text: str, expected: list[str]) -> None:
+def test_protected_spans_are_found_and_nothing_else(text: str, expected: list[str]) -> None:
     assert [text[start:end] for start, end in find_protected_spans(text)] == expected
 
 
-def test_numbers_that_no_language_spells_out() -> None:
+def test_numbers_up_to_twelve_are_not_found() -> None:
     text = "In 1999, 3 of 12 men, a 3rd at 2:30, had 1,000.50 (or 20-odd) x86 and 13kg."
     assert [text[start:end] for start, end in find_numbers(text)] == ["1999", "2:30", "1,000.50", "20", "x86", "13kg"]
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "lost"),
+    ("source", "target", "is_lost"),
     [
         ("5,000 yen", "5.000 Yen", False),
         ("5,000 yen", "5000 Yen", False),
@@ -72,17 +72,17 @@ def test_numbers_that_no_language_spells_out() -> None:
         ("08 to 09.15", "8 bis 9:15", False),
     ],
 )
-def test_lost_numbers(source: str, target: str, lost: bool) -> None:
-    assert has_lost_numbers(source, target) is lost
+def test_a_number_is_lost_unless_the_target_has_it_in_another_format(source: str, target: str, is_lost: bool) -> None:
+    assert has_lost_numbers(source, target) is is_lost
 
 
-def test_stand_ins_are_new_to_the_text() -> None:
+def test_placeholders_do_not_occur_in_the_text() -> None:
     text = f"In {PLACEHOLDERS[0]} {{a}} and {{b}}."
     assert choose_placeholders(text, find_protected_spans(text)) == list(PLACEHOLDERS[1:3])
 
 
 @pytest.mark.parametrize("text", ["pre{x}", "{x}post", "{a} " * 9])
-def test_nothing_stands_in_for_these(text: str) -> None:
+def test_spans_that_touch_a_word_or_are_too_many_have_no_placeholders(text: str) -> None:
     assert choose_placeholders(text, find_protected_spans(text)) is None
 
 
@@ -98,7 +98,9 @@ def test_nothing_stands_in_for_these(text: str) -> None:
         ("none", None),
     ],
 )
-def test_a_stand_in_counts_once_and_alone(text: str, found: list[tuple[int, int]] | None) -> None:
+def test_a_placeholder_is_found_only_if_it_occurs_once_as_a_whole_word(
+    text: str, found: list[tuple[int, int]] | None
+) -> None:
     assert find_placeholders(text, ["2013"]) == found
 
 
@@ -106,7 +108,7 @@ def test_a_stand_in_counts_once_and_alone(text: str, found: list[tuple[int, int]
     "unit",
     ["`a", "<a ", "<a =", "@a", "a@", "a@a.", "http://", "{", "%(", "a.com ", "a.", "&a", "1a", "1.", "a_", "<a <"],
 )
-def test_time_is_in_proportion(unit: str) -> None:
+def test_time_is_linear_for_unfinished_spans(unit: str) -> None:
     text = (unit * 20_000)[:20_000]
     started = time.process_time()
     find_protected_spans(text)

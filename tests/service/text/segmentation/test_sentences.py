@@ -1,4 +1,4 @@
-"""Where sentences begin and end, and that nothing between them is theirs."""
+"""Tests of service.text.segmentation.sentences."""
 
 import time
 
@@ -8,8 +8,8 @@ import sentencex
 from service.text.segmentation.sentences import find_sentences
 
 
-def cut(text: str, language: str = "en", kept: tuple[tuple[int, int], ...] = ()) -> list[str]:
-    return [text[start:end] for start, end in find_sentences(text, language, kept)]
+def split(text: str, language: str = "en", protected: tuple[tuple[int, int], ...] = ()) -> list[str]:
+    return [text[start:end] for start, end in find_sentences(text, language, protected)]
 
 
 @pytest.mark.parametrize(
@@ -38,8 +38,8 @@ def cut(text: str, language: str = "en", kept: tuple[tuple[int, int], ...] = ())
         ("en", "12:30\n---\n$5.00\n***", []),
     ],
 )  # fmt: skip
-def test_sentences(language: str, text: str, expected: list[str]) -> None:
-    assert cut(text, language) == expected
+def test_sentences_end_at_full_stops_but_not_at_abbreviations(language: str, text: str, expected: list[str]) -> None:
+    assert split(text, language) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,31 +54,31 @@ def test_sentences(language: str, text: str, expected: list[str]) -> None:
         ("A 1.5 litre bottle", "A 1.5 litre bottle|"),
     ],
 )
-def test_what_is_no_sentence_stays_outside(text: str, expected: str) -> None:
-    assert cut(text) == [part for part in (expected.split("|") if "|" in expected else expected.split()) if part]
+def test_bullets_separators_and_pictographs_are_outside_sentences(text: str, expected: str) -> None:
+    assert split(text) == [part for part in (expected.split("|") if "|" in expected else expected.split()) if part]
 
 
-def test_no_border_is_inside_a_kept_span() -> None:
+def test_no_sentence_ends_inside_a_protected_span() -> None:
     text = "Say /yes. There/ and go. Now."
-    assert cut(text) == ["Say /yes.", "There/ and go.", "Now."]
-    assert cut(text, kept=((4, 16),)) == ["Say /yes. There/ and go.", "Now."]
-    assert cut("a `x\ty` b", kept=((2, 7),)) == ["a `x\ty` b"]
-    assert cut("`abc` 😀", kept=((0, 5),)) == []
+    assert split(text) == ["Say /yes.", "There/ and go.", "Now."]
+    assert split(text, protected=((4, 16),)) == ["Say /yes. There/ and go.", "Now."]
+    assert split("a `x\ty` b", protected=((2, 7),)) == ["a `x\ty` b"]
+    assert split("`abc` 😀", protected=((0, 5),)) == []
 
 
-def test_a_long_quotation_is_several_sentences() -> None:
+def test_a_long_quotation_is_split_into_sentences() -> None:
     text = (
         'He said: "It is a rather long story that I tell you. now. It began on a dark and stormy night, far away from '
         'all that we know and love and long for, and it never really ended. " But she „did not listen“ to him. '
         "„Nobody listened, and so it went on and on until morning.“ End."
     )
-    found = cut(text)
+    found = split(text)
     assert [sentence[:8] for sentence in found] == ["He said:", "It began", "But she ", "„Nobody ", "End."]
     assert "".join(found).replace(" ", "") == text.replace(" ", "")
 
 
-def test_the_splitter_faults_on_these_and_nobody_notices(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert cut("Plan A\u00a0. Z\u0085. b\u00a0. \x00 Then. \ud800") != []
+def test_a_panic_of_sentencex_leaves_the_text_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert split("Plan A\u00a0. Z\u0085. b\u00a0. \x00 Then. \ud800") != []
 
     class PanicException(BaseException):
         pass
@@ -88,28 +88,28 @@ def test_the_splitter_faults_on_these_and_nobody_notices(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(sentencex, "segment", fail)
     failure: BaseException = PanicException()
-    assert cut("One. Two.") == ["One. Two."]
+    assert split("One. Two.") == ["One. Two."]
     failure = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
-        cut("One. Two.")
+        split("One. Two.")
 
 
-def test_a_splitter_that_loses_text_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_of_sentencex_that_loses_text_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sentencex, "segment", lambda language, text: [text[:3]])
-    assert cut("One. Two.") == ["One. Two."]
+    assert split("One. Two.") == ["One. Two."]
 
 
-def test_windows_do_not_show() -> None:
+def test_sentences_at_window_borders_stay_whole() -> None:
     text = "This is a sentence. " * 1000
-    assert set(cut(text)) == {"This is a sentence."}
-    assert len(cut(text)) == 1000
-    assert "".join(cut("word " * 2000)).count("word") == 2000
+    assert set(split(text)) == {"This is a sentence."}
+    assert len(split(text)) == 1000
+    assert "".join(split("word " * 2000)).count("word") == 2000
 
 
 @pytest.mark.parametrize(
     "unit", [".", "a.a.", " ", "a", "Dr. ", "“a. ", "« a. ", "1. ", "(", "😀", "\t", "|", "[x] ", "'"]
 )
-def test_time_is_in_proportion(unit: str) -> None:
+def test_time_is_linear_for_crafted_text(unit: str) -> None:
     text = (unit * 20_000)[:20_000]
     started = time.process_time()
     find_sentences(text, "en")

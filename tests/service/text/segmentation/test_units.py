@@ -1,0 +1,68 @@
+"""Tests of service.text.segmentation.units."""
+
+import pytest
+
+from service.text.alignment import AlignedText, AlignmentLink
+from service.text.segmentation.units import Unit
+from tests.service.text.segmentation.helpers import plan, rebuild
+
+
+def test_links_are_mapped_back_to_the_source() -> None:
+    text = "Ask {name} NOW.  ICH BIN DA"
+    planned = plan(text, "de", "de")
+    first = AlignedText(
+        "Now 2013 ask.", (AlignmentLink(9, 12, 0, 3), AlignmentLink(0, 3, 9, 12), AlignmentLink(4, 8, 4, 8))
+    )
+    second = AlignedText("Straße hier", (AlignmentLink(0, 3, 0, 6), AlignmentLink(8, 10, 7, 11)))
+    result = rebuild(planned, first, second)
+    assert result.text == "Now {name} ask.  STRASSE HIER"
+    found = {(result.text[b:d], text[a:c]) for a, c, b, d in result.links}
+    assert {("Now", "NOW"), ("ask", "Ask"), ("{name}", "{name}"), ("STRASSE", "ICH"), ("HIER", "DA")} <= found
+
+
+def test_wide_gaps_are_restored_at_the_same_share_of_the_words() -> None:
+    planned = plan("One  two three four.")
+    assert planned.model_inputs == ["One two three four."]
+    assert rebuild(planned, AlignedText("A b c d e f g.")).text == "A  b c d e f g."
+    assert rebuild(planned, AlignedText("Abc.")).text == "Abc."
+
+
+def test_a_lost_number_gets_a_placeholder_and_then_is_split_off() -> None:
+    (unit,) = plan("It costs 5,000 yen.").units
+    lost, kept = AlignedText("Es kostet viel."), AlignedText("Es kostet 2013 Yen.")
+    assert unit.restore(lost) is None
+    (retry,) = unit.fallback_parts()
+    assert isinstance(retry, Unit)
+    assert retry.model_input == "It costs 2013 yen."
+    assert retry.restore(kept) == AlignedText("Es kostet 5,000 Yen.", (AlignmentLink(9, 14, 10, 15),))
+    assert retry.restore(lost) is None
+    assert [part if isinstance(part, str) else part.model_input for part in retry.fallback_parts() if part] == [
+        "It costs", " ", "5,000", " ", "yen.",
+    ]  # fmt: skip
+
+
+def test_model_input_fails_without_placeholders() -> None:
+    with pytest.raises(ValueError, match="split the unit"):
+        _ = Unit("a{x}", 0, ("en", "de"), ((1, 4),)).model_input
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("A heading", "Eine Überschrift.", "Eine Überschrift"),
+        ("A sentence.", "Ein Satz.", "Ein Satz."),
+        ("Wait", "Warte...", "Warte..."),
+        ("Really?", "Wirklich.", "Wirklich."),
+        ('He said "Yes."', 'Er sagte "Ja".', 'Er sagte "Ja".'),
+        ("(Yes!)", "Ja.", "Ja."),
+        ('He said "Yes"', 'Er sagte "Ja".', 'Er sagte "Ja"'),
+    ],
+)
+def test_a_full_stop_that_the_source_lacks_is_removed(source: str, target: str, expected: str) -> None:
+    assert rebuild(plan(source), AlignedText(target)).text == expected
+
+
+def test_turkish_capitals_keep_the_dot_of_i() -> None:
+    planned = plan("IŞIK VAR İÇİNDE", "tr", "tr-TR")
+    assert planned.model_inputs == ["Işık var içinde"]
+    assert rebuild(planned, AlignedText("iyi ışık")).text == "İYİ IŞIK"
