@@ -12,6 +12,8 @@ from pydantic_core import PydanticUndefined
 
 from docs.generator.blocks import table
 from service.settings import PREFIX, Settings
+from training.config import Recipe
+from training.config.model import FAMILY_KEYS, MODEL_CONFIGS
 
 TYPES: dict[object, str] = {int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
 SIGNS: tuple[tuple[type, str], ...] = ((Ge, "≥"), (Gt, ">"), (Le, "≤"), (Lt, "<"))
@@ -80,4 +82,42 @@ def limits(field: FieldInfo) -> str:
     return ", ".join(found)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"settings": settings}
+def recipe() -> str:
+    """Return a section for each table of a recipe, with one line per key."""
+    return "\n".join(f"### {heading}\n\n{text}" for heading, text in recipe_sections())
+
+
+def recipe_sections() -> Iterable[tuple[str, str]]:
+    """Yield heading and table of each section, in the order of the recipe."""
+    required, filled_in = "| `name` | text | required |", "| `name` | text | the file's name |"
+    yield "Top level", keys(Recipe).replace(required, filled_in)
+    for name, field in Recipe.model_fields.items():
+        if name == "model":
+            yield "`[model]`", model_keys()
+            for family, own in FAMILY_KEYS.items():
+                text = f"These keys may also be in `[model]` itself.\n\n{keys(own)}"
+                yield f"`[model.{family}]`", text
+        elif is_table(field.annotation):
+            table_class = typing.cast(type[BaseModel], field.annotation)
+            yield f"`[{name}]`", keys(table_class)
+            for inner, inner_field in table_class.model_fields.items():
+                if is_table(inner_field.annotation):
+                    yield f"`[{name}.{inner}]`", keys(typing.cast(type[BaseModel], inner_field.annotation))
+
+
+def model_keys() -> str:
+    """Return one line for each key of [model] that several families share, with the choices of all families."""
+    shared: dict[str, list[FieldInfo]] = {}
+    for family, config in MODEL_CONFIGS.items():
+        for name, field in config.model_fields.items():
+            if name not in FAMILY_KEYS[family].model_fields:
+                shared.setdefault(name, []).append(field)
+    rows = []
+    for name, fields in shared.items():
+        _, default, limit, meaning = cells(fields[0])
+        names = dict.fromkeys(one for field in fields for one in type_name(field.annotation).split(", "))
+        rows.append((f"`{name}`", ", ".join(names), default, limit, meaning))
+    return table(["key", "type", "default", "limits", "meaning"], rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"settings": settings, "recipe": recipe}

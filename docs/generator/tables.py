@@ -37,11 +37,13 @@ class Column:
 
 
 def show(value: object, digits: int | None = None) -> str:
-    """Return a cell: empty for None, integers with thousands separators."""
+    """Return a cell: empty for None, thousands separated, floats with `digits` or about three significant digits."""
     if value is None:
         return ""
-    if isinstance(value, float) and digits is not None:
-        return f"{value:,.{digits}f}"
+    if isinstance(value, float):
+        if digits is not None:
+            return f"{value:,.{digits}f}"
+        return f"{value:,.0f}" if value >= 100 else f"{round(value, 2):g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -257,20 +259,21 @@ def manifests() -> list[Manifest]:
 
 
 def cached_decoding() -> str:
-    figures = load("cached-decoding")
+    files = [load(name) for name in ("cached-decoding", "cached-decoding-multi30k")]
 
     def span(values: list[float]) -> str:
-        return " to ".join(f"{value:.2f}" for value in dict.fromkeys((values[0], values[-1])))
+        return " to ".join(f"{value:.2f}" for value in dict.fromkeys((min(values), max(values))))
 
     rows = [
         [
-            row["artifact"], row["machine"], str(row["rows"]), span(row["near_ms"]), span(row["far_ms"]),
+            row["artifact"], str(row["rows"]), span(row["near_ms"]), span(row["far_ms"]),
             ", ".join(f"{ratio:.2f}" for ratio in row["ratios"]),
         ]
+        for figures in files
         for row in figures.rows
     ]  # fmt: skip
-    headings = ["artifact", "machine", "rows", "step at 10, ms", "step at 100, ms", "ratio (median of rounds)"]
-    return table(headings, rows) + figures.caption()
+    headings = ["artifact", "rows", "step at 10, ms", "step at 100, ms", "ratio (median of rounds)"]
+    return table(headings, rows) + "".join(figures.caption() for figures in files)
 
 
 def word_alignment() -> str:

@@ -88,3 +88,9 @@ def test_load_refuses_a_missing_or_incomplete_file(tmp_path: Path) -> None:
 def test_row_refuses_values_that_no_row_has() -> None:
     with pytest.raises(figures.FiguresError, match="no row with"):
         figures.load("http-classify").row(system="nobody")
+
+
+def test_every_recipe_key_has_a_meaning() -> None:
+    rows = [line for line in BLOCKS["recipe"]().splitlines() if line.startswith("| `")]
+    assert len(rows) > 50
+    assert [row for row in rows if row.endswith("|  |")] == []
