@@ -1,4 +1,4 @@
-"""Overload, deadlines, departures and engine faults over HTTP, with engines that a test holds in its hand."""
+"""Overload, deadlines, disconnects and engine failures over HTTP, with engines that the test controls."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ from tests.service.conftest import Service, assert_problem, eventually, fake_mod
 from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine
 
 Pretend = Callable[..., Service]
-WARM_UP = 1  # steps that warming up takes
+WARM_UP = 1  # steps of the warm-up
 
 
 @pytest.fixture
@@ -37,19 +37,19 @@ def echo(service: Service, text: str | list[str]) -> httpx.Response:
     return service.post("/v1/translate", {"text": text, "source": "a", "target": "b"})
 
 
-def texts(response: "Future[httpx.Response]") -> list[str]:
+def translated_texts(response: "Future[httpx.Response]") -> list[str]:
     answer = response.result(PATIENCE)
     assert answer.status_code == 200, answer.text
     return [translation["text"] for translation in answer.json()["translations"]]
 
 
-def held(pretend: Pretend, **settings: Any) -> tuple[Service, HeldEngine]:
+def held_service(pretend: Pretend, **settings: Any) -> tuple[Service, HeldEngine]:
     engine = HeldEngine()
     engine.allow(WARM_UP)
     return pretend(engine, **settings), engine
 
 
-def test_every_caller_gets_his_own_answer(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
+def test_every_caller_gets_its_own_answer(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
     service, generator = pretend(EchoEngine(), rows=8, encode_tokens=100), random.Random(1)
     words = list(LEXICON)
     requests = [
@@ -57,70 +57,70 @@ def test_every_caller_gets_his_own_answer(pretend: Pretend, callers: ThreadPoolE
         for _ in range(40)
     ]
     answers = [callers.submit(echo, service, request) for request in requests]
-    assert [texts(answer) for answer in answers] == requests
+    assert [translated_texts(answer) for answer in answers] == requests
 
 
-def test_a_full_queue_says_so_at_once(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
-    service, engine = held(pretend, rows=1, queue_segments=2)
+def test_a_full_queue_rejects_a_request_at_once(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
+    service, engine = held_service(pretend, rows=1, queue_segments=2)
     first = callers.submit(echo, service, "red house")
     engine.wait_for_step(WARM_UP + 1)
     second = callers.submit(echo, service, ["dog", "bird"])
     eventually(lambda: service.sample("waiting_segments", model="toy-translator") == 2)
-    refused = echo(service, "one")
-    assert "2 segments waiting" in assert_problem(refused, 503, "overloaded")["detail"]
-    assert int(refused.headers["retry-after"]) >= 1
+    rejected = echo(service, "one")
+    assert "2 segments waiting" in assert_problem(rejected, 503, "overloaded")["detail"]
+    assert int(rejected.headers["retry-after"]) >= 1
     engine.allow(1000)
-    assert (texts(first), texts(second)) == (["red house"], ["dog", "bird"])
+    assert (translated_texts(first), translated_texts(second)) == (["red house"], ["dog", "bird"])
     assert echo(service, "one").status_code == 200
 
 
 @pytest.mark.parametrize("limits", [{"queue_segments": 2}, {"queue_tokens": 12}])
-def test_what_no_queue_could_take_is_too_large(pretend: Pretend, limits: dict[str, int]) -> None:
+def test_a_request_beyond_the_limits_of_an_empty_queue_is_too_large(pretend: Pretend, limits: dict[str, int]) -> None:
     service = pretend(EchoEngine(), **limits)
     assert "send several" in assert_problem(echo(service, ["red dog", "blue", "one two"]), 413, "too_large")["detail"]
     assert echo(service, "dog").status_code == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_what_is_beyond_the_queue_is_not_even_cut(pretend: Pretend, stream: bool) -> None:
+def test_texts_beyond_the_queue_limit_are_not_segmented(pretend: Pretend, stream: bool) -> None:
     service = pretend(EchoEngine(), queue_segments=10)
     body = {"text": ["dog.\n" * 6] * 200, "target": "b", "stream": stream}
-    refused = assert_problem(service.post("/v1/translate", body), 413, "too_large")
-    assert refused["detail"].startswith("12 segments or more; model 'toy-translator' queues at most 10 segments")
+    problem = assert_problem(service.post("/v1/translate", body), 413, "too_large")
+    assert problem["detail"].startswith("12 segments or more; model 'toy-translator' queues at most 10 segments")
 
 
 def test_a_deadline_frees_rows_and_queue(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
-    service, engine = held(pretend, rows=1, request_timeout_seconds=0.3)
+    service, engine = held_service(pretend, rows=1, request_timeout_seconds=0.3)
     late = assert_problem(echo(service, ["red house", "dog"]), 504, "deadline_exceeded")
     assert "within 0.3 s" in late["detail"]
     engine.allow(1)
     eventually(lambda: service.idle)
     engine.allow(1000)
-    assert texts(callers.submit(echo, service, "bird")) == ["bird"]
+    assert translated_texts(callers.submit(echo, service, "bird")) == ["bird"]
 
 
-def test_a_caller_who_leaves_frees_his_rows(pretend: Pretend, caplog: pytest.LogCaptureFixture) -> None:
-    service, engine = held(pretend, rows=2)
+def test_a_disconnect_frees_the_rows(pretend: Pretend, caplog: pytest.LogCaptureFixture) -> None:
+    service, engine = held_service(pretend, rows=2)
     url = httpx.URL(service.url)
     body = b'{"text": ["red house", "dog", "bird"], "target": "b"}'
     head = f"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     with socket.create_connection((url.host, url.port), timeout=PATIENCE) as connection:
         connection.sendall(head.encode() + b"\r\n\r\n" + body)
         engine.wait_for_step(WARM_UP + 1)
-        engine_requests = list(engine.requests)
-        assert not any(engine_request.future.done() for engine_request in engine_requests)
-    eventually(lambda: all(engine_request.future.cancelled() for engine_request in engine_requests))
+        requests = list(engine.requests)
+        assert not any(request.future.done() for request in requests)
+    eventually(lambda: all(request.future.cancelled() for request in requests))
     engine.allow(1)
     eventually(lambda: service.idle)
-    assert engine.entered == WARM_UP + 1  # nobody computed on for him
+    assert engine.entered == WARM_UP + 1  # no further step for it
     eventually(lambda: service.sample("requests_total", route="/v1/translate", method="POST", status="499") == 1)
     gc.collect()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("kind", ["on_step", "on_join"])
-def test_a_failure_of_the_engine_is_an_internal_error_once(pretend: Pretend, kind: str) -> None:
-    service = pretend(EchoEngine(**{kind: Failing(2)}))  # the first is the warming up
+def test_an_engine_failure_is_an_internal_error_of_one_request(pretend: Pretend, kind: str) -> None:
+    service = pretend(EchoEngine(**{kind: Failing(2)}))  # the first call is the warm-up
     body = assert_problem(echo(service, "red house"), 500, "internal")
     assert "call 2" not in body["detail"]
     assert echo(service, "red house").json()["translations"][0]["text"] == "red house"
@@ -129,7 +129,7 @@ def test_a_failure_of_the_engine_is_an_internal_error_once(pretend: Pretend, kin
 
 
 class Confused(EchoEngine):
-    """Warms up, then answers requests that it was never given."""
+    """Answers requests that it was never given, after the warm-up."""
 
     def step(self) -> list[FinishedRequest]:
         warm = len(self.requests[0].ids) > 1
@@ -137,7 +137,7 @@ class Confused(EchoEngine):
         return [(EngineRequest([1]), outcome) for _, outcome in finished] if warm else finished
 
 
-def test_a_dead_worker_turns_readiness_red(pretend: Pretend) -> None:
+def test_a_dead_worker_makes_the_service_not_ready(pretend: Pretend) -> None:
     service = pretend(Confused())
     assert service.client.get("/readyz").status_code == 200
     assert_problem(echo(service, "red house"), 500, "internal")
@@ -148,27 +148,27 @@ def test_a_dead_worker_turns_readiness_red(pretend: Pretend) -> None:
     assert service.client.get("/healthz").status_code == 200
 
 
-def test_a_draining_service_answers_what_it_took_and_takes_no_more(
+def test_a_draining_service_answers_admitted_requests_and_admits_no_more(
     pretend: Pretend, callers: ThreadPoolExecutor
 ) -> None:
-    service, engine = held(pretend)
-    taken = callers.submit(echo, service, "red house")
+    service, engine = held_service(pretend)
+    admitted = callers.submit(echo, service, "red house")
     engine.wait_for_step(WARM_UP + 1)
     service.registry.drain(0)
     assert_problem(echo(service, "dog"), 503, "not_ready")
     assert_problem(service.client.get("/readyz"), 503, "not_ready")
     engine.allow(1000)
-    assert texts(taken) == ["red house"]
+    assert translated_texts(admitted) == ["red house"]
 
 
-def test_who_has_no_answer_when_the_service_may_wait_no_longer_is_told_so(
+def test_requests_unanswered_at_the_drain_timeout_fail_as_not_ready(
     pretend: Pretend, callers: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service, engine = held(pretend, drain_timeout_seconds=0.05)  # the server rounds up to a second
-    taken = callers.submit(echo, service, "red house")
+    service, engine = held_service(pretend, drain_timeout_seconds=0.05)  # the server rounds up to a second
+    admitted = callers.submit(echo, service, "red house")
     engine.wait_for_step(WARM_UP + 1)
     service.stop(signal.SIGTERM, None)
-    assert "the service stops" in assert_problem(taken.result(PATIENCE), 503, "not_ready")["detail"]
+    assert "the service stops" in assert_problem(admitted.result(PATIENCE), 503, "not_ready")["detail"]
     assert "Traceback" not in caplog.text
     engine.allow(1000)
 

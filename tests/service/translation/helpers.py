@@ -1,4 +1,4 @@
-"""Translators over engines whose answers a test knows: real registries, queues, requests and texts."""
+"""Translators over fake engines with known answers; registries, queues, requests and tokenisers are real."""
 
 import asyncio
 import re
@@ -11,13 +11,14 @@ import numpy as np
 
 from service.artifact import Direction
 from service.engine.decoding.options import DecodingOptions
+from service.engine.queue import QueueFull
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.models.request_scope import RequestScope
 from service.models.served_model import ServedModel
 from service.settings import Settings
-from service.text.tokenizer import TextCodec, TokenizedText
+from service.text.tokenizer import TextCodec
 from service.translation.request import (
     Delta,
     Detection,
@@ -30,100 +31,116 @@ from service.translation.translator import Translator
 from tests.service.conftest import fake_model
 from tests.service.fakes import PATIENCE
 
-Say = Callable[[str, DecodingOptions], str]
+TAG_TOKENS = 1  # before the ids of a source: the tag of the direction, as of the toy translator
+TAG = 4
+
+# Returns the translation of a source text, one line per hypothesis.
+Respond = Callable[[str, DecodingOptions], str]
 
 
-class Speaker:
-    """An engine that reads a request's text and says what a function makes of it, a line for each hypothesis.
-
-    `heard` is all that it read.
-    """
+class FunctionEngine:
+    """Answers each request with a function of its text; `sources` holds all texts that it was given."""
 
     pool_bytes = 0
+    codec: TextCodec  # set when the model has loaded it
 
-    def __init__(self, say: Say, codec: TextCodec, tag: int = 1) -> None:
-        self.say, self.codec, self.tag = say, codec, tag
-        self.engine_requests: list[EngineRequest] = []
-        self.heard: list[str] = []
+    def __init__(self, respond: Respond) -> None:
+        self.respond = respond
+        self.requests: list[EngineRequest] = []
+        self.sources: list[str] = []
 
     def join(self, group: list[EngineRequest]) -> None:
-        self.engine_requests += group
+        self.requests += group
 
     def step(self) -> list[FinishedRequest]:
-        finished: list[FinishedRequest] = [
-            (engine_request, self.answer(engine_request)) for engine_request in self.engine_requests
-        ]
-        self.engine_requests = []
+        finished: list[FinishedRequest] = [(request, self.answer(request)) for request in self.requests]
+        self.requests = []
         return finished
 
-    def answer(self, engine_request: EngineRequest) -> EngineResult:
-        text = self.codec.decode([engine_request.ids[self.tag : -1]])[0]
-        self.heard.append(text)
-        lines = self.say(text, engine_request.options).split("\n")
+    def answer(self, request: EngineRequest) -> EngineResult:
+        [text] = self.codec.decode([request.ids[TAG_TOKENS:-1]])
+        self.sources.append(text)
+        lines = self.respond(text, request.options).split("\n")
         return EngineResult([Hypothesis(self.codec.target_ids(line)) for line in lines])
 
-    def drop(self, engine_requests: list[EngineRequest]) -> None:
-        self.engine_requests = [
-            engine_request for engine_request in self.engine_requests if engine_request not in engine_requests
-        ]
+    def drop(self, requests: list[EngineRequest]) -> None:
+        self.requests = [request for request in self.requests if request not in requests]
 
     def clear(self) -> None:
-        self.engine_requests = []
+        self.requests = []
 
 
-class Mirror(Speaker):
-    """Scores translations whose words are in the opposite order: it looks at the first to write the last."""
+class ReversedAttentionEngine(FunctionEngine):
+    """Scores translations whose words are in reverse order: the last target word attends to the first source word."""
 
-    def answer(self, engine_request: EngineRequest) -> EngineResult:
-        written = engine_request.translation or []
-        texts = self.codec.decode([engine_request.ids[self.tag : -1], written])
-        source, target = ([text[:end].count(" ") for _, end in side.spans] for text, side in self._located(*texts))
-        looks = np.full((len(written) + 1, len(engine_request.ids)), 1e-3)
+    def answer(self, request: EngineRequest) -> EngineResult:
+        translation = request.translation or []
+        texts = self.codec.decode([request.ids[TAG_TOKENS:-1], translation])
+        [pair] = self.codec.tokenise_pairs(*([text] for text in texts))
+        # For each token the index of its word.
+        source, target = (
+            [text[:end].count(" ") for _, end in side.spans] for text, side in zip(texts, pair, strict=True)
+        )
+        attention = np.full((len(translation) + 1, len(request.ids)), 1e-3)  # (T+1, S)
         for row, word in enumerate(target):
-            looks[row, self.tag : -1] += [float(word == source[-1] - other) for other in source]
-        hypothesis = Hypothesis(list(written), score=-1.0, log_probabilities=[-1.0] * len(looks))
-        return EngineResult([hypothesis], attention=looks / looks.sum(axis=1, keepdims=True))
-
-    def _located(self, source: str, target: str) -> list[tuple[str, TokenizedText]]:
-        [sides] = self.codec.tokenise_pairs([source], [target])
-        return list(zip((source, target), sides, strict=True))
+            attention[row, TAG_TOKENS:-1] += [float(word == source[-1] - other) for other in source]
+        hypothesis = Hypothesis(list(translation), score=-1.0, log_probabilities=[-1.0] * len(attention))
+        return EngineResult([hypothesis], attention=attention / attention.sum(axis=1, keepdims=True))
 
 
-class Labeller(Speaker):
-    """Says how probable each label is."""
+class ClassProbabilityEngine(FunctionEngine):
+    """Classifies each text with a function that returns a probability per label."""
 
-    def __init__(self, codec: TextCodec, probabilities: Callable[[str], list[float]]) -> None:
-        super().__init__(capitals, codec)
+    def __init__(self, probabilities: Callable[[str], list[float]]) -> None:
+        super().__init__(upper_case)
         self.probabilities = probabilities
 
-    def answer(self, engine_request: EngineRequest) -> EngineResult:
-        return EngineResult.classification(self.probabilities(self.codec.decode([engine_request.ids[1:]])[0]))
+    def answer(self, request: EngineRequest) -> EngineResult:
+        [text] = self.codec.decode([request.ids[1:]])
+        return EngineResult.classification(self.probabilities(text))
 
 
-def speaking(artifact: Path, name: str, pair: tuple[str, str], say: Say) -> tuple[ServedModel, Speaker]:
-    """A model of one direction, with the artifact's tokeniser and limits."""
-    settings = Settings()
-    speaker = Speaker(say, None)  # type: ignore[arg-type]
-    mirror = Mirror(say, None)  # type: ignore[arg-type]
-    model = fake_model(artifact, speaker, settings, Metrics(), mirror)
-    speaker.codec = mirror.codec = model.codec
-    directions = [Direction(source=pair[0], target=pair[1], prefix=[4])]
-    model.manifest = model.manifest.model_copy(update={"name": name, "directions": directions})
-    return model, speaker
+def fake_translator(artifact: Path, source: str, target: str, respond: Respond) -> tuple[ServedModel, FunctionEngine]:
+    """Return a model of one direction, with the artifact's tokeniser and limits, and its engine."""
+    engine, scoring_engine = FunctionEngine(respond), ReversedAttentionEngine(respond)
+    model = fake_model(artifact, engine, Settings(), Metrics(), scoring_engine)
+    engine.codec = scoring_engine.codec = model.codec
+    directions = [Direction(source=source, target=target, prefix=[TAG])]
+    model.manifest = model.manifest.model_copy(update={"name": f"{source}-{target}", "directions": directions})
+    return model, engine
 
 
-def labelling(artifact: Path, labels: list[str], probabilities: Callable[[str], list[float]]) -> ServedModel:
-    """A classifier named langid."""
-    labeller = Labeller(None, probabilities)  # type: ignore[arg-type]
-    model = fake_model(artifact, labeller, Settings(), Metrics())
-    labeller.codec = model.codec
+def english_german(artifact: Path, respond: Respond) -> tuple[ServedModel, FunctionEngine]:
+    """Return a model from English to German and its engine."""
+    return fake_translator(artifact, "en", "de", respond)
+
+
+def fake_detector(artifact: Path, labels: list[str], probabilities: Callable[[str], list[float]]) -> ServedModel:
+    """Return a classifier named langid, the default language detector."""
+    engine = ClassProbabilityEngine(probabilities)
+    model = fake_model(artifact, engine, Settings(), Metrics())
+    engine.codec = model.codec
     model.manifest = model.manifest.model_copy(update={"name": "langid", "labels": labels})
     return model
 
 
+class FullAfterFirstSubmission:
+    """Replaces the `submit` of a model's queue; raises QueueFull from the second call on."""
+
+    def __init__(self, model: ServedModel) -> None:
+        self.submit, self.calls = model.worker_pool.queue.submit, 0
+        model.worker_pool.queue.submit = self  # type: ignore[method-assign, assignment]
+
+    def __call__(self, requests: list[EngineRequest]) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            raise QueueFull(99)
+        self.submit(requests)
+
+
 @contextmanager
-def translator(*models: ServedModel, **settings: Any) -> Iterator[Translator]:
-    """Over these models, which stop with it."""
+def open_translator(*models: ServedModel, **settings: Any) -> Iterator[Translator]:
+    """Yield a translator over these models; they are drained at the end."""
     registry = Registry(list(models))
     try:
         yield Translator(registry, Settings(**settings))
@@ -133,7 +150,7 @@ def translator(*models: ServedModel, **settings: Any) -> Iterator[Translator]:
 
 @contextmanager
 def open_scope() -> Iterator[RequestScope]:
-    """A request whose client never closes the connection."""
+    """Yield the scope of a request whose client never closes the connection."""
 
     async def never() -> None:
         await asyncio.Event().wait()
@@ -142,46 +159,55 @@ def open_scope() -> Iterator[RequestScope]:
         yield scope
 
 
-def translate(core: Translator, *texts: str, **request: Any) -> list[TranslationResult]:
-    return translated(core, *texts, **request).results
+def to_german(texts: tuple[str, ...], request: dict[str, Any]) -> TranslationRequest:
+    return TranslationRequest(list(texts), **({"target": "de"} | request))
 
 
-def streamed(core: Translator, *texts: str, **request: Any) -> tuple[str, list[TranslationResult]]:
-    """The deltas, put together, and the drafts."""
+def respond_to(translator: Translator, *texts: str, **request: Any) -> TranslationResponse:
+    """Return the response to a request, by default into German."""
 
-    async def listen() -> tuple[str, list[TranslationResult]]:
+    async def work() -> TranslationResponse:
+        with open_scope() as scope:
+            return await translator.translate(to_german(texts, request), scope)
+
+    return asyncio.run(work())
+
+
+def translate(translator: Translator, *texts: str, **request: Any) -> list[TranslationResult]:
+    """Return the results for the texts, by default into German."""
+    return respond_to(translator, *texts, **request).results
+
+
+def stream(translator: Translator, *texts: str, **request: Any) -> tuple[str, list[TranslationResult]]:
+    """Return the joined deltas of a streamed request, and its results."""
+
+    async def work() -> tuple[str, list[TranslationResult]]:
         deltas, results = "", list[TranslationResult]()
         with open_scope() as scope:
-            async for event in core.stream(TranslationRequest(list(texts), **({"target": "de"} | request)), scope):
+            async for event in translator.stream(to_german(texts, request), scope):
                 if isinstance(event, Delta):
                     deltas += event.text
                 elif isinstance(event, TextFinished):
                     results.append(event.result)
         return deltas, results
 
-    return asyncio.run(listen())
-
-
-def translated(core: Translator, *texts: str, **request: Any) -> TranslationResponse:
-    async def work() -> TranslationResponse:
-        with open_scope() as scope:
-            return await core.translate(TranslationRequest(list(texts), **({"target": "de"} | request)), scope)
-
     return asyncio.run(work())
 
 
-def detect(core: Translator, *texts: str) -> list[list[Detection]]:
+def detect(translator: Translator, *texts: str) -> list[list[Detection]]:
+    """Return the detected languages of the texts."""
+
     async def work() -> list[list[Detection]]:
         with open_scope() as scope:
-            return await core.detect(list(texts), scope)
+            return await translator.detect(list(texts), scope)
 
     return asyncio.run(work())
 
 
-def capitals(text: str, options: DecodingOptions | None = None) -> str:
+def upper_case(text: str, options: DecodingOptions | None = None) -> str:
     return text.upper()
 
 
-def backwards(text: str, options: DecodingOptions | None = None) -> str:
-    """Every word of two letters or more from its end to its beginning; numbers stay."""
+def reverse_words(text: str, options: DecodingOptions | None = None) -> str:
+    """Reverse the letters of each word that has two or more; numbers stay as they are."""
     return re.sub(r"[^\W\d_]{2,}", lambda word: word[0][::-1], text)

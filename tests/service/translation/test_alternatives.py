@@ -1,4 +1,4 @@
-"""The next best translations of a whole text, made of those of its sentences."""
+"""Alternative translations of a whole text, combined from the hypotheses of its sentences."""
 
 import itertools
 
@@ -15,7 +15,7 @@ SCORES = st.lists(
 
 
 @given(SCORES)
-def test_the_best_sums_come_first(scores: list[list[float]]) -> None:
+def test_choices_are_ordered_by_the_sum_of_scores(scores: list[list[float]]) -> None:
     choices = best_choices(scores)
     sums = sorted((sum(one) for one in itertools.product(*scores)), reverse=True)
     found = [sum(row[k] for row, k in zip(scores, choice, strict=True)) for choice in choices]
@@ -24,19 +24,19 @@ def test_the_best_sums_come_first(scores: list[list[float]]) -> None:
     assert len(set(choices)) == len(choices)
 
 
-def test_a_cut_answer_is_not_preferred_for_its_score() -> None:
+def test_a_hypothesis_cut_at_the_limit_is_not_preferred_for_its_score() -> None:
     assert best_choices([[-0.8, -0.5]]) == [(0,), (1,)]
     assert best_choices([[-0.8, -0.5], [-1.0, -1.2]]) == [(0, 0), (1, 0)]
 
 
-def test_each_alternative_is_a_whole_text_with_the_sum_of_its_scores(service: Service) -> None:
+def test_an_alternative_is_a_whole_text_scored_with_the_sum_of_its_sentences(service: Service) -> None:
     body = TRANSLATE | {"beam_size": 3, "n_best": 3, "include": ["score", "tokens"]}
     one, other, both = (
         service.post("/v1/translate", body | {"text": text}).json()["translations"][0]
         for text in ("red house.", "two dog.", "- red house.\n- two dog.")
     )
-    readings = [[part, *part["alternatives"]] for part in (one, other)]
-    pairs = sorted(itertools.product(*readings), key=lambda pair: -(pair[0]["score"] + pair[1]["score"]))[:3]
+    hypotheses = [[part, *part["alternatives"]] for part in (one, other)]
+    pairs = sorted(itertools.product(*hypotheses), key=lambda pair: -(pair[0]["score"] + pair[1]["score"]))[:3]
     found = [both, *both["alternatives"]]
     assert [candidate["text"] for candidate in found] == [f"- {a['text']}\n- {b['text']}" for a, b in pairs]
     assert [candidate["score"] for candidate in found] == pytest.approx([a["score"] + b["score"] for a, b in pairs])

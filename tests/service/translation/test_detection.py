@@ -1,4 +1,4 @@
-"""Which language a text is in, which model translates it, and the way by English where none does."""
+"""Language detection, the choice of a model, and translation by way of English."""
 
 from pathlib import Path
 
@@ -9,22 +9,22 @@ from service.engine.types import EngineRequest
 from service.errors import UnknownModel
 from service.translation.request import Detection
 from tests.service.translation.helpers import (
-    backwards,
-    capitals,
     detect,
-    labelling,
-    speaking,
-    streamed,
+    fake_detector,
+    fake_translator,
+    open_translator,
+    respond_to,
+    reverse_words,
+    stream,
     translate,
-    translated,
-    translator,
+    upper_case,
 )
 
 LABELS = ["de", "en", "fr"]
 
 
-def language(text: str) -> list[float]:
-    """By the first word."""
+def language_of(text: str) -> list[float]:
+    """Return the probabilities of a text's languages, by its first word."""
     rows = {
         "haus": [0.9, 0.06, 0.04],
         "maison": [0.01, 0.02, 0.97],
@@ -34,108 +34,112 @@ def language(text: str) -> list[float]:
     return rows.get(text.split()[0], [0.1, 0.8, 0.1])
 
 
-def test_a_given_source_is_believed(toy_translator: Path, toy_classifier: Path) -> None:
-    model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
-    with translator(model, labelling(toy_classifier, LABELS, language)) as core:
-        [result] = translate(core, "maison", source="en")
+def test_a_given_source_is_not_detected(toy_translator: Path, toy_classifier: Path) -> None:
+    model, _ = fake_translator(toy_translator, "en", "de", reverse_words)
+    with open_translator(model, fake_detector(toy_classifier, LABELS, language_of)) as translator:
+        [result] = translate(translator, "maison", source="en")
     assert (result.text, result.source, result.detected, result.warnings) == ("nosiam", "en", None, [])
 
 
 @pytest.mark.parametrize("source", [None, "auto"])
-def test_the_classifier_decides_for_each_text(toy_translator: Path, toy_classifier: Path, source: str | None) -> None:
-    english, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
-    french, _ = speaking(toy_translator, "fr-de", ("fr", "de"), capitals)
-    with translator(english, french, labelling(toy_classifier, LABELS, language)) as core:
-        done = translated(core, "house", "maison", "haus one", source=source)
-    assert [result.text for result in done.results] == ["esuoh", "MAISON", "haus one"]  # the last one is German already
-    assert [result.source for result in done.results] == ["en", "fr", "de"]
-    assert [result.detected for result in done.results] == [
+def test_the_language_of_each_text_is_detected(toy_translator: Path, toy_classifier: Path, source: str | None) -> None:
+    english, _ = fake_translator(toy_translator, "en", "de", reverse_words)
+    french, _ = fake_translator(toy_translator, "fr", "de", upper_case)
+    with open_translator(english, french, fake_detector(toy_classifier, LABELS, language_of)) as translator:
+        response = respond_to(translator, "house", "maison", "haus one", source=source)
+    assert [result.text for result in response.results] == [
+        "esuoh",
+        "MAISON",
+        "haus one",
+    ]  # the last one is German already
+    assert [result.source for result in response.results] == ["en", "fr", "de"]
+    assert [result.detected for result in response.results] == [
         Detection("en", 0.8), Detection("fr", 0.97), Detection("de", 0.9),
     ]  # fmt: skip
-    assert done.model == "en-de+fr-de"
+    assert response.model == "en-de+fr-de"
 
 
-def test_only_languages_that_can_be_translated_are_chosen(toy_translator: Path, toy_classifier: Path) -> None:
-    model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
-    with translator(model, labelling(toy_classifier, LABELS, language)) as core:
-        likely, guessed = translate(core, "gris", "maison")
+def test_only_source_languages_of_a_model_are_chosen(toy_translator: Path, toy_classifier: Path) -> None:
+    model, _ = fake_translator(toy_translator, "en", "de", reverse_words)
+    with open_translator(model, fake_detector(toy_classifier, LABELS, language_of)) as translator:
+        likely, guessed = translate(translator, "gris", "maison")
     assert (likely.text, likely.detected, likely.warnings) == ("sirg", Detection("en", 0.3), [])
     assert (guessed.text, guessed.detected) == ("nosiam", Detection("en", 0.02))
     assert guessed.warnings == ["source_unsure"]
 
 
-def test_addresses_do_not_tell_a_language(toy_translator: Path, toy_classifier: Path) -> None:
-    heard: list[str] = []
+def test_addresses_are_left_out_of_the_sample(toy_translator: Path, toy_classifier: Path) -> None:
+    samples: list[str] = []
 
-    def listen(text: str) -> list[float]:
-        heard.append(text)
-        return language("house")
+    def record(text: str) -> list[float]:
+        samples.append(text)
+        return language_of("house")
 
-    model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
-    with translator(model, labelling(toy_classifier, LABELS, listen)) as core:
-        translate(core, "See https://maison.fr/x now. " + "word " * 400)
-        translate(core, "https://maison.fr/x\n" * 200 + "see the house")  # however many there are before the words
-        translate(core, " " * 3000 + "see the dog")
-    assert heard[0].startswith("see now. word word")
-    assert len(heard[0]) < 400
-    assert heard[1].endswith("see the house")
-    assert heard[2] == "see the dog"
+    model, _ = fake_translator(toy_translator, "en", "de", reverse_words)
+    with open_translator(model, fake_detector(toy_classifier, LABELS, record)) as translator:
+        translate(translator, "See https://maison.fr/x now. " + "word " * 400)
+        translate(translator, "https://maison.fr/x\n" * 200 + "see the house")  # more addresses than one window holds
+        translate(translator, " " * 3000 + "see the dog")
+    assert samples[0].startswith("see now. word word")
+    assert len(samples[0]) < 400
+    assert samples[1].endswith("see the house")
+    assert samples[2] == "see the dog"
 
 
-def test_a_direction_that_is_missing_goes_by_english(toy_translator: Path) -> None:
-    first, read = speaking(toy_translator, "fr-en", ("fr", "en"), backwards)
-    second, written = speaking(toy_translator, "en-de", ("en", "de"), lambda text, _: text.replace("esuoh", "Haus"))
-    with translator(first, second) as core:
-        assert core.language_pairs() == [("en", "de"), ("fr", "de"), ("fr", "en")]
-        done = translated(core, "house red.\n\n house {name}, 1999!", source="fr")
-        assert [result.text for result in done.results] == ["Haus der.\n\n Haus {name}, 1999!"]
-        assert (done.model, done.results[0].source, done.results[0].target) == ("fr-en+en-de", "fr", "de")
+def test_a_missing_direction_goes_by_way_of_english(toy_translator: Path) -> None:
+    first, first_engine = fake_translator(toy_translator, "fr", "en", reverse_words)
+    second, second_engine = fake_translator(toy_translator, "en", "de", lambda text, _: text.replace("esuoh", "Haus"))
+    with open_translator(first, second) as translator:
+        assert translator.language_pairs() == [("en", "de"), ("fr", "de"), ("fr", "en")]
+        response = respond_to(translator, "house red.\n\n house {name}, 1999!", source="fr")
+        assert [result.text for result in response.results] == ["Haus der.\n\n Haus {name}, 1999!"]
+        assert (response.model, response.results[0].source, response.results[0].target) == ("fr-en+en-de", "fr", "de")
         with pytest.raises(UnknownModel):
-            translate(core, "house", source="de", target="fr")
+            translate(translator, "house", source="de", target="fr")
         with pytest.raises(UnknownModel):
-            translate(core, "house", source="fr", model="en-de")
-    assert read.heard == ["house red.", "house 2013, 1999!"]
-    assert written.heard == ["esuoh der.", "esuoh 2013, 1999!"]
+            translate(translator, "house", source="fr", model="en-de")
+    assert first_engine.sources == ["house red.", "house 2013, 1999!"]
+    assert second_engine.sources == ["esuoh der.", "esuoh 2013, 1999!"]
 
 
-def test_what_is_too_long_for_the_second_model_is_split(toy_translator: Path) -> None:
-    """The first model's limit is 48 tokens here, and the second's too, but its texts are longer."""
-    first, _ = speaking(toy_translator, "fr-en", ("fr", "en"), lambda text, _: " ".join(text.split() * 3))
-    second, read = speaking(toy_translator, "en-de", ("en", "de"), capitals)
-    with translator(first, second) as core:
-        [result] = translate(core, "one two three four five six seven eight nine ten eleven twelve", source="fr")
+def test_a_pivot_text_too_long_for_the_second_model_is_split(toy_translator: Path) -> None:
+    """Both models read at most 48 tokens; the first makes its texts longer."""
+    first, _ = fake_translator(toy_translator, "fr", "en", lambda text, _: " ".join(text.split() * 3))
+    second, second_engine = fake_translator(toy_translator, "en", "de", upper_case)
+    with open_translator(first, second) as translator:
+        [result] = translate(translator, "one two three four five six seven eight nine ten eleven twelve", source="fr")
     assert result.warnings[-1] == "split_long_sentence"
-    assert len(read.heard) >= 2
+    assert len(second_engine.sources) >= 2
     assert result.text.count("TWELVE") == 3
 
 
-def test_what_is_split_on_its_way_and_finds_no_room_stays_as_it_was(toy_translator: Path) -> None:
-    def full(engine_requests: list[EngineRequest]) -> None:
+def test_a_split_segment_keeps_its_source_if_the_second_queue_is_full(toy_translator: Path) -> None:
+    def full(requests: list[EngineRequest]) -> None:
         raise QueueFull(99)
 
     text = "one two three four five six seven eight nine ten eleven twelve"
-    first, _ = speaking(toy_translator, "fr-en", ("fr", "en"), lambda text, _: " ".join(text.split() * 3))
-    second, _ = speaking(toy_translator, "en-de", ("en", "de"), capitals)
+    first, _ = fake_translator(toy_translator, "fr", "en", lambda text, _: " ".join(text.split() * 3))
+    second, _ = fake_translator(toy_translator, "en", "de", upper_case)
     second.worker_pool.queue.submit = full  # type: ignore[method-assign, assignment]
-    with translator(first, second) as core:
-        [result] = translate(core, text, source="fr")
-        told, [again] = streamed(core, text, source="fr")
-    assert result.text == again.text == told == text
+    with open_translator(first, second) as translator:
+        [result] = translate(translator, text, source="fr")
+        deltas, [again] = stream(translator, text, source="fr")
+    assert result.text == again.text == deltas == text
     assert "not_translated" in result.warnings
 
 
-def test_languages_are_found_out_for_whoever_asks(toy_translator: Path, toy_classifier: Path) -> None:
-    model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
-    with translator(model, labelling(toy_classifier, LABELS, language)) as core:
-        found = detect(core, "house", "maison")
-    assert [[one.language for one in ranked] for ranked in found] == [["en", "de", "fr"], ["fr", "en", "de"]]
-    other, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
-    with translator(other) as core, pytest.raises(UnknownModel, match="'langid' is served"):
-        detect(core, "house")
+def test_detect_returns_ranked_languages(toy_translator: Path, toy_classifier: Path) -> None:
+    model, _ = fake_translator(toy_translator, "en", "de", reverse_words)
+    with open_translator(model, fake_detector(toy_classifier, LABELS, language_of)) as translator:
+        detections = detect(translator, "house", "maison")
+    assert [[one.language for one in ranked] for ranked in detections] == [["en", "de", "fr"], ["fr", "en", "de"]]
+    other, _ = fake_translator(toy_translator, "en", "de", reverse_words)
+    with open_translator(other) as translator, pytest.raises(UnknownModel, match="'langid' is served"):
+        detect(translator, "house")
 
 
-def test_without_a_classifier_the_only_source_is_meant(toy_translator: Path) -> None:
-    model, _ = speaking(toy_translator, "en-de", ("en", "de"), backwards)
-    with translator(model) as core:
-        [result] = translate(core, "house", source="auto")
+def test_without_a_detector_the_only_source_language_is_taken(toy_translator: Path) -> None:
+    model, _ = fake_translator(toy_translator, "en", "de", reverse_words)
+    with open_translator(model) as translator:
+        [result] = translate(translator, "house", source="auto")
     assert (result.text, result.source, result.detected) == ("esuoh", "en", None)

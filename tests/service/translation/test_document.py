@@ -1,4 +1,4 @@
-"""The structure of documents, through the whole pipeline: what is not a translated word comes back in its place."""
+"""Documents through the whole pipeline: everything but the words comes back in its place."""
 
 import html
 import re
@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from service.text.markup.tokenizer import tokenise
 from service.text.segmentation.placeholders import find_protected_spans
 from service.translation.translator import Translator
-from tests.service.translation.helpers import backwards, translate, translator
-from tests.service.translation.test_retries import pair
+from tests.service.translation.helpers import english_german, open_translator, reverse_words, translate
 
 WORD = re.compile(r"[^\W\d_]+")
 WORDS = ["house", "green", "Tom", "said", "über", "straße", "we", "don't", "later", "1999", "3rd", "12:30"]
@@ -27,11 +26,11 @@ INLINE = ["b", "i", "a", "span", "em"]
 
 
 @pytest.fixture(scope="module")
-def core(toy_translator: Path) -> Iterator[Translator]:
-    """A real pipeline but for the model, which writes every word from its end to its beginning."""
-    model, _ = pair(toy_translator, backwards)
-    with translator(model) as found:
-        yield found
+def reversing_translator(toy_translator: Path) -> Iterator[Translator]:
+    """A translator whose model reverses the letters of each word."""
+    model, _ = english_german(toy_translator, reverse_words)
+    with open_translator(model) as translator:
+        yield translator
 
 
 @st.composite
@@ -52,10 +51,10 @@ def documents(draw: st.DrawFn) -> str:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents())
-def test_only_words_change(core: Translator, text: str) -> None:
-    [result] = translate(core, text, source="en")
-    for thing in KEPT:
-        assert result.text.count(thing) == text.count(thing)
+def test_only_words_change(reversing_translator: Translator, text: str) -> None:
+    [result] = translate(reversing_translator, text, source="en")
+    for kept in KEPT:
+        assert result.text.count(kept) == text.count(kept)
     assert WORD.sub("w", result.text) == WORD.sub("w", text)
     assert "not_translated" not in result.warnings
 
@@ -76,7 +75,7 @@ def pages(draw: st.DrawFn) -> str:
     return "".join(f"<p>{draw(NESTED)} {draw(NESTED)}</p>{draw(glue)}" for _ in range(draw(st.integers(1, 4))))
 
 
-def nested(markup: str) -> bool:
+def is_nested(markup: str) -> bool:
     path: list[str] = []
     for token in tokenise(markup, "html"):
         if token.kind == "open":
@@ -90,7 +89,7 @@ def tags(markup: str) -> Counter[str]:
     return Counter(token.raw for token in tokenise(markup, "html") if token.kind != "text")
 
 
-def said(markup: str) -> Counter[str]:
+def visible_characters(markup: str) -> Counter[str]:
     text = "".join(token.raw for token in tokenise(markup, "html") if token.kind == "text")
     return Counter(re.findall(r"\S", html.unescape(text)))
 
@@ -98,23 +97,23 @@ def said(markup: str) -> Counter[str]:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pages())
 @example("<p> <code>x</code><img>one{name} </p>")
-def test_every_tag_of_a_page_comes_back(core: Translator, markup: str) -> None:
-    [result] = translate(core, markup, source="en", format="html")
+def test_every_tag_of_a_page_comes_back(reversing_translator: Translator, markup: str) -> None:
+    [result] = translate(reversing_translator, markup, source="en", format="html")
     assert tags(result.text) == tags(markup)
-    assert nested(result.text)
-    assert said(result.text) == said(markup)
+    assert is_nested(result.text)
+    assert visible_characters(result.text) == visible_characters(markup)
     assert result.text.count("{name}") == markup.count("{name}")
 
 
-def test_nothing_but_space_and_signs_stays(core: Translator) -> None:
+def test_a_text_without_words_stays_as_it_is(reversing_translator: Translator) -> None:
     text = "\n\n---\n 12:30 😀\t{x}\n"
-    [result] = translate(core, text, source="en")
+    [result] = translate(reversing_translator, text, source="en")
     assert (result.text, result.finish_reason, result.warnings) == (text, "stop", [])
 
 
-def test_a_sentence_in_capitals_is_read_small_and_comes_back_in_capitals(toy_translator: Path) -> None:
-    model, speaker = pair(toy_translator, backwards)
-    with translator(model) as core:
-        [result] = translate(core, "RED HOUSE NOW! NATO is red.", source="en")
+def test_a_sentence_in_capitals_is_translated_in_lower_case_and_restored(toy_translator: Path) -> None:
+    model, engine = english_german(toy_translator, reverse_words)
+    with open_translator(model) as translator:
+        [result] = translate(translator, "RED HOUSE NOW! NATO is red.", source="en")
     assert result.text == "DER ESUOH WON! OTAN si der."
-    assert speaker.heard == ["Red house now!", "NATO is red."]
+    assert engine.sources == ["Red house now!", "NATO is red."]

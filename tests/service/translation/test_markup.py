@@ -1,4 +1,4 @@
-"""HTML through the whole service and a real model: words are translated, and everything else is where it was."""
+"""HTML through the whole service and a real model: words are translated, everything else keeps its place."""
 
 from collections import Counter
 from typing import Any
@@ -50,7 +50,7 @@ def tags(markup: str) -> list[str]:
     return [token.raw for token in tokenise(markup, "html") if token.kind != "text"]
 
 
-def nested(markup: str) -> bool:
+def is_nested(markup: str) -> bool:
     path: list[str] = []
     for token in tokenise(markup, "html"):
         if token.kind == "open":
@@ -61,11 +61,11 @@ def nested(markup: str) -> bool:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_by_hand(service: Service, name: str) -> None:
+def test_markup_case(service: Service, name: str) -> None:
     markup, expected = CASES[name]
     text = translate(service, markup)["text"]
     assert Counter(tags(text)) == Counter(tags(markup))
-    assert nested(text) or not nested(markup)
+    assert is_nested(text) or not is_nested(markup)
     if expected is not None:
         assert text == expected
     for kept in ("{name}", "Wet Leg", "x = 1"):
@@ -78,21 +78,21 @@ def test_a_sentence_is_not_broken_at_a_tag(service: Service) -> None:
     assert tagged.replace("<b>", "").replace("</b>", "").replace("<i>", "").replace("</i>", "") == whole
 
 
-def test_alternatives_are_whole_documents_too(service: Service) -> None:
+def test_alternatives_are_whole_documents(service: Service) -> None:
     translation = translate(service, "<p>one <b>dog</b></p><p>red</p>", beam_size=3, n_best=3)
     texts = [translation["text"], *(other["text"] for other in translation["alternatives"])]
     assert len(set(texts)) == 3
-    assert all(Counter(tags(text)) == Counter(tags(texts[0])) and nested(text) for text in texts)
+    assert all(Counter(tags(text)) == Counter(tags(texts[0])) and is_nested(text) for text in texts)
 
 
 @pytest.mark.parametrize("wrong", [{"format": "xml"}, {"format": "markdown"}, {"include": ["alignment"]}])
-def test_what_is_no_format_of_ours(service: Service, wrong: dict[str, Any]) -> None:
+def test_an_unknown_format_and_alignment_of_html_are_rejected(service: Service, wrong: dict[str, Any]) -> None:
     body = {"text": "one", "target": "b", "format": "html"} | wrong
     detail = assert_problem(service.post("/v1/translate", body), 422, "invalid_request")["detail"]
     assert "format" in detail or "html" in detail
 
 
-def test_words_are_linked(service: Service) -> None:
+def test_words_of_a_plain_text_are_linked(service: Service) -> None:
     body = {"text": "red house\n two dog", "source": "a", "target": "b", "include": ["alignment"]}
     [translation] = service.post("/v1/translate", body).json()["translations"]
     source, target = body["text"], translation["text"]

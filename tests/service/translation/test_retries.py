@@ -1,35 +1,44 @@
-"""What looks wrong is tried once more, in the running batch, and told if it stays so; a full queue loses nothing."""
+"""A segment with quality issues is translated once more in the running batch; a full queue keeps the first try."""
 
 from pathlib import Path
 
 import pytest
 
 from service.engine.decoding.options import DecodingOptions
-from service.engine.queue import QueueFull
 from service.engine.types import EngineRequest, EngineResult
 from service.models.options import TranslationOptions
-from service.models.served_model import ServedModel
 from tests.service.translation import helpers
 from tests.service.translation.helpers import (
-    Say,
-    Speaker,
-    backwards,
-    speaking,
-    streamed,
+    FullAfterFirstSubmission,
+    FunctionEngine,
+    english_german,
+    open_translator,
+    respond_to,
+    reverse_words,
+    stream,
     translate,
-    translated,
-    translator,
 )
 
 LONG = "the little house is at the end of a long road"
 
 
-def pair(artifact: Path, say: Say) -> tuple[ServedModel, Speaker]:
-    return speaking(artifact, "en-de", ("en", "de"), say)
+def finish_reasons(engine: FunctionEngine, reason: str, count: int) -> None:
+    """Have the engine's next `count` results end for this reason."""
+    original, left = engine.answer, count
+
+    def answer(request: EngineRequest) -> EngineResult:
+        nonlocal left
+        result = original(request)
+        if left > 0:
+            left -= 1
+            result.hypotheses[0].finish_reason = reason
+        return result
+
+    engine.answer = answer  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize(
-    ("wrong", "fault"),
+    ("wrong", "issue"),
     [
         ("", "empty_output"),
         (LONG, "copied_source"),
@@ -38,115 +47,116 @@ def pair(artifact: Path, say: Say) -> tuple[ServedModel, Speaker]:
         ("дом в конце долгой улицы стоит один", "wrong_script"),
     ],
 )
-def test_a_second_try_is_safer(toy_translator: Path, wrong: str, fault: str) -> None:
+def test_a_retry_uses_safer_options(toy_translator: Path, wrong: str, issue: str) -> None:
     asked: list[DecodingOptions] = []
 
     def better(text: str, options: DecodingOptions) -> str:
         asked.append(options)
-        return backwards(text) if options.no_repeat_ngram == 3 else wrong
+        return reverse_words(text) if options.no_repeat_ngram == 3 else wrong
 
-    model, speaker = pair(toy_translator, better)
-    with translator(model) as core:
-        [result] = translate(core, LONG, source="en")
-        assert (result.text, result.warnings) == (backwards(LONG), [])
-        assert speaker.heard == [LONG, LONG]
+    model, engine = english_german(toy_translator, better)
+    with open_translator(model) as translator:
+        [result] = translate(translator, LONG, source="en")
+        assert (result.text, result.warnings) == (reverse_words(LONG), [])
+        assert engine.sources == [LONG, LONG]
         assert (asked[1].repetition_penalty, asked[1].min_length) == (1.2, 1)
-        speaker.say = lambda text, _: wrong
-        [result] = translate(core, LONG, source="en")
-        assert result.warnings == [fault]
-        assert speaker.heard == [LONG] * 4
+        engine.respond = lambda text, _: wrong
+        [result] = translate(translator, LONG, source="en")
+        assert result.warnings == [issue]
+        assert engine.sources == [LONG] * 4
 
 
-def test_what_looks_right_is_not_tried_again(toy_translator: Path) -> None:
-    model, speaker = pair(toy_translator, backwards)
-    with translator(model) as core:
-        done = translated(core, "Tom. The red house. Berlin 1999", "12:30", source="en")
-    assert len(speaker.heard) == 3
-    assert [result.warnings for result in done.results] == [[], []]
+def test_good_translations_are_not_tried_again(toy_translator: Path) -> None:
+    model, engine = english_german(toy_translator, reverse_words)
+    with open_translator(model) as translator:
+        response = respond_to(translator, "Tom. The red house. Berlin 1999", "12:30", source="en")
+    assert len(engine.sources) == 3
+    assert [result.warnings for result in response.results] == [[], []]
 
 
-def test_a_caller_who_wants_it_short_gets_it_short(toy_translator: Path) -> None:
-    model, speaker = pair(toy_translator, lambda text, _: "das")
-    original = speaker.answer
+def test_a_loop_is_tried_again_and_reported_if_it_stays(toy_translator: Path) -> None:
+    """The engine alone decides that: the words of this text repeat nothing."""
+    text = "the little house is at the end"
+    asked: list[DecodingOptions] = []
 
-    def cut(engine_request: EngineRequest) -> object:
-        answer = original(engine_request)
-        answer.hypotheses[0].finish_reason = "length"
-        return answer
+    def respond(text: str, options: DecodingOptions) -> str:
+        asked.append(options)
+        return reverse_words(text)
 
-    speaker.answer = cut  # type: ignore[method-assign, assignment]
-    with translator(model) as core:
-        [result] = translate(core, LONG, source="en", options=TranslationOptions(max_length=1))
-    assert (result.warnings, result.finish_reason, len(speaker.heard)) == ([], "length", 1)
+    model, engine = english_german(toy_translator, respond)
+    with open_translator(model) as translator:
+        finish_reasons(engine, "loop", 1)
+        [result] = translate(translator, text, source="en")
+        assert (result.text, result.finish_reason, result.warnings) == (reverse_words(text), "stop", [])
+        assert engine.sources == [text] * 2
+        finish_reasons(engine, "loop", 2)
+        [result] = translate(translator, text, source="en")
+    assert (result.finish_reason, result.warnings) == ("loop", ["repetition"])
+    assert all(options.end_loops for options in asked)
 
 
-def test_without_the_guard_a_translation_is_what_the_model_says(toy_translator: Path) -> None:
+def test_a_translation_cut_by_max_length_is_not_tried_again(toy_translator: Path) -> None:
+    model, engine = english_german(toy_translator, lambda text, _: "das")
+    finish_reasons(engine, "length", 1)
+    with open_translator(model) as translator:
+        [result] = translate(translator, LONG, source="en", options=TranslationOptions(max_length=1))
+    assert (result.warnings, result.finish_reason, len(engine.sources)) == ([], "length", 1)
+
+
+def test_without_guard_the_first_try_is_taken(toy_translator: Path) -> None:
     asked: list[DecodingOptions] = []
 
     def short(text: str, options: DecodingOptions) -> str:
         asked.append(options)
         return "das"
 
-    model, speaker = pair(toy_translator, short)
-    with translator(model, guard=False) as core:
-        results = translate(core, LONG, "house number 1234", source="en")
+    model, engine = english_german(toy_translator, short)
+    with open_translator(model, guard=False) as translator:
+        results = translate(translator, LONG, "house number 1234", source="en")
     assert [result.text for result in results] == ["das", "das"]
     assert results[0].warnings == ["length_ratio"]
-    assert len(speaker.heard) == 2
+    assert len(engine.sources) == 2
     assert not any(options.end_loops for options in asked)
 
 
-class OneRound:
-    """A queue that is full from the second submission on."""
-
-    def __init__(self, model: ServedModel) -> None:
-        self.submit, self.rounds = model.worker_pool.queue.submit, 0
-        model.worker_pool.queue.submit = self  # type: ignore[method-assign, assignment]
-
-    def __call__(self, engine_requests: list[EngineRequest]) -> None:
-        self.rounds += 1
-        if self.rounds > 1:
-            raise QueueFull(99)
-        self.submit(engine_requests)
-
-
-def test_a_full_queue_leaves_the_first_try(toy_translator: Path) -> None:
-    model, _ = pair(toy_translator, lambda text, _: "das" if text == LONG else backwards(text))
-    OneRound(model)
-    with translator(model) as core:
-        [result] = translate(core, f"{LONG}\nred house", source="en")
+def test_a_full_queue_keeps_the_first_try(toy_translator: Path) -> None:
+    model, _ = english_german(toy_translator, lambda text, _: "das" if text == LONG else reverse_words(text))
+    FullAfterFirstSubmission(model)
+    with open_translator(model) as translator:
+        [result] = translate(translator, f"{LONG}\nred house", source="en")
     assert result.text == "das\nder esuoh"
     assert result.warnings == ["length_ratio"]
 
 
-def test_a_full_queue_leaves_the_source_of_what_lost_something(toy_translator: Path) -> None:
-    model, _ = pair(toy_translator, lambda text, _: backwards(text).replace("2013", "nothing"))
-    OneRound(model)
-    with translator(model) as core:
-        [result] = translate(core, "the house of {name} is red\nred house", source="en")
+def test_a_full_queue_keeps_the_source_of_a_segment_that_lost_a_placeholder(toy_translator: Path) -> None:
+    model, _ = english_german(toy_translator, lambda text, _: reverse_words(text).replace("2013", "nothing"))
+    FullAfterFirstSubmission(model)
+    with open_translator(model) as translator:
+        [result] = translate(translator, "the house of {name} is red\nred house", source="en")
     assert result.text == "the house of {name} is red\nder esuoh"
     assert result.warnings == ["not_translated", "split_at_protected"]
 
 
-def test_options_that_leave_no_safer_ones_leave_the_first_try(toy_translator: Path) -> None:
-    model, speaker = pair(toy_translator, lambda text, _: "das")
-    options = TranslationOptions(DecodingOptions(suppressed=tuple(range(7, model.manifest.vocabulary))), max_length=8)
-    with translator(model) as core:
-        [result] = translate(core, LONG, source="en", options=options)
-    assert (result.text, result.warnings, len(speaker.heard)) == ("das", ["length_ratio"], 1)
+def test_options_without_a_safer_variant_keep_the_first_try(toy_translator: Path) -> None:
+    model, engine = english_german(toy_translator, lambda text, _: "das")
+    decoding = DecodingOptions(suppressed=tuple(range(7, model.manifest.vocabulary)))
+    with open_translator(model) as translator:
+        [result] = translate(translator, LONG, source="en", options=TranslationOptions(decoding, max_length=8))
+    assert (result.text, result.warnings, len(engine.sources)) == ("das", ["length_ratio"], 1)
 
 
-def test_a_second_try_is_not_told_before_it_is_taken(toy_translator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Loud(Speaker):
-        def answer(self, engine_request: EngineRequest) -> EngineResult:
-            answer = super().answer(engine_request)
-            for token in answer.hypotheses[0].ids if engine_request.on_token else ():
-                engine_request.on_token(token)  # type: ignore[misc]
-            return answer
+def test_tokens_of_a_retry_are_not_streamed(toy_translator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class StreamingEngine(FunctionEngine):
+        def answer(self, request: EngineRequest) -> EngineResult:
+            result = super().answer(request)
+            if request.on_token is not None:
+                for token in result.hypotheses[0].ids:
+                    request.on_token(token)
+            return result
 
-    monkeypatch.setattr(helpers, "Speaker", Loud)
-    answers = iter(["", LONG])  # more tokens than are followed up at a time, and as wrong
-    model, _ = pair(toy_translator, lambda *_: next(answers))
-    with translator(model) as core:
-        told, [result] = streamed(core, LONG, source="en")
-    assert told == result.text
+    monkeypatch.setattr(helpers, "FunctionEngine", StreamingEngine)
+    outputs = iter(["", LONG])  # the retry has more tokens than one round of updates returns, and an issue as well
+    model, _ = english_german(toy_translator, lambda *_: next(outputs))
+    with open_translator(model) as translator:
+        deltas, [result] = stream(translator, LONG, source="en")
+    assert deltas == result.text
