@@ -28,7 +28,7 @@ def _repeat_heads(name: str, parameter: Tensor, model: Transformer) -> Tensor:
     """Repeat the key and value rows of a packed projection; return any other parameter unchanged."""
     size = model.config.width // model.config.heads  # d
     if "query_key_value" in name:
-        query, shared = parameter.split([model.config.width, 2 * model.kv_heads * size])
+        query, shared = torch.split(parameter, [model.config.width, 2 * model.kv_heads * size])
     elif "key_value" in name:
         query, shared = parameter[:0], parameter
     else:

@@ -32,7 +32,7 @@ def process_tree(pid: int) -> list[psutil.Process]:
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time of a process and its descendants, user and system, in seconds."""
     times = [process.cpu_times() for process in process_tree(pid)]
-    return sum(one.user + one.system for one in times)
+    return float(sum(one.user + one.system for one in times))
 
 
 def resident_bytes(pid: int) -> int:

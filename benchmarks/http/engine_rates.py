@@ -167,7 +167,8 @@ class EngineRates:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"the engine process ended with status {self._process.wait()}")
-        return json.loads(line)
+        rates: dict[str, float] = json.loads(line)
+        return rates
 
     def _send(self, value: object) -> None:
         assert self._process.stdin is not None

@@ -127,7 +127,8 @@ def division(cores: int) -> list[Flags]:
 def agreement(one: RunningServer, other: RunningServer, requests: Sequence[tuple[str, str]]) -> float:
     """Return the share of requests that two idle servers answer with equal texts or labels."""
     chosen = requests[:COMPARED]
-    return sum(_answer(one, *request) == _answer(other, *request) for request in chosen) / len(chosen)
+    equal = [bool(_answer(one, *request) == _answer(other, *request)) for request in chosen]
+    return sum(equal) / len(equal)
 
 
 def _answer(running: RunningServer, path: str, body: str) -> Any:

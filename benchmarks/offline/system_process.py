@@ -59,7 +59,8 @@ class SystemProcess:
         line = self._process.stdout.readline()
         if not line:
             raise self._failure()
-        return json.loads(line)
+        reply: dict[str, Any] = json.loads(line)
+        return reply
 
     def _failure(self) -> SystemProcessError:
         status = self._process.wait()

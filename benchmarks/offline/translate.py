@@ -109,8 +109,9 @@ def measure(systems: list[MeasuredSystem], arguments: argparse.Namespace, source
 
 def sentence_count(measured: MeasuredSystem, mode: str, arguments: argparse.Namespace) -> int:
     """Return how many of the sentences a system gets in a mode."""
-    count = min(arguments.sentences, arguments.single_sentences if mode == "single" else arguments.sentences)
-    return min(count, arguments.slow_sentences) if measured.kind in SLOW else count
+    count: int = min(arguments.sentences, arguments.single_sentences if mode == "single" else arguments.sentences)
+    slow: int = arguments.slow_sentences
+    return min(count, slow) if measured.kind in SLOW else count
 
 
 def log(line: str) -> None:

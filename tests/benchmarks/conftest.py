@@ -24,7 +24,7 @@ def stopping() -> Transformer:
     """Untrained weights that stop by themselves."""
     from benchmarks.synthetic.stopping_weights import stopping_model
 
-    return stopping_model(TransformerConfig(**STOPPING), VOCABULARY, seed=1)
+    return stopping_model(TransformerConfig.model_validate(STOPPING), VOCABULARY, seed=1)
 
 
 @pytest.fixture(scope="session")

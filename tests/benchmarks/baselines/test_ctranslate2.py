@@ -38,9 +38,9 @@ def lively(config: TransformerConfig, joint: bool) -> Transformer:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim == 1:
-                parameter += 0.1 * torch.randn_like(parameter)
+                parameter.add_(0.1 * torch.randn_like(parameter))
             else:
-                parameter *= 1.5
+                parameter.mul_(1.5)
     return model
 
 
@@ -56,7 +56,7 @@ def lively(config: TransformerConfig, joint: bool) -> Transformer:
     ],
 )
 def test_greedy_ids_equal_ours(change: dict[str, object], joint: bool, tmp_path: Path) -> None:
-    model = lively(TransformerConfig(**(SHAPE | change)), joint)
+    model = lively(TransformerConfig.model_validate(SHAPE | change), joint)
     source, target = (
         numbered_vocabulary(x.num_embeddings) for x in (model.encoder.embedding.token, model.embedding.token)
     )
@@ -74,7 +74,7 @@ def test_greedy_ids_equal_ours(change: dict[str, object], joint: bool, tmp_path:
 
 
 def test_vocabulary_of_wrong_size_raises(tmp_path: Path) -> None:
-    model = lively(TransformerConfig(**SHAPE), joint=True)
+    model = lively(TransformerConfig.model_validate(SHAPE), joint=True)
     with pytest.raises(ValueError, match="size"):
         convert(model, tmp_path, numbered_vocabulary(TARGET), numbered_vocabulary(TARGET - 1))
 

@@ -17,7 +17,7 @@ SHAPE = {
 @pytest.mark.parametrize("joint", [True, False])
 def test_converted_model_computes_the_same(kv_heads: int, joint: bool) -> None:
     torch.manual_seed(3)
-    model = Transformer(TransformerConfig(**(SHAPE | {"kv_heads": kv_heads})), 30, 30, joint).eval()
+    model = Transformer(TransformerConfig.model_validate(SHAPE | {"kv_heads": kv_heads}), 30, 30, joint).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     wide = with_equal_heads(model)
@@ -28,5 +28,5 @@ def test_converted_model_computes_the_same(kv_heads: int, joint: bool) -> None:
 
 
 def test_model_with_equal_heads_is_returned_unchanged() -> None:
-    model = Transformer(TransformerConfig(**SHAPE), 30, 30, joint=True)
+    model = Transformer(TransformerConfig.model_validate(SHAPE), 30, 30, joint=True)
     assert with_equal_heads(model) is model

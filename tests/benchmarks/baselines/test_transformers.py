@@ -37,7 +37,7 @@ def test_folder_contains_every_weight_once(stopping: Transformer, tmp_path: Path
     tensors = load_file(tmp_path / "model.safetensors")
     ours = sum(parameter.numel() for name, parameter in stopping.named_parameters() if not name.endswith("position"))
     assert sum(tensor.numel() for tensor in tensors.values()) == ours
-    packed = stopping.layers[0].self_attention.query_key_value.weight  # type: ignore[union-attr, operator]
+    packed = stopping.get_parameter("layers.0.self_attention.query_key_value.weight")
     named = [tensors[f"model.decoder.layers.0.self_attn.{name}_proj.weight"] for name in "qkv"]
     assert torch.equal(torch.cat(named), packed)
     assert json.loads((tmp_path / "config.json").read_text("utf-8"))["decoder_start_token_id"] == 2
@@ -52,6 +52,6 @@ def test_positions_are_shifted_by_the_padding_row(stopping: Transformer, tmp_pat
 
 @pytest.mark.parametrize("change", [{"norm": "post"}, {"tied_embeddings": False}])
 def test_unsupported_shape_raises(change: dict[str, object], tmp_path: Path) -> None:
-    model = Transformer(TransformerConfig(**(STOPPING | change)), VOCABULARY, VOCABULARY, joint=True)
+    model = Transformer(TransformerConfig.model_validate(STOPPING | change), VOCABULARY, VOCABULARY, joint=True)
     with pytest.raises(UnsupportedModel, match="M2M100 needs"):
         convert(model, tmp_path)

@@ -30,7 +30,7 @@ def test_missing_metric_gives_empty_cell() -> None:
 
 
 def test_growth_compares_second_minute_with_last() -> None:
-    assert growth([9, 9, 100, 100, 70, 110, 110], minute=2) == (100, 110, pytest.approx(0.1))
+    assert growth([9, 9, 100, 100, 70, 110, 110], minute=2) == pytest.approx((100, 110, 0.1))
 
 
 def test_growth_needs_three_minutes() -> None:

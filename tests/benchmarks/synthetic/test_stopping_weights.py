@@ -51,7 +51,7 @@ def test_every_beam_hypothesis_stops_at_source_length(stopping: Transformer, com
 
 def test_seed_determines_the_weights(stopping: Transformer) -> None:
     before = torch.random.get_rng_state()
-    again, other = (stopping_model(TransformerConfig(**STOPPING), VOCABULARY, seed) for seed in (1, 2))
+    again, other = (stopping_model(TransformerConfig.model_validate(STOPPING), VOCABULARY, seed) for seed in (1, 2))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(again.output.weight, stopping.output.weight)
     assert not torch.equal(other.output.weight, stopping.output.weight)
@@ -62,4 +62,4 @@ def test_seed_determines_the_weights(stopping: Transformer) -> None:
 )
 def test_unsupported_shape_raises(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="weights that stop need|stopping needs"):
-        stopping_model(TransformerConfig(**(STOPPING | change)), VOCABULARY, seed=1)
+        stopping_model(TransformerConfig.model_validate(STOPPING | change), VOCABULARY, seed=1)

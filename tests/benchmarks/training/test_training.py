@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -14,10 +15,11 @@ from training.config import TransformerConfig
 from training.data.corpus import read_corpus
 from training.models import build_translator
 from training.tasks import create_task
+from training.trainer import count_parameters
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
-def test_nn_transformer_step_equals_teacher_forcing(norm: str) -> None:
+def test_nn_transformer_step_equals_teacher_forcing(norm: Literal["pre", "post"]) -> None:
     torch.manual_seed(0)
     config = TransformerConfig(
         width=16, heads=2, kv_heads=2, feed_forward=16, encoder_layers=2, decoder_layers=2, norm=norm
@@ -36,11 +38,9 @@ def test_nn_transformer_step_equals_teacher_forcing(norm: str) -> None:
 
 def test_nn_transformer_has_the_same_parameter_count() -> None:
     config = recipe_of("multi30k", 0.1, 2048).model
-    ours, theirs = (
-        sum(parameter.numel() for parameter in build(config, 6000, 6000, True).parameters())
-        for build in (build_translator, TorchTransformer)
-    )
-    assert theirs == ours
+    assert isinstance(config, TransformerConfig)
+    ours, theirs = build_translator(config, 6000, 6000, True), TorchTransformer(config, 6000, 6000, True)
+    assert count_parameters(theirs) == count_parameters(ours)
 
 
 def test_synthetic_corpus_has_the_vocabulary_and_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
