@@ -1,4 +1,4 @@
-"""Detect broken translations without knowing the languages: empty, copied, repetitive, too long or short, wrong script.
+"""Detect broken translations by their form: empty, copied, repetitive, too long or too short, in the wrong script.
 
 `find_issues(source, target, language)` returns the codes of the issues, such as `repetition` for "dort dort dort dort".
 The thresholds are set for few false alarms: of the human translations in Tatoeba, FLORES-200 and newstest, fewer than

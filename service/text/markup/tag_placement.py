@@ -7,7 +7,7 @@ a second id is an error; one rule for all elements keeps the number of tags.
 
 1. The translation is cut into cells: words, spaces and single characters. A link projects a cell to the characters of
    the source that it comes from, and the innermost element there owns the cell. Links of punctuation are not trusted,
-   because models align it to anything, unless the source has the same character at that place.
+   unless the source has the same character at that place, because models align punctuation to anything.
 2. Spaces and cells without a link belong to the innermost element that both their neighbours are in.
 3. Each element, the outer ones first, gets a region: one run of its cells, within the region of its parent. If its
    cells are apart, the run with the most letters wins, and the other cells go to the parent; a single foreign word
@@ -35,7 +35,7 @@ def place_tags(block: Block, translation: AlignedText, escape: Callable[[str], s
 
 
 def proportional_links(source: str, target: str) -> Iterator[AlignmentLink]:
-    """Link each word of the target to the source word at the same share of the way through the text."""
+    """Link each word of the target to the source word at the same relative position."""
     sources = [span for span in word_spans(source) if is_word_character(source[span[0]])]
     targets = [span for span in word_spans(target) if is_word_character(target[span[0]])]
     for k, span in enumerate(targets):

@@ -4,8 +4,8 @@ A model reads only what is inside a span. Line ends, tabs, bullets, numbering, e
 lines without a letter are outside all spans, so the model cannot lose them: "1. Go!  It is late. 😀" has the sentences
 "Go!" and "It is late.".
 
-Separators split the text first; `sentencex` splits what is between them, and its borders are filtered: none is accepted
-inside a protected span, after an abbreviation or after an ordinal number.
+The text is first split at separators, and then by `sentencex`. Borders of sentencex inside a protected span, after an
+abbreviation or after an ordinal number are ignored.
 """
 
 import re
@@ -134,7 +134,7 @@ def _spans_between_separators(text: str, protected: Sequence[Span]) -> Iterator[
 
 
 def _split(text: str, start: int, end: int, language: str, protected: Sequence[Span]) -> Iterator[Span]:
-    """Split start..end at the borders of sentencex, without those that are no ends of sentences."""
+    """Split start..end at the borders of sentencex, without those that do not end a sentence."""
     first, k = start, 0
     for border in _sentencex_borders(text[start:end], language):
         at = start + border

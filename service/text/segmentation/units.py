@@ -4,8 +4,8 @@ A `Unit` is a sentence, or a part of one. It prepares the text for the model (`m
 spans, lower case for capitals, plain spaces) and undoes this in the translation (`restore`). If the model lost
 something, `fallback_parts` gives smaller units to translate instead.
 
-The unit "ASK {name} NOW" reads as "Ask 2013 now". `restore("Frag 2013 jetzt")` is "FRAG {name} JETZT", and
-`restore("Frag jetzt")` is None.
+The model reads the unit "ASK {name} FIRST" as "Ask 2013 first". Its translation "Frag zuerst 2013" is restored to
+"FRAG ZUERST {name}"; "Frag zuerst" cannot be restored.
 """
 
 import re
@@ -140,7 +140,7 @@ class Unit:
         ]
 
     def _wide_gaps(self, text: str) -> list[tuple[int, int, str]]:
-        """Return the edits that put runs of several spaces back, at the same share of the words as in the source."""
+        """Return the edits that put runs of several spaces back, at the same relative position as in the source."""
         if not _TWO_SPACES.search(self.source):
             return []
         source_gaps = [gap.span() for gap in _SPACES.finditer(self.source) if not _overlaps(gap.span(), self.spans)]

@@ -20,7 +20,7 @@ def test_links_are_mapped_back_to_the_source() -> None:
     assert {("Now", "NOW"), ("ask", "Ask"), ("{name}", "{name}"), ("STRASSE", "ICH"), ("HIER", "DA")} <= found
 
 
-def test_wide_gaps_are_restored_at_the_same_share_of_the_words() -> None:
+def test_wide_gaps_are_restored_at_the_same_relative_position() -> None:
     planned = plan("One  two three four.")
     assert planned.model_inputs == ["One two three four."]
     assert rebuild(planned, AlignedText("A b c d e f g.")).text == "A  b c d e f g."
