@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.baselines.transformers.convert_classifier import convert_run
+from benchmarks.common.figures import medians
 from benchmarks.common.rounds import alternate, ratio, table
 from benchmarks.common.texts import LABELLED, sentences, within_limit
 from benchmarks.http import harness
@@ -33,7 +34,6 @@ from benchmarks.http.servers import (
     baseline_server,
     batching,
     division,
-    machine,
     splitting,
     tune,
 )
@@ -113,10 +113,12 @@ def report(arguments: argparse.Namespace, measured: harness.Measured) -> dict[st
         f"baseline: transformers ({arguments.backend}), {flags}; {agreement_share:.0%} of its labels equal ours\n"
     )
     return {
-        "machine": machine(),
+        "what": "Classification over HTTP: one text a request",
+        "rows": medians(rounds),
+        "ratios": ratios,
+        "notes": harness.conditions(arguments),
         "baseline": flags,
         "equal_answers": agreement_share,
-        "ratios": ratios,
         "rounds": rounds,
     }
 

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.common.figures import machine
 from benchmarks.common.rounds import alternate, ratio, table
 from benchmarks.common.texts import LABELLED, PARALLEL, sentences
 from benchmarks.http.load_generator import CLIENTS, Traffic
-from benchmarks.http.servers import LoadPlan, agreement, attendant_server, machine
+from benchmarks.http.servers import LoadPlan, agreement, attendant_server
 
 TEXTS = 4000
 MODELS = {"translate": "translate-en-de-fr-es", "classify": "langid"}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.figures import write_figures
 from benchmarks.common.rounds import Round
 from benchmarks.http.load_generator import CLIENTS, Traffic
 from benchmarks.http.servers import Flags
@@ -31,7 +32,9 @@ def parser(description: str | None, artifact: Path | None, run: Path | None, tun
     top.add_argument("--seconds", type=float, default=8.0)
     top.add_argument("--tune", action="store_true")
     top.add_argument("--baseline", type=json.loads, default=tuned, help="the baseline's options as JSON, unless --tune")
-    top.add_argument("--json", type=Path, help="write the results of every round to this file")
+    top.add_argument(
+        "--json", type=Path, help="write the results to this file, such as docs/figures/http-classify.json"
+    )
     return top
 
 
@@ -41,5 +44,10 @@ def run(arguments: argparse.Namespace, convert: Convert, measure: Measure, repor
         convert(ensure_run(arguments.artifact, arguments.run), Path(folder))
         found = report(arguments, measure(arguments, Path(folder), traffic))
     if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        write_figures(arguments.json, **found)
     return 0
+
+
+def conditions(arguments: argparse.Namespace) -> str:
+    """Return the rounds and clients in words, for the caption of the table."""
+    return f"{arguments.rounds} rounds of {arguments.seconds:g} s, {arguments.clients} clients"

@@ -1,7 +1,6 @@
 """Start this service and its baselines as child processes, load them one at a time, and tune the baselines."""
 
 import json
-import platform
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from benchmarks.common.processes import free_port, server
 from benchmarks.http.load_generator import CLIENTS, HttpLoad, LoadResult, Traffic
 from loadtest.client import Server
-from service.engine.cores import available_cores
 
 Flags = dict[str, str | int | float]  # options on a baseline's command line
 COMPARED = 64  # texts sent one by one to check that both sides give equal answers
@@ -139,11 +135,3 @@ def _answer(running: RunningServer, path: str, body: str) -> Any:
     if "translations" in answer:
         return [one["text"] for one in answer["translations"]]
     return [[label["label"] for label in one["labels"]] for one in answer["results"]]
-
-
-def machine() -> dict[str, Any]:
-    """Describe the machine: CPU, cores, load average."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": names[0] if names else platform.processor(), "cores": available_cores(), "load": psutil.getloadavg()}

@@ -19,10 +19,11 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.figures import write_figures
 from benchmarks.common.processes import resident_bytes
 from benchmarks.common.texts import LABELLED, PARALLEL, sentences, within_limit
 from benchmarks.http.load_generator import CLIENTS, HttpLoad, LoadResult, Traffic
-from benchmarks.http.servers import RunningServer, attendant_server, machine
+from benchmarks.http.servers import RunningServer, attendant_server
 from service.artifact import Artifact, read_artifact
 from service.text.tokenizer import TextCodec
 
@@ -109,8 +110,11 @@ def main(words: Sequence[str] | None = None) -> int:
         f"| {second / 1e6:.1f} | {last / 1e6:.1f} | {100 * grown:+.2f} |\n"
     )
     if arguments.json:
-        found = {"machine": machine(), "errors": result.errors, "growth": grown, "samples": samples}
-        arguments.json.write_text(json.dumps(found) + "\n", "utf-8")
+        row = {
+            "answers": result.answers, "errors": sum(result.errors.values()), "second_minute_mb": second / 1e6,
+            "last_minute_mb": last / 1e6, "growth_percent": 100 * grown,
+        }  # fmt: skip
+        write_figures(arguments.json, "Resident memory under full load", [row], samples=samples)
     return 1 if grown > MAX_GROWTH or result.errors else 0
 
 

@@ -4,14 +4,13 @@ python -m benchmarks.http.startup [--python .venv/bin/python] [--rounds 5] [--js
 """
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from pathlib import Path
 
+from benchmarks.common.figures import write_figures
 from benchmarks.common.processes import free_port, server
-from benchmarks.http.servers import machine
 
 
 def measure(python: Path) -> float:
@@ -34,8 +33,8 @@ def main() -> int:
         f"| {len(times)} | {statistics.median(times):.2f} | {max(times):.2f} |\n"
     )
     if arguments.json:
-        results = {"machine": machine(), "seconds": times, "median": statistics.median(times)}
-        arguments.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+        row = {"starts": len(times), "median_s": statistics.median(times), "slowest_s": max(times)}
+        write_figures(arguments.json, "From the start of the process to the first 200 of /readyz", [row], seconds=times)
     return 0
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.baselines.ctranslate2.convert import convert_run
+from benchmarks.common.figures import medians
 from benchmarks.common.rounds import alternate, ratio, table
 from benchmarks.common.texts import PARALLEL, sentences, within_limit
 from benchmarks.http import harness
@@ -35,7 +36,6 @@ from benchmarks.http.servers import (
     baseline_server,
     batching,
     division,
-    machine,
     splitting,
     tune,
 )
@@ -127,7 +127,7 @@ def measure(arguments: argparse.Namespace, model: Path, traffic: Traffic) -> har
         return alternate(sides, arguments.rounds), flags, agreement_share
 
 
-def report(_: argparse.Namespace, measured: harness.Measured) -> dict[str, Any]:
+def report(arguments: argparse.Namespace, measured: harness.Measured) -> dict[str, Any]:
     """Print the table; return ratios and conditions for --json."""
     rounds, flags, agreement_share = measured
     ratios = {}
@@ -140,10 +140,12 @@ def report(_: argparse.Namespace, measured: harness.Measured) -> dict[str, Any]:
     sys.stdout.write("".join(f"{name}: {value:.2f}\n" for name, value in ratios.items()))
     sys.stdout.write(f"baseline: CTranslate2, {flags}; {agreement_share:.0%} of its answers equal ours\n")
     return {
-        "machine": machine(),
+        "what": f"Translation over HTTP, {arguments.shape} shape: one sentence a request",
+        "rows": medians(rounds),
+        "ratios": ratios,
+        "notes": harness.conditions(arguments),
         "baseline": flags,
         "equal_answers": agreement_share,
-        "ratios": ratios,
         "rounds": rounds,
     }
 

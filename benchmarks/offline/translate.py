@@ -16,9 +16,6 @@ and its artifacts, float32 and int8, are created if missing, and so is the run f
 
 import argparse
 import dataclasses
-import json
-import os
-import platform
 import subprocess
 import sys
 import time
@@ -26,6 +23,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.common.figures import write_figures
 from benchmarks.common.systems import MODES
 from benchmarks.offline.cases import Case, base_case, export_missing, trained_case
 from benchmarks.offline.results import MeasuredSystem, Result, results_of, table
@@ -188,9 +186,9 @@ def main() -> int:
         return 1
     sys.stdout.write(table(results))
     if arguments.json:
-        machine = {"cores": os.cpu_count(), "threads": arguments.threads, "platform": platform.platform()}
         rows = [dataclasses.asdict(result) for result in results]
-        arguments.json.write_text(json.dumps({"machine": machine, "shape": arguments.shape, "results": rows}, indent=1))
+        what = f"Offline translation, {arguments.shape} shape, {arguments.threads} threads per system"
+        write_figures(arguments.json, what, rows, notes=f"medians of {arguments.alternations} alternations")
     return 0
 
 
