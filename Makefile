@@ -16,6 +16,7 @@ USERS ?= 32
 DURATION ?= 60s
 URL ?= http://127.0.0.1:8000
 IMAGE ?= attendant
+FIGURES ?= reports
 DEV := .venv-dev/bin/python
 # Outside a git checkout (a source archive) .gitignore is not read, and the venvs would be checked too.
 RUFF_FILES := --extend-exclude '.venv*' .
@@ -61,10 +62,16 @@ format: $(DEV_READY)  ## Format the code and apply the safe lint fixes
 ##@ Measure
 
 .PHONY: bench
-bench: $(DEV_READY) $(BENCH_READY)  ## Ours beside others, offline and over HTTP, one table each (hours): [DATA=data]
-	@for script in cached_decoding startup offline $(if $(wildcard $(DATA)),"offline --shape shipped --data $(DATA)") \
-			"translate_http --data $(DATA)" "translate_http --shape base" "classify_http --data $(DATA)"; do \
-		echo "== $$script"; $(DEV) -m benchmarks.$$script; done
+bench: $(DEV_READY) $(BENCH_READY)  ## Compare with other systems, offline and over HTTP (hours): [DATA=data] [FIGURES=reports]
+	@run() { echo "== $$1"; $(DEV) -m benchmarks."$${@:2}" --json "$(FIGURES)/$$1.json"; }; \
+	run cached-decoding offline.cached_decoding; \
+	run startup http.startup; \
+	run offline-base offline.translate; \
+	$(if $(wildcard $(DATA)),run offline-shipped offline.translate --shape shipped --data "$(DATA)";) \
+	run document http.document --data "$(DATA)"; \
+	run http-translate-shipped http.translate --data "$(DATA)"; \
+	run http-translate-base http.translate --shape base; \
+	run http-classify http.classify --data "$(DATA)"
 
 .PHONY: loadtest
 loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000] [KEY=...]

@@ -118,7 +118,7 @@ def weight() -> str:
             ("export/graphs", "encode, step, score, select", "or classify, as ONNX"),
             ("export/checks/parity", "logits within 1e-4 of torch,", "greedy answers identical"),
             ("export/quantization", "int8 per output column, static", "activation scales, int8 KV caches"),
-            ("export/checks/quality", "refused above 0.3 BLEU", "or points of accuracy lost"),
+            ("export/checks/quality_gate", "refused above 0.3 BLEU", "or points of accuracy lost"),
         ),
         (
             ("models/NAME", "manifest.json with sha256,", "weights.bin, graphs, card"),

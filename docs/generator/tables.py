@@ -1,5 +1,6 @@
 """One function for each generated table of figures; `BLOCKS` maps the block's name to it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -156,7 +157,7 @@ def offline(*names: str) -> str:
     headings = [*(["machine"] if len(files) > 1 else []), "mode", "sentences", f"{OURS}, /s", *rates]
     rows = []
     for figures in files:
-        machine = [figures.machine.partition(",")[0].removeprefix("2 cores of an ")] if len(files) > 1 else []
+        machine = [re.sub(r"^\d+ cores of (an )?", "", figures.machine.partition(",")[0])] if len(files) > 1 else []
         for ours in (row for row in figures.rows if row["system"] == OURS):
             cells = []
             for other in others:
