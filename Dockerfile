@@ -11,7 +11,7 @@ COPY pyproject.toml constraints.txt ./
 COPY deploy/docker/slim.py /tmp/slim.py
 # Behind a proxy or with a package index of your own, give these secrets (see CONTRIBUTING.md); none of it stays in the image.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/run/secrets/ca.pem \
-    touch README.md \
+    touch README.md LICENSE \
     && pip install --no-cache-dir --no-compile --disable-pip-version-check -c constraints.txt . \
     && python /tmp/slim.py
 COPY service service
