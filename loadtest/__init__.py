@@ -1,1 +1,1 @@
-"""Traffic to report: drives a running service over HTTP and checks every answer. It knows HTTP only."""
+"""Load test: sends requests to a running service over HTTP, checks every answer, and writes a report."""

@@ -1,6 +1,6 @@
 """Entry point of `python -m loadtest`."""
 
-import locust  # noqa: F401  before all else: its gevent patch has to come before sockets and ssl are imported
+import locust  # noqa: F401  first: its gevent patch must run before sockets and ssl are imported
 
 from loadtest.cli import main
 

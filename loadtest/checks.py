@@ -1,6 +1,6 @@
-"""What a right answer is: its shape, and that it equals the answer which the same text got alone.
+"""Checks of a response: its shape, and that each answer equals the expected one, which the text got when sent alone.
 
-body of an answer --read_*--> Reply --compare--> nothing, or AnswerError naming the text and the difference
+body --read_translations, read_results--> ParsedResponse --compare--> nothing, or AnswerError with text and difference
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-EXCERPT = 60  # characters of a text or an answer that a message may show
+EXCERPT = 60  # largest number of characters of a text or answer in a message
 SCORE_TOLERANCE = 1e-6
 FINISH_REASONS = ("stop", "length", "loop")
 
@@ -18,12 +18,12 @@ Answer = dict[str, Any]  # one element of `translations` or of `results`
 
 
 class AnswerError(Exception):
-    """An answer that is not what it must be; the message is the failure which the report counts."""
+    """A wrong response; the report counts failures by this message."""
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An answer whose shape is right. Times are milliseconds, by the service's own clock."""
+class ParsedResponse:
+    """A response of the right shape. Times are in milliseconds, as measured by the service."""
 
     answers: tuple[Answer, ...]
     source_tokens: int
@@ -34,19 +34,20 @@ class Reply:
 
 
 def excerpt(value: object, start: int = 0) -> str:
+    """Return up to EXCERPT characters of a value, quoted."""
     shown = str(value)[start : start + EXCERPT]
     return repr(shown if len(shown) < EXCERPT else shown[: EXCERPT - 1] + "…")
 
 
-def field(holder: object, name: str, kind: type[Kind]) -> Kind:
-    value = holder.get(name) if isinstance(holder, dict) else None
+def field(container: object, name: str, kind: type[Kind]) -> Kind:
+    value = container.get(name) if isinstance(container, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool):
         raise AnswerError(f"`{name}` is {excerpt(value)}, not {kind.__name__}")
     return value
 
 
-def number(holder: object, name: str) -> float:
-    value = holder.get(name) if isinstance(holder, dict) else None
+def number(container: object, name: str) -> float:
+    value = container.get(name) if isinstance(container, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise AnswerError(f"`{name}` is {excerpt(value)}, not a number")
     return float(value)
@@ -59,13 +60,14 @@ def parse(body: bytes) -> object:
         raise AnswerError(f"not JSON: {excerpt(body.decode('utf-8', 'replace'))}") from error
 
 
-def read_reply(document: object, elements: str, texts: int, check: Callable[[object], Answer]) -> Reply:
+def read_response(document: object, elements: str, texts: int, check: Callable[[object], Answer]) -> ParsedResponse:
+    """Check the parts that both endpoints share; `elements` names the list of answers, `check` reads one of them."""
     field(document, "model", str)
     answers = field(document, elements, list)
     if len(answers) != texts:
         raise AnswerError(f"{len(answers)} {elements} for {texts} texts")
     usage, timings = field(document, "usage", dict), field(document, "timings_ms", dict)
-    reply = Reply(
+    response = ParsedResponse(
         answers=tuple(check(answer) for answer in answers),
         source_tokens=field(usage, "source_tokens", int),
         target_tokens=0,
@@ -73,33 +75,33 @@ def read_reply(document: object, elements: str, texts: int, check: Callable[[obj
         compute=number(timings, "compute"),
         total=number(timings, "total"),
     )
-    if reply.source_tokens <= 0:
-        raise AnswerError(f"`usage.source_tokens` is {reply.source_tokens}")
-    if min(reply.queue, reply.compute, reply.total) < 0:
+    if response.source_tokens <= 0:
+        raise AnswerError(f"`usage.source_tokens` is {response.source_tokens}")
+    if min(response.queue, response.compute, response.total) < 0:
         raise AnswerError(f"`timings_ms` holds a negative time: {excerpt(timings)}")
-    return reply
+    return response
 
 
-def read_translations(body: bytes, texts: int) -> Reply:
+def read_translations(body: bytes, texts: int) -> ParsedResponse:
     document = parse(body)
-    reply = read_reply(document, "translations", texts, _translation)
+    response = read_response(document, "translations", texts, _translation)
     target_tokens = field(field(document, "usage", dict), "target_tokens", int)
     if target_tokens <= 0:
         raise AnswerError(f"`usage.target_tokens` is {target_tokens}")
-    return replace(reply, target_tokens=target_tokens)
+    return replace(response, target_tokens=target_tokens)
 
 
 def _translation(answer: object) -> Answer:
-    wanted = {name: field(answer, name, str) for name in ("text", "source", "target", "finish_reason")}
-    if not wanted["text"].strip():
+    fields = {name: field(answer, name, str) for name in ("text", "source", "target", "finish_reason")}
+    if not fields["text"].strip():
         raise AnswerError("an empty translation")
-    if wanted["finish_reason"] not in FINISH_REASONS:
-        raise AnswerError(f"`finish_reason` is {excerpt(wanted['finish_reason'])}")
-    return wanted
+    if fields["finish_reason"] not in FINISH_REASONS:
+        raise AnswerError(f"`finish_reason` is {excerpt(fields['finish_reason'])}")
+    return fields
 
 
-def read_results(body: bytes, texts: int) -> Reply:
-    return read_reply(parse(body), "results", texts, _result)
+def read_results(body: bytes, texts: int) -> ParsedResponse:
+    return read_response(parse(body), "results", texts, _result)
 
 
 def _result(answer: object) -> Answer:
@@ -109,18 +111,18 @@ def _result(answer: object) -> Answer:
     return {"labels": [field(one, "label", str) for one in labels], "scores": [number(one, "score") for one in labels]}
 
 
-def difference(got: Answer, alone: Answer) -> str:
-    """What differs, in words; empty when nothing does."""
-    for name, expected in alone.items():
-        found = got[name]
+def difference(answer: Answer, expected_answer: Answer) -> str:
+    """Describe the first difference between two answers; empty if they are equal."""
+    for name, expected in expected_answer.items():
+        found = answer[name]
         if name == "scores":
-            pairs = zip(found, expected, strict=True)  # labels come before scores: the lengths are equal here
+            pairs = zip(found, expected, strict=True)  # same length: `labels` was compared before `scores`
             gap = max(abs(one - other) for one, other in pairs)
             if gap > SCORE_TOLERANCE:
-                return f"a score differs by {gap:.2g} from the one alone"
+                return f"a score differs by {gap:.2g} from the expected one"
         elif found != expected:
             start = _first_difference(found, expected) if isinstance(found, str) else 0
-            return f"`{name}` from {start}: {excerpt(found, start)}, alone it was {excerpt(expected, start)}"
+            return f"`{name}` from {start}: {excerpt(found, start)}, expected {excerpt(expected, start)}"
     return ""
 
 
@@ -131,25 +133,29 @@ def _first_difference(one: str, other: str) -> int:
     return min(len(one), len(other))
 
 
-def compare(reply: Reply, indices: Sequence[int], book: Sequence[Answer]) -> None:
-    """Every answer equals its text's own in the book, which was written when the text was alone."""
-    for index, got in zip(indices, reply.answers, strict=True):
-        told = difference(got, book[index])
-        if not told:
+def compare(response: ParsedResponse, indices: Sequence[int], expected: Sequence[Answer]) -> None:
+    """Compare the answers for the texts of these indices with the expected answers.
+
+    Raises:
+        AnswerError: an answer differs; the message says if it is the answer of another text.
+    """
+    for index, answer in zip(indices, response.answers, strict=True):
+        found = difference(answer, expected[index])
+        if not found:
             continue
-        owners = [other for other, answer in enumerate(book) if not difference(got, answer)]
+        owners = [i for i, other in enumerate(expected) if not difference(answer, other)]
         misrouted = f"misrouted, the answer of text {owners[0]}: " if owners else ""
-        raise AnswerError(f"text {index}: {misrouted}{told}")
+        raise AnswerError(f"text {index}: {misrouted}{found}")
 
 
-def named(indices: Sequence[int]) -> str:
+def name_texts(indices: Sequence[int]) -> str:
     return f"text{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices))}"
 
 
-def refusal(status: int, body: bytes | None, error: object = None) -> str:
-    """A status that is not 200, with the `code` of a problem document where there is one."""
+def describe_failure(status: int, body: bytes | None, error: object = None) -> str:
+    """Describe a response other than 200, with the `code` of its problem document if it has one."""
     if not status:
-        return f"no answer: {excerpt(error)}"
+        return f"no response: {excerpt(error)}"
     try:
         return f"status {status}, code {field(parse(body or b''), 'code', str)}"
     except AnswerError:

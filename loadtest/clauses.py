@@ -1,4 +1,4 @@
-"""Clauses written for this load test, one a line; `texts.py` strings them together to a wanted length.
+"""Clauses written for this load test, one per line; `corpus.py` joins them to sentences of a given length.
 
 Every language has clauses of one, two and three words, so that any length can be reached exactly.
 """

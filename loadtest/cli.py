@@ -1,4 +1,4 @@
-"""Command line of `python -m loadtest`. Exit status: 0 all right, 1 something failed, 2 the load could not begin."""
+"""Command line of `python -m loadtest`. Exit status: 0 success, 1 a check failed, 2 the load could not start."""
 
 import argparse
 import sys
@@ -16,42 +16,44 @@ from loadtest import report as reports
 from loadtest.checks import AnswerError
 from loadtest.clauses import CLAUSES
 from loadtest.client import (
-    Bench,
     Endpoint,
     NotReadyError,
     Server,
-    answers_alone,
+    Workload,
     classify_endpoint,
+    record_expected_answers,
     served_models,
     translate_endpoint,
 )
-from loadtest.corpus import ORIGIN, TextsError, generate, read
-from loadtest.run import Load, Outcome, drive
+from loadtest.corpus import ORIGIN, CorpusError, generate, read
+from loadtest.run import Load, Outcome, run_load
 
 TASKS = ("translate", "classify")
-MOST_SPAWNED_PER_S = 100
+MAX_SPAWN_RATE = 100  # users per second
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m loadtest", description="Load a running service, check every answer.")
     top.add_argument("--url", type=base_url, default="http://127.0.0.1:8000", help="default: %(default)s")
-    top.add_argument("--key", help="an API key, where the service needs one")
-    top.add_argument("--users", type=positive, default=32, help="users at the same time (default: %(default)s)")
-    top.add_argument("--duration", type=seconds, default="60s", help="such as 90, 60s, 5m (default: %(default)s)")
-    top.add_argument("--spawn-rate", type=positive, help="users a second to begin with (default: all in a second)")
-    top.add_argument("--only", choices=TASKS, help="leave the other task out (default: both)")
+    top.add_argument("--key", help="API key, if the service needs one")
+    top.add_argument("--users", type=positive, default=32, help="concurrent users (default: %(default)s)")
+    top.add_argument("--duration", type=seconds, default="60s", help="for example 90, 60s or 5m (default: %(default)s)")
+    top.add_argument("--spawn-rate", type=positive, help="users started per second (default: all in a second)")
+    top.add_argument("--only", choices=TASKS, help="test one task only (default: both)")
     top.add_argument("--source", default="de", help="language to translate from (default: %(default)s)")
     top.add_argument("--target", default="en", help="language to translate to (default: %(default)s)")
-    top.add_argument("--texts", type=Path, metavar="FILE", help="one text a line (default: built-in sentences)")
-    top.add_argument("--pool", type=positive, default=128, help="distinct texts an endpoint (default: %(default)s)")
-    top.add_argument("--seed", type=int, default=1, help="same seed, same texts (default: %(default)s)")
-    top.add_argument("--report", type=Path, metavar="DIR", help="write report.html, report.json and table.md there")
+    top.add_argument("--texts", type=Path, metavar="FILE", help="one text per line (default: built-in sentences)")
+    top.add_argument("--pool", type=positive, default=128, help="distinct texts per endpoint (default: %(default)s)")
+    top.add_argument("--seed", type=int, default=1, help="of the texts and their order (default: %(default)s)")
+    top.add_argument(
+        "--report", type=Path, metavar="DIR", help="write report.json, report.html, table.md, chart.svg there"
+    )
     return top
 
 
 def positive(value: str) -> int:
     if not value.isdigit() or int(value) < 1:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{value!r} is not a whole number of at least 1")
     return int(value)
 
 
@@ -59,7 +61,7 @@ def seconds(value: str) -> int:
     try:
         span = parse_timespan(value)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{value!r} is not a time such as 90, 60s or 5m") from error
+        raise argparse.ArgumentTypeError(f"{value!r} is not a duration such as 90, 60s or 5m") from error
     if span < 1:
         raise argparse.ArgumentTypeError(f"{value!r} is less than a second")
     return span
@@ -72,25 +74,25 @@ def base_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def pools(arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, list[str]]:
-    """The texts of each task: one language for the translator, every language we have for the classifier."""
+def text_pools(arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, list[str]]:
+    """Return the texts of each task: the source language for translation, all built-in languages for classification."""
     languages = {"translate": [arguments.source], "classify": list(CLAUSES)}
-    chosen: dict[str, list[str]] = {}
+    pools: dict[str, list[str]] = {}
     for task in tasks:
         rng = Random(f"{arguments.seed} {task}")
         if arguments.texts:
-            chosen[task] = read(arguments.texts, arguments.pool, rng)
+            pools[task] = read(arguments.texts, arguments.pool, rng)
         else:
-            chosen[task] = generate(languages[task], arguments.pool, rng)
-    return chosen
+            pools[task] = generate(languages[task], arguments.pool, rng)
+    return pools
 
 
-def endpoints(server: Server, arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Endpoint]:
+def find_endpoints(server: Server, arguments: argparse.Namespace, tasks: Sequence[str]) -> dict[str, Endpoint]:
     models = served_models(server)
     return {
         task: translate_endpoint(models, arguments.source, arguments.target)
@@ -100,33 +102,37 @@ def endpoints(server: Server, arguments: argparse.Namespace, tasks: Sequence[str
     }
 
 
-def ask_alone(server: Server, asked: dict[str, Endpoint], texts: dict[str, list[str]]) -> list[Bench]:
-    benches = []
-    for task, endpoint in asked.items():
-        began = time.perf_counter()
-        benches.append(answers_alone(server, endpoint, texts[task]))
-        took = time.perf_counter() - began
-        say(f"{endpoint.path} ({endpoint.options['model']}): {len(texts[task])} texts, each alone, in {took:.1f} s")
-    return benches
+def record_workloads(server: Server, endpoints: dict[str, Endpoint], texts: dict[str, list[str]]) -> list[Workload]:
+    workloads = []
+    for task, endpoint in endpoints.items():
+        started = time.perf_counter()
+        workloads.append(record_expected_answers(server, endpoint, texts[task]))
+        elapsed = time.perf_counter() - started
+        count, model = len(texts[task]), endpoint.options["model"]
+        print_line(f"{endpoint.path} ({model}): {count} texts, each sent alone, in {elapsed:.1f} s")
+    return workloads
 
 
-def assemble(arguments: argparse.Namespace, load: Load, benches: Sequence[Bench], outcome: Outcome) -> dict[str, Any]:
-    texts = [text for bench in benches for text in bench.texts]
+def build_report(
+    arguments: argparse.Namespace, load: Load, workloads: Sequence[Workload], outcome: Outcome
+) -> dict[str, Any]:
+    texts = [text for workload in workloads for text in workload.texts]
     recorder = outcome.recorder
     return {
         "passed": recorder.passed() and not outcome.errors,
         "loop": "closed",
         "load": asdict(load),
         "measured_s": round(recorder.seconds, 3),
-        "models": {bench.endpoint.path: bench.endpoint.options for bench in benches},
+        "models": {workload.endpoint.path: workload.endpoint.options for workload in workloads},
         "pool": {
-            "texts": len(benches[0].texts),
+            "texts": len(workloads[0].texts),
             "mean_words": round(sum(len(text.split()) for text in texts) / len(texts), 1),
             "origin": f"lines of {arguments.texts.name}" if arguments.texts else ORIGIN,
         },
         "host": reports.host_facts(),
         "generator_was_busy": outcome.generator_was_busy,
-        "endpoints": recorder.figures(),
+        "endpoints": recorder.summaries(),
+        "timelines": recorder.timelines(),
         "failures_before": recorder.failures_before,
         "messages": dict(recorder.messages.most_common()),
         "errors": list(outcome.errors),
@@ -137,26 +143,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     tasks = (arguments.only,) if arguments.only else TASKS
     if arguments.users < len(tasks):
-        parser().error(f"--users {arguments.users} cannot play {len(tasks)} parts: take more, or --only one of them")
-    say(f"loading {arguments.url}")
+        parser().error(
+            f"--users {arguments.users} is below {len(tasks)}, the number of tasks: use more, or --only one task"
+        )
+    print_line(f"testing {arguments.url}")
     server = Server(arguments.url, arguments.key)
     try:
-        texts = pools(arguments, tasks)
-        asked = endpoints(server, arguments, tasks)
-    except (TextsError, NotReadyError) as error:
+        texts = text_pools(arguments, tasks)
+        endpoints = find_endpoints(server, arguments, tasks)
+    except (CorpusError, NotReadyError) as error:
         sys.stderr.write(f"loadtest: {error}\n")
         return 2
     try:
-        benches = ask_alone(server, asked, texts)
+        workloads = record_workloads(server, endpoints, texts)
     except AnswerError as error:
         sys.stderr.write(f"loadtest: {error}\n")
         return 1
-    spawn_rate = arguments.spawn_rate or min(arguments.users, MOST_SPAWNED_PER_S)
+    spawn_rate = arguments.spawn_rate or min(arguments.users, MAX_SPAWN_RATE)
     load = Load(arguments.url, arguments.users, spawn_rate, arguments.duration, arguments.seed)
-    outcome = drive(load, benches, server.headers)
-    report = assemble(arguments, load, benches, outcome)
+    outcome = run_load(load, workloads, server.headers)
+    report = build_report(arguments, load, workloads, outcome)
     if arguments.report:
         reports.write(arguments.report, report, outcome.html)
-    say(f"\n{reports.table(report)}")
+    print_line(f"\n{reports.table(report)}")
     sys.stderr.write(reports.failures(report))
     return 0 if report["passed"] else 1

@@ -1,4 +1,4 @@
-"""The pool of texts: real sentence lengths, harmless words, and the same pool for the same seed."""
+"""The texts that are sent: sentences with realistic lengths, the same ones for the same seed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,8 @@ from random import Random
 
 from loadtest.clauses import CLAUSES
 
-# Tatoeba and WMT newstest length histogram: words per German sentence, up to and including the first number
-# of a row, in Tatoeba (172,813 everyday sentences) and in newstest 2008-2018 (25,075 sentences of news; what is
-# longer than 60 words is counted in the last row).
+# Histogram of words per German sentence: (longest, count in Tatoeba, count in newstest). Tatoeba: 172,813 everyday
+# sentences; WMT newstest 2008-2018: 25,075 news sentences, those above 60 words counted in the last row.
 LENGTHS: tuple[tuple[int, int, int], ...] = (
     (1, 87, 53),
     (2, 1363, 109),
@@ -33,15 +32,15 @@ LENGTHS: tuple[tuple[int, int, int], ...] = (
     (60, 1, 372),
 )
 ORIGIN = "clauses of this load test, lengths by the Tatoeba and WMT newstest length histogram (half each)"
-TRIES_PER_TEXT = 20  # there are few texts of one word: after so many repetitions another length is drawn
+TRIES_PER_TEXT = 20  # few texts have one word: after this many duplicates, draw another length
 
 
-class TextsError(ValueError):
-    """The pool cannot be filled."""
+class CorpusError(ValueError):
+    """There are no texts to send."""
 
 
 def draw_length(rng: Random) -> int:
-    """Words of one text: half of the texts are everyday sentences, half are news."""
+    """Draw the number of words of one text, from everyday sentences or from news with equal probability."""
     column = rng.choice((1, 2))
     row = rng.choices(range(len(LENGTHS)), weights=[counts[column] for counts in LENGTHS])[0]
     shortest = LENGTHS[row - 1][0] + 1 if row else 1
@@ -49,14 +48,14 @@ def draw_length(rng: Random) -> int:
 
 
 def compose(language: str, words: int, rng: Random) -> str:
-    """One sentence of exactly so many words; a clause comes back only when all that fit have been used."""
+    """Compose a sentence of exactly `words` words; no clause is repeated while an unused one fits."""
     counted = [(len(clause.split()), clause) for clause in CLAUSES[language]]
     used: list[str] = []
     missing = words
     while missing:
         fitting = [(length, clause) for length, clause in counted if length <= missing]
-        fresh = [(length, clause) for length, clause in fitting if clause not in used]
-        length, clause = rng.choice(fresh or fitting)
+        unused = [(length, clause) for length, clause in fitting if clause not in used]
+        length, clause = rng.choice(unused or fitting)
         used.append(clause)
         missing -= length
     sentence = ", ".join(used)
@@ -64,11 +63,15 @@ def compose(language: str, words: int, rng: Random) -> str:
 
 
 def generate(languages: Sequence[str], count: int, rng: Random) -> list[str]:
-    """`count` distinct texts, each in one of the languages."""
+    """Return `count` distinct texts, each in one of the languages.
+
+    Raises:
+        CorpusError: there are no built-in clauses in one of the languages.
+    """
     unknown = [language for language in languages if language not in CLAUSES]
     if unknown:
-        raise TextsError(
-            f"no built-in sentences in {', '.join(unknown)} (only {', '.join(CLAUSES)}): give --texts FILE"
+        raise CorpusError(
+            f"no built-in sentences in {', '.join(unknown)} (only {', '.join(CLAUSES)}): use --texts FILE"
         )
     pool: dict[str, None] = {}
     while len(pool) < count:
@@ -82,14 +85,18 @@ def generate(languages: Sequence[str], count: int, rng: Random) -> list[str]:
 
 
 def read(path: Path, count: int, rng: Random) -> list[str]:
-    """The distinct lines of a file, in its order; of more than `count` lines a sample."""
+    """Return the distinct lines of a file in order, or a sample of `count` of them.
+
+    Raises:
+        CorpusError: the file cannot be read, or has no text.
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise TextsError(f"--texts {path}: {error}") from error
+        raise CorpusError(f"--texts {path}: {error}") from error
     texts = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not texts:
-        raise TextsError(f"--texts {path}: no line holds a text")
+        raise CorpusError(f"--texts {path}: no line contains text")
     if len(texts) <= count:
         return texts
     return [texts[index] for index in sorted(rng.sample(range(len(texts)), count))]

@@ -1,4 +1,4 @@
-"""The load itself: a locust run inside this process, which ends when its time is up."""
+"""Run the load with locust, inside this process, for a fixed time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,17 +9,17 @@ from locust.env import Environment
 from locust.html import get_html_report
 from locust.stats import stats_history
 
-from loadtest.client import ANSWER_TIMEOUT_S, Bench
-from loadtest.stats import Recorder
-from loadtest.users import BenchUser, ClassifyUser, TranslateUser
+from loadtest.client import ANSWER_TIMEOUT_S, Workload
+from loadtest.stats import StatsRecorder
+from loadtest.users import ClassifyUser, EndpointUser, TranslateUser
 
-make_page: Callable[..., str] = get_html_report
-USERS: dict[str, type[BenchUser]] = {"/v1/translate": TranslateUser, "/v1/classify": ClassifyUser}
+html_report: Callable[..., str] = get_html_report
+USERS: dict[str, type[EndpointUser]] = {"/v1/translate": TranslateUser, "/v1/classify": ClassifyUser}
 
 
 @dataclass(frozen=True)
 class Load:
-    """How much, how long, and where to."""
+    """The size, duration and target of the load."""
 
     url: str
     users: int
@@ -30,18 +30,20 @@ class Load:
 
 @dataclass(frozen=True)
 class Outcome:
-    recorder: Recorder
-    html: str  # locust's own page
-    generator_was_busy: bool  # locust saw its own process above 90 % of a core: latencies are partly ours
-    errors: tuple[str, ...]  # exceptions inside a user, which is a fault of the load test
+    """The measurements of a load, and what locust noticed."""
+
+    recorder: StatsRecorder
+    html: str  # locust's own report
+    generator_was_busy: bool  # locust used more than 90 % of a core: part of the latency is its own
+    errors: tuple[str, ...]  # exceptions inside a user: bugs of the load test
 
 
-def drive(load: Load, benches: Sequence[Bench], headers: dict[str, str]) -> Outcome:
-    """Spawn the users, let them ask for the load's duration, let them finish their last request."""
-    user_classes: list[type[BenchUser]] = []
-    for bench in benches:
-        user_class = USERS[bench.endpoint.path]
-        user_class.bench, user_class.seed, user_class.headers = bench, load.seed, headers
+def run_load(load: Load, workloads: Sequence[Workload], headers: dict[str, str]) -> Outcome:
+    """Start the users, let them send requests for the load's duration, and wait for their last responses."""
+    user_classes: list[type[EndpointUser]] = []
+    for workload in workloads:
+        user_class = USERS[workload.endpoint.path]
+        user_class.workload, user_class.seed, user_class.headers = workload, load.seed, headers
         user_classes.append(user_class)
     environment = Environment(
         user_classes=[*user_classes],
@@ -51,22 +53,22 @@ def drive(load: Load, benches: Sequence[Bench], headers: dict[str, str]) -> Outc
         stop_timeout=ANSWER_TIMEOUT_S + 5,
     )
     runner = environment.create_local_runner()
-    recorder = Recorder([bench.endpoint.path for bench in benches])
-    events: Any = environment.events  # locust leaves these untyped
+    recorder = StatsRecorder([workload.endpoint.path for workload in workloads])
+    events: Any = environment.events  # untyped in locust
     events.request.add_listener(recorder.on_request)
     events.spawning_complete.add_listener(recorder.on_spawning_complete)
     runner.start(load.users, spawn_rate=load.spawn_rate)
     try:
         if runner.spawning_greenlet:
             runner.spawning_greenlet.join()
-        runner.greenlet.spawn(stats_history, runner)  # the curves of the page
+        runner.greenlet.spawn(stats_history, runner)  # data for the curves in the HTML report
         time.sleep(load.duration_s)
     except KeyboardInterrupt:
-        pass  # ended early: what was measured is reported
+        pass  # ended early: report the measurements so far
     runner.quit()
     return Outcome(
         recorder=recorder,
-        html=make_page(environment, show_download_link=False),
+        html=html_report(environment, show_download_link=False),
         generator_was_busy=runner.cpu_warning_emitted,
         errors=tuple(error["msg"] for error in runner.exceptions.values()),
     )

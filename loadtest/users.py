@@ -1,4 +1,4 @@
-"""The two users of the load: one behaviour a class, a closed loop, every answer checked."""
+"""The two kinds of simulated users. Each sends requests in a closed loop and checks every answer."""
 
 from itertools import count
 from random import Random
@@ -6,81 +6,86 @@ from typing import Any, ClassVar
 
 from locust import FastHttpUser, task
 
-from loadtest.checks import AnswerError, Reply, compare, named, refusal
-from loadtest.client import ANSWER_TIMEOUT_S, Bench
+from loadtest.checks import AnswerError, ParsedResponse, compare, describe_failure, name_texts
+from loadtest.client import ANSWER_TIMEOUT_S, Workload
 
-LIST_SHARE = 0.1  # of the requests carry a list of texts, the others a single one
-LIST_SIZES = (2, 8)
-PAUSE_AFTER_FAILURE_S = 0.1  # who was refused does not hammer
+LIST_SHARE = 0.1  # of the requests carry a list of texts, the others a single text
+LIST_SIZES = (2, 8)  # smallest and largest
+PAUSE_AFTER_FAILURE_S = 0.1  # so that a failing service is not flooded with requests
 
 
-class BenchUser(FastHttpUser):
-    """Asks, waits for the answer, compares it with the book, asks again."""
+class EndpointUser(FastHttpUser):
+    """Sends a request, waits for the response, compares its answers with the expected ones, and repeats."""
 
     abstract = True
-    bench: ClassVar[Bench]  # bench, seed and headers are set by `run.py` before the first user is born
+    workload: ClassVar[Workload]  # run.py sets workload, seed and headers before the first user starts
     seed: ClassVar[int]
     headers: ClassVar[dict[str, str]]
-    births: ClassVar["count[int]"]
+    instances: ClassVar["count[int]"]
     network_timeout = ANSWER_TIMEOUT_S
     connection_timeout = ANSWER_TIMEOUT_S
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self.rng = Random(f"{self.seed} {type(self).__name__} {next(self.births)}")
+        self.rng = Random(f"{self.seed} {type(self).__name__} {next(self.instances)}")
         self.failed = False
 
     def wait_time(self) -> float:
         return PAUSE_AFTER_FAILURE_S if self.failed else 0.0
 
-    def pick(self) -> list[int]:
-        """Indices of the next request's texts."""
+    def choose_texts(self) -> list[int]:
+        """Return the indices of the next request's texts."""
         size = self.rng.randint(*LIST_SIZES) if self.rng.random() < LIST_SHARE else 1
-        return [self.rng.randrange(len(self.bench.texts)) for _ in range(size)]
+        return [self.rng.randrange(len(self.workload.texts)) for _ in range(size)]
 
-    def ask(self) -> None:
-        indices = self.pick()
-        texts = [self.bench.texts[index] for index in indices]
-        endpoint = self.bench.endpoint
+    def send(self) -> None:
+        indices = self.choose_texts()
+        texts = [self.workload.texts[index] for index in indices]
+        endpoint = self.workload.endpoint
         body = endpoint.body(texts if len(texts) > 1 else texts[0])
         with self.client.post(endpoint.path, json=body, headers=self.headers, catch_response=True) as response:
             try:
-                reply = self.judge(response, indices)
+                parsed = self.check(response, indices)
             except AnswerError as error:
                 self.failed = True
                 response.failure(str(error))
             else:
                 self.failed = False
-                response.request_meta["context"]["reply"] = reply  # travels to the recorder with the request event
+                response.request_meta["context"]["parsed"] = parsed  # reaches the recorder with the request event
                 response.success()
 
-    def judge(self, response: Any, indices: list[int]) -> Reply:
-        """The reply, when its status, its shape and every answer in it are right."""
+    def check(self, response: Any, indices: list[int]) -> ParsedResponse:
+        """Return the parsed response.
+
+        Raises:
+            AnswerError: its status, its shape or an answer is wrong.
+        """
         try:
             if response.status_code != 200:
-                raise AnswerError(refusal(response.status_code, response.content, getattr(response, "error", None)))
-            reply = self.bench.endpoint.read(response.content, len(indices))
+                failure = describe_failure(response.status_code, response.content, getattr(response, "error", None))
+                raise AnswerError(failure)
+            parsed = self.workload.endpoint.read(response.content, len(indices))
         except AnswerError as error:
-            raise AnswerError(f"{named(indices)}: {error}") from error
-        compare(reply, indices, self.bench.book)
-        return reply
+            raise AnswerError(f"{name_texts(indices)}: {error}") from error
+        compare(parsed, indices, self.workload.expected)
+        return parsed
 
 
-class TranslateUser(BenchUser):
-    """Translates, and does nothing else."""
+class TranslateUser(EndpointUser):
+    """Sends POST /v1/translate."""
 
-    births = count()
+    instances = count()
 
     @task
     def translate(self) -> None:
-        self.ask()
+        self.send()
 
 
-class ClassifyUser(BenchUser):
-    """Classifies, and does nothing else."""
+class ClassifyUser(EndpointUser):
+    """Sends POST /v1/classify."""
 
-    births = count()
+    instances = count()
 
     @task
     def classify(self) -> None:
-        self.ask()
+        self.send()

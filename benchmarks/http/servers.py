@@ -128,7 +128,7 @@ def agreement(one: RunningServer, other: RunningServer, requests: Sequence[tuple
 
 
 def _answer(running: RunningServer, path: str, body: str) -> Any:
-    status, reply = Server(f"http://127.0.0.1:{running.port}").ask(path, json.loads(body), timeout=60)
+    status, reply = Server(f"http://127.0.0.1:{running.port}").request(path, json.loads(body), timeout=60)
     if status != 200:
         raise RuntimeError(f"{path} answered {status}: {reply[:300].decode(errors='replace')}")
     answer = json.loads(reply)

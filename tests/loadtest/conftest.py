@@ -1,4 +1,4 @@
-"""A real HTTP server that honours the contract, or breaks it in one chosen way; and the load test as a process.
+"""A real HTTP server that keeps the API contract or breaks it in one way, and the load test as a process.
 
 The load test never runs in this process: locust patches the standard library for gevent when it is imported.
 """
@@ -20,37 +20,37 @@ from fastapi.responses import JSONResponse, Response
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMINGS = {"queue": 0.5, "compute": 1.5, "total": 2.0}
-MODELS = [
+MODELS: list[dict[str, Any]] = [
     {"name": "stub-de-en", "task": "translate", "directions": [{"source": "de", "target": "en"}]},
     {"name": "stub-labels", "task": "classify", "labels": ["long", "short"]},
 ]
 
 
 class Stub:
-    """Answers are functions of the text alone, until request number `calm`; from then on the fault may show."""
+    """Computes answers from the text alone; after `healthy_requests` requests, every fifth one shows the fault."""
 
-    def __init__(self, fault: str = "", calm: int = 0, key: str | None = None) -> None:
-        self.fault, self.calm, self.key, self.requests = fault, calm, key, 0
-        self.last = "nothing yet"
+    def __init__(self, fault: str = "", healthy_requests: int = 0, key: str | None = None) -> None:
+        self.fault, self.healthy_requests, self.key, self.requests = fault, healthy_requests, key, 0
+        self.last_text = "no text yet"
         self.bodies: list[dict[str, Any]] = []
         self.url = ""
 
-    def strikes(self) -> bool:
+    def fault_is_due(self) -> bool:
         self.requests += 1
-        return bool(self.fault) and self.requests > self.calm and self.requests % 5 == 0
+        return bool(self.fault) and self.requests > self.healthy_requests and self.requests % 5 == 0
 
     async def answer(self, body: dict[str, Any], elements: str, element: Callable[[str], dict[str, Any]]) -> Response:
         await asyncio.sleep(0.002)
         self.bodies.append(body)
-        strikes = self.strikes()
-        if strikes and self.fault == "500":
+        faulty = self.fault_is_due()
+        if faulty and self.fault == "500":
             problem = {"status": 500, "code": "internal"}
             return JSONResponse(problem, 500, media_type="application/problem+json")
         texts = body["text"] if isinstance(body["text"], list) else [body["text"]]
         answers = [element(text) for text in texts]
-        if strikes and self.fault == "misroute":
-            answers[-1] = element(self.last)
-        self.last = texts[0]
+        if faulty and self.fault == "misroute":
+            answers[-1] = element(self.last_text)
+        self.last_text = texts[0]
         tokens = sum(len(text.split()) for text in texts)
         usage = {"source_tokens": tokens, "target_tokens": 2 * tokens}
         return JSONResponse({"model": body["model"], elements: answers, "usage": usage, "timings_ms": TIMINGS})
@@ -69,12 +69,12 @@ def stub_app(stub: Stub) -> FastAPI:
     app = FastAPI()
 
     @app.middleware("http")
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        """As the service: what is asked before the load needs no key, the rest does."""
+    async def check_key(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Like the service: `/readyz` needs no key, every other path does."""
         if stub.key is None or request.url.path == "/readyz":
             return await call_next(request)
-        right = request.headers.get("authorization") == f"Bearer {stub.key}"
-        return await call_next(request) if right else JSONResponse({"status": 401, "code": "unauthorised"}, 401)
+        authenticated = request.headers.get("authorization") == f"Bearer {stub.key}"
+        return await call_next(request) if authenticated else JSONResponse({"status": 401, "code": "unauthorised"}, 401)
 
     @app.get("/readyz")
     async def readyz() -> Response:
@@ -100,8 +100,8 @@ def start_stub() -> Iterator[Callable[..., Stub]]:
     """Start servers on free loopback ports; they stop when the test ends."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(fault: str = "", calm: int = 0, key: str | None = None) -> Stub:
-        stub = Stub(fault, calm, key)
+    def start(fault: str = "", healthy_requests: int = 0, key: str | None = None) -> Stub:
+        stub = Stub(fault, healthy_requests, key)
         listener = socket.create_server(("127.0.0.1", 0))
         stub.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(stub_app(stub), log_level="error", ws="none", lifespan="off"))

@@ -1,11 +1,11 @@
-"""A right answer passes; each thing that can be wrong with it is told."""
+"""A correct response passes; every kind of wrong response is reported."""
 
 import json
 from typing import Any
 
 import pytest
 
-from loadtest.checks import AnswerError, compare, read_results, read_translations, refusal
+from loadtest.checks import AnswerError, compare, describe_failure, read_results, read_translations
 from tests.loadtest.conftest import TIMINGS, labels, translation
 
 
@@ -19,15 +19,15 @@ def body(**changes: Any) -> bytes:
     return json.dumps({**answer, **changes}).encode()
 
 
-def test_a_right_answer_is_read_and_equals_the_book() -> None:
-    reply = read_translations(body(), 2)
+def test_correct_response_is_parsed_and_equals_the_expected_answers() -> None:
+    response = read_translations(body(), 2)
 
-    assert (reply.source_tokens, reply.target_tokens, reply.compute) == (4, 6, 1.5)
-    compare(reply, [1, 0], [translation("def"), translation("abc")])
+    assert (response.source_tokens, response.target_tokens, response.compute) == (4, 6, 1.5)
+    compare(response, [1, 0], [translation("def"), translation("abc")])
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"model": None}, "`model` is 'None', not str"),
         ({"translations": [translation("abc")]}, "1 translations for 2 texts"),
@@ -41,33 +41,33 @@ def test_a_right_answer_is_read_and_equals_the_book() -> None:
         ({"timings_ms": {**TIMINGS, "queue": -1}}, "a negative time"),
     ],
 )
-def test_a_wrong_shape_is_told(changes: dict[str, Any], told: str) -> None:
+def test_wrong_shape_is_reported(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(AnswerError) as caught:
         read_translations(body(**changes), 2)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [(b"<html>", "not JSON: '<html>'"), (b"[]", "`model` is 'None'"), (b"\xff", "not JSON")]
+    ("text", "message"), [(b"<html>", "not JSON: '<html>'"), (b"[]", "`model` is 'None'"), (b"\xff", "not JSON")]
 )
-def test_what_is_no_answer_at_all_is_told(text: bytes, told: str) -> None:
-    with pytest.raises(AnswerError, match=told):
+def test_body_that_is_not_an_answer_is_reported(text: bytes, message: str) -> None:
+    with pytest.raises(AnswerError, match=message):
         read_translations(text, 1)
 
 
-def test_the_message_names_the_text_and_shows_where_the_answers_part() -> None:
+def test_message_names_the_text_and_the_first_difference() -> None:
     long = "x" * 200
-    reply = read_translations(body(translations=[translation("abc"), translation("B" + long)]), 2)
+    response = read_translations(body(translations=[translation("abc"), translation("B" + long)]), 2)
     with pytest.raises(AnswerError) as caught:
-        compare(reply, [0, 7], [translation("abc"), *[translation("def")] * 6, translation("A" + long)])
+        compare(response, [0, 7], [translation("abc"), *[translation("def")] * 6, translation("A" + long)])
 
-    assert str(caught.value) == "text 7: `text` from 200: 'B', alone it was 'A'"
+    assert str(caught.value) == "text 7: `text` from 200: 'B', expected 'A'"
 
 
-def test_a_message_never_holds_a_long_text() -> None:
-    reply = read_translations(body(translations=[translation("B" * 500)]), 1)
+def test_message_never_contains_a_long_text() -> None:
+    response = read_translations(body(translations=[translation("B" * 500)]), 1)
     with pytest.raises(AnswerError) as caught:
-        compare(reply, [0], [translation("A" * 500)])
+        compare(response, [0], [translation("A" * 500)])
     assert "B" * 59 + "…" in str(caught.value)
     assert "B" * 60 not in str(caught.value)
 
@@ -76,30 +76,30 @@ def classified(*elements: dict[str, Any]) -> bytes:
     return body(results=list(elements))
 
 
-def test_scores_may_differ_by_a_millionth_and_labels_not_at_all() -> None:
-    alone = read_results(classified(labels("abc")), 1).answers
+def test_scores_may_differ_by_a_millionth_and_labels_must_be_equal() -> None:
+    expected = read_results(classified(labels("abc")), 1).answers
     near, far, renamed = labels("abc"), labels("abc"), labels("abc")
     near["labels"][0]["score"] += 5e-7
     far["labels"][0]["score"] += 5e-6
     renamed["labels"][0]["label"] = "other"
 
-    compare(read_results(classified(near), 1), [0], alone)
+    compare(read_results(classified(near), 1), [0], expected)
     with pytest.raises(AnswerError, match="text 0: a score differs by 5e-06"):
-        compare(read_results(classified(far), 1), [0], alone)
+        compare(read_results(classified(far), 1), [0], expected)
     with pytest.raises(AnswerError, match="text 0: `labels` from 0: "):
-        compare(read_results(classified(renamed), 1), [0], alone)
+        compare(read_results(classified(renamed), 1), [0], expected)
 
 
 @pytest.mark.parametrize(
-    ("element", "told"),
+    ("element", "message"),
     [({"labels": []}, "no labels"), ({"labels": [{"label": "a", "score": None}]}, "`score` is 'None', not a number")],
 )
-def test_a_wrong_classification_is_told(element: dict[str, Any], told: str) -> None:
-    with pytest.raises(AnswerError, match=told):
+def test_wrong_classification_is_reported(element: dict[str, Any], message: str) -> None:
+    with pytest.raises(AnswerError, match=message):
         read_results(classified(element), 1)
 
 
-def test_a_refusal_shows_the_code_of_the_problem() -> None:
-    assert refusal(503, b'{"code": "queue_full"}') == "status 503, code queue_full"
-    assert refusal(502, b"<html>") == "status 502"
-    assert refusal(0, None, ConnectionRefusedError("refused")) == "no answer: 'refused'"
+def test_failure_is_described_by_status_and_problem_code() -> None:
+    assert describe_failure(503, b'{"code": "queue_full"}') == "status 503, code queue_full"
+    assert describe_failure(502, b"<html>") == "status 502"
+    assert describe_failure(0, None, ConnectionRefusedError("refused")) == "no response: 'refused'"

@@ -1,4 +1,4 @@
-"""The pool: the wanted lengths, distinct texts, the same for the same seed."""
+"""The texts: requested lengths, distinct, the same for the same seed."""
 
 from pathlib import Path
 from random import Random
@@ -6,16 +6,16 @@ from random import Random
 import pytest
 
 from loadtest.clauses import CLAUSES
-from loadtest.corpus import TextsError, compose, draw_length, generate, read
+from loadtest.corpus import CorpusError, compose, draw_length, generate, read
 
 
 @pytest.mark.parametrize("language", CLAUSES)
-def test_a_sentence_has_exactly_the_wanted_length(language: str) -> None:
+def test_sentence_has_exactly_the_requested_length(language: str) -> None:
     rng = Random(1)
     assert [len(compose(language, words, rng).split()) for words in range(1, 61)] == list(range(1, 61))
 
 
-def test_lengths_are_those_of_everyday_and_news_sentences() -> None:
+def test_lengths_follow_everyday_and_news_sentences() -> None:
     rng = Random(1)
     lengths = sorted(draw_length(rng) for _ in range(4000))
     assert (lengths[0], lengths[-1]) <= (2, 60)
@@ -24,19 +24,19 @@ def test_lengths_are_those_of_everyday_and_news_sentences() -> None:
     assert lengths[3600] >= 24
 
 
-def test_the_pool_is_distinct_and_follows_the_seed() -> None:
+def test_texts_are_distinct_and_depend_on_the_seed() -> None:
     pool = generate(["de"], 200, Random("1"))
     assert len(set(pool)) == 200
     assert pool == generate(["de"], 200, Random("1"))
     assert pool != generate(["de"], 200, Random("2"))
 
 
-def test_an_unknown_language_asks_for_a_file() -> None:
-    with pytest.raises(TextsError, match="no built-in sentences in tlh"):
+def test_unknown_language_needs_a_file() -> None:
+    with pytest.raises(CorpusError, match="no built-in sentences in tlh"):
         generate(["tlh"], 1, Random(1))
 
 
-def test_a_file_gives_its_distinct_lines_and_a_sample_of_many(tmp_path: Path) -> None:
+def test_file_gives_its_distinct_lines_or_a_sample(tmp_path: Path) -> None:
     path = tmp_path / "texts.txt"
     path.write_text("eins\n\n zwei \nzwei\ndrei\n", "utf-8")
     assert read(path, 10, Random(1)) == ["eins", "zwei", "drei"]
@@ -44,9 +44,9 @@ def test_a_file_gives_its_distinct_lines_and_a_sample_of_many(tmp_path: Path) ->
     assert read(path, 2, Random(1)) == read(path, 2, Random(1))
 
 
-def test_a_file_without_texts_is_refused(tmp_path: Path) -> None:
+def test_file_without_text_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n \n", "utf-8")
-    with pytest.raises(TextsError, match="no line holds a text"):
+    with pytest.raises(CorpusError, match="no line contains text"):
         read(tmp_path / "empty.txt", 10, Random(1))
-    with pytest.raises(TextsError, match="missing.txt"):
+    with pytest.raises(CorpusError, match="missing.txt"):
         read(tmp_path / "missing.txt", 10, Random(1))
