@@ -58,7 +58,7 @@ REQUEST = (
     ("http/body_limit, auth, rate_limit", "body size and time, API key, requests per minute and at once"),
     ("api/native, deepl, tei, ...", "validate the body; open the RequestScope: deadline and disconnect"),
     ("translation/translator, detection", "source language, route (direct or by way of English)"),
-    ("translation/source, text/", "markup, sentences, placeholders, token ids: segments"),
+    ("translation/document, text/", "markup, sentences, placeholders, token ids: segments"),
     ("translation/pipeline", "glossary, second tries, pivot; waits for all segments"),
     ("models/engine_client", "admission, bounded in segments and tokens; otherwise 503"),
 )

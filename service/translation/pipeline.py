@@ -31,7 +31,7 @@ class _ModelCall:
     text: str
     ids: list[int] | None = None  # of the text, if it has been encoded
     step_index: int = 0  # in the segment's route
-    stream: bool = False  # whether to stream its tokens, if the unit is plain
+    stream: bool = False  # whether to stream its tokens, if the unit is verbatim
     pivot_texts: tuple[str, ...] = ()  # translations into the languages before this step
     first_try: "_ModelCall | None" = None  # the call that this one repeats with safer options
     glossary_unit: Unit | None = None  # the segment's unit with placeholders for glossary terms
@@ -76,7 +76,7 @@ class TranslationPipeline:
     def start(self, segments: Sequence[Segment], stream: bool = False) -> None:
         """Submit segments, with one submission per model.
 
-        With `stream`, the tokens of plain units are appended to the segment's `streamed_ids` as they are generated.
+        With `stream`, the tokens of verbatim units are appended to the segment's `streamed_ids` as they are generated.
         See `EngineClient.submit` and `ServedModel.engine_request` for the errors.
         """
         self._submit(
@@ -169,8 +169,8 @@ class TranslationPipeline:
         call.hypotheses = result.hypotheses
         call.texts = call.step.model.codec.decode([hypothesis.ids for hypothesis in result.hypotheses])
         call.issues = self._find_issues(call)
-        retries = self._guard and call.first_try is None and call.glossary_unit is None
-        if call.issues and retries and not call.segment.streamed_ids:
+        may_retry = self._guard and call.first_try is None and call.glossary_unit is None
+        if call.issues and may_retry and not call.segment.streamed_ids:
             call.stream = False  # the other try may be the one that is taken
             return [replace(call, first_try=call)]
         if call.first_try is not None and len(call.first_try.issues) <= len(call.issues):
