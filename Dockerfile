@@ -6,8 +6,10 @@ FROM ${BASE} AS build
 WORKDIR /app
 RUN python3 -m venv /venv
 ENV PATH=/venv/bin:$PATH
-# Only these two files decide what is installed: a change of code or models leaves this layer in the cache.
+# Only these files decide what is installed (service/__init__.py has the version): a change of other code or of models
+# leaves this layer in the cache.
 COPY pyproject.toml constraints.txt ./
+COPY service/__init__.py service/
 COPY deploy/docker/slim.py /tmp/slim.py
 # Behind a proxy or with a package index of your own, give these secrets (see CONTRIBUTING.md); none of it stays in the image.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/run/secrets/ca.pem \

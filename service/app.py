@@ -1,4 +1,4 @@
-"""The only composer: settings and models become an application."""
+"""The composition root: build the application from settings and loaded models."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,18 +7,21 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import RedirectResponse
+from starlette.routing import BaseRoute
 
+from service import __version__
 from service.api import deepl, infinity, libretranslate, tei
 from service.api.health import health_router
 from service.api.native.routes import native_router
 from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
-from service.http import problem_json
-from service.http.api_keys import read_keys
-from service.http.auth import Authenticator, document_keys
-from service.http.body_limit import Door
+from service.http.api_keys import read_api_keys
+from service.http.auth import PUBLIC_PATHS, Authenticator, AuthMiddleware
+from service.http.body_limit import BodyLimitMiddleware
 from service.http.error_formats import ErrorFormats
-from service.http.express import Express
+from service.http.fast_routes import FastRoutesMiddleware
+from service.http.openapi import customise_openapi
+from service.http.problem_json import PROBLEM_FORMAT, add_error_handlers
 from service.http.rate_limit import RateLimiter
 from service.http.request_log import RequestLogMiddleware
 from service.metrics import Metrics
@@ -28,23 +31,26 @@ from service.translation.translator import Translator
 
 DIALECTS = (libretranslate, deepl, tei, infinity, open_inference)
 ERROR_FORMATS = ErrorFormats(
-    problem_json.PROBLEM, {path: dialect.ERROR_FORMAT for dialect in DIALECTS for path in dialect.PATHS}
+    PROBLEM_FORMAT, {path: dialect.ERROR_FORMAT for dialect in DIALECTS for path in dialect.PATHS}
 )
-VERSION = "0.1.0"
 DESCRIPTION = (
-    "Translation and classification by continuous batching. An answer never depends on who else was in the batch."
+    "Translation and classification with continuous batching. The answer to a request never depends on which other "
+    "requests were in the batch."
 )
 
 
 def create_app(
-    settings: Settings, registry: Registry, metrics: Metrics, access: Authenticator | None = None
+    settings: Settings, registry: Registry, metrics: Metrics, authenticator: Authenticator | None = None
 ) -> FastAPI:
-    """The application over models that are loaded; it warms them up before it answers, and drains them at the end.
+    """Create the application over loaded models. It warms them up before it accepts requests, and drains them at the
+    end.
 
-    Without `access`, the settings say who may come in.
+    Without `authenticator`, one is created from the settings.
+
+    Raises:
+        ApiKeyError: the API keys in the settings are invalid.
     """
-
-    translator = Translator(registry, settings)
+    authenticator = authenticator or create_authenticator(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,13 +60,34 @@ def create_app(
         await asyncio.to_thread(registry.drain, settings.drain_timeout_seconds)
 
     app = FastAPI(
-        title="Attendant", version=VERSION, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
-        redirect_slashes=False,  # a redirect would be built from the Host header, and is no problem+json
+        title="Attendant", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
+        redirect_slashes=False,  # a redirect would use the client's Host header, and is not an error in our format
     )  # fmt: skip
-    problem_json.install(app, ERROR_FORMATS)
-    native = native_router(registry, translator, settings)
+    add_error_handlers(app, ERROR_FORMATS)
+    customise_openapi(app, ERROR_FORMATS, PUBLIC_PATHS if authenticator.keys.digests else None)
+    fast_routes = _add_routes(app, settings, registry, metrics)
+    app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
+    _add_middleware(app, settings, metrics, authenticator)
+    return app
+
+
+def create_authenticator(settings: Settings) -> Authenticator:
+    """Create the authenticator with the API keys and the rate limits of the settings.
+
+    Raises:
+        ApiKeyError: the API keys are invalid.
+    """
+    return Authenticator(
+        read_api_keys(settings), RateLimiter(settings.requests_per_minute, settings.concurrent_requests)
+    )
+
+
+def _add_routes(app: FastAPI, settings: Settings, registry: Registry, metrics: Metrics) -> list[BaseRoute]:
+    """Add all routes, and return those of the native API."""
+    translator = Translator(registry, settings)
+    native, score = native_router(registry, translator, settings), score_router(registry, settings)
     app.include_router(native)
-    app.include_router(score_router(registry, settings))
+    app.include_router(score)
     app.include_router(libretranslate.libretranslate_router(translator, settings))
     app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))
@@ -72,12 +99,23 @@ def create_app(
     async def root() -> RedirectResponse:
         return RedirectResponse("/docs")
 
-    access = access or access_of(settings)
-    if access.keys.digests:
-        document_keys(app)
-    # From the inside out: what the door refuses is counted, and a browser may read why.
-    app.add_middleware(Express, router=native, paths=("/v1/translate", "/v1/classify"), error_formats=ERROR_FORMATS)
-    app.add_middleware(Door, settings=settings, access=access, error_formats=ERROR_FORMATS)
+    return [*native.routes, *score.routes]
+
+
+def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, authenticator: Authenticator) -> None:
+    """Add the middleware, the innermost first.
+
+    Authentication is inside the body limit, because LibreTranslate's clients send their key in the body. CORS is
+    outside both, so that a browser may read why a request was rejected; the log is outside all, so that every request
+    is logged and counted.
+    """
+    app.add_middleware(AuthMiddleware, authenticator=authenticator, error_formats=ERROR_FORMATS)
+    app.add_middleware(
+        BodyLimitMiddleware,
+        max_bytes=settings.max_body_bytes,
+        timeout_seconds=settings.body_timeout_seconds,
+        error_formats=ERROR_FORMATS,
+    )
     if origins := settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -87,13 +125,3 @@ def create_app(
             expose_headers=["Retry-After", "X-Request-ID"],
         )
     app.add_middleware(RequestLogMiddleware, metrics=metrics, error_formats=ERROR_FORMATS)
-    return app
-
-
-def access_of(settings: Settings) -> Authenticator:
-    """Who may come in, and how much each may ask.
-
-    Raises:
-        KeysError: the keys are not what they should be.
-    """
-    return Authenticator(read_keys(settings), RateLimiter(settings.requests_per_minute, settings.concurrent_requests))

@@ -1,54 +1,54 @@
-"""What can go wrong, as a tree; a class carries its HTTP status and its stable code.
+"""The errors that a request can end with; each class has its HTTP status and its stable code.
 
 ServiceError
 ├── InvalidRequest 422          malformed or contradictory input
 │   └── EmptyText 422
-├── Unauthorised 401            no API key, or one that is not known
-├── SlowBody 408                the request did not arrive in time
-├── RateLimited 429             one caller asks too often or too much at once: Retry-After
-├── UnknownModel 404            no such model, or none for these languages
+├── Unauthorised 401            no API key, or an unknown one
+├── SlowBody 408                the body did not arrive in time
+├── RateLimited 429             the caller exceeds its rate limits: Retry-After
+├── UnknownModel 404            no such model, or no model for these languages
 ├── ModelRequired 400           several models could answer
-├── TooLarge 413                body, number of texts, or length of one
+├── TooLarge 413                body, number of texts, or length of a text
 ├── Overloaded 503              the queue is full: Retry-After
-├── NotReady 503                draining, or a worker has died: Retry-After
+├── NotReady 503                the service is draining, or a worker has died: Retry-After
 │   └── Stopping 503            the time to drain is over
 ├── DeadlineExceeded 504
-├── ClientGone 499              the caller left; nobody reads the answer
+├── ClientGone 499              the client disconnected; the response is not read
 └── InternalError 500
 """
 
 
 class ServiceError(Exception):
-    """A fault that the caller is told about, in words that name the value, the limit and the remedy."""
+    """An error to report to the caller, with a message that states the value, the limit and the remedy."""
 
     status = 500
     code = "internal"
     title = "Internal error"
     retry_after: int | None = None
-    example = "ValueError; the log has the details under the request id"  # what such a fault may say
+    example = "ValueError; the log has the details under the request id"  # of the message, for the OpenAPI document
 
     @property
     def headers(self) -> dict[str, str]:
-        """What the answer's header says of the fault, whatever shape its body has."""
+        """The headers of the response, in every dialect."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
 class InvalidRequest(ServiceError):
-    """The request cannot be understood."""
+    """The request is malformed or contradicts itself."""
 
     status, code, title = 422, "invalid_request", "Invalid request"
     example = "body.text: Field required"
 
 
 class EmptyText(InvalidRequest):
-    """Nothing to translate or classify."""
+    """A text has nothing to translate or classify."""
 
     code, title = "empty_text", "Empty text"
     example = "text 1 is empty; leave it out"
 
 
 class Unauthorised(ServiceError):
-    """The caller has no API key that is known."""
+    """The API key is missing or unknown."""
 
     status, code, title = 401, "unauthorised", "Unauthorised"
     example = "no API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
@@ -59,17 +59,17 @@ class Unauthorised(ServiceError):
 
 
 class SlowBody(ServiceError):
-    """The body took too long to arrive."""
+    """The body did not arrive in time."""
 
     status, code, title = 408, "slow_body", "Request timeout"
-    example = "1200 bytes of the body came within 30 s, and not all; send it faster, or in smaller requests"
+    example = "only 1200 bytes of the body arrived within 30 s; send it faster, or in smaller requests"
 
 
 class RateLimited(ServiceError):
-    """The caller asks more than one caller may."""
+    """The caller exceeds one of its rate limits."""
 
     status, code, title = 429, "rate_limited", "Too many requests"
-    example = "key alice asks more than 60 times a minute; try again in 1 s"
+    example = "key alice sends more than 60 requests a minute; try again in 1 s"
 
     def __init__(self, detail: str, retry_after: int = 1) -> None:
         super().__init__(detail)
@@ -77,24 +77,24 @@ class RateLimited(ServiceError):
 
 
 class UnknownModel(ServiceError):
-    """No model serves this."""
+    """No model has this name, or none translates between these languages."""
 
     status, code, title = 404, "unknown_model", "Unknown model or language"
     example = "no model translates xx to en"
 
 
 class ModelRequired(ServiceError):
-    """More than one model could answer."""
+    """Several models could answer, so the request must name one."""
 
     status, code, title = 400, "model_required", "Model or language required"
     example = "several languages translate to de: give source as one of en, fr"
 
 
 class TooLarge(ServiceError):
-    """Above a limit; nothing is ever cut silently."""
+    """The input exceeds a limit; it is never truncated silently."""
 
     status, code, title = 413, "too_large", "Too large"
-    example = "text 0 has 24000 characters; at most 20000 are taken: split it"
+    example = "text 0 has 24000 characters; at most 20000 are accepted: split it"
 
 
 class Overloaded(ServiceError):
@@ -105,34 +105,34 @@ class Overloaded(ServiceError):
 
 
 class NotReady(ServiceError):
-    """The model takes no requests."""
+    """The model accepts no requests."""
 
     status, code, title, retry_after = 503, "not_ready", "Not ready", 5
     example = "model 'langid' takes no more requests"
 
 
 class Stopping(NotReady):
-    """Told to stop, the service has waited for as long as it may."""
+    """The service is stopping, and its time to finish running requests is over."""
 
-    example = "the service stops; ask again"
+    example = "the service is stopping; try again"
 
     def __init__(self, detail: str = example) -> None:
         super().__init__(detail)
 
 
 class DeadlineExceeded(ServiceError):
-    """The answer took too long."""
+    """The answer was not computed in time."""
 
     status, code, title = 504, "deadline_exceeded", "Deadline exceeded"
     example = "no answer within 60 s"
 
 
 class ClientGone(ServiceError):
-    """The caller closed the connection."""
+    """The client closed the connection."""
 
     status, code, title = 499, "client_gone", "Client closed the connection"
     example = "the client closed the connection"
 
 
 class InternalError(ServiceError):
-    """A defect, ours."""
+    """A bug, or a failure of the engine."""

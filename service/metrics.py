@@ -1,14 +1,35 @@
 """Prometheus metrics that explain throughput and latency."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from service.engine.interfaces import WorkerPool
-from service.engine.types import EngineRequest
-
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class _Tokenised(Protocol):
+    """A request with its source tokens."""
+
+    @property
+    def ids(self) -> Sequence[int]: ...
+
+
+class _Queue(Protocol):
+    """The segments that wait for a model."""
+
+    @property
+    def waiting(self) -> int: ...
+
+
+class _Pool(Protocol):
+    """The workers of one model, their queue, and the bytes of their decoder states."""
+
+    @property
+    def queue(self) -> _Queue: ...
+    @property
+    def pool_bytes(self) -> int: ...
 
 
 class Metrics:
@@ -18,15 +39,15 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.requests = self._counter("requests", "HTTP requests", "route", "method", "status")
         self.request_seconds = self._histogram("request_seconds", "Time of an HTTP request", SECONDS, "route")
-        self.queue_seconds = self._histogram("queue_seconds", "Wait of a segment before it joins", SECONDS, "model")
-        self.step_seconds = self._histogram("step_seconds", "Time of one step", SECONDS, "model")
+        self.queue_seconds = self._histogram("queue_seconds", "Wait of a segment in the queue", SECONDS, "model")
+        self.step_seconds = self._histogram("step_seconds", "Time of one decoding step", SECONDS, "model")
         self.step_rows = self._histogram("step_rows", "Rows computed by one step", ROWS, "model")
-        self.encode_seconds = self._histogram("encode_seconds", "Time for a group to join", SECONDS, "model")
+        self.encode_seconds = self._histogram("encode_seconds", "Time to encode a group of segments", SECONDS, "model")
         self.encode_tokens = self._counter(
-            "encode_tokens", "Source tokens of groups, real and padding", "model", "kind"
+            "encode_tokens", "Source tokens of encoded groups, real and padding", "model", "kind"
         )
         self.segments = self._counter("segments", "Segments answered", "model")
-        self.target_tokens = self._counter("target_tokens", "Target tokens written", "model")
+        self.target_tokens = self._counter("target_tokens", "Target tokens generated", "model")
         self.failures = self._counter("engine_failures", "Groups or steps that failed", "model")
         self.waiting = Gauge("attendant_waiting_segments", "Segments in the queue", ["model"], registry=self.registry)
         self.pool = Gauge("attendant_pool_bytes", "Memory of the state pool", ["model"], registry=self.registry)
@@ -38,21 +59,21 @@ class Metrics:
         return Histogram(f"attendant_{name}", text, labels, buckets=buckets, registry=self.registry)
 
     def render(self) -> bytes:
-        """The exposition format."""
+        """Return the metrics in Prometheus' exposition format."""
         return generate_latest(self.registry)
 
     def of_model(self, name: str) -> "ModelMetrics":
-        """The observer of one model's workers."""
+        """Return the observer of one model's workers."""
         return ModelMetrics(self, name)
 
-    def watch(self, name: str, staff: WorkerPool) -> None:
-        """Read a model's gauges whenever they are asked for."""
-        self.waiting.labels(name).set_function(lambda: float(staff.queue.waiting))
-        self.pool.labels(name).set_function(lambda: float(staff.pool_bytes))
+    def watch(self, name: str, pool: _Pool) -> None:
+        """Read a model's gauges from its worker pool whenever the metrics are rendered."""
+        self.waiting.labels(name).set_function(lambda: float(pool.queue.waiting))
+        self.pool.labels(name).set_function(lambda: float(pool.pool_bytes))
 
 
 class ModelMetrics:
-    """What a worker tells about its steps."""
+    """The metrics of one model; an observer of its workers."""
 
     def __init__(self, metrics: Metrics, model: str) -> None:
         self._encode_seconds = metrics.encode_seconds.labels(model)
@@ -60,30 +81,28 @@ class ModelMetrics:
         self._padding = metrics.encode_tokens.labels(model, "padding")
         self._step_seconds, self._step_rows = metrics.step_seconds.labels(model), metrics.step_rows.labels(model)
         self._segments, self._failures = metrics.segments.labels(model), metrics.failures.labels(model)
-        self.queue_seconds, self.target_tokens = (
-            metrics.queue_seconds.labels(model),
-            metrics.target_tokens.labels(model),
-        )
+        self.queue_seconds = metrics.queue_seconds.labels(model)
+        self.target_tokens = metrics.target_tokens.labels(model)
 
-    def on_encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
-        """A group joined, and the time it took: count its tokens, and the padding of its rectangle."""
+    def on_encoded(self, group: Sequence[_Tokenised], seconds: float) -> None:
+        """Count the tokens of a group that joined the batch, and the padding to its longest member."""
         lengths = [len(request.ids) for request in group]
         self._real.inc(sum(lengths))
         self._padding.inc(len(lengths) * max(lengths) - sum(lengths))
         self._encode_seconds.observe(seconds)
 
     def on_step(self, rows: int, seconds: float) -> None:
-        """One step was computed."""
+        """Count one decoding step."""
         self._step_rows.observe(rows)
         self._step_seconds.observe(seconds)
 
     def on_finished(self, requests: int) -> None:
-        """This many rows finished in a step."""
+        """Count the segments that one step completed."""
         self._segments.inc(requests)
 
     def on_failure(self) -> None:
-        """A group or a step failed."""
+        """Count the failure of a group or a step."""
         self._failures.inc()
 
     def on_iteration_end(self) -> None:
-        """A worker's turn has ended."""
+        """Do nothing at the end of an iteration of a worker's loop."""

@@ -10,97 +10,170 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ATTENDANT_"
 ORIGIN = re.compile(r"\*|https?://[^/\s]+")
-MOST_WORKERS = 4  # more share out too few rows each to compute efficiently; further cores become threads
+MAX_DEFAULT_WORKERS = 4  # with more, each has too few rows to compute efficiently; further cores become threads
 
 
 class SettingsError(Exception):
-    """What is wrong with the environment, one fault a line."""
+    """Invalid environment variables, one error a line."""
 
 
 class Settings(BaseSettings):
-    """Every knob of the service; read once at start, never changed."""
+    """All settings of the service; read once at start, never changed."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    models: Path = Path("models")  # a folder of artifact folders
-    classifier: str = ""  # the one for requests that name no model; empty: the only one, or the request must
-    detector: str = "langid"  # the classifier that finds out what language a text is in, by labels such as "de"
-    workers: int = Field(default=0, ge=0)  # of each model; 0 takes one a core that the cgroup grants, at most 4
-    threads: int = Field(default=0, ge=0)  # of each worker; 0 shares the cores among the workers
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose one.")
+    models: Path = Field(default=Path("models"), description="Folder that contains the artifact folders to serve.")
+    classifier: str = Field(
+        default="",
+        description="Name of the classifier for requests that name no model. Empty: the only classifier; where there "
+        "are several, such requests fail with 400.",
+    )
+    detector: str = Field(
+        default="langid",
+        description="Name of the classifier that detects the language of a text; its labels are language codes such "
+        "as `de`.",
+    )
 
-    rows: int = Field(default=128, ge=1)  # of a model, all workers together; a segment takes one, or its beam size
-    encode_tokens: int = Field(default=4096, ge=1)  # padded tokens that may join before one decoding step
-    queue_segments: int = Field(default=2048, ge=1)  # of a model; more is answered 503
-    queue_tokens: int = Field(default=131_072, ge=1)
+    workers: int = Field(
+        default=0,
+        ge=0,
+        description="Worker threads of each model, each with its own batch. 0: one per core granted by the CPU "
+        "affinity and the cgroup quota, at most 4. A model that also scores translations has as many again for that.",
+    )
+    threads: int = Field(
+        default=0,
+        ge=0,
+        description="Threads that each worker computes with. 0: the cores are shared among the workers of a model.",
+    )
+    rows: int = Field(
+        default=128,
+        ge=1,
+        description="Rows of the running batches of a model, all workers together. A segment takes one row, with beam "
+        "search as many as the beam size.",
+    )
+    encode_tokens: int = Field(
+        default=4096,
+        ge=1,
+        description="Source tokens, padding included, that may join a worker's batch before one decoding step.",
+    )
+    queue_segments: int = Field(
+        default=2048, ge=1, description="Segments that may wait for a model; further requests fail with 503."
+    )
+    queue_tokens: int = Field(
+        default=131_072, ge=1, description="Source tokens that may wait for a model; further requests fail with 503."
+    )
+    guard: bool = Field(
+        default=True,
+        description="Check translations while and after they are generated: end loops, and translate a sentence again "
+        "that looks wrong or has lost a number. False: return the model's first answer.",
+    )
 
-    # Loops end while they are written, and what looks wrong or has lost a number is translated anew; without, a
-    # translation is what the model says first.
-    guard: bool = True
+    keys: str | None = Field(
+        default=None,
+        description="Entries of API keys (`NAME:HASH`), separated by commas or white space. Without this and "
+        "ATTENDANT_KEY_FILE, the service serves every caller.",
+    )
+    key_file: Path | None = Field(
+        default=None, description="File with entries of API keys, one a line; `#` begins a comment."
+    )
+    requests_per_minute: int = Field(
+        default=0,
+        ge=0,
+        description="Requests that one API key, or without keys one address, may send a minute; further ones fail with "
+        "429. 0: unlimited.",
+    )
+    concurrent_requests: int = Field(
+        default=0,
+        ge=0,
+        description="Requests of one API key, or without keys of one address, that may run at once; further ones fail "
+        "with 429. 0: unlimited.",
+    )
+    cors_origins: str = Field(
+        default="",
+        description="Origins whose web pages may send requests from a browser, separated by commas; `*` allows all.",
+    )
 
-    keys: str | None = None  # entries of API keys; without these and the file, everybody is served
-    key_file: Path | None = None  # one entry a line
-    requests_per_minute: int = Field(default=0, ge=0)  # of one caller; 0 is no limit
-    concurrent_requests: int = Field(default=0, ge=0)  # of one caller; 0 is no limit
-    cors_origins: str = ""  # whose pages may ask from a browser: origins, or * for all
-
-    max_body_bytes: int = Field(default=1_000_000, ge=1)
-    max_texts: int = Field(default=256, ge=1)  # in one request
-    max_text_characters: int = Field(default=20_000, ge=1)  # in one text
-    body_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)  # for it to arrive
-    request_timeout_seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    drain_timeout_seconds: float = Field(default=30.0, gt=0, allow_inf_nan=False)  # for what is admitted
+    max_body_bytes: int = Field(
+        default=1_000_000, ge=1, description="Size of a request's body in bytes; a larger one fails with 413."
+    )
+    max_texts: int = Field(default=256, ge=1, description="Texts in one request; more fail with 413.")
+    max_text_characters: int = Field(
+        default=20_000, ge=1, description="Characters of one text; a longer one fails with 413."
+    )
+    body_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Time for a request's body to arrive; a slower one fails with 408.",
+    )
+    request_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Time to answer a request; after it the request fails with 504.",
+    )
+    drain_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Time to finish accepted requests after the service was told to stop.",
+    )
 
     @field_validator("cors_origins")
     @classmethod
-    def _are_origins(cls, value: str) -> str:
-        for origin in words(value):
+    def _check_origins(cls, value: str) -> str:
+        for origin in split_list(value):
             if not ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin} is no origin; write https://host or https://host:port, no path, or *")
+                raise ValueError(
+                    f"{origin} is not an origin; write https://host or https://host:port without a path, or *"
+                )
         return value
 
     @property
     def origins(self) -> list[str]:
-        """`cors_origins`, one by one."""
-        return words(self.cors_origins)
+        """`cors_origins` as a list."""
+        return split_list(self.cors_origins)
 
     @property
-    def closed(self) -> bool:
-        """Whether a key is needed."""
+    def requires_key(self) -> bool:
+        """Whether callers need an API key."""
         return self.keys is not None or self.key_file is not None
 
     def workers_and_threads(self, cores: int) -> tuple[int, int]:
-        """Workers of each model, and threads of each worker, on so many cores."""
-        workers = min(self.workers or min(cores, MOST_WORKERS), self.rows)
+        """Return the workers of each model and the threads of each worker, on a number of cores."""
+        workers = min(self.workers or min(cores, MAX_DEFAULT_WORKERS), self.rows)
         return workers, self.threads or max(1, cores // workers)
 
 
 def read_settings() -> Settings:
-    """The settings of this process's environment.
+    """Read the settings from the environment of this process.
 
     Raises:
-        SettingsError: values out of range, and variables that are no setting: a misspelt limit would not limit.
+        SettingsError: with all values out of range and all unknown variables. An unknown variable is an error because
+            a misspelt limit would not limit.
     """
-    faults = _strangers()
+    errors = _unknown_variables()
     try:
         settings = Settings()
-    except ValidationError as error:
-        for fault in error.errors():
-            name = PREFIX + "_".join(map(str, fault["loc"])).upper()
-            faults.append(f"{name} is {fault['input']!r}: {fault['msg']}")
-    if faults:
-        raise SettingsError("\n".join(faults))
+    except ValidationError as invalid:
+        for error in invalid.errors():
+            name = PREFIX + "_".join(map(str, error["loc"])).upper()
+            errors.append(f"{name} is {error['input']!r}: {error['msg']}")
+    if errors:
+        raise SettingsError("\n".join(errors))
     return settings
 
 
-def _strangers() -> list[str]:
+def _unknown_variables() -> list[str]:
+    """Return an error for every variable with our prefix that is not a setting."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
-    given = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
-    nearest = [get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0] for name in given]
-    return [f"{name} is no setting; do you mean {near}?" for name, near in zip(given, nearest, strict=True)]
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    nearest = [get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0] for name in unknown]
+    return [f"unknown setting {name}; did you mean {near}?" for name, near in zip(unknown, nearest, strict=True)]
 
 
-def words(text: str) -> list[str]:
-    """What white space and commas part."""
+def split_list(text: str) -> list[str]:
+    """Return the items of a text, separated by commas or white space."""
     return re.findall(r"[^\s,]+", text)

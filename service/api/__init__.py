@@ -1,1 +1,1 @@
-"""HTTP in and out, one file a dialect."""
+"""The HTTP APIs: one module or package per dialect."""

@@ -1,45 +1,53 @@
-"""Is it alive, is it ready, how does it do: /healthz, /readyz, /metrics."""
+"""Liveness, readiness and metrics: /healthz, /readyz, /metrics."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from service.errors import NotReady
-from service.http.problem_json import responses
+from service.http.openapi import response_example
+from service.http.problem_json import PROBLEM_FORMAT
 from service.metrics import Metrics
 from service.models.registry import Registry
 
 
-class Health(BaseModel):
-    """A word for people; machines read the status code."""
+class HealthStatus(BaseModel):
+    """The state in a word, for people; probes read the HTTP status."""
 
     status: str
 
 
 def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
-    """The routes that orchestrators ask."""
+    """Return the routes for orchestrators and monitoring."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz")
-    async def healthz() -> Health:
-        """The process answers."""
-        return Health(status="alive")
+    @router.get("/healthz", responses=response_example({"status": "alive"}))
+    async def healthz() -> HealthStatus:
+        """Return 200 while the process answers."""
+        return HealthStatus(status="alive")
 
-    @router.get("/readyz", responses=responses(NotReady))
-    async def readyz() -> Health:
-        """Every model's workers are alive and take requests."""
-        ready(registry)
-        return Health(status="ready")
+    @router.get(
+        "/readyz",
+        responses=PROBLEM_FORMAT.openapi_responses(NotReady) | response_example({"status": "ready"}),
+    )
+    async def readyz() -> HealthStatus:
+        """Return 200 while the workers of every model are alive and accept requests."""
+        check_ready(registry)
+        return HealthStatus(status="ready")
 
     @router.get("/metrics", response_class=Response)
     async def prometheus() -> Response:
-        """Prometheus exposition."""
+        """Return the metrics in Prometheus' exposition format."""
         return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
     return router
 
 
-def ready(registry: Registry) -> None:
-    """Raises NotReady unless every model is being served."""
-    if out := [model.name for model in registry if not model.ready]:
-        raise NotReady(f"not serving: {', '.join(out)}; restart the process")
+def check_ready(registry: Registry) -> None:
+    """Check that every model is being served.
+
+    Raises:
+        NotReady: some are not.
+    """
+    if stopped := [model.name for model in registry if not model.ready]:
+        raise NotReady(f"not serving: {', '.join(stopped)}; restart the process")

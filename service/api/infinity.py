@@ -1,30 +1,55 @@
 """infinity's dialect for classifiers: /classify, /models.
 
-Source: the OpenAPI document of michaelfeil/infinity 0.0.77; its errors are worded as OpenAI's are.
+Source: the OpenAPI document of michaelfeil/infinity 0.0.77; its errors have the format of OpenAI's.
 """
 
 import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from service.api.shared import FAULTS, all_labels, checked_texts, request_scope
+from service.api.shared import (
+    MIDDLEWARE_ERRORS,
+    MODEL_ERRORS,
+    checked_texts,
+    ranked_label_dicts,
+    request_scope,
+)
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ServiceError
-from service.http.body_limit import REFUSALS
-from service.http.error_formats import ErrorFormat, Errors, printable
+from service.http.error_formats import ErrorFormat, FieldErrors, error_message
+from service.http.forms import read_json
+from service.http.openapi import Schema, inline_schema, json_body, response_example
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
 
 PATHS = ("/classify", "/models")
-UNNAMED = "default/not-specified"  # what the original's clients send when they name no model
-EXAMPLES = [{"input": ["Bonjour le monde", "Hallo Welt"]}, {"input": ["Hello there"], "model": UNNAMED}]
+UNSPECIFIED_MODEL = "default/not-specified"  # what the original's clients send when they name no model
+REQUEST_EXAMPLES = {
+    "a list of texts": {"input": ["Bonjour le monde", "Hallo Welt"]},
+    "an unspecified model": {"input": ["Hello there"], "model": UNSPECIFIED_MODEL},
+}
+CLASSIFY_RESPONSE = response_example({
+    "object": "classify", "data": [[{"score": 0.98, "label": "fr"}, {"score": 0.01, "label": "ca"}]],
+    "model": "langid", "usage": {"prompt_tokens": 5, "total_tokens": 5},
+    "id": "infinity-5f0c1e9a7b3d4c52", "created": 1764000000,
+})  # fmt: skip
+MODELS_RESPONSE = response_example({
+    "data": [
+        {
+            "id": "langid", "object": "model", "owned_by": "infinity", "created": 1764000000,
+            "stats": {"queue_fraction": 0.0, "queue_absolute": 0, "results_pending": 0, "batch_size": 128},
+            "backend": "onnxruntime", "capabilities": ["classify"],
+        }
+    ],
+    "object": "list",
+})  # fmt: skip
 
 
-class InfinityFault(BaseModel):
+class InfinityErrorDetail(BaseModel):
     """What went wrong."""
 
     message: str
@@ -34,58 +59,58 @@ class InfinityFault(BaseModel):
 
 
 class InfinityError(BaseModel):
-    """An error as infinity and OpenAI put it."""
+    """An error in the format of infinity and OpenAI."""
 
-    error: InfinityFault
-
-
-def _error(fault: ServiceError, status: int, request_id: str, errors: Errors) -> dict[str, Any]:
-    param = errors[0]["field"] if errors else None
-    return {"error": {"message": printable(fault), "type": fault.code, "param": param, "code": status}}
+    error: InfinityErrorDetail
 
 
-ERROR_FORMAT = ErrorFormat(InfinityError, _error, statuses={"unknown_model": 400, "overloaded": 429})
+def _error_body(error: ServiceError, status: int, request_id: str, fields: FieldErrors) -> dict[str, Any]:
+    param = fields[0]["field"] if fields else None
+    return {"error": {"message": error_message(error), "type": error.code, "param": param, "code": status}}
 
 
-class ClassifyInput(BaseModel):
+ERROR_FORMAT = ErrorFormat(InfinityError, _error_body, statuses={"unknown_model": 400, "overloaded": 429})
+
+
+class InfinityClassifyBody(BaseModel):
     """Texts to classify."""
 
     model_config = ConfigDict(strict=True)
 
-    input: Annotated[list[str], FailFast()]
-    model: str = UNNAMED
+    input: Annotated[list[str], FailFast(), Field(description="Texts; answered in order.")]
+    model: Annotated[str, Field(description="A model id from GET /models.")] = UNSPECIFIED_MODEL
     raw_scores: Annotated[
-        bool, Field(description="Probabilities are all there is.", json_schema_extra={"const": False})
+        bool, Field(description="Must be false: models return probabilities.", json_schema_extra={"const": False})
     ] = False
 
 
-class ScoredLabel(BaseModel):
+class InfinityLabel(BaseModel):
     """A label and its probability."""
 
     score: float
     label: str
 
 
-class TokenUsage(BaseModel):
+class InfinityUsage(BaseModel):
     """Tokens of all texts together."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class ClassifyResult(BaseModel):
+class InfinityClassifyReply(BaseModel):
     """All labels of each text, the most probable first."""
 
     object: Literal["classify"] = "classify"
-    data: list[list[ScoredLabel]]
+    data: list[list[InfinityLabel]]
     model: str
-    usage: TokenUsage
+    usage: InfinityUsage
     id: str
     created: int
 
 
-class Stats(BaseModel):
-    """How busy a model is."""
+class InfinityModelStats(BaseModel):
+    """The load of a model."""
 
     queue_fraction: float
     queue_absolute: int
@@ -94,10 +119,10 @@ class Stats(BaseModel):
 
 
 class InfinityModel(BaseModel):
-    """A classifier; the original's clients refuse another owner than infinity."""
+    """A classifier. The original's clients accept no other owner than infinity."""
 
     id: str
-    stats: Stats
+    stats: InfinityModelStats
     object: Literal["model"] = "model"
     owned_by: Literal["infinity"] = "infinity"
     created: int
@@ -113,30 +138,31 @@ class InfinityModels(BaseModel):
 
 
 def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
-    """The routes over the classifiers."""
+    """Return the routes over the classifiers."""
     router = APIRouter(tags=["infinity"])
     started = int(time.time())
     classifiers = [model for model in registry if model.manifest.task == "classify"]
-    body_type = _bounded(settings, classifiers)
 
-    @router.post("/classify", responses=ERROR_FORMAT.responses(*FAULTS), response_model=ClassifyResult)
-    async def classify(
-        request: Request,
-        body: Annotated[body_type, Body(examples=EXAMPLES)],  # type: ignore[valid-type]
-    ) -> JSONResponse:
+    @router.post(
+        "/classify",
+        responses=ERROR_FORMAT.openapi_responses(*MODEL_ERRORS) | CLASSIFY_RESPONSE,
+        response_model=InfinityClassifyReply,
+        openapi_extra=json_body(_body_schema(settings, classifiers), REQUEST_EXAMPLES),
+    )
+    async def classify(request: Request) -> JSONResponse:
         """Classify a list of texts."""
-        options: ClassifyInput = body
-        if options.raw_scores:
-            raise InvalidRequest("raw_scores is true; the models write probabilities only: leave it out")
-        texts = checked_texts(options.input, settings)
-        model = registry.classifier(None if options.model == UNNAMED else options.model)
+        body = await read_json(request, InfinityClassifyBody)
+        if body.raw_scores:
+            raise InvalidRequest("raw_scores is true, but models return probabilities only: leave it out")
+        texts = checked_texts(body.input, settings)
+        model = registry.classifier(None if body.model == UNSPECIFIED_MODEL else body.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope)
         usage = {"prompt_tokens": answered.source_tokens, "total_tokens": answered.source_tokens}
         return JSONResponse(
             {
                 "object": "classify",
-                "data": [all_labels(model, row) for row in answered.probabilities],
+                "data": [ranked_label_dicts(model, row) for row in answered.probabilities],
                 "model": model.name,
                 "usage": usage,
                 "id": f"infinity-{request.scope['request_id']}",
@@ -144,28 +170,25 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
             }
         )
 
-    @router.get("/models", responses=ERROR_FORMAT.responses(*REFUSALS))
+    @router.get("/models", responses=ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | MODELS_RESPONSE)
     async def models() -> InfinityModels:
-        """The classifiers."""
-        return InfinityModels(data=[_describe(model, started) for model in classifiers])
+        """List the classifiers."""
+        return InfinityModels(data=[_model_info(model, started) for model in classifiers])
 
     return router
 
 
-def _bounded(settings: Settings, classifiers: list[ServedModel]) -> type[ClassifyInput]:
-    """The body with the settings' limits and the models' names in its schema; the route enforces them in words."""
-    texts = list_schema(text_schema(settings), settings)
-    names: dict[str, Any] = {"enum": [UNNAMED, *(model.name for model in classifiers)]}
-    changed: dict[str, Any] = {
-        "input": Annotated[list[str], FailFast(), Field(description="Answered in order.", json_schema_extra=texts)],
-        "model": (Annotated[str, Field(description="From GET /models.", json_schema_extra=names)], UNNAMED),
-    }
-    return create_model(ClassifyInput.__name__, __base__=ClassifyInput, __doc__=ClassifyInput.__doc__, **changed)
+def _body_schema(settings: Settings, classifiers: list[ServedModel]) -> Schema:
+    """Return the schema of the body, with the settings' limits and the models' names."""
+    schema = inline_schema(InfinityClassifyBody)
+    schema["properties"]["input"] |= list_schema(text_schema(settings), settings)
+    schema["properties"]["model"]["enum"] = [UNSPECIFIED_MODEL, *(model.name for model in classifiers)]
+    return schema
 
 
-def _describe(model: ServedModel, started: int) -> InfinityModel:
+def _model_info(model: ServedModel, started: int) -> InfinityModel:
     queue = model.worker_pool.queue
-    stats = Stats(
+    stats = InfinityModelStats(
         queue_fraction=queue.waiting / queue.limits.queue_segments,
         queue_absolute=queue.waiting,
         results_pending=queue.waiting + model.worker_pool.running,

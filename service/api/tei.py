@@ -5,44 +5,59 @@ Source: the OpenAPI document and the request types of huggingface/text-embedding
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from service.api.shared import FAULTS, all_labels, checked_texts, request_scope
+from service.api.shared import MODEL_ERRORS, checked_texts, ranked_label_dicts, request_scope
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ServiceError
-from service.http.error_formats import ErrorFormat, Errors, printable
+from service.http.error_formats import ErrorFormat, FieldErrors, error_message
+from service.http.forms import read_json
+from service.http.openapi import Schema, inline_schema, json_body, response_example
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
 
 PATHS = ("/predict", "/info")
-EXAMPLES = [{"inputs": "Bonjour le monde"}, {"inputs": [["Hello there"], ["Hallo Welt"]]}]
+REQUEST_EXAMPLES = {
+    "one text": {"inputs": "Bonjour le monde"},
+    "a batch": {"inputs": [["Hello there"], ["Hallo Welt"]]},
+}
+PREDICT_RESPONSE = response_example([[{"score": 0.98, "label": "fr"}, {"score": 0.01, "label": "ca"}]])
+INFO_RESPONSE = response_example({
+    "model_id": "langid", "model_sha": None, "model_dtype": "float32",
+    "model_type": {"classifier": {"id2label": {"0": "de", "1": "en"}, "label2id": {"de": 0, "en": 1}}},
+    "max_concurrent_requests": 2048, "max_input_length": 512, "max_batch_tokens": 4096, "max_batch_requests": None,
+    "max_client_batch_size": 256, "auto_truncate": False, "tokenization_workers": 1, "version": "0.1.0",
+    "sha": None, "docker_label": None,
+})  # fmt: skip
 ModelName = Annotated[
     str | None,
     Field(
-        min_length=1, max_length=200, description="Not in the original, which serves one model: a classifier's name."
+        min_length=1,
+        max_length=200,
+        description="Name of a classifier; an addition to the original, which serves one model.",
     ),
 ]
-TYPES = {
+ERROR_TYPES = {
     "overloaded": "Overloaded", "rate_limited": "Overloaded", "not_ready": "Unhealthy", "internal": "Backend",
     "deadline_exceeded": "Backend", "empty_text": "Empty",
 }  # fmt: skip
 
 
 class TeiError(BaseModel):
-    """An error as Text Embeddings Inference puts it."""
+    """An error in the format of Text Embeddings Inference."""
 
     error: str
     error_type: Literal["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"]
 
 
-def _error(fault: ServiceError, status: int, request_id: str, errors: Errors) -> dict[str, Any]:
-    return {"error": printable(fault), "error_type": TYPES.get(fault.code, "Validation")}
+def _error_body(error: ServiceError, status: int, request_id: str, fields: FieldErrors) -> dict[str, Any]:
+    return {"error": error_message(error), "error_type": ERROR_TYPES.get(error.code, "Validation")}
 
 
-ERROR_FORMAT = ErrorFormat(TeiError, _error, statuses={"overloaded": 429, "internal": 424, "empty_text": 400})
+ERROR_FORMAT = ErrorFormat(TeiError, _error_body, statuses={"overloaded": 429, "internal": 424, "empty_text": 400})
 
 
 class PredictBody(BaseModel):
@@ -50,30 +65,33 @@ class PredictBody(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
-    inputs: Any
+    inputs: Annotated[
+        Any,
+        Field(description="One text, a list of one, or a batch as a list of such lists. Pairs of texts are rejected."),
+    ]
     truncate: Annotated[
-        bool | None, Field(description="Taken, and never needed: a text that is too long is refused, not cut.")
+        bool | None, Field(description="Accepted without effect: a text that is too long is rejected, not truncated.")
     ] = False
     truncation_direction: Literal["left", "right", "Left", "Right"] = "Right"
     raw_scores: Annotated[
-        bool, Field(description="Probabilities are all there is.", json_schema_extra={"const": False})
+        bool, Field(description="Must be false: models return probabilities.", json_schema_extra={"const": False})
     ] = False
     model: ModelName = None
 
 
-class Prediction(BaseModel):
+class TeiLabel(BaseModel):
     """A label and its probability."""
 
     score: float
     label: str
 
 
-class Predictions(RootModel[list[Prediction] | list[list[Prediction]]]):
-    """All labels, the most probable first; for a batch a list of them for each text."""
+class PredictReply(RootModel[list[TeiLabel] | list[list[TeiLabel]]]):
+    """All labels, the most probable first; for a batch, such a list per text."""
 
 
-class Info(BaseModel):
-    """What is served, in the words of Text Embeddings Inference."""
+class TeiInfo(BaseModel):
+    """The served classifier, in the format of Text Embeddings Inference."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -94,48 +112,51 @@ class Info(BaseModel):
 
 
 def tei_router(registry: Registry, settings: Settings) -> APIRouter:
-    """The routes over the classifiers."""
+    """Return the routes over the classifiers."""
     router = APIRouter(tags=["text-embeddings-inference"])
-    body_type = _bounded(settings)
+    errors = ERROR_FORMAT.openapi_responses(*MODEL_ERRORS)
 
-    @router.post("/predict", responses=ERROR_FORMAT.responses(*FAULTS), response_model=Predictions)
-    async def predict(
-        request: Request,
-        body: Annotated[body_type, Body(examples=EXAMPLES)],  # type: ignore[valid-type]
-    ) -> JSONResponse:
-        """Classify one text, or a batch of them."""
-        options: PredictBody = body
-        if options.raw_scores:
-            raise InvalidRequest("raw_scores is true; the models write probabilities only: leave it out")
-        texts, batch = texts_of(options.inputs)
+    @router.post(
+        "/predict",
+        responses=errors | PREDICT_RESPONSE,
+        response_model=PredictReply,
+        openapi_extra=json_body(_body_schema(settings), REQUEST_EXAMPLES),
+    )
+    async def predict(request: Request) -> JSONResponse:
+        """Classify one text, or a batch of texts."""
+        body = await read_json(request, PredictBody)
+        if body.raw_scores:
+            raise InvalidRequest("raw_scores is true, but models return probabilities only: leave it out")
+        texts, batch = texts_of(body.inputs)
         texts = checked_texts(texts, settings)
-        model = registry.classifier(options.model)
+        model = registry.classifier(body.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope)
-        found = [all_labels(model, row) for row in answered.probabilities]
-        return JSONResponse(found if batch else found[0])
+        results = [ranked_label_dicts(model, row) for row in answered.probabilities]
+        return JSONResponse(results if batch else results[0])
 
-    @router.get("/info", responses=ERROR_FORMAT.responses(*FAULTS))
-    async def info(request: Request, model: Annotated[ModelName, Query()] = None) -> Info:
-        """What is served."""
+    @router.get("/info", responses=errors | INFO_RESPONSE)
+    async def info(request: Request, model: Annotated[ModelName, Query()] = None) -> TeiInfo:
+        """Describe the served classifier."""
         return _info(registry.classifier(model), settings, request.app.version)
 
     return router
 
 
-def _bounded(settings: Settings) -> type[PredictBody]:
-    """The body with the settings' limits and the three forms of `inputs` in its schema."""
+def _body_schema(settings: Settings) -> Schema:
+    """Return the schema of the body, with the three forms of `inputs` and the settings' limits."""
     text = text_schema(settings)
-    alone = {"type": "array", "items": text, "minItems": 1, "maxItems": 1}
-    schema = {"anyOf": [text, alone, list_schema(alone, settings)], "examples": ["Bonjour le monde"]}
-    description = "One text, a list of one, or a batch as a list of such lists. Pairs of texts are refused."
-
-    field = Annotated[Any, Field(description=description, json_schema_extra=schema)]
-    return create_model(PredictBody.__name__, __base__=PredictBody, __doc__=PredictBody.__doc__, inputs=field)
+    single = {"type": "array", "items": text, "minItems": 1, "maxItems": 1}
+    schema = inline_schema(PredictBody)
+    schema["properties"]["inputs"] |= {
+        "anyOf": [text, single, list_schema(single, settings)],
+        "examples": ["Bonjour le monde"],
+    }
+    return schema
 
 
 def texts_of(inputs: Any) -> tuple[list[str], bool]:
-    """The texts, and whether they are a batch: the original reads a flat list of two as one pair of texts.
+    """Return the texts, and whether they are a batch. The original reads a flat list of two as one pair of texts.
 
     Raises:
         InvalidRequest: anything but a string, a list of one, or a list of such lists.
@@ -147,34 +168,34 @@ def texts_of(inputs: Any) -> tuple[list[str], bool]:
             return inputs, False
         case [str(), str()]:
             raise InvalidRequest(
-                "inputs is a flat list of two strings, which is one pair of texts, and the models read single texts; "
-                'send a batch as [["first"], ["second"]]'
+                "inputs is a flat list of two strings, which means one pair of texts, but the models read single "
+                'texts; send a batch as [["first"], ["second"]]'
             )
         case [list(), *_]:
-            return [_alone(one, f"inputs.{i}") for i, one in enumerate(inputs)], True
+            return [_single_text(item, f"inputs.{i}") for i, item in enumerate(inputs)], True
         case _:
             raise InvalidRequest(
                 'inputs: give a string, a list of one string, or a batch as [["first"], ["second"], ...]'
             )
 
 
-def _alone(one: Any, place: str) -> str:
-    match one:
+def _single_text(item: Any, place: str) -> str:
+    match item:
         case [str() as text]:
             return text
         case [str(), str()]:
-            raise InvalidRequest(f"{place} is a pair of texts, and the models read single texts; send a list of one")
+            raise InvalidRequest(f"{place} is a pair of texts, but the models read single texts; send a list of one")
         case _:
             raise InvalidRequest(f"{place}: give a list of one string")
 
 
-def _info(model: ServedModel, settings: Settings, version: str) -> Info:
+def _info(model: ServedModel, settings: Settings, version: str) -> TeiInfo:
     labels = model.manifest.labels
-    names: dict[str, str | int] = {str(i): label for i, label in enumerate(labels)}
-    return Info(
+    id2label: dict[str, str | int] = {str(i): label for i, label in enumerate(labels)}
+    return TeiInfo(
         model_id=model.name,
         model_dtype={"fp32": "float32"}.get(model.manifest.precision, model.manifest.precision),
-        model_type={"classifier": {"id2label": names, "label2id": {label: i for i, label in enumerate(labels)}}},
+        model_type={"classifier": {"id2label": id2label, "label2id": {label: i for i, label in enumerate(labels)}}},
         max_concurrent_requests=settings.queue_segments,
         max_input_length=model.manifest.limits.source_length,
         max_batch_tokens=settings.encode_tokens,

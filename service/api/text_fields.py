@@ -1,41 +1,39 @@
-"""Pydantic fields and JSON schemas for texts with the configured limits."""
+"""Fields and JSON schemas of texts, with the configured limits."""
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from service.settings import Settings
 
 
-def texts_field(settings: Settings, description: str, example: str) -> Any:
-    """The type of a field that holds a text or a list of them, with the settings' limits in its schema."""
-    schema = texts_schema(settings) | {"examples": [example]}
-    return Annotated[
-        str | list[str], BeforeValidator(first_wrong_text), Field(description=description, json_schema_extra=schema)
-    ]
+def check_text_types(value: Any) -> Any:
+    """Raise for the first item of a list that is not a string.
 
-
-def text_schema(settings: Settings) -> dict[str, Any]:
-    """The JSON schema of a text that is not blank."""
-    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters, "pattern": r"\S"}
-
-
-def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """The JSON schema of as many as one request may have."""
-    return {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_texts}
-
-
-def texts_schema(settings: Settings, blank: bool = False) -> dict[str, Any]:
-    """The JSON schema of a text, or a list of them in which there may be blank ones where that is allowed."""
-    one = text_schema(settings)
-    item = {"type": "string", "maxLength": settings.max_text_characters} if blank else one
-    return {"anyOf": [one, list_schema(item, settings)]}
-
-
-def first_wrong_text(value: Any) -> Any:
-    """One wrong text is told, not a megabyte of them: they would take seconds in which nobody else is served."""
+    Pydantic would report every one: a list of a million numbers would block the service for seconds.
+    """
     for i, text in enumerate(value if isinstance(value, list) else ()):
         if not isinstance(text, str):
             raise PydanticCustomError("string_type", "text {i} should be a valid string", {"i": i})
     return value
+
+
+Texts = Annotated[str | list[str], BeforeValidator(check_text_types)]
+
+
+def text_schema(settings: Settings) -> dict[str, Any]:
+    """Return the JSON schema of a text that is not blank."""
+    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters, "pattern": r"\S"}
+
+
+def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return the JSON schema of a list with at most as many items as one request may have texts."""
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": settings.max_texts}
+
+
+def texts_schema(settings: Settings, allow_blank: bool = False) -> dict[str, Any]:
+    """Return the JSON schema of a text or a list of texts; `allow_blank` allows blank texts in the list."""
+    text = text_schema(settings)
+    item = {"type": "string", "maxLength": settings.max_text_characters} if allow_blank else text
+    return {"anyOf": [text, list_schema(item, settings)]}

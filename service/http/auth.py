@@ -1,103 +1,121 @@
-"""Who may come in: keys where some are configured, everybody by address where none are, and the limits of each."""
+"""ASGI middleware that authenticates callers and applies their rate limits."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
-from starlette.types import Receive, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import InvalidRequest, Unauthorised
-from service.http.api_keys import Keys
-from service.http.forms import read_fields
+from service.errors import InvalidRequest, RateLimited, Unauthorised
+from service.http.api_keys import ApiKeys
+from service.http.body_limit import BufferedBody
+from service.http.error_formats import ErrorFormats
+from service.http.forms import read_json_or_form
 from service.http.rate_limit import RateLimiter
 
-# What operators, probes and browsers ask before they have a key. It tells nothing of anybody's text, so it needs no key
-# and is never limited. Every other path is closed, one that leads nowhere included.
-OPEN = frozenset({
+# Paths that operators, probes and browsers request without a key. They reveal no text of any caller, and have no rate
+# limit. Every other path requires a key, unknown paths too.
+PUBLIC_PATHS = frozenset({
     "/", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/healthz", "/readyz", "/metrics",
     "/health", "/frontend/settings", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
-# LibreTranslate's clients send api_key among the fields of the form, the JSON or the query.
-KEY_AMONG_FIELDS = frozenset({"/translate", "/detect", "/languages"})
+# LibreTranslate's clients send api_key as a field of the form, the JSON body or the query string.
+KEY_FIELD_PATHS = frozenset({"/translate", "/detect", "/languages"})
 SCHEMES = frozenset({b"bearer", b"deepl-auth-key"})
+AUTH_ERRORS = (Unauthorised, RateLimited)  # that the middleware may return on any path that is not public
 
 
-class _Fields(BaseModel):
-    """What is of interest here; the other fields are read later."""
+class _KeyField(BaseModel):
+    """The field with the key; the route reads the others."""
 
     api_key: str | None = None
 
 
 class Authenticator:
-    """Lets callers in by name and sees them out."""
+    """Identify callers, by API key where keys are configured, by address otherwise; apply their rate limits."""
 
-    def __init__(self, keys: Keys, rate_limiter: RateLimiter) -> None:
+    def __init__(self, keys: ApiKeys, rate_limiter: RateLimiter) -> None:
         self.keys, self.rate_limiter = keys, rate_limiter
 
-    async def enter(self, scope: Scope, headers: Mapping[bytes, bytes], body: Receive) -> str | None:
-        """The caller, who has to be seen out with `leave`; None on a path that is open. `body` hands out the body.
+    def authenticate(self, scope: Scope, key: bytes | None) -> str:
+        """Return the caller and count the request; call `release` when it has ended.
 
-        Where there are keys, `scope["key"]` becomes the name of the caller's.
+        Where keys are configured, set `scope["key"]` to the name of the key.
 
         Raises:
-            Unauthorised: there is no key, or it is not known.
-            RateLimited: the caller asks too often or too much at once.
+            Unauthorised: the key is missing or unknown.
+            RateLimited: the caller exceeds a rate limit.
         """
-        if scope["path"] in OPEN:
-            return None
-        caller = self._holder(scope, await key_of(scope, headers, body)) if self.keys.digests else _address(scope)
-        self.rate_limiter.enter(caller)
+        caller = self._check_key(scope, key) if self.keys.digests else _address(scope)
+        self.rate_limiter.acquire(caller)
         return caller
 
-    def leave(self, caller: str | None) -> None:
-        """The request has ended, in whatever way."""
-        if caller is not None:
-            self.rate_limiter.leave(caller)
+    def release(self, caller: str) -> None:
+        """Count the end of a request."""
+        self.rate_limiter.release(caller)
 
-    def _holder(self, scope: Scope, key: bytes | None) -> str:
+    def _check_key(self, scope: Scope, key: bytes | None) -> str:
         if key is None:
             raise Unauthorised("no API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
-        name = self.keys.holder(key)
+        name = self.keys.name_of(key)
         if name is None:
-            raise Unauthorised("the API key is not known here; check that it is complete and was not withdrawn")
+            raise Unauthorised("unknown API key; check that it is complete and was not withdrawn")
         scope["key"] = name
         return f"key {name}"
 
 
-def document_keys(app: FastAPI) -> None:
-    """Say in the OpenAPI document where a key is needed; the page at /docs then has a field for it."""
-    describe = app.openapi
+class AuthMiddleware:
+    """Authenticate every request to a path that is not public. Expects the body as one message."""
 
-    def openapi() -> dict[str, Any]:
-        description = describe()
-        description["components"]["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer"},
-            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        }
-        for path in description["paths"].keys() - OPEN:
-            for route in description["paths"][path].values():
-                route["security"] = [{"bearer": []}, {"header": []}]
-        return description
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, error_formats: ErrorFormats) -> None:
+        self.app, self.authenticator, self.error_formats = app, authenticator, error_formats
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
+            await self.app(scope, receive, send)
+            return
+        key = None
+        if self.authenticator.keys.digests:
+            key, receive = await self._find_key(scope, receive)
+        try:
+            caller = self.authenticator.authenticate(scope, key)
+        except AUTH_ERRORS as error:
+            await self.error_formats.response(scope, error)(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.authenticator.release(caller)
+
+    async def _find_key(self, scope: Scope, receive: Receive) -> tuple[bytes | None, Receive]:
+        """Return the request's key, and `receive` as the application is to have it."""
+        headers = dict(scope["headers"])
+        key = key_in_headers(headers)
+        if key is None and scope["path"] in KEY_FIELD_PATHS:
+            body = (await receive())["body"]
+            key, receive = await _key_in_fields(scope, BufferedBody(body, receive)), BufferedBody(body, receive)
+        return key, receive
+
+
+def key_in_headers(headers: Mapping[bytes, bytes]) -> bytes | None:
+    """Return the key in the headers of a request."""
+    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
+    return key.strip() if scheme.lower() in SCHEMES else headers.get(b"x-api-key")
+
+
+async def _key_in_fields(scope: Scope, receive: Receive) -> bytes | None:
+    """Return the key among the fields of the query string or the body; None if they cannot be read.
+
+    An invalid body is an error for the route to report, and only to authenticated callers.
+    """
+    try:
+        fields = await read_json_or_form(Request(scope, receive), _KeyField)
+    except (InvalidRequest, RequestValidationError):
+        return None
+    return None if fields.api_key is None else fields.api_key.encode("utf-8", "replace")
 
 
 def _address(scope: Scope) -> str:
-    client = scope.get("client")  # none on a Unix socket
+    client = scope.get("client")  # None on a Unix socket
     return f"address {client[0]}" if client else "the local caller"
-
-
-async def key_of(scope: Scope, headers: Mapping[bytes, bytes], body: Receive) -> bytes | None:
-    """The key that a request carries; `body` hands out the whole body."""
-    scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
-    if scheme.lower() in SCHEMES:
-        return key.strip()
-    if b"x-api-key" in headers or scope["path"] not in KEY_AMONG_FIELDS:
-        return headers.get(b"x-api-key")
-    try:
-        fields = await read_fields(Request(scope, body), _Fields)
-    except (InvalidRequest, RequestValidationError):
-        return None  # what is wrong with the body is told to those who may come in
-    return None if fields.api_key is None else fields.api_key.encode("utf-8", "replace")

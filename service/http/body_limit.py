@@ -1,94 +1,85 @@
-"""The door, in plain ASGI: hears a request out within bounds of size and time, lets in who may come, sees them out."""
+"""ASGI middleware that reads request bodies within limits of size and time."""
 
 import asyncio
 from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ClientGone, RateLimited, ServiceError, SlowBody, TooLarge, Unauthorised
-from service.http.auth import Authenticator
+from service.errors import ClientGone, SlowBody, TooLarge
 from service.http.error_formats import ErrorFormats
-from service.settings import Settings
 
-HEARD_OUT = 16  # times the limit
-REFUSALS = (Unauthorised, SlowBody, TooLarge, RateLimited)  # what it answers on any path that is closed
+# A body above the limit is read and discarded up to this many times the limit: most clients send the whole body before
+# they read the response, and would see a broken connection instead of it.
+DISCARD_FACTOR = 16
+BODY_ERRORS = (SlowBody, TooLarge)  # that the middleware may return on any path
 
 
-class Door:
-    """Wraps the application. A body is read before its caller is known: one dialect keeps its key there."""
+class BodyLimitMiddleware:
+    """Read the whole body before the application is called, and reject it if it is too large or too slow.
 
-    def __init__(self, app: ASGIApp, settings: Settings, access: Authenticator, error_formats: ErrorFormats) -> None:
-        self.app, self.access, self.error_formats = app, access, error_formats
-        self.max_body_bytes, self.body_timeout_seconds = settings.max_body_bytes, settings.body_timeout_seconds
+    The application receives the body as one message.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, timeout_seconds: float, error_formats: ErrorFormats) -> None:
+        self.app, self.error_formats = app, error_formats
+        self.max_bytes, self.timeout_seconds = max_bytes, timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
         try:
-            body = await self._read(headers, receive)
-            caller = await self.access.enter(scope, headers, Replay(body, receive))
+            body = await self._read(dict(scope["headers"]), receive)
         except ClientGone:
             return
-        except (TooLarge, SlowBody) as fault:
-            await self._refuse(fault, {"Connection": "close"}, scope, receive, send)
-        except (Unauthorised, RateLimited) as fault:
-            await self._refuse(fault, {}, scope, receive, send)
-        else:
-            try:
-                await self.app(scope, Replay(body, receive), send)
-            finally:
-                self.access.leave(caller)
-
-    async def _refuse(
-        self, fault: ServiceError, headers: Mapping[str, str], scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        response = self.error_formats.answer(scope, fault)
-        response.headers.update(headers)
-        await response(scope, receive, send)
+        except BODY_ERRORS as error:
+            response = self.error_formats.response(scope, error)
+            response.headers["Connection"] = "close"  # the rest of the body was not read
+            await response(scope, receive, send)
+            return
+        await self.app(scope, BufferedBody(body, receive), send)
 
     async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body; no more than the limit is ever held.
-
-        What is above it is heard out within reason, for a sender that is cut off never reads the answer.
+        """Read the whole body; never hold more than the limit in memory.
 
         Raises:
             TooLarge: the body is above the limit.
-            SlowBody: it did not arrive in time.
-            ClientGone: it ended too early.
+            SlowBody: the body did not arrive in time.
+            ClientGone: the client disconnected before the end of the body.
         """
-        limit, seconds = self.max_body_bytes, self.body_timeout_seconds
-        declared = headers.get(b"content-length", b"")
-        announced = int(declared) if declared.isdigit() else 0
-        refused = announced > limit
-        more = not (announced > HEARD_OUT * limit or (refused and b"expect" in headers))
+        limit, discard_limit = self.max_bytes, DISCARD_FACTOR * self.max_bytes
+        content_length = headers.get(b"content-length", b"")
+        declared = int(content_length) if content_length.isdigit() else 0
+        too_large = declared > limit
+        # A client that sends `Expect` waits for permission to send the body; a rejected body is not requested.
+        more = not (declared > discard_limit or (too_large and b"expect" in headers))
         body, size = bytearray(), 0
         try:
-            async with asyncio.timeout(seconds):
-                while more and size <= HEARD_OUT * limit:
+            async with asyncio.timeout(self.timeout_seconds):
+                while more and size <= discard_limit:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientGone("the client closed the connection")
-                    size, more = size + len(message.get("body", b"")), message.get("more_body", False)
-                    refused = refused or size > limit
-                    if refused:
+                    chunk, more = message.get("body", b""), message.get("more_body", False)
+                    size += len(chunk)
+                    too_large = too_large or size > limit
+                    if too_large:
                         body.clear()
                     else:
-                        body += message.get("body", b"")
+                        body += chunk
         except TimeoutError:
-            if not refused:
+            if not too_large:
                 raise SlowBody(
-                    f"{size} bytes of the body came within {seconds:g} s, and not all; send it faster, or in smaller "
-                    "requests"
+                    f"only {size} bytes of the body arrived within {self.timeout_seconds:g} s; send it faster, or in "
+                    "smaller requests"
                 ) from None
-        if refused:
+        if too_large:
             raise TooLarge(f"the body is above {limit} bytes; send fewer texts in one request")
         return bytes(body)
 
 
-class Replay:
-    """Hands out the body that was read, then listens for the caller's departure."""
+class BufferedBody:
+    """ASGI receive: return the body that was read, then whatever the server sends, such as a disconnect."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body

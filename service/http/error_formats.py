@@ -1,5 +1,7 @@
-"""How each dialect puts its errors. Which one speaks is a property of the path, so that it also holds for what happens
-before a route is found: a body that is too large or cannot be parsed, an unknown path, the wrong method, a missing key.
+"""The error format of each dialect.
+
+The path selects the format, so that errors raised before a route is found also have the right shape: a body that is too
+large or is not JSON, an unknown path, a wrong method, a missing API key.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,97 +14,80 @@ from starlette.types import Scope
 
 from service.errors import ServiceError
 
-Errors = Sequence[dict[str, str]]  # what is wrong with a body, a {field, message} each
+FieldErrors = Sequence[dict[str, str]]  # the invalid fields of a body: {"field": ..., "message": ...} each
 
 
 @dataclass(frozen=True)
 class ErrorFormat:
-    """One dialect's error answers."""
+    """The error responses of one dialect."""
 
-    schema: type[BaseModel]  # of a body
-    body: Callable[[ServiceError, int, str, Errors], dict[str, Any]]  # from fault, status, request id, wrong fields
-    statuses: Mapping[str, int] = field(default_factory=dict)  # by a fault's code, where this dialect has another
+    schema: type[BaseModel]  # of the response body
+    body: Callable[[ServiceError, int, str, FieldErrors], dict[str, Any]]  # (error, status, request id, fields) -> body
+    statuses: Mapping[str, int] = field(default_factory=dict)  # error code -> status, where it is not the error's own
     media_type: str = "application/json"
 
-    def status(self, fault: ServiceError | type[ServiceError]) -> int:
-        """The HTTP status that this dialect gives a fault."""
-        return self.statuses.get(fault.code, fault.status)
+    def status(self, error: ServiceError | type[ServiceError]) -> int:
+        """Return the HTTP status of an error in this dialect."""
+        return self.statuses.get(error.code, error.status)
 
     @property
     def schemas(self) -> dict[str, Any]:
-        """The OpenAPI schemas of a body, by name."""
+        """The OpenAPI schemas of the response body, by name."""
         schema = self.schema.model_json_schema(ref_template="#/components/schemas/{model}")
-        parts: dict[str, Any] = schema.pop("$defs", {})
-        return parts | {self.schema.__name__: schema}
+        definitions: dict[str, Any] = schema.pop("$defs", {})
+        return definitions | {self.schema.__name__: schema}
 
-    def response(self, fault: ServiceError, request_id: str, errors: Errors = ()) -> JSONResponse:
-        """The answer to a fault."""
-        status = self.status(fault)
+    def response(self, error: ServiceError, request_id: str, fields: FieldErrors = ()) -> JSONResponse:
+        """Return the response to an error."""
+        status = self.status(error)
         return JSONResponse(
-            self.body(fault, status, request_id, errors), status, fault.headers, media_type=self.media_type
+            self.body(error, status, request_id, fields), status, error.headers, media_type=self.media_type
         )
 
-    def responses(self, *faults: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-        """The OpenAPI description of the errors that a route can answer, with an example of each."""
-        found: dict[int | str, dict[str, Any]] = {}
-        for fault in faults:
-            status = self.status(fault)
-            if status not in found:
+    def openapi_responses(self, *errors: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+        """Return the OpenAPI description of the errors that a route may return, with an example of each."""
+        responses: dict[int | str, dict[str, Any]] = {}
+        for error in errors:
+            status = self.status(error)
+            if status not in responses:
                 content = {"schema": {"$ref": f"#/components/schemas/{self.schema.__name__}"}, "examples": {}}
-                found[status] = {"description": fault.title, "content": {self.media_type: content}}
-            elif fault.title not in found[status]["description"].split("; "):
-                found[status]["description"] += f"; {fault.title}"
-            value = self.body(fault(fault.example), status, "5f0c1e9a7b3d4c52", ())
-            examples = found[status]["content"][self.media_type]["examples"]
-            examples[fault.code] = {"summary": fault.title, "value": value}
-        return found
+                responses[status] = {"description": error.title, "content": {self.media_type: content}}
+            elif error.title not in responses[status]["description"].split("; "):
+                responses[status]["description"] += f"; {error.title}"
+            value = self.body(error(error.example), status, "5f0c1e9a7b3d4c52", ())
+            examples = responses[status]["content"][self.media_type]["examples"]
+            examples[error.code] = {"summary": error.title, "value": value}
+        return responses
 
 
-def printable(fault: ServiceError) -> str:
-    """What a fault says; a name in it may hold half a surrogate pair, which no answer can carry."""
-    return str(fault).encode("utf-8", "backslashreplace").decode()
+def error_message(error: ServiceError) -> str:
+    """Return the message of an error as valid Unicode: it may quote a name with an unpaired surrogate."""
+    return str(error).encode("utf-8", "backslashreplace").decode()
 
 
 class ErrorFormats:
-    """The table: a path begins like one of a dialect's, or the native dialect speaks."""
+    """The error format of every path: that of the longest registered path prefix, or else the native format."""
 
-    def __init__(self, native: ErrorFormat, others: Mapping[str, ErrorFormat]) -> None:
-        self._native, self._others = native, others
-        self._depth = max((prefix.count("/") for prefix in others), default=0)
+    def __init__(self, native: ErrorFormat, by_prefix: Mapping[str, ErrorFormat]) -> None:
+        self._native, self._by_prefix = native, by_prefix
+        self._depth = max((prefix.count("/") for prefix in by_prefix), default=0)
 
     @property
     def schemas(self) -> dict[str, Any]:
-        """The OpenAPI schemas of every dialect's errors, by name."""
-        found: dict[str, Any] = {}
-        for error_format in (self._native, *self._others.values()):
-            found |= error_format.schemas
-        return found
+        """The OpenAPI schemas of all dialects' errors, by name."""
+        schemas: dict[str, Any] = {}
+        for error_format in (self._native, *self._by_prefix.values()):
+            schemas |= error_format.schemas
+        return schemas
 
-    def of(self, path: str) -> ErrorFormat:
-        """The wording of the longest prefix, in whole segments, that the path begins with."""
+    def for_path(self, path: str) -> ErrorFormat:
+        """Return the error format of a path; prefixes match whole path segments."""
         segments = path.split("/", self._depth + 1)
         for count in range(min(len(segments), self._depth + 1), 1, -1):
-            if error_format := self._others.get("/".join(segments[:count])):
+            if error_format := self._by_prefix.get("/".join(segments[:count])):
                 return error_format
         return self._native
 
-    def answer(self, scope: Scope, fault: ServiceError, errors: Errors = ()) -> JSONResponse:
-        """The answer to a fault, in the words of the request's path."""
-        return self.of(scope["path"]).response(fault, scope.get("request_id", ""), errors)
-
-
-def inlined(model: type[BaseModel]) -> dict[str, Any]:
-    """A body's JSON schema without references, for a route that reads its body itself."""
-    schema = model.model_json_schema(ref_template="{model}")
-    parts = schema.pop("$defs", {})
-
-    def inline(node: Any) -> Any:
-        if isinstance(node, list):
-            return [inline(one) for one in node]
-        if not isinstance(node, dict):
-            return node
-        rest = {key: inline(value) for key, value in node.items() if key != "$ref"}
-        return inline(parts[node["$ref"]]) | rest if "$ref" in node else rest
-
-    found: dict[str, Any] = inline(schema)
-    return found
+    def response(self, scope: Scope, error: ServiceError, fields: FieldErrors = ()) -> JSONResponse:
+        """Return the response to an error in the format of the request's path."""
+        return self.for_path(scope["path"]).response(error, scope.get("request_id", ""), fields)

@@ -1,4 +1,4 @@
-"""Bodies that may be JSON or a form, as LibreTranslate's and DeepL's are."""
+"""Read request bodies: JSON, or for LibreTranslate and DeepL also a form or the query string."""
 
 import json
 import re
@@ -8,61 +8,85 @@ from urllib.parse import parse_qs
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 
 from service.errors import InvalidRequest
 
 Model = TypeVar("Model", bound=BaseModel)
-MANY = 10_000  # fields of a form
-ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")  # half of a pair, or a whole one
-HALF = re.compile("[\ud800-\udfff]")
+MAX_FORM_FIELDS = 10_000
+INVALID_JSON = "body: it cannot be parsed; send JSON in UTF-8"
+JSON_MEDIA_TYPE = re.compile(r"application/(.*\+)?json")
+ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # of a pair, or unpaired
+UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-async def read_fields(request: Request, model: type[Model]) -> Model:
-    """The body as the model: JSON strictly; a form, or the query where there is no body, with numbers as strings.
-
-    Raises:
-        InvalidRequest, RequestValidationError: it is neither, or not such a body.
-    """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    try:
-        if kind == "application/json":
-            return model.model_validate(parsed(await request.body()), strict=True)
-        return model.model_validate(_single(await _form(request, kind)), strict=False)
-    except ValidationError as fault:
-        raise RequestValidationError(fault.errors(include_url=False, include_input=False)) from None
-
-
-def parsed(body: bytes) -> Any:
-    """What a body in JSON says.
+async def read_json_or_form(request: Request, model: type[Model]) -> Model:
+    """Read the body as the model: JSON strictly; a form, or the query string, with numbers as strings.
 
     Raises:
-        InvalidRequest: it is no JSON, not in UTF-8, or nested deeper than anybody means to.
+        InvalidRequest, RequestValidationError: the body cannot be parsed or does not fit the model.
+    """
+    media_type = _media_type(request)
+    try:
+        if media_type == "application/json":
+            return model.model_validate(parse_json(await request.body()), strict=True)
+        return model.model_validate(_unwrap_single(await _read_form(request, media_type)), strict=False)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors(include_url=False, include_input=False)) from None
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """Read a JSON body as the model. Its texts may have unpaired surrogates: see `checked_texts`.
+
+    Raises:
+        InvalidRequest, RequestValidationError: the body is not JSON or does not fit the model.
+    """
+    media_type = _media_type(request)
+    if not JSON_MEDIA_TYPE.fullmatch(media_type):
+        raise InvalidRequest(f"Content-Type is {ascii(media_type)[:60]}; send application/json")
+    try:
+        return model.model_validate(parse_json(await request.body(), allow_surrogates=True))
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError([one | {"loc": ("body", *one["loc"])} for one in errors]) from None
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def parse_json(body: bytes, allow_surrogates: bool = False) -> Any:
+    """Parse JSON.
+
+    Raises:
+        InvalidRequest: the body is not JSON in UTF-8 or is nested too deeply; or it has an unpaired surrogate, unless
+            `allow_surrogates` leaves that check to the caller, who can name the field.
     """
     try:
-        found = json.loads(body.decode())  # of bytes it would take half of a surrogate pair
-    except (ValueError, RecursionError):  # the former for a number of thousands of digits, too
-        raise InvalidRequest("body: it cannot be parsed; send JSON in UTF-8") from None
-    if ESCAPED.search(body):
-        _refuse_halves(json.dumps(found, ensure_ascii=False))
-    return found
+        parsed = json.loads(body.decode("utf-8-sig"))  # json.loads would accept unpaired surrogates in bytes
+    except (ValueError, RecursionError):  # ValueError also for an integer with thousands of digits
+        raise InvalidRequest(INVALID_JSON) from None
+    if not allow_surrogates and ESCAPED_SURROGATE.search(body):
+        _check_surrogates(json.dumps(parsed, ensure_ascii=False))
+    return parsed
 
 
-def _refuse_halves(text: str) -> None:
-    if HALF.search(text):
-        raise InvalidRequest("body: it has half of a surrogate pair in it, which is no character; send valid Unicode")
+def _check_surrogates(text: str) -> None:
+    if UNPAIRED_SURROGATE.search(text):
+        raise InvalidRequest("body: it contains an unpaired surrogate, which is not a character; send valid Unicode")
 
 
-async def _form(request: Request, kind: str) -> dict[str, list[str]]:
-    """The values of each field, those of the query first."""
-    fields = _decoded(request.url.query)
+async def _read_form(request: Request, media_type: str) -> dict[str, list[str]]:
+    """Return the values of each field, those of the query string first."""
+    fields = _parse_urlencoded(request.url.query)
     body = await request.body()
-    if kind == "multipart/form-data":
-        added = await _parts(request, len(body))
-    elif kind == "application/x-www-form-urlencoded":
-        added = _decoded(body.decode("latin-1"))
+    if media_type == "multipart/form-data":
+        added = await _read_multipart(request, len(body))
+    elif media_type == "application/x-www-form-urlencoded":
+        added = _parse_urlencoded(body.decode("latin-1"))
     elif body:
-        raise InvalidRequest(f"Content-Type is {ascii(kind)[:60]}; send application/json or a form")
+        raise InvalidRequest(f"Content-Type is {ascii(media_type)[:60]}; send application/json or a form")
     else:
         added = {}
     for name, values in added.items():
@@ -70,50 +94,29 @@ async def _form(request: Request, kind: str) -> dict[str, list[str]]:
     return fields
 
 
-def _decoded(encoded: str) -> dict[str, list[str]]:
+def _parse_urlencoded(encoded: str) -> dict[str, list[str]]:
+    """Parse strictly: `request.form` would replace bytes that are not UTF-8 without an error."""
     try:
-        return parse_qs(encoded, keep_blank_values=True, errors="strict", max_num_fields=MANY)
+        return parse_qs(encoded, keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_FIELDS)
     except UnicodeDecodeError:
-        raise InvalidRequest("the form is not UTF-8; encode it so before its bytes are percent-encoded") from None
+        raise InvalidRequest("the form is not UTF-8; encode it in UTF-8 before percent-encoding its bytes") from None
     except ValueError:
-        raise InvalidRequest(f"the form has more than {MANY} fields; send fewer") from None
+        raise InvalidRequest(f"the form has more than {MAX_FORM_FIELDS} fields; send fewer") from None
 
 
-async def _parts(request: Request, size: int) -> dict[str, list[str]]:
+async def _read_multipart(request: Request, size: int) -> dict[str, list[str]]:
     fields: dict[str, list[str]] = {}
-    parser = MultiPartParser(request.headers, request.stream(), max_files=0, max_fields=MANY, max_part_size=size)
     try:
-        form = await parser.parse()
-    except (MultiPartException, UnicodeError) as fault:  # the latter from a charset that the caller named
-        raise InvalidRequest(f"the form cannot be read: {str(fault)[:200]}; send fields in UTF-8, no files") from None
+        form = await request.form(max_files=0, max_fields=MAX_FORM_FIELDS, max_part_size=size)
+    except (MultiPartException, HTTPException, UnicodeError) as error:  # UnicodeError: from a charset of the client's
+        reason = error.detail if isinstance(error, HTTPException) else str(error)
+        raise InvalidRequest(f"the form cannot be read: {reason[:200]}; send fields in UTF-8, no files") from None
     for name, value in form.multi_items():
-        _refuse_halves(f"{name}{value}")  # there are charsets that can spell them
+        _check_surrogates(f"{name}{value}")  # some charsets can encode them
         fields.setdefault(name, []).append(str(value))
     return fields
 
 
-def _single(fields: dict[str, list[str]]) -> dict[str, Any]:
-    """A field that is given once is a string, one that is repeated is a list."""
+def _unwrap_single(fields: dict[str, list[str]]) -> dict[str, Any]:
+    """Replace the list of a field that occurs once by its value."""
     return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
-
-
-def form_content(schema: dict[str, Any], example: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI description of such a body."""
-    form = schema | {"properties": {name: _in_a_form(field) for name, field in schema["properties"].items()}}
-    kinds = {"application/json": schema, "application/x-www-form-urlencoded": form, "multipart/form-data": form}
-    content = {kind: {"schema": one, "example": example} for kind, one in kinds.items()}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _in_a_form(field: dict[str, Any]) -> dict[str, Any]:
-    """A form has no null, and writes true and false in its own way."""
-    if field.get("type") == "boolean":
-        return {
-            **field,
-            "type": "string",
-            "enum": ["0", "1", "false", "true"],
-            "default": str(field["default"]).lower(),
-        }
-    choices = [one for one in field.get("anyOf", ()) if one != {"type": "null"}]
-    rest = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
-    return rest | (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})

@@ -1,104 +1,119 @@
-"""What each route answers, as an example of its schema in the OpenAPI document."""
+"""The OpenAPI document: descriptions of bodies and responses, and the one place that changes what FastAPI generates."""
 
+import copy
+import functools
+from collections.abc import Collection, Mapping
 from typing import Any
 
-TIMES = {"queue": 0.1, "compute": 9.8, "total": 11.2}
-USAGE = {"source_tokens": 5, "target_tokens": 4}
-SCORED = [{"score": 0.98, "label": "fr"}, {"score": 0.01, "label": "ca"}]
-PAIR = {"source": "de", "target": "en"}
+from fastapi import FastAPI
+from pydantic import BaseModel
 
-ANSWERS: dict[str, Any] = {
-    "post /v1/translate": {
-        "model": "translate-en-de-fr-es",
-        "translations": [{"text": "Good morning.", **PAIR, "finish_reason": "stop"}],
-        "usage": USAGE,
-        "timings_ms": TIMES,
-    },
-    "post /v1/score": {
-        "model": "translate-en-de-fr-es",
-        "scores": [{"score": -0.29, "log_probability": -1.46, **PAIR}],
-        "usage": USAGE,
-        "timings_ms": TIMES,
-    },
-    "post /v1/classify": {
-        "model": "langid",
-        "results": [{"labels": [{"label": "fr", "score": 0.98}]}],
-        "usage": {"source_tokens": 5, "target_tokens": 0},
-        "timings_ms": TIMES,
-    },
-    "get /v1/models": {
-        "models": [
-            {
-                "name": "langid", "version": "1", "task": "classify", "directions": [], "labels": ["de", "en"],
-                "limits": {"source_length": 512, "target_length": 256}, "precision": "fp32", "licence": "CC-BY-4.0",
-                "evaluation": [{"data": "leipzig", "split": "test", "metric": "accuracy", "value": 97.1}],
-            }
-        ]
-    },
-    "get /healthz": {"status": "alive"},
-    "get /readyz": {"status": "ready"},
-    "post /translate": {
-        "translatedText": "Where's the station?",
-        "detectedLanguage": {"confidence": 84.32, "language": "de"},
-        "alternatives": ["Where is the station?"],
-    },
-    "post /detect": [{"confidence": 84.32, "language": "de"}],
-    "get /languages": [{"code": "de", "name": "German", "targets": ["en"]}],
-    "get /frontend/settings": {
-        "charLimit": 20000, "frontendTimeout": 500, "apiKeys": False, "keyRequired": False, "suggestions": False,
-        "filesTranslation": False, "supportedFilesFormat": [],
-        "language": {"source": {"code": "auto", "name": "Auto Detect"}, "target": {"code": "de", "name": "German"}},
-    },
-    "get /health": {"status": "ok"},
-    "post /v2/translate": {"translations": [{"detected_source_language": "DE", "text": "Good morning."}]},
-    "get /v2/languages": [{"language": "DE", "name": "German", "supports_formality": False}],
-    "get /v2/usage": {"character_count": 180118, "character_limit": 1_000_000_000_000},
-    "post /predict": [SCORED],
-    "get /info": {
-        "model_id": "langid", "model_sha": None, "model_dtype": "float32",
-        "model_type": {"classifier": {"id2label": {"0": "de", "1": "en"}, "label2id": {"de": 0, "en": 1}}},
-        "max_concurrent_requests": 2048, "max_input_length": 512, "max_batch_tokens": 4096, "max_batch_requests": None,
-        "max_client_batch_size": 256, "auto_truncate": False, "tokenization_workers": 1, "version": "0.1.0",
-        "sha": None, "docker_label": None,
-    },
-    "post /classify": {
-        "object": "classify", "data": [SCORED], "model": "langid", "usage": {"prompt_tokens": 5, "total_tokens": 5},
-        "id": "infinity-5f0c1e9a7b3d4c52", "created": 1764000000,
-    },
-    "get /models": {
-        "data": [
-            {
-                "id": "langid", "object": "model", "owned_by": "infinity", "created": 1764000000,
-                "stats": {"queue_fraction": 0.0, "queue_absolute": 0, "results_pending": 0, "batch_size": 128},
-                "backend": "onnxruntime", "capabilities": ["classify"],
-            }
-        ],
-        "object": "list",
-    },
-    "get /v2": {"name": "attendant", "version": "0.1.0", "extensions": ["binary_tensor_data"]},
-    "get /v2/health/live": {"live": True},
-    "get /v2/health/ready": {"ready": True},
-    "get /v2/models/{model}": {
-        "name": "langid", "platform": "onnxruntime_onnx",
-        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
-        "outputs": [
-            {"name": "label", "datatype": "BYTES", "shape": [-1]}, {"name": "score", "datatype": "FP32", "shape": [-1]},
-            {"name": "probability", "datatype": "FP32", "shape": [-1, 79]},
-        ],
-        "parameters": {"labels": ["de", "en"]},
-    },
-    "get /v2/models/{model}/ready": {"name": "langid", "ready": True},
-    "post /v2/models/{model}/infer": {
-        "model_name": "translate-en-de-fr-es",
-        "outputs": [{"name": "translation", "datatype": "BYTES", "shape": [1], "data": ["Good morning."]}],
-    },
-}  # fmt: skip
+from service.http.error_formats import ErrorFormats
+
+Schema = dict[str, Any]
+SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
-def describe(document: dict[str, Any]) -> None:
-    """Put the examples into an OpenAPI document."""
+def customise_openapi(app: FastAPI, error_formats: ErrorFormats, public_paths: Collection[str] | None) -> None:
+    """Complete the OpenAPI document of an application.
+
+    It gets the schemas of errors (as a route's `model` they would be listed under the wrong media type too), names for
+    the schemas of request bodies, and, unless `public_paths` is None, the API keys that every other path requires.
+    """
+    generate = app.openapi
+
+    @functools.cache
+    def openapi() -> dict[str, Any]:
+        document = copy.deepcopy(generate())  # parts of it belong to the routes
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        _remove_validation_errors(document)
+        schemas |= error_formats.schemas
+        for operation in _operations(document):
+            _name_body_schema(operation, schemas)
+        if public_paths is not None:
+            _require_keys(document, public_paths)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _operations(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+def _remove_validation_errors(document: dict[str, Any]) -> None:
+    """Remove FastAPI's own 422 responses: the error handlers use other formats, which every route declares itself."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for operation in _operations(document):
+        if "HTTPValidationError" in str(operation["responses"].get("422")):
+            del operation["responses"]["422"]
+
+
+def _name_body_schema(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
+    """Move the schema of a JSON body to the document's components, so that generated clients have a name for it."""
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    if name := content.get("schema", {}).get("title"):
+        schemas[name] = content["schema"]
+        content["schema"] = {"$ref": f"#/components/schemas/{name}"}
+
+
+def _require_keys(document: dict[str, Any], public_paths: Collection[str]) -> None:
+    document["components"]["securitySchemes"] = SECURITY_SCHEMES
     for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            example = ANSWERS.get(f"{method} {path}")
-            if example is not None:
-                operation["responses"]["200"]["content"]["application/json"]["example"] = example
+        if path not in public_paths:
+            for operation in operations.values():
+                operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
+
+
+def response_example(example: Any) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` entry with an example of a route's JSON response."""
+    return {200: {"content": {"application/json": {"example": example}}}}
+
+
+def inline_schema(model: type[BaseModel]) -> Schema:
+    """Return a model's JSON schema without references, to describe a body that the route reads itself."""
+    schema = model.model_json_schema(ref_template="{model}")
+    definitions = schema.pop("$defs", {})
+
+    def inline(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inline(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        rest = {key: inline(value) for key, value in node.items() if key != "$ref"}
+        return inline(definitions[node["$ref"]]) | rest if "$ref" in node else rest
+
+    inlined: Schema = inline(schema)
+    return inlined
+
+
+def json_body(schema: Schema, examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI description of a JSON body that the route reads itself, with examples by name."""
+    media = {"schema": schema, "examples": {name: {"value": example} for name, example in examples.items()}}
+    return {"requestBody": {"required": True, "content": {"application/json": media}}}
+
+
+def json_or_form_body(schema: Schema, example: dict[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI description of a body that may be JSON or a form."""
+    form = schema | {"properties": {name: _form_field(field) for name, field in schema["properties"].items()}}
+    schemas = {"application/json": schema, "application/x-www-form-urlencoded": form, "multipart/form-data": form}
+    content = {media_type: {"schema": one, "example": example} for media_type, one in schemas.items()}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _form_field(field: Schema) -> Schema:
+    """Return the schema of a field in a form, which has no null and spells booleans in several ways."""
+    if field.get("type") == "boolean":
+        return {
+            **field,
+            "type": "string",
+            "enum": ["0", "1", "false", "true"],
+            "default": str(field["default"]).lower(),
+        }
+    choices = [one for one in field.get("anyOf", ()) if one != {"type": "null"}]
+    rest = {key: value for key, value in field.items() if key != "anyOf" and value is not None}
+    return rest | (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})

@@ -1,4 +1,4 @@
-"""How much one caller may ask: a token bucket of requests, and so many at once."""
+"""Rate limits of each caller: a token bucket of requests a minute, and a limit on concurrent requests."""
 
 import math
 import time
@@ -8,69 +8,69 @@ from dataclasses import dataclass
 
 from service.errors import RateLimited
 
-MOST_CALLERS = 10_000  # remembered; who has been silent for the longest time is forgotten first
+MAX_CALLERS = 10_000  # remembered; the least recently seen caller without a running request is forgotten first
 
 
 @dataclass(slots=True)
 class _Caller:
-    tokens: float  # requests that may come at once
-    updated: float
+    tokens: float  # of the bucket: requests that the caller may send at once
+    updated: float  # time of the last refill in seconds
     running: int = 0
 
 
 class RateLimiter:
-    """Counts the requests of each caller; a limit of 0 is none. `clock` tells seconds and never goes back."""
+    """Count the requests of each caller; a limit of 0 means unlimited. `clock` returns monotonic seconds."""
 
-    def __init__(self, per_minute: int = 0, at_once: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.per_minute, self.at_once, self._clock = per_minute, at_once, clock
+    def __init__(self, per_minute: int = 0, concurrent: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self.per_minute, self.concurrent, self._clock = per_minute, concurrent, clock
         self._callers: OrderedDict[str, _Caller] = OrderedDict()
 
-    def enter(self, caller: str) -> None:
-        """A request begins; `leave` has to follow.
+    def acquire(self, caller: str) -> None:
+        """Count a request that begins; call `release` when it has ended.
 
         Raises:
-            RateLimited: it is one too many, and was not counted.
+            RateLimited: the request exceeds a limit; it was not counted and needs no `release`.
         """
-        if not (self.per_minute or self.at_once):
+        if not (self.per_minute or self.concurrent):
             return
         state = self._state(caller)
-        if self.at_once and state.running >= self.at_once:
+        if self.concurrent and state.running >= self.concurrent:
             raise RateLimited(
-                f"{caller} has {state.running} requests running; at most {self.at_once} are taken at once: "
-                "wait for an answer",
+                f"{caller} has {state.running} requests running; at most {self.concurrent} may run at once: "
+                "wait for a response",
                 retry_after=1,
             )
         if self.per_minute:
-            self._spend(caller, state)
+            self._take_token(caller, state)
         state.running += 1
+
+    def release(self, caller: str) -> None:
+        """Count the end of a request."""
+        if state := self._callers.get(caller):
+            state.running -= 1
 
     def _state(self, caller: str) -> _Caller:
         state = self._callers.get(caller)
         if state is None:
-            self._forget()
+            self._evict()
             state = self._callers[caller] = _Caller(self.per_minute, self._clock())
         self._callers.move_to_end(caller)
         return state
 
-    def _spend(self, caller: str, state: _Caller) -> None:
+    def _take_token(self, caller: str, state: _Caller) -> None:
         now, rate = self._clock(), self.per_minute / 60
         state.tokens = min(self.per_minute, state.tokens + rate * (now - state.updated))
         state.updated = now
         if state.tokens < 1:
             wait = math.ceil((1 - state.tokens) / rate)
             raise RateLimited(
-                f"{caller} asks more than {self.per_minute} times a minute; try again in {wait} s", retry_after=wait
+                f"{caller} sends more than {self.per_minute} requests a minute; try again in {wait} s", retry_after=wait
             )
         state.tokens -= 1
 
-    def _forget(self) -> None:
-        """Make room for one more; whoever has requests running stays."""
-        if len(self._callers) >= MOST_CALLERS:
-            silent = next((name for name, state in self._callers.items() if not state.running), None)
-            if silent is not None:
-                del self._callers[silent]
-
-    def leave(self, caller: str) -> None:
-        """A request that was let in has ended."""
-        if state := self._callers.get(caller):
-            state.running -= 1
+    def _evict(self) -> None:
+        """Make room for one more caller; callers with running requests stay."""
+        if len(self._callers) >= MAX_CALLERS:
+            idle = next((name for name, state in self._callers.items() if not state.running), None)
+            if idle is not None:
+                del self._callers[idle]

@@ -1,4 +1,4 @@
-"""The outermost layer, in plain ASGI: request ids, access log and request metrics."""
+"""The outermost ASGI middleware: request ids, access log, request metrics, and responses to unexpected exceptions."""
 
 import asyncio
 import logging
@@ -10,18 +10,17 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import InternalError, Stopping
+from service.errors import ClientGone, InternalError, Stopping
 from service.http.error_formats import ErrorFormats
 from service.metrics import Metrics
 
 log = logging.getLogger("attendant.access")
-NO_ANSWER = 499  # the caller left before an answer began
 METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"})
 REQUEST_ID = re.compile(rb"[\w.:-]{1,100}")
 
 
 class RequestLogMiddleware:
-    """Wraps the application; logs carry ids, the names of keys, sizes and times, never text."""
+    """Log and count every request. The log has ids, names of keys, statuses and times, never text."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, error_formats: ErrorFormats) -> None:
         self.app, self.metrics, self.error_formats = app, metrics, error_formats
@@ -32,7 +31,7 @@ class RequestLogMiddleware:
             return
         started = time.perf_counter()
         scope["request_id"] = _request_id(scope)
-        status = NO_ANSWER
+        status = ClientGone.status  # unless a response begins
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -43,15 +42,15 @@ class RequestLogMiddleware:
 
         try:
             await self.app(scope, receive, send_with_id)
-        except asyncio.CancelledError:  # as the server does with what is left when its time to drain is over
-            if status != NO_ANSWER:
+        except asyncio.CancelledError:  # the server cancels what still runs when its time to drain is over
+            if status != ClientGone.status:
                 raise
-            await self.error_formats.answer(scope, Stopping())(scope, receive, send_with_id)
+            await self.error_formats.response(scope, Stopping())(scope, receive, send_with_id)
         except Exception as error:
             log.exception("request %s failed", scope["request_id"])
-            if status == NO_ANSWER:
-                fault = InternalError(f"{type(error).__name__}; the log has the details under the request id")
-                await self.error_formats.answer(scope, fault)(scope, receive, send_with_id)
+            if status == ClientGone.status:
+                internal = InternalError(f"{type(error).__name__}; the log has the details under the request id")
+                await self.error_formats.response(scope, internal)(scope, receive, send_with_id)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
@@ -60,13 +59,13 @@ class RequestLogMiddleware:
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.metrics.requests.labels(route, method, str(status)).inc()
         self.metrics.request_seconds.labels(route).observe(seconds)
-        name = scope.get("key", "-")
-        log.info("%s %s %d %.1f ms id=%s key=%s", method, route, status, 1000 * seconds, scope["request_id"], name)
+        key = scope.get("key", "-")
+        log.info("%s %s %d %.1f ms id=%s key=%s", method, route, status, 1000 * seconds, scope["request_id"], key)
 
 
 def _request_id(scope: Scope) -> str:
-    """The caller's X-Request-ID where it is harmless, else a new one."""
+    """Return the caller's X-Request-ID if it is safe to log, else a new id."""
     given: bytes = dict(scope["headers"]).get(b"x-request-id", b"")
     if REQUEST_ID.fullmatch(given) and given.isascii():
         return given.decode("ascii")
-    return f"{random.getrandbits(128):032x}"  # told apart, not secret: no need to ask the system for randomness
+    return f"{random.getrandbits(128):032x}"  # unique, not secret: no need for the system's random source

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -64,7 +64,8 @@ class Service:
         return self.client.post(path, json=body, **options)
 
     def worker_pool(self, name: str = "toy-translator") -> LocalWorkerPool:
-        return next(model.worker_pool for model in self.registry if model.name == name)
+        """Return a model's pool; fake engines run in a local one."""
+        return cast(LocalWorkerPool, next(model.worker_pool for model in self.registry if model.name == name))
 
     @property
     def idle(self) -> bool:
@@ -90,12 +91,12 @@ def serving(
     settings: Settings,
     registry: Registry,
     metrics: Metrics,
-    access: Authenticator | None = None,
+    authenticator: Authenticator | None = None,
     connection: type[BoundedHttpProtocol] = BoundedHttpProtocol,
 ) -> Iterator[Service]:
     """The application behind uvicorn, in a thread."""
     service = Service(settings, registry, metrics)
-    app = create_app(settings, registry, metrics, access)
+    app = create_app(settings, registry, metrics, authenticator)
     options: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none", "lifespan": "on"}
     grace = math.ceil(settings.drain_timeout_seconds)
     server = uvicorn.Server(uvicorn.Config(app, port=0, http=connection, timeout_graceful_shutdown=grace, **options))
@@ -155,13 +156,13 @@ def pretend(toy_translator: Path) -> Iterator[Callable[..., Service]]:
     def start(
         engine: Engine,
         scoring: Engine | None = None,
-        access: Authenticator | None = None,
+        authenticator: Authenticator | None = None,
         connection: type[BoundedHttpProtocol] = BoundedHttpProtocol,
         **changes: Any,
     ) -> Service:
         settings, metrics = Settings(**changes), Metrics()
         registry = Registry([fake_model(toy_translator, engine, settings, metrics, scoring)])
-        context = serving(settings, registry, metrics, access, connection)
+        context = serving(settings, registry, metrics, authenticator, connection)
         stack.append(context)
         return context.__enter__()
 

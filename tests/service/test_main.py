@@ -84,14 +84,14 @@ def test_all_wrong_settings_are_named(run: Callable[..., str]) -> None:
 
 def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(run: Callable[..., str]) -> None:
     written = run(max_body_byte=1000, prot=80, rows=0).splitlines()
-    assert written[0] == "error: ATTENDANT_MAX_BODY_BYTE is no setting; do you mean ATTENDANT_MAX_BODY_BYTES?"
-    assert written[1] == "error: ATTENDANT_PROT is no setting; do you mean ATTENDANT_PORT?"
+    assert written[0] == "error: unknown setting ATTENDANT_MAX_BODY_BYTE; did you mean ATTENDANT_MAX_BODY_BYTES?"
+    assert written[1] == "error: unknown setting ATTENDANT_PROT; did you mean ATTENDANT_PORT?"
     assert written[2].startswith("error: ATTENDANT_ROWS is '0'")
 
 
 @pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://example.org/page", "null"])
 def test_what_is_no_origin(run: Callable[..., str], origin: str) -> None:
-    assert f"{origin} is no origin; write https://host" in run(cors_origins=f"https://a.example {origin}")
+    assert f"{origin} is not an origin; write https://host" in run(cors_origins=f"https://a.example {origin}")
 
 
 def test_keys_that_cannot_be_used_are_refused_before_a_model_is_loaded(run: Callable[..., str], tmp_path: Path) -> None:
@@ -117,13 +117,13 @@ def test_a_key_is_made_and_only_its_entry_goes_to_stdout(
     found = [httpx.get(f"{service.url}/v1/models", headers={"X-API-Key": sent}) for sent in (key, f"{key}x")]
     assert [response.status_code for response in found] == [200, 401]
     eventually(lambda: any("key=alice" in line for line in service.log))
-    assert any("keys: alice" in line for line in service.log)
+    assert any("API keys: alice" in line for line in service.log)
     assert not any(key in line for line in service.log)
 
 
 def test_a_key_for_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", "a b"]) == 1
-    assert capsys.readouterr().err.startswith("error: 'a b' names no key")
+    assert capsys.readouterr().err.startswith("error: 'a b' is not a valid key name")
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -1,4 +1,4 @@
-"""How many workers and threads a machine gets, and what the workers of a loaded model share."""
+"""Settings: workers and threads on a number of cores, and the limits of a loaded model."""
 
 from pathlib import Path
 
@@ -8,9 +8,11 @@ from pydantic import ValidationError
 from service.engine.factory import start_pools
 from service.engine.models.translate import TranslateEngine
 from service.engine.queue import QueueLimits
+from service.engine.worker import LocalWorkerPool
 from service.metrics import Metrics
 from service.models.loading import load_models
-from service.settings import MOST_WORKERS, Settings
+from service.models.served_model import ServedModel
+from service.settings import MAX_DEFAULT_WORKERS, Settings
 from tests.service.fakes import PATIENCE
 
 
@@ -19,9 +21,9 @@ from tests.service.fakes import PATIENCE
     [
         ({}, 1, (1, 1)),
         ({}, 2, (2, 1)),
-        ({}, MOST_WORKERS, (MOST_WORKERS, 1)),
-        ({}, 2 * MOST_WORKERS, (MOST_WORKERS, 2)),
-        ({}, 2 * MOST_WORKERS + 1, (MOST_WORKERS, 2)),
+        ({}, MAX_DEFAULT_WORKERS, (MAX_DEFAULT_WORKERS, 1)),
+        ({}, 2 * MAX_DEFAULT_WORKERS, (MAX_DEFAULT_WORKERS, 2)),
+        ({}, 2 * MAX_DEFAULT_WORKERS + 1, (MAX_DEFAULT_WORKERS, 2)),
         ({"workers": 1}, 8, (1, 8)),
         ({"workers": 3}, 2, (3, 1)),
         ({"threads": 5}, 2, (2, 5)),
@@ -37,23 +39,28 @@ def test_workers_and_threads_share_the_cores(
 
 
 @pytest.mark.parametrize("field", ["workers", "threads"])
-def test_fewer_than_none_are_refused(field: str) -> None:
+def test_negative_numbers_are_rejected(field: str) -> None:
     with pytest.raises(ValidationError, match=field):
         Settings(**{field: -1})  # type: ignore[arg-type]
 
 
-def test_a_loaded_model_is_served_as_the_settings_say(toy_models: Path) -> None:
+def local_pool(model: ServedModel) -> LocalWorkerPool:
+    assert isinstance(model.worker_pool, LocalWorkerPool)
+    return model.worker_pool
+
+
+def test_settings_apply_to_loaded_models(toy_models: Path) -> None:
     settings = Settings(
         models=toy_models, workers=3, rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600
     )  # fmt: skip
     registry = load_models(settings, Metrics(), start_pools)
     for model in registry:
-        limits = model.worker_pool.queue.limits
-        assert limits == QueueLimits(rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600)
-        assert len(model.worker_pool.workers) == 3
-        assert model.worker_pool.queue.rows_per_worker == 6
+        pool = local_pool(model)
+        assert pool.queue.limits == QueueLimits(rows=20, encode_tokens=100, queue_segments=50, queue_tokens=600)
+        assert len(pool.workers) == 3
+        assert pool.queue.rows_per_worker == 6
     translator = registry.get("toy-translator", "translate")
-    engines = [worker.engine for worker in translator.worker_pool.workers]
+    engines = [worker.engine for worker in local_pool(translator).workers]
     assert all(isinstance(engine, TranslateEngine) and engine.pool.max_rows == 6 for engine in engines)
     assert len({id(engine.graphs) for engine in engines if isinstance(engine, TranslateEngine)}) == 1
     registry.drain(PATIENCE)

@@ -1,121 +1,147 @@
-"""The native dialect's bodies."""
+"""The native API's request bodies."""
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.api.text_fields import texts_field
+from service.api.text_fields import Texts, texts_schema
 from service.engine.decoding.options import MAX_BEAM, DecodingOptions
+from service.http.openapi import Schema, inline_schema
 from service.models.options import TranslationOptions
 from service.settings import Settings
 from service.translation.request import TranslationRequest
 
-TOLD = 20  # unknown fields one by one; to list a megabyte of them would take a second in which nobody is served
-TERMS = 200
+MAX_UNKNOWN_FIELDS = 20  # reported one by one; to list thousands of them would block the service for a second
+MAX_TERMS = 200
 
 
-class Body(BaseModel):
-    """A request body; an unknown field is an error, so a misspelt option is never silently ignored."""
+class NativeBody(BaseModel):
+    """A request body. An unknown field is an error, so that a misspelt option is never silently ignored."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _whole(cls, body: Any) -> Any:
-        """To JSON 3.0 is the integer 3; and not every one of ten thousand unknown fields is told."""
+    def _prepare(cls, body: Any) -> Any:
+        """Convert 3.0 to the integer 3, as in JSON they are the same; reject many unknown fields with one error."""
         if not isinstance(body, dict):
             return body
-        if (count := len(body.keys() - cls.model_fields.keys())) > TOLD:
-            raise PydanticCustomError(
-                "extra_forbidden", "{count} fields are not known; leave them out", {"count": count}
-            )
-        return {name: int(one) if type(one) is float and one.is_integer() else one for name, one in body.items()}
+        if (count := len(body.keys() - cls.model_fields.keys())) > MAX_UNKNOWN_FIELDS:
+            raise PydanticCustomError("extra_forbidden", "{count} unknown fields; leave them out", {"count": count})
+        return {
+            name: int(value) if type(value) is float and value.is_integer() else value for name, value in body.items()
+        }
 
 
-_SEEN = r"[^\s\x1c-\x1f]"  # nor what is white space to Python alone
-Term = Annotated[str, Field(min_length=1, max_length=100, pattern=rf"^{_SEEN}(.*{_SEEN})?$")]
+NOT_SPACE = r"[^\s\x1c-\x1f]"  # neither white space of JSON Schema's patterns nor of Python's
+Term = Annotated[str, Field(min_length=1, max_length=100, pattern=rf"^{NOT_SPACE}(.*{NOT_SPACE})?$")]
+Language = Annotated[str, Field(min_length=1, max_length=35)]
+ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-def _few_terms(given: Any) -> Any:
-    """Before each is looked at."""
-    if isinstance(given, dict) and len(given) > TERMS:
+def _check_term_count(terms: Any) -> Any:
+    """Reject too many terms before each is validated."""
+    if isinstance(terms, dict) and len(terms) > MAX_TERMS:
         message = "{count} terms are too many; send at most {limit}"
-        raise PydanticCustomError("too_long", message, {"count": len(given), "limit": TERMS})
-    return given
+        raise PydanticCustomError("too_long", message, {"count": len(terms), "limit": MAX_TERMS})
+    return terms
 
 
-class TranslateBody(Body):
+class TranslateBody(NativeBody):
     """Texts to translate."""
 
-    text: Any
-    target: Annotated[str, Field(min_length=1, max_length=35, description="Target language.", examples=["en"])]
-    source: Annotated[
-        str | None,
-        Field(min_length=1, max_length=35, description="Source language; left out or `auto`: found out."),
-    ] = None
-    model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
+    text: Annotated[
+        Texts, Field(description="One text, or a list of texts; answered in order.", examples=["Guten Morgen."])
+    ]
+    target: Annotated[Language, Field(description="Target language.", examples=["en"])]
+    source: Annotated[Language | None, Field(description="Source language. Detected if it is left out or `auto`.")] = (
+        None
+    )
+    model: Annotated[ModelName | None, Field(description="A model name from GET /v1/models.")] = None
     max_length: Annotated[
         int | None,
         Field(
-            ge=1, description="Target tokens at most; by default twice the source's and 16, within the model's limit."
+            ge=1,
+            description="Maximum number of target tokens. Default: twice the source tokens plus 16, within the model's "
+            "limit.",
         ),
     ] = None
 
-    min_length: Annotated[int, Field(ge=0, description="Target tokens at least.")] = 0
-    beam_size: Annotated[
-        int, Field(ge=1, le=MAX_BEAM, description="Hypotheses searched side by side; 1 is greedy.")
+    min_length: Annotated[int, Field(ge=0, description="Minimum number of target tokens.")] = 0
+    beam_size: Annotated[int, Field(ge=1, le=MAX_BEAM, description="Width of the beam search; 1 is greedy search.")] = 1
+    n_best: Annotated[
+        int, Field(ge=1, le=MAX_BEAM, description="Number of translations to return, at most beam_size.")
     ] = 1
-    n_best: Annotated[int, Field(ge=1, le=MAX_BEAM, description="Answers wanted, at most beam_size.")] = 1
     length_penalty: Annotated[
-        float, Field(ge=0, le=10, description="Scores are divided by length to this power; above 1 favours long ones.")
+        float,
+        Field(
+            ge=0,
+            le=10,
+            description="A score is the sum of log-probabilities divided by length to this power; above 1 favours long "
+            "translations.",
+        ),
     ] = 1.0
     early_stopping: Annotated[
-        bool, Field(description="End as soon as beam_size hypotheses have ended, even if a running one scores better.")
+        bool,
+        Field(
+            description="Stop as soon as beam_size hypotheses have ended, even if a running one could get a better "
+            "score."
+        ),
     ] = False
     temperature: Annotated[
-        float, Field(ge=0, le=10, description="Above 0: sample; lower is closer to the most probable.")
+        float, Field(ge=0, le=10, description="Above 0: sample. The lower, the closer to the most probable tokens.")
     ] = 0.0
-    top_k: Annotated[int, Field(ge=0, description="Sample among so many tokens; 0 is all.")] = 0
-    top_p: Annotated[float, Field(gt=0, le=1, description="Sample among the most probable with this much mass.")] = 1.0
-    seed: Annotated[int, Field(ge=0, lt=2**53, description="Same seed, same sample.")] = 0
-    prefix: Annotated[str, Field(max_length=1000, description="What every translation starts with.")] = ""
-    no_repeat_ngram: Annotated[int, Field(ge=0, le=64, description="No n tokens in a row twice; 0 allows it.")] = 0
+    top_k: Annotated[int, Field(ge=0, description="Sample among this many most probable tokens; 0 means all.")] = 0
+    top_p: Annotated[
+        float,
+        Field(gt=0, le=1, description="Sample among the most probable tokens that together have this probability."),
+    ] = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**53, description="Random seed; the same seed gives the same sample.")] = 0
+    prefix: Annotated[str, Field(max_length=1000, description="Text that every translation begins with.")] = ""
+    no_repeat_ngram: Annotated[
+        int, Field(ge=0, le=64, description="Never repeat n tokens in a row, with this n; 0 allows repetition.")
+    ] = 0
     repetition_penalty: Annotated[
-        float, Field(ge=0.1, le=10, description="Above 1 makes tokens written before less probable.")
+        float, Field(ge=0.1, le=10, description="Above 1 makes tokens that were already generated less probable.")
     ] = 1.0
     suppress: Annotated[
         list[Annotated[int, Field(ge=0)]],
-        Field(max_length=1000, description="Ids of tokens never to write, as `tokens` tells them."),
+        Field(max_length=1000, description="Ids of tokens that are never generated; `tokens` in a response has ids."),
     ] = []
     include: Annotated[
         list[Literal["score", "tokens", "alignment"]],
-        Field(max_length=8, description="What to tell beside the text."),
+        Field(max_length=8, description="What to return in addition to the translation."),
     ] = []
     format: Annotated[
         Literal["text", "html"],
-        Field(description="`html`: tags, attributes and entities stay, and tags within a line follow their words."),
+        Field(
+            description="`html`: tags, attributes and entities are preserved; tags inside a sentence move with the "
+            "words they mark."
+        ),
     ] = "text"
 
     glossary: Annotated[
         dict[Term, Term],
-        BeforeValidator(_few_terms),
+        BeforeValidator(_check_term_count),
         Field(
-            max_length=TERMS,
-            description="Terms of the source and what they are to become, where the model can be brought to it.",
+            max_length=MAX_TERMS,
+            description="Source terms and their translations, used wherever the model can be made to.",
             examples=[{"dog": "Köter"}],
         ),
     ] = {}
-    stream: Annotated[bool, Field(description="Answer Server-Sent Events, bit by bit.")] = False
+    stream: Annotated[bool, Field(description="Return Server-Sent Events while the translation is generated.")] = False
 
     @model_validator(mode="after")
-    def _aligned_text(self) -> Self:
+    def _check_alignment(self) -> Self:
         if self.format == "html" and "alignment" in self.include:
-            raise PydanticCustomError("alignment", "alignment is told of format text; leave out one of the two")
+            raise PydanticCustomError(
+                "alignment", "alignment is only available for format text; leave out one of the two"
+            )
         return self
 
     def options(self) -> TranslationOptions:
-        """The options for the engine."""
+        """Return the decoding options."""
         options = DecodingOptions(
             min_length=self.min_length, beam_size=self.beam_size, n_best=self.n_best,
             length_penalty=self.length_penalty, early_stopping=self.early_stopping, temperature=self.temperature,
@@ -126,7 +152,7 @@ class TranslateBody(Body):
         return TranslationOptions(options, self.prefix, self.max_length)
 
     def translation_request(self, texts: list[str]) -> TranslationRequest:
-        """What to ask of the translator, for texts that were checked."""
+        """Return the request to the translator, with texts that were checked."""
         return TranslationRequest(
             texts,
             self.target,
@@ -139,39 +165,46 @@ class TranslateBody(Body):
         )
 
 
-class ClassifyBody(Body):
+class ClassifyBody(NativeBody):
     """Texts to classify."""
 
-    text: Any
-    model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
-    top_k: Annotated[int, Field(ge=1, le=1000, description="How many labels, the most probable first.")] = 1
-
-
-class ScoreBody(Body):
-    """Texts and translations of them to score."""
-
-    text: Any
-    translation: Any
-    target: Annotated[
-        str, Field(min_length=1, max_length=35, description="Language of the translations.", examples=["en"])
+    text: Annotated[
+        Texts, Field(description="One text, or a list of texts; answered in order.", examples=["Bonjour le monde"])
     ]
+    model: Annotated[ModelName | None, Field(description="A model name from GET /v1/models.")] = None
+    top_k: Annotated[
+        int, Field(ge=1, le=1000, description="Number of labels to return per text, the most probable first.")
+    ] = 1
+
+
+class ScoreBody(NativeBody):
+    """Pairs of texts and translations to score."""
+
+    text: Annotated[
+        Texts, Field(description="One text, or a list of texts; answered in order.", examples=["Guten Morgen."])
+    ]
+    translation: Annotated[
+        Texts, Field(description="The translation of the text, or one per text in order.", examples=["Good morning."])
+    ]
+    target: Annotated[Language, Field(description="Language of the translations.", examples=["en"])]
     source: Annotated[
-        str | None,
-        Field(min_length=1, max_length=35, description="Language of the texts; may be left out where only one fits."),
+        Language | None,
+        Field(description="Language of the texts; may be left out if the model has only one for this target."),
     ] = None
-    model: Annotated[str | None, Field(min_length=1, max_length=200, description="A name from GET /v1/models.")] = None
+    model: Annotated[ModelName | None, Field(description="A model name from GET /v1/models.")] = None
     include: Annotated[
-        list[Literal["tokens", "alignment"]], Field(max_length=8, description="What to tell beside the score.")
+        list[Literal["tokens", "alignment"]],
+        Field(max_length=8, description="What to return in addition to the score."),
     ] = []
 
 
-def bounded(body: type[Body], settings: Settings) -> type[Any]:
-    """The body with the settings' limits written into its schema.
+def body_schema(body: type[NativeBody], settings: Settings) -> Schema:
+    """Return the JSON schema of a body with the settings' limits on texts.
 
-    The limits on texts are enforced by the route, which answers 413 in place of 422 and can name the text.
+    The route checks those limits itself, so that the error has status 413 and names the text.
     """
-    fields = {"text": texts_field(settings, "One text, or a list of them answered in order.", "Guten Morgen.")}
-    if "translation" in body.model_fields:
-        description = "The text's translation, or as many as there are texts, in their order."
-        fields["translation"] = texts_field(settings, description, "Good morning.")
-    return create_model(body.__name__, __base__=body, __doc__=body.__doc__, **fields)
+    schema = inline_schema(body)
+    for name in ("text", "translation"):
+        if name in schema["properties"]:
+            schema["properties"][name] |= texts_schema(settings)
+    return schema

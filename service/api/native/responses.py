@@ -1,8 +1,12 @@
-"""What the native dialect answers."""
+"""The native API's response bodies."""
 
+import time
 from typing import Annotated
 
+from fastapi import Response
 from pydantic import BaseModel, Field
+
+from service.api.shared import LabelScore
 
 
 class Usage(BaseModel):
@@ -20,16 +24,16 @@ class Timings(BaseModel):
     total: float
 
 
-class Token(BaseModel):
-    """A token of an answer, as the vocabulary spells it."""
+class TokenScore(BaseModel):
+    """A token of an answer as the vocabulary spells it, and its log-probability."""
 
     id: int
     text: str
     log_probability: float
 
 
-class Aligned(BaseModel):
-    """A word of a translation and the word of the text that it comes from, as characters from start up to end."""
+class AlignedSpans(BaseModel):
+    """A word of the translation and the word of the text that it corresponds to, as character ranges [start, end)."""
 
     source_start: int
     source_end: int
@@ -37,56 +41,59 @@ class Aligned(BaseModel):
     target_end: int
 
 
-class Detected(BaseModel):
-    """The language that a text was found to be in, and how probable that is."""
+class DetectedSource(BaseModel):
+    """The detected language of a text, and its probability."""
 
     language: str
     confidence: float
 
 
 class Alternative(BaseModel):
-    """An answer; `length` says that it was cut at its limit of tokens.
+    """One translation of a text. The finish reason `length` means that it reached its limit of tokens.
 
-    `score` is the sum of the tokens' log-probabilities, the end mark's included, divided by their number to the power
-    of length_penalty.
+    `score` is the sum of the tokens' log-probabilities, that of the end-of-sentence token included, divided by their
+    number to the power of length_penalty.
     """
 
     text: str
     finish_reason: Annotated[str, Field(json_schema_extra={"enum": ["stop", "length", "loop"]})]
     score: float | None = None
-    tokens: list[Token] | None = None
-    alignment: list[Aligned] | None = None
+    tokens: list[TokenScore] | None = None
+    alignment: list[AlignedSpans] | None = None
 
 
-class Translation(Alternative):
-    """One text's best answer, and the next best where n_best asks for them."""
+class TextTranslation(Alternative):
+    """The best translation of a text, and the next best if n_best asks for them."""
 
     source: str
     target: str
-    detected: Annotated[Detected | None, Field(description="Where no source was given and langid decided.")] = None
+    detected: Annotated[
+        DetectedSource | None, Field(description="Present if the request gave no source and it was detected.")
+    ] = None
     alternatives: list[Alternative] | None = None
     warnings: Annotated[
-        list[str] | None, Field(examples=[["split_long_sentence"]], description="What the caller should look at.")
+        list[str] | None,
+        Field(examples=[["split_long_sentence"]], description="What the caller should check in this translation."),
     ] = None
 
 
 class TranslateReply(BaseModel):
-    """As many translations as texts, in order."""
+    """One translation per text, in order."""
 
     model: str
-    translations: list[Translation]
+    translations: list[TextTranslation]
     usage: Usage
     timings_ms: Timings
 
 
 class DeltaEvent(BaseModel):
-    """What comes next of the translation of the text with this index."""
+    """The next part of the translation of the text with this index."""
 
     index: int
     delta: str
 
 
-class TranslationEvent(Translation):
+class TranslationEvent(TextTranslation):
     """The whole translation of the text with this index."""
 
     index: int
@@ -100,48 +107,41 @@ class DoneEvent(BaseModel):
     timings_ms: Timings
 
 
-class Label(BaseModel):
-    """A label and its probability."""
+class TextClassification(BaseModel):
+    """The labels of one text, the most probable first."""
 
-    label: str
-    score: float
+    labels: list[LabelScore]
 
 
-class Labels(BaseModel):
-    """One text's labels, the most probable first."""
+class ClassifyReply(BaseModel):
+    """One result per text, in order."""
 
-    labels: list[Label]
+    model: str
+    results: list[TextClassification]
+    usage: Usage
+    timings_ms: Timings
 
 
 class PairScore(BaseModel):
-    """How probable a translation is.
+    """How probable the model finds a translation.
 
-    `log_probability` is the sum of the tokens' log-probabilities, the end mark's included, `score` that sum divided by
-    their number. `tokens` ends with the end mark.
+    `log_probability` is the sum of the tokens' log-probabilities, that of the end-of-sentence token included; `score`
+    is that sum divided by the number of tokens. The last of `tokens` is the end-of-sentence token.
     """
 
     score: float
     log_probability: float
     source: str
     target: str
-    tokens: list[Token] | None = None
-    alignment: list[Aligned] | None = None
+    tokens: list[TokenScore] | None = None
+    alignment: list[AlignedSpans] | None = None
 
 
 class ScoreReply(BaseModel):
-    """As many scores as texts, in order."""
+    """One score per pair, in order."""
 
     model: str
     scores: list[PairScore]
-    usage: Usage
-    timings_ms: Timings
-
-
-class ClassifyReply(BaseModel):
-    """As many results as texts, in order."""
-
-    model: str
-    results: list[Labels]
     usage: Usage
     timings_ms: Timings
 
@@ -154,7 +154,7 @@ class DirectionInfo(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """A model that is being served."""
+    """A served model."""
 
     name: str
     version: str
@@ -168,6 +168,17 @@ class ModelInfo(BaseModel):
 
 
 class ModelsReply(BaseModel):
-    """All models."""
+    """All served models."""
 
     models: list[ModelInfo]
+
+
+def timings(queue_ms: float, compute_ms: float, started: float) -> Timings:
+    """Return the timings of a request that began at `started`, in seconds of the monotonic clock."""
+    total = 1000 * (time.monotonic() - started)
+    return Timings(queue=round(queue_ms, 3), compute=round(compute_ms, 3), total=round(total, 3))
+
+
+def json_response(reply: BaseModel) -> Response:
+    """Return a reply as JSON. FastAPI would validate a returned model again and serialise it in three passes."""
+    return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")

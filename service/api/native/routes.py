@@ -1,33 +1,37 @@
-"""The native dialect: /v1/translate, /v1/classify, /v1/models."""
+"""The native API: /v1/translate, /v1/classify, /v1/models."""
 
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from service.api.native.requests import ClassifyBody, TranslateBody, bounded
+from service.api.native.requests import ClassifyBody, TranslateBody, body_schema
 from service.api.native.responses import (
-    Aligned,
+    AlignedSpans,
     Alternative,
     ClassifyReply,
     DeltaEvent,
-    Detected,
+    DetectedSource,
     DirectionInfo,
     DoneEvent,
     ModelInfo,
     ModelsReply,
-    Token,
+    TextClassification,
+    TextTranslation,
+    TokenScore,
     TranslateReply,
-    Translation,
     TranslationEvent,
     Usage,
+    json_response,
+    timings,
 )
-from service.api.shared import FAULTS, best_labels, checked_texts, request_scope, timings, written_once
-from service.http.body_limit import REFUSALS
-from service.http.problem_json import responses
+from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, ranked_labels, request_scope
+from service.http.forms import read_json
+from service.http.openapi import json_body, response_example
+from service.http.problem_json import PROBLEM_FORMAT
 from service.http.sse import Event, event_stream
 from service.models.registry import Registry
 from service.models.request_scope import RequestScope
@@ -42,128 +46,169 @@ from service.translation.request import (
 )
 from service.translation.translator import Translator
 
-TRANSLATE_EXAMPLES = [
-    {"text": "Guten Morgen.", "source": "de", "target": "en"},
-    {"text": ["I am hungry.", "Where is the station?"], "source": "en", "target": "de"},
-    {"text": "<p>I have <b>a big dog</b>.</p>", "target": "de", "format": "html"},
-    {"text": "It is late. Good night.", "source": "en", "target": "de", "stream": True},
-]
-EVENTS = ("delta", "translation", "done", "error")
-STREAM: dict[int | str, dict[str, Any]] = {
+TRANSLATE_EXAMPLES = {
+    "one text": {"text": "Guten Morgen.", "source": "de", "target": "en"},
+    "a list of texts": {"text": ["I am hungry.", "Where is the station?"], "source": "en", "target": "de"},
+    "HTML": {"text": "<p>I have <b>a big dog</b>.</p>", "target": "de", "format": "html"},
+    "a stream": {"text": "It is late. Good night.", "source": "en", "target": "de", "stream": True},
+}
+CLASSIFY_EXAMPLES = {
+    "one text": {"text": "Bonjour le monde"},
+    "a list of texts": {"text": ["Hello there", "Hallo Welt"], "top_k": 3},
+}
+TIMINGS_EXAMPLE = {"queue": 0.1, "compute": 9.8, "total": 11.2}
+TRANSLATE_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The translations; with `stream`, Server-Sent Events in place of JSON.",
+        "description": "The translations; with `stream`, Server-Sent Events instead of JSON.",
         "content": {
+            "application/json": {
+                "example": {
+                    "model": "translate-en-de-fr-es",
+                    "translations": [
+                        {"text": "Good morning.", "source": "de", "target": "en", "finish_reason": "stop"}
+                    ],
+                    "usage": {"source_tokens": 5, "target_tokens": 4},
+                    "timings_ms": TIMINGS_EXAMPLE,
+                }
+            },
             "text/event-stream": {
                 "schema": {
                     "type": "object",
                     "description": "One event; its data is JSON.",
-                    "properties": {"event": {"enum": list(EVENTS)}, "data": {"type": "string"}},
+                    "properties": {
+                        "event": {"enum": ["delta", "translation", "done", "error"]},
+                        "data": {"type": "string"},
+                    },
                     "required": ["event", "data"],
                 },
                 "example": {"event": "delta", "data": '{"index":0,"delta":"Gut"}'},
-            }
+            },
         },
     }
 }
-CLASSIFY_EXAMPLES = [{"text": "Bonjour le monde"}, {"text": ["Hello there", "Hallo Welt"], "top_k": 3}]
+CLASSIFY_RESPONSE = response_example(
+    {
+        "model": "langid",
+        "results": [{"labels": [{"label": "fr", "score": 0.98}]}],
+        "usage": {"source_tokens": 5, "target_tokens": 0},
+        "timings_ms": TIMINGS_EXAMPLE,
+    }
+)
+MODELS_RESPONSE = response_example({
+    "models": [
+        {
+            "name": "langid", "version": "1", "task": "classify", "directions": [], "labels": ["de", "en"],
+            "limits": {"source_length": 512, "target_length": 256}, "precision": "fp32", "licence": "CC-BY-4.0",
+            "evaluation": [{"data": "leipzig", "split": "test", "metric": "accuracy", "value": 97.1}],
+        }
+    ]
+})  # fmt: skip
 
 
 def native_router(registry: Registry, translator: Translator, settings: Settings) -> APIRouter:
-    """The routes, with the settings' limits in their schemas."""
+    """Return the routes, with the settings' limits in their schemas."""
     router = APIRouter(prefix="/v1", tags=["native"])
-    translate_body, classify_body = bounded(TranslateBody, settings), bounded(ClassifyBody, settings)
+    errors = PROBLEM_FORMAT.openapi_responses(*MODEL_ERRORS)
 
-    @router.post("/translate", responses=STREAM | responses(*FAULTS), response_model=TranslateReply)
-    async def translate(
-        request: Request,
-        body: Annotated[translate_body, Body(examples=TRANSLATE_EXAMPLES)],  # type: ignore[valid-type]
-    ) -> Response:
+    @router.post(
+        "/translate",
+        responses=errors | TRANSLATE_RESPONSE,
+        response_model=TranslateReply,
+        openapi_extra=json_body(body_schema(TranslateBody, settings), TRANSLATE_EXAMPLES),
+    )
+    async def translate(request: Request) -> Response:
         """Translate one text or a list of texts."""
         started = time.monotonic()
-        options: TranslateBody = body
-        translation_request = options.translation_request(checked_texts(body.text, settings))  # type: ignore[attr-defined]
+        body = await read_json(request, TranslateBody)
+        translation_request = body.translation_request(checked_texts(body.text, settings))
         scope = request_scope(request, settings)
-        if options.stream:
-            events = _events(translator, translation_request, scope, started)
+        if body.stream:
+            events = _sse_events(translator, translation_request, scope, started)
             return await event_stream(events, request.scope["request_id"])
         with scope:
             done = await translator.translate(translation_request, scope)
-        return written_once(
-            TranslateReply(translations=list(map(_translation, done.results)), **_account(done, started))
-        )
+        translations = [_translation(result) for result in done.results]
+        return json_response(TranslateReply(translations=translations, **_summary(done, started)))
 
-    @router.post("/classify", responses=responses(*FAULTS), response_model=ClassifyReply)
-    async def classify(
-        request: Request,
-        body: Annotated[classify_body, Body(examples=CLASSIFY_EXAMPLES)],  # type: ignore[valid-type]
-    ) -> Response:
+    @router.post(
+        "/classify",
+        responses=errors | CLASSIFY_RESPONSE,
+        response_model=ClassifyReply,
+        openapi_extra=json_body(body_schema(ClassifyBody, settings), CLASSIFY_EXAMPLES),
+    )
+    async def classify(request: Request) -> Response:
         """Classify one text or a list of texts."""
         started = time.monotonic()
-        texts = checked_texts(body.text, settings)  # type: ignore[attr-defined]
-        options: ClassifyBody = body
-        model = registry.classifier(options.model)
+        body = await read_json(request, ClassifyBody)
+        texts = checked_texts(body.text, settings)
+        model = registry.classifier(body.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope)
-        results = [best_labels(model, row, options.top_k) for row in answered.probabilities]
+        results = [TextClassification(labels=ranked_labels(model, row, body.top_k)) for row in answered.probabilities]
         usage = Usage(source_tokens=answered.source_tokens, target_tokens=0)
         timing = timings(answered.queue_ms, answered.compute_ms, started)
-        return written_once(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timing))
+        return json_response(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timing))
 
-    @router.get("/models", responses=responses(*REFUSALS))
+    @router.get("/models", responses=PROBLEM_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | MODELS_RESPONSE)
     async def models() -> ModelsReply:
-        """What is being served."""
-        return ModelsReply(models=[_describe(model) for model in registry])
+        """List the served models."""
+        return ModelsReply(models=[_model_info(model) for model in registry])
 
     return router
 
 
-def _account(done: TranslationResponse, started: float) -> dict[str, Any]:
+def _summary(response: TranslationResponse, started: float) -> dict[str, Any]:
     return {
-        "model": done.model,
-        "usage": Usage(source_tokens=done.source_tokens, target_tokens=done.target_tokens),
-        "timings_ms": timings(done.queue_ms, done.compute_ms, started),
+        "model": response.model,
+        "usage": Usage(source_tokens=response.source_tokens, target_tokens=response.target_tokens),
+        "timings_ms": timings(response.queue_ms, response.compute_ms, started),
     }
 
 
-async def _events(
+async def _sse_events(
     translator: Translator, translation_request: TranslationRequest, scope: RequestScope, started: float
 ) -> AsyncGenerator[Event]:
+    """Translate within the scope, and yield the events of the stream."""
     with scope:
         async with aclosing(translator.stream(translation_request, scope)) as events:
-            async for one in events:
-                if isinstance(one, Delta):
-                    yield _event("delta", DeltaEvent(index=one.index, delta=one.text))
-                elif isinstance(one, TextFinished):
-                    yield _event("translation", TranslationEvent(index=one.index, **dict(_translation(one.result))))
+            async for event in events:
+                if isinstance(event, Delta):
+                    yield _sse_event("delta", DeltaEvent(index=event.index, delta=event.text))
+                elif isinstance(event, TextFinished):
+                    translation = TranslationEvent(index=event.index, **dict(_translation(event.result)))
+                    yield _sse_event("translation", translation)
                 else:
-                    yield _event("done", DoneEvent(**_account(one, started)))
+                    yield _sse_event("done", DoneEvent(**_summary(event, started)))
 
 
-def _event(name: str, data: BaseModel) -> Event:
+def _sse_event(name: str, data: BaseModel) -> Event:
     return Event(name, data.model_dump_json(exclude_none=True))
 
 
-def _translation(result: TranslationResult) -> Translation:
-    others = [Alternative(**_told(reading)) for reading in result.alternatives]
-    return Translation(
-        source=result.source, target=result.target, detected=Detected(**vars(result.detected)) if result.detected
-        else None,
-        alternatives=others or None, warnings=result.warnings or None, **_told(result),
-    )  # fmt: skip
+def _translation(result: TranslationResult) -> TextTranslation:
+    alternatives = [Alternative(**_candidate_fields(candidate)) for candidate in result.alternatives]
+    return TextTranslation(
+        source=result.source,
+        target=result.target,
+        detected=DetectedSource(**vars(result.detected)) if result.detected else None,
+        alternatives=alternatives or None,
+        warnings=result.warnings or None,
+        **_candidate_fields(result),
+    )
 
 
-def _told(reading: TranslationResult) -> dict[str, Any]:
-    tokens, links = reading.tokens, reading.alignment
+def _candidate_fields(candidate: TranslationResult) -> dict[str, Any]:
+    tokens, links = candidate.tokens, candidate.alignment
     return {
-        "text": reading.text,
-        "finish_reason": reading.finish_reason,
-        "score": reading.score,
-        "tokens": None if tokens is None else [Token(**vars(token)) for token in tokens],
-        "alignment": None if links is None else [Aligned(**link._asdict()) for link in links],
+        "text": candidate.text,
+        "finish_reason": candidate.finish_reason,
+        "score": candidate.score,
+        "tokens": None if tokens is None else [TokenScore(**vars(token)) for token in tokens],
+        "alignment": None if links is None else [AlignedSpans(**link._asdict()) for link in links],
     }
 
 
-def _describe(model: ServedModel) -> ModelInfo:
+def _model_info(model: ServedModel) -> ModelInfo:
     manifest = model.manifest
     return ModelInfo(
         name=manifest.name,

@@ -1,90 +1,108 @@
-"""The native dialect's /v1/score: how probable a model finds given translations."""
+"""The native API's /v1/score: how probable a model finds given translations."""
 
 import time
 from collections.abc import Sequence
-from typing import Annotated
 
-from fastapi import APIRouter, Body, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from service.api.native.requests import ScoreBody, bounded
-from service.api.native.responses import Aligned, PairScore, ScoreReply, Token, Usage
-from service.api.shared import FAULTS, checked_texts, request_scope, timings, written_once
+from service.api.native.requests import ScoreBody, body_schema
+from service.api.native.responses import (
+    AlignedSpans,
+    PairScore,
+    ScoreReply,
+    TokenScore,
+    Usage,
+    json_response,
+    timings,
+)
+from service.api.shared import MODEL_ERRORS, checked_texts, request_scope
 from service.artifact import Direction
 from service.errors import InvalidRequest
-from service.http.problem_json import responses
+from service.http.forms import read_json
+from service.http.openapi import json_body, response_example
+from service.http.problem_json import PROBLEM_FORMAT
 from service.models.registry import Registry
 from service.models.scorer import Pair, ScoredPair
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.alignment import anchor_identical_words
 
-EXAMPLES = [
-    {"text": "Guten Morgen.", "translation": "Good morning.", "source": "de", "target": "en"},
-    {
+EXAMPLES = {
+    "one pair": {"text": "Guten Morgen.", "translation": "Good morning.", "source": "de", "target": "en"},
+    "a list of pairs": {
         "text": ["I am hungry.", "I am hungry."], "translation": ["Ich habe Hunger.", "Ich bin hungrig."],
         "source": "en", "target": "de", "include": ["tokens", "alignment"],
     },
-]  # fmt: skip
+}  # fmt: skip
+RESPONSE = response_example(
+    {
+        "model": "translate-en-de-fr-es",
+        "scores": [{"score": -0.29, "log_probability": -1.46, "source": "de", "target": "en"}],
+        "usage": {"source_tokens": 5, "target_tokens": 4},
+        "timings_ms": {"queue": 0.1, "compute": 9.8, "total": 11.2},
+    }
+)
 
 
 def score_router(registry: Registry, settings: Settings) -> APIRouter:
-    """The route, with the settings' limits in its schema."""
+    """Return the route, with the settings' limits in its schema."""
     router = APIRouter(prefix="/v1", tags=["native"])
-    score_body = bounded(ScoreBody, settings)
 
-    @router.post("/score", responses=responses(*FAULTS), response_model=ScoreReply)
-    async def score(
-        request: Request,
-        body: Annotated[score_body, Body(examples=EXAMPLES)],  # type: ignore[valid-type]
-    ) -> Response:
-        """Score one pair of a text and its translation, or a list of pairs; each is read as one sentence."""
+    @router.post(
+        "/score",
+        responses=PROBLEM_FORMAT.openapi_responses(*MODEL_ERRORS) | RESPONSE,
+        response_model=ScoreReply,
+        openapi_extra=json_body(body_schema(ScoreBody, settings), EXAMPLES),
+    )
+    async def score(request: Request) -> Response:
+        """Score a text and its translation, or a list of such pairs; each text is read as one sentence."""
         started = time.monotonic()
+        body = await read_json(request, ScoreBody)
         pairs = _pairs(body, settings)
-        options: ScoreBody = body
-        step = registry.direct_step(options.model, options.source, options.target)
+        step = registry.direct_step(body.model, body.source, body.target)
         model, direction = step.model, step.direction
         with request_scope(request, settings) as scope:
             scored = await model.scorer.score(pairs, direction, scope)
-        answers = [one.result for one in scored]
-        queue, compute = max(a.queue_ms for a in answers), max(a.compute_ms for a in answers)
+        results = [one.result for one in scored]
+        queue, compute = max(r.queue_ms for r in results), max(r.compute_ms for r in results)
         reply = ScoreReply(
             model=model.name,
-            scores=[_told(model, direction, one, options.include) for one in scored],
+            scores=[_pair_score(model, direction, one, body.include) for one in scored],
             usage=Usage(
                 source_tokens=sum(len(one.encoded.request.ids) for one in scored),
-                target_tokens=sum(len(answer.ids) for answer in answers),
+                target_tokens=sum(len(result.ids) for result in results),
             ),
             timings_ms=timings(queue, compute, started),
         )
-        return written_once(reply)
+        return json_response(reply)
 
     return router
 
 
 def _pairs(body: ScoreBody, settings: Settings) -> list[Pair]:
-    """The pairs of a request.
+    """Return the pairs of a request.
 
     Raises:
-        InvalidRequest, EmptyText, TooLarge: see `checked_texts`; or not every text has its translation.
+        InvalidRequest, EmptyText, TooLarge: see `checked_texts`; or the texts and translations do not pair up.
     """
     texts = checked_texts(body.text, settings)
     translations = checked_texts(body.translation, settings, "translation")
     if isinstance(body.text, str) != isinstance(body.translation, str) or len(texts) != len(translations):
         raise InvalidRequest(
-            f"text is {_counted(body.text)} and translation {_counted(body.translation)}: give two strings, or two "
+            f"text is {_describe(body.text)} and translation {_describe(body.translation)}: give two strings, or two "
             "lists of the same length"
         )
     return list(map(Pair, texts, translations))
 
 
-def _counted(texts: str | list[str]) -> str:
+def _describe(texts: str | list[str]) -> str:
     return "a string" if isinstance(texts, str) else f"a list of {len(texts)}"
 
 
-def _told(model: ServedModel, direction: Direction, scored: ScoredPair, include: Sequence[str]) -> PairScore:
+def _pair_score(model: ServedModel, direction: Direction, scored: ScoredPair, include: Sequence[str]) -> PairScore:
     [hypothesis] = scored.result.hypotheses
     total = sum(hypothesis.log_probabilities)
-    told = PairScore(
+    pair_score = PairScore(
         score=total / len(hypothesis.log_probabilities),
         log_probability=total,
         source=direction.source,
@@ -92,11 +110,11 @@ def _told(model: ServedModel, direction: Direction, scored: ScoredPair, include:
     )
     if "tokens" in include:
         ids = [*hypothesis.ids, model.manifest.special_tokens.eos]
-        told.tokens = [
-            Token(id=token, text=model.codec.token_text(token), log_probability=gain)
-            for token, gain in zip(ids, hypothesis.log_probabilities, strict=True)
+        pair_score.tokens = [
+            TokenScore(id=token, text=model.codec.token_text(token), log_probability=log_probability)
+            for token, log_probability in zip(ids, hypothesis.log_probabilities, strict=True)
         ]
     if "alignment" in include:
         links = anchor_identical_words(scored.encoded.links(scored.result), *scored.encoded.pair)
-        told.alignment = [Aligned(**link._asdict()) for link in links]
-    return told
+        pair_score.alignment = [AlignedSpans(**link._asdict()) for link in links]
+    return pair_score

@@ -15,13 +15,13 @@ from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from service.engine.factory import start_pools
-from service.http.api_keys import make_key
+from service.http.api_keys import make_api_key
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import Service, serving
 
-KEY, ENTRY = make_key("alice")
+KEY, ENTRY = make_api_key("alice")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_deepl(closed: Service) -> None:
     found = deepl.DeepLClient(KEY, server_url=closed.url).translate_text("red house", target_lang="DE")
     assert str(found) == "rot Haus"
     for ask in ("get_usage", "get_source_languages"):
-        with pytest.raises(deepl.AuthorizationException, match="not known here"):
+        with pytest.raises(deepl.AuthorizationException, match="unknown API key"):
             getattr(deepl.DeepLClient("another", server_url=closed.url), ask)()
 
 

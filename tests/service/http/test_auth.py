@@ -1,6 +1,5 @@
-"""Who may come in, asked over HTTP: keys in every place that a client puts them, limits, open paths, origins."""
+"""Authentication over HTTP: keys in every place where clients send them, rate limits, public paths, CORS."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from starlette.types import Message
 
-from service.http.api_keys import Keys, make_key, read_keys
-from service.http.auth import OPEN, Authenticator
+from service.errors import RateLimited
+from service.http.api_keys import ApiKeys, make_api_key, read_api_keys
+from service.http.auth import PUBLIC_PATHS, Authenticator
 from service.http.rate_limit import RateLimiter
 from service.settings import Settings
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
@@ -19,10 +18,10 @@ from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
 from tests.service.http.test_rate_limit import Clock
 
 Pretend = Callable[..., Service]
-(ALICE, ALICES), (BOB, BOBS) = make_key("alice"), make_key("bob")
-KEYS = f"{ALICES} {BOBS}"
+(ALICE, ALICE_ENTRY), (BOB, BOB_ENTRY) = make_api_key("alice"), make_api_key("bob")
+KEYS = f"{ALICE_ENTRY} {BOB_ENTRY}"
 FIELDS = {"q": "dog", "target": "b", "api_key": ALICE}
-PAGE = "https://page.example"
+ORIGIN = "https://page.example"
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -30,8 +29,8 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def closed(pretend: Pretend) -> Service:
-    """A service that two keys open."""
+def secured(pretend: Pretend) -> Service:
+    """A service with two API keys."""
     return pretend(EchoEngine(), keys=KEYS)
 
 
@@ -44,10 +43,10 @@ def closed(pretend: Pretend) -> Service:
         {"Authorization": f"DeepL-Auth-Key {ALICE}"},
         {"Authorization": "Basic cHJveHk6cHJveHk=", "X-API-Key": ALICE},
     ],
-    ids=["bearer", "small letters", "x-api-key", "deepl", "beside what a proxy asks for"],
+    ids=["bearer", "lower case", "x-api-key", "deepl", "beside a proxy's basic auth"],
 )
-def test_a_key_opens(closed: Service, headers: dict[str, str]) -> None:
-    assert closed.post("/v1/translate", TRANSLATE, headers=headers).status_code == 200
+def test_key_is_accepted_in_any_header(secured: Service, headers: dict[str, str]) -> None:
+    assert secured.post("/v1/translate", TRANSLATE, headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -55,39 +54,39 @@ def test_a_key_opens(closed: Service, headers: dict[str, str]) -> None:
     [
         ({}, "no API key; send it as"),
         ({"Authorization": "Basic cHJveHk6cHJveHk="}, "no API key"),
-        ({"Authorization": "Bearer"}, "not known here"),
-        (bearer(ALICE[:-1]), "not known here"),
-        (bearer(f"bob.{ALICE.partition('.')[2]}"), "not known here"),
-        (bearer(ALICES), "not known here"),
-        ({"X-API-Key": "\xff\xfe".encode("latin-1")}, "not known here"),
+        ({"Authorization": "Bearer"}, "unknown API key"),
+        (bearer(ALICE[:-1]), "unknown API key"),
+        (bearer(f"bob.{ALICE.partition('.')[2]}"), "unknown API key"),
+        (bearer(ALICE_ENTRY), "unknown API key"),
+        ({"X-API-Key": "\xff\xfe".encode("latin-1")}, "unknown API key"),
     ],
-    ids=["none", "another scheme", "empty", "cut", "another's", "the entry", "bytes"],
+    ids=["none", "another scheme", "empty", "truncated", "another name", "the entry", "bytes"],
 )
-def test_without_a_key_that_is_known_it_stays_closed(closed: Service, headers: Any, detail: str) -> None:
-    response = closed.post("/v1/translate", TRANSLATE, headers=headers)
+def test_missing_or_unknown_key_is_rejected(secured: Service, headers: Any, detail: str) -> None:
+    response = secured.post("/v1/translate", TRANSLATE, headers=headers)
     assert detail in assert_problem(response, 401, "unauthorised")["detail"]
     assert response.headers["www-authenticate"] == "Bearer"
     assert ALICE.partition(".")[2] not in response.text
-    assert closed.post("/v1/translate", TRANSLATE, headers=bearer(BOB)).status_code == 200
+    assert secured.post("/v1/translate", TRANSLATE, headers=bearer(BOB)).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/models", "/v1/translate/", "/nothing", "/healthz/", "/docs/x"])
-def test_what_is_not_open_is_closed(closed: Service, path: str) -> None:
-    assert_problem(closed.client.get(path), 401, "unauthorised")
+def test_other_paths_require_a_key(secured: Service, path: str) -> None:
+    assert_problem(secured.client.get(path), 401, "unauthorised")
 
 
-def test_probes_metrics_and_documentation_are_open(closed: Service) -> None:
-    found = {path: closed.client.get(path).status_code for path in OPEN}
+def test_probes_metrics_and_documentation_are_public(secured: Service) -> None:
+    found = {path: secured.client.get(path).status_code for path in PUBLIC_PATHS}
     assert {"/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"} <= {p for p, s in found.items() if s == 200}
     assert 401 not in found.values()
 
 
-def test_the_document_says_where_a_key_is_needed(closed: Service, service: Service) -> None:
-    document = closed.client.get("/openapi.json").json()
+def test_openapi_document_has_security_schemes(secured: Service, service: Service) -> None:
+    document = secured.client.get("/openapi.json").json()
     assert document["components"]["securitySchemes"].keys() == {"bearer", "header"}
     assert document["paths"]["/v1/translate"]["post"]["security"] == [{"bearer": []}, {"header": []}]
     assert "security" not in document["paths"]["/healthz"]["get"]
-    for path in document["paths"].keys() - OPEN:
+    for path in document["paths"].keys() - PUBLIC_PATHS:
         for route in document["paths"][path].values():
             assert {"408", "413", "429"} <= route["responses"].keys(), path
             assert {"401", "403"} & route["responses"].keys(), path
@@ -104,9 +103,9 @@ def test_the_document_says_where_a_key_is_needed(closed: Service, service: Servi
     ],
     ids=["json", "form", "parts", "query"],
 )
-def test_the_key_among_libretranslates_fields(closed: Service, request_: dict[str, Any]) -> None:
-    assert closed.client.post("/translate", **request_).status_code == 200
-    assert_problem(closed.client.post("/v1/translate", **request_), 401, "unauthorised")
+def test_libretranslate_key_may_be_a_field(secured: Service, request_: dict[str, Any]) -> None:
+    assert secured.client.post("/translate", **request_).status_code == 200
+    assert_problem(secured.client.post("/v1/translate", **request_), 401, "unauthorised")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +129,7 @@ def test_the_key_among_libretranslates_fields(closed: Service, request_: dict[st
         "wrong",
         "a number",
         "a list",
-        "cut",
+        "truncated",
         "surrogate",
         "deep",
         "bytes",
@@ -140,30 +139,30 @@ def test_the_key_among_libretranslates_fields(closed: Service, request_: dict[st
         "empty",
     ],
 )
-def test_fields_without_a_key_that_is_known(closed: Service, request_: dict[str, Any]) -> None:
-    response = closed.client.post("/translate", **request_)
-    assert (response.status_code, response.json().keys()) == (403, {"error"})  # as LibreTranslate says it
+def test_field_without_a_known_key_is_rejected(secured: Service, request_: dict[str, Any]) -> None:
+    response = secured.client.post("/translate", **request_)
+    assert (response.status_code, response.json().keys()) == (403, {"error"})  # LibreTranslate's format
 
 
-def test_libretranslates_settings_say_whether_a_key_is_needed(closed: Service, service: Service) -> None:
-    for running, needed in ((closed, True), (service, False)):
-        told = running.client.get("/frontend/settings").json()
-        assert (told["apiKeys"], told["keyRequired"]) == (needed, needed)
+def test_libretranslate_settings_show_whether_a_key_is_required(secured: Service, service: Service) -> None:
+    for running, needed in ((secured, True), (service, False)):
+        frontend = running.client.get("/frontend/settings").json()
+        assert (frontend["apiKeys"], frontend["keyRequired"]) == (needed, needed)
 
 
-def test_without_keys_everybody_is_served_whatever_key_they_send(service: Service) -> None:
+def test_without_keys_every_caller_is_served(service: Service) -> None:
     assert service.post("/v1/translate", TRANSLATE, headers=bearer("anything")).status_code == 200
 
 
-def test_the_log_names_the_key_and_holds_neither_secret_nor_text(
-    closed: Service, caplog: pytest.LogCaptureFixture
+def test_log_has_the_name_of_the_key_but_no_secret_and_no_text(
+    secured: Service, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "attendant.access"):
-        ask = {"headers": bearer(ALICE), "params": {"api_key": "hidden"}}
-        closed.post("/v1/translate", {"text": "red house", "target": "b"}, **ask)
-        closed.post("/v1/translate", TRANSLATE, headers=bearer("alice.wrong"))
-        closed.client.get("/healthz")
-        eventually(lambda: len(caplog.records) == 3)  # an answer is logged after it is sent
+        send = {"headers": bearer(ALICE), "params": {"api_key": "hidden"}}
+        secured.post("/v1/translate", {"text": "red house", "target": "b"}, **send)
+        secured.post("/v1/translate", TRANSLATE, headers=bearer("alice.wrong"))
+        secured.client.get("/healthz")
+        eventually(lambda: len(caplog.records) == 3)  # a response is logged after it is sent
     lines = [record.getMessage() for record in caplog.records]
     assert [line.rpartition(" ")[2] for line in lines] == ["key=alice", "key=-", "key=-"]
     assert lines[0].startswith("POST /v1/translate 200")
@@ -172,54 +171,54 @@ def test_the_log_names_the_key_and_holds_neither_secret_nor_text(
 
 
 def limited(pretend: Pretend, clock: Clock, keys: str | None = KEYS) -> Service:
-    access = Authenticator(read_keys(Settings(keys=keys)), RateLimiter(per_minute=2, clock=clock))
-    return pretend(EchoEngine(), access=access)
+    authenticator = Authenticator(read_api_keys(Settings(keys=keys)), RateLimiter(per_minute=2, clock=clock))
+    return pretend(EchoEngine(), authenticator=authenticator)
 
 
-def test_each_key_has_its_own_requests_a_minute(pretend: Pretend) -> None:
+def test_each_key_has_its_own_rate_limit(pretend: Pretend) -> None:
     service = limited(pretend, clock := Clock())
 
-    def ask(key: str) -> httpx.Response:
+    def send(key: str) -> httpx.Response:
         return service.post("/v1/translate", TRANSLATE, headers=bearer(key))
 
-    assert [ask(ALICE).status_code for _ in range(2)] == [200, 200]
-    refused = ask(ALICE)
-    detail = assert_problem(refused, 429, "rate_limited")["detail"]
-    assert detail == "key alice asks more than 2 times a minute; try again in 30 s"
-    assert refused.headers["retry-after"] == "30"
-    assert ask(BOB).status_code == 200
-    assert_problem(ask("alice.wrong"), 401, "unauthorised")  # costs alice nothing
+    assert [send(ALICE).status_code for _ in range(2)] == [200, 200]
+    rejected = send(ALICE)
+    detail = assert_problem(rejected, 429, "rate_limited")["detail"]
+    assert detail == "key alice sends more than 2 requests a minute; try again in 30 s"
+    assert rejected.headers["retry-after"] == "30"
+    assert send(BOB).status_code == 200
+    assert_problem(send("alice.wrong"), 401, "unauthorised")  # not counted for alice
     clock.now += 30
-    assert ask(ALICE).status_code == 200
+    assert send(ALICE).status_code == 200
 
 
-def test_anonymous_callers_are_told_apart_by_address_and_probes_are_never_refused(pretend: Pretend) -> None:
+def test_without_keys_rate_limits_are_per_address_and_never_apply_to_probes(pretend: Pretend) -> None:
     service = limited(pretend, Clock(), keys=None)
     assert [service.post("/v1/translate", TRANSLATE).status_code for _ in range(2)] == [200, 200]
     detail = assert_problem(service.post("/v1/translate", TRANSLATE), 429, "rate_limited")["detail"]
-    assert detail.startswith("address 127.0.0.1 asks more")
+    assert detail.startswith("address 127.0.0.1 sends more")
     assert [service.client.get("/readyz").status_code for _ in range(5)] == [200] * 5
     other = {"X-Forwarded-For": "10.1.2.3"}  # uvicorn trusts a proxy on this host
     assert service.post("/v1/translate", TRANSLATE, headers=other).status_code == 200
 
 
-def test_so_many_requests_of_a_key_at_once(pretend: Pretend) -> None:
+def test_concurrent_requests_of_a_key_are_limited(pretend: Pretend) -> None:
     engine = HeldEngine()
     engine.allow(1)  # to warm up
     service = pretend(engine, keys=KEYS, concurrent_requests=1)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(service.post, "/v1/translate", TRANSLATE, headers=bearer(ALICE))
         engine.wait_for_step(2)
-        refused = service.post("/v1/translate", TRANSLATE, headers=bearer(ALICE))
-        assert "key alice has 1 requests running" in assert_problem(refused, 429, "rate_limited")["detail"]
-        assert refused.headers["retry-after"] == "1"
+        rejected = service.post("/v1/translate", TRANSLATE, headers=bearer(ALICE))
+        assert "key alice has 1 requests running" in assert_problem(rejected, 429, "rate_limited")["detail"]
+        assert rejected.headers["retry-after"] == "1"
         other = pool.submit(service.post, "/v1/translate", TRANSLATE, headers=bearer(BOB))
         engine.allow(1000)
         assert [answer.result(PATIENCE).status_code for answer in (first, other)] == [200, 200]
     assert service.post("/v1/translate", TRANSLATE, headers=bearer(ALICE)).status_code == 200
 
 
-def test_who_leaves_or_fails_makes_room(pretend: Pretend) -> None:
+def test_disconnect_and_failure_end_a_request(pretend: Pretend) -> None:
     engine = HeldEngine()
     engine.allow(1)  # to warm up
     service = pretend(engine, concurrent_requests=1)
@@ -231,36 +230,33 @@ def test_who_leaves_or_fails_makes_room(pretend: Pretend) -> None:
     assert service.post("/v1/translate", TRANSLATE).status_code == 200
 
 
-def test_by_default_no_page_may_ask(service: Service) -> None:
-    preflight = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+def test_cors_is_off_by_default(service: Service) -> None:
+    preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
     response = service.client.options("/v1/translate", headers=preflight)
     assert response.status_code == 405
     assert not [name for name in response.headers if name.startswith("access-control")]
 
 
-def test_pages_of_an_allowed_origin_may_ask_and_read_why_they_are_refused(pretend: Pretend) -> None:
-    service = pretend(EchoEngine(), keys=KEYS, cors_origins=f"https://other.example, {PAGE}")
+def test_pages_of_an_allowed_origin_may_read_responses_and_errors(pretend: Pretend) -> None:
+    service = pretend(EchoEngine(), keys=KEYS, cors_origins=f"https://other.example, {ORIGIN}")
     preflight = {
-        "Origin": PAGE, "Access-Control-Request-Method": "POST",
+        "Origin": ORIGIN, "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-api-key",
     }  # fmt: skip
-    asked = service.client.options("/v1/translate", headers=preflight)  # a browser sends no key with it
+    asked = service.client.options("/v1/translate", headers=preflight)  # browsers send no key with a preflight
     assert asked.status_code == 200
-    assert asked.headers["access-control-allow-origin"] == PAGE
+    assert asked.headers["access-control-allow-origin"] == ORIGIN
     assert asked.headers["x-request-id"]
     for key, status in ((ALICE, 200), ("wrong", 401)):
-        answer = service.post("/v1/translate", TRANSLATE, headers=bearer(key) | {"Origin": PAGE})
-        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, PAGE)
+        answer = service.post("/v1/translate", TRANSLATE, headers=bearer(key) | {"Origin": ORIGIN})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (status, ORIGIN)
     stranger = service.post("/v1/translate", TRANSLATE, headers=bearer(ALICE) | {"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in stranger.headers
 
 
-def test_without_an_address_callers_are_one() -> None:
-    """As behind a Unix socket."""
-    access = Authenticator(Keys(), RateLimiter(per_minute=1))
-    scope = {"path": "/v1/models", "client": None}
-    assert asyncio.run(access.enter(scope, {}, nothing)) == "the local caller"
-
-
-async def nothing() -> Message:
-    return {"type": "http.request"}
+def test_callers_without_an_address_share_one_limit() -> None:
+    """As on a Unix socket."""
+    authenticator = Authenticator(ApiKeys(), RateLimiter(per_minute=1))
+    assert authenticator.authenticate({"path": "/v1/models", "client": None}, None) == "the local caller"
+    with pytest.raises(RateLimited, match="the local caller sends more"):
+        authenticator.authenticate({"path": "/v1/models", "client": None}, None)

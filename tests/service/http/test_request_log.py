@@ -1,4 +1,4 @@
-"""The outermost layers: large, slow and broken bodies, strange headers, faults that nobody else answers."""
+"""The outer middleware: large, slow and incomplete bodies, strange headers, unexpected exceptions."""
 
 import asyncio
 import logging
@@ -15,13 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 
 from service.api.shared import wait_for_disconnect
 from service.app import ERROR_FORMATS
-from service.http.api_keys import Keys
-from service.http.auth import Authenticator
-from service.http.body_limit import Door
+from service.http.api_keys import ApiKeys
+from service.http.auth import Authenticator, AuthMiddleware
+from service.http.body_limit import BodyLimitMiddleware
 from service.http.rate_limit import RateLimiter
 from service.http.request_log import RequestLogMiddleware
 from service.metrics import Metrics
-from service.settings import Settings
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
 from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
 
@@ -29,13 +28,13 @@ MEGABYTE = b"x" * 2**20
 
 
 def exchange(service: Service, request: bytes) -> bytes:
-    """Send bytes as they are; everything that comes back until the server closes."""
+    """Send raw bytes and return all data until the server closes the connection."""
     with connect(service) as connection:
         connection.sendall(request)
-        found = b""
+        received = b""
         while chunk := connection.recv(65_536):
-            found += chunk
-    return found
+            received += chunk
+    return received
 
 
 def connect(service: Service) -> socket.socket:
@@ -49,7 +48,7 @@ def request(path: str, *headers: str, method: str = "POST", body: bytes = b"") -
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-def test_a_body_above_the_limit_is_heard_out_and_refused(service: Service, chunked: bool) -> None:
+def test_too_large_body_is_read_and_rejected(service: Service, chunked: bool) -> None:
     content: Any = iter([MEGABYTE] * 10) if chunked else MEGABYTE * 10
     response = service.client.post("/v1/translate", content=content, headers={"Content-Type": "application/json"})
     detail = assert_problem(response, 413, "too_large")["detail"]
@@ -58,7 +57,7 @@ def test_a_body_above_the_limit_is_heard_out_and_refused(service: Service, chunk
     assert service.post("/v1/translate", TRANSLATE).status_code == 200
 
 
-def test_a_body_just_within_the_limit_is_read(service: Service) -> None:
+def test_body_just_within_the_limit_is_read(service: Service) -> None:
     body = b'{"text": "dog", "target": "b"}'
     assert service.client.post("/v1/translate", content=body.ljust(1_000_000)).status_code == 422  # no content type
     headers = {"Content-Type": "application/json"}
@@ -69,90 +68,91 @@ def test_a_body_just_within_the_limit_is_read(service: Service) -> None:
 @pytest.mark.parametrize(
     "headers",
     [["Content-Length: 999999999999"], ["Content-Length: 2000000", "Expect: 100-continue"]],
-    ids=["beyond all reason", "asks first"],
+    ids=["far too large", "expect"],
 )
-def test_a_body_that_would_be_refused_is_not_asked_for(service: Service, headers: list[str]) -> None:
-    found = exchange(service, request("/v1/translate", "Host: x", *headers))
-    assert found.startswith(b"HTTP/1.1 413")
+def test_too_large_body_is_not_requested(service: Service, headers: list[str]) -> None:
+    received = exchange(service, request("/v1/translate", "Host: x", *headers))
+    assert received.startswith(b"HTTP/1.1 413")
 
 
-def test_a_caller_who_leaves_in_the_middle_of_the_body(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    def gone() -> float:
+def test_disconnect_in_the_body_is_counted_as_499(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    def disconnected() -> float:
         return service.sample("requests_total", route="unmatched", method="POST", status="499")
 
-    before = gone()
+    before = disconnected()
     with connect(service) as connection:
         connection.sendall(request("/v1/translate", "Host: x", "Content-Length: 500", body=b'{"text": "do'))
-    eventually(lambda: gone() > before)
+    eventually(lambda: disconnected() > before)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-def test_a_body_that_does_not_arrive_in_time_is_not_waited_for(pretend: Callable[..., Service], chunked: bool) -> None:
+def test_slow_body_is_rejected(pretend: Callable[..., Service], chunked: bool) -> None:
     service = pretend(EchoEngine(), body_timeout_seconds=0.05)
     header, part = ("Transfer-Encoding: chunked", b"3\r\nabc\r\n") if chunked else ("Content-Length: 500", b"abc")
-    found = exchange(service, request("/v1/translate", "Host: x", header, body=part))
-    assert found.startswith(b"HTTP/1.1 408")
-    assert b"connection: close" in found.lower()
-    assert b"3 bytes of the body came within 0.05 s" in found
-    assert b'"slow_body"' in found
+    received = exchange(service, request("/v1/translate", "Host: x", header, body=part))
+    assert received.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in received.lower()
+    assert b"only 3 bytes of the body arrived within 0.05 s" in received
+    assert b'"slow_body"' in received
     assert service.sample("requests_total", route="unmatched", method="POST", status="408") == 1
 
 
-def test_a_slow_body_above_the_limit_is_too_large(pretend: Callable[..., Service]) -> None:
+def test_slow_body_above_the_limit_is_too_large(pretend: Callable[..., Service]) -> None:
     service = pretend(EchoEngine(), body_timeout_seconds=0.05, max_body_bytes=2)
-    found = exchange(service, request("/v1/translate", "Host: x", "Content-Length: 5", body=b"abc"))
-    assert found.startswith(b"HTTP/1.1 413")
+    received = exchange(service, request("/v1/translate", "Host: x", "Content-Length: 5", body=b"abc"))
+    assert received.startswith(b"HTTP/1.1 413")
 
 
-def test_an_answer_may_take_longer_than_the_body(pretend: Callable[..., Service]) -> None:
-    """The deadline is that of the body alone; a caller who has sent it all waits as long as the answer takes."""
+def test_body_timeout_does_not_limit_the_response(pretend: Callable[..., Service]) -> None:
+    """The timeout is for the body alone; once it has arrived, the response may take longer."""
     engine = HeldEngine()
     engine.allow(1)  # to warm up
     service = pretend(engine, body_timeout_seconds=0.05)
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(service.post, "/v1/translate", TRANSLATE)
         engine.wait_for_step(2)
-        exchange(service, request("/v1/translate", "Host: x", "Content-Length: 5"))  # takes the deadline's time
+        exchange(service, request("/v1/translate", "Host: x", "Content-Length: 5"))  # waits for the timeout
         assert not answer.done()
         engine.allow(100)
         assert answer.result(PATIENCE).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["[::1", "", "a b", "x:99999", "\xff"])
-def test_a_strange_host_makes_no_difference(service: Service, host: str) -> None:
-    found = exchange(service, request("/nothing", f"Host: {host}", method="GET"))
-    assert found.startswith(b"HTTP/1.1 404")
-    assert b"application/problem+json" in found
+def test_invalid_host_header_is_ignored(service: Service, host: str) -> None:
+    received = exchange(service, request("/nothing", f"Host: {host}", method="GET"))
+    assert received.startswith(b"HTTP/1.1 404")
+    assert b"application/problem+json" in received
 
 
 @pytest.mark.parametrize("path", ["/%ff%00%0d%0aX-Evil:1", "//x/../v1", "/v1/translate%00", "*", "/?" + "q" * 9000])
-def test_strange_paths(service: Service, path: str) -> None:
-    found = exchange(service, request(path, "Host: x", method="DELETE"))
-    assert found.split(b" ")[1] in {b"404", b"405"}
-    assert b"\r\nX-Evil" not in found
-    assert len(found) < 2000
+def test_strange_paths_get_a_short_error(service: Service, path: str) -> None:
+    received = exchange(service, request(path, "Host: x", method="DELETE"))
+    assert received.split(b" ")[1] in {b"404", b"405"}
+    assert b"\r\nX-Evil" not in received
+    assert len(received) < 2000
 
 
-def test_what_is_no_http_leaves_the_service_standing(service: Service) -> None:
+def test_service_survives_data_that_is_not_http(service: Service) -> None:
     assert exchange(service, b"\x16\x03\x01 hello\r\n\r\n").startswith(b"HTTP/1.1 400")
     assert service.client.get("/readyz").status_code == 200
 
 
-def test_a_request_id_that_is_no_ascii_is_replaced(service: Service) -> None:
-    found = exchange(service, request("/healthz", "Host: x", "X-Request-ID: \xe9\xe8", method="GET"))
-    assert b"x-request-id: " in found
-    assert b"\xe9" not in found
+def test_request_id_that_is_not_ascii_is_replaced(service: Service) -> None:
+    received = exchange(service, request("/healthz", "Host: x", "X-Request-ID: \xe9\xe8", method="GET"))
+    assert b"x-request-id: " in received
+    assert b"\xe9" not in received
 
 
-def layers(app: Any) -> RequestLogMiddleware:
-    """What lies around the application, around this one."""
-    door = Door(app, Settings(max_body_bytes=100_000), Authenticator(Keys(), RateLimiter()), ERROR_FORMATS)
-    return RequestLogMiddleware(door, Metrics(), ERROR_FORMATS)
+def with_middleware(app: Any) -> RequestLogMiddleware:
+    """Wrap an application in the middleware of the service."""
+    authenticated = AuthMiddleware(app, Authenticator(ApiKeys(), RateLimiter()), ERROR_FORMATS)
+    limited = BodyLimitMiddleware(authenticated, 100_000, 30.0, ERROR_FORMATS)
+    return RequestLogMiddleware(limited, Metrics(), ERROR_FORMATS)
 
 
-def ask(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
-    """A request straight to an Edge, without a server; the messages of its answer."""
+def send_request(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
+    """Send a request to an application in the middleware, without a server; return the messages of the response."""
     sent: list[Message] = []
     left = iter(chunks)
 
@@ -166,7 +166,7 @@ def ask(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
         sent.append(message)
 
     scope: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
-    asyncio.run(layers(app)(scope, receive, send))
+    asyncio.run(with_middleware(app)(scope, receive, send))
     return sent
 
 
@@ -176,10 +176,10 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def test_no_more_than_the_limit_is_held() -> None:
+def test_memory_of_a_body_is_bounded() -> None:
     tracemalloc.start()
     try:
-        sent = ask(echo, (b"x" * (10_000 + i % 2) for i in range(10_000)))
+        sent = send_request(echo, (b"x" * (10_000 + i % 2) for i in range(10_000)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -187,8 +187,8 @@ def test_no_more_than_the_limit_is_held() -> None:
     assert peak < 1_000_000
 
 
-def test_many_small_chunks_become_one_body() -> None:
-    assert ask(echo, [b"ab", b"c", b"d", b""])[1]["body"] == b"abcd"
+def test_chunks_become_one_body() -> None:
+    assert send_request(echo, [b"ab", b"c", b"d", b""])[1]["body"] == b"abcd"
 
 
 async def broken(scope: Scope, receive: Receive, send: Send) -> None:
@@ -200,32 +200,32 @@ async def broken_later(scope: Scope, receive: Receive, send: Send) -> None:
     raise KeyError("secret")
 
 
-def test_an_unforeseen_fault_is_a_problem_that_tells_no_secret(caplog: pytest.LogCaptureFixture) -> None:
-    start, body = ask(broken)
+def test_unexpected_exception_is_reported_without_its_message(caplog: pytest.LogCaptureFixture) -> None:
+    start, body = send_request(broken)
     assert start["status"] == 500
-    identity = dict(start["headers"])[b"x-request-id"]
+    request_id = dict(start["headers"])[b"x-request-id"]
     assert b'"internal"' in body["body"]
-    assert identity in body["body"]
+    assert request_id in body["body"]
     assert b"secret" not in body["body"]
-    assert f"request {identity.decode()} failed" in caplog.text
+    assert f"request {request_id.decode()} failed" in caplog.text
 
 
-def test_an_answer_that_began_is_not_begun_again(caplog: pytest.LogCaptureFixture) -> None:
-    assert [message["type"] for message in ask(broken_later)] == ["http.response.start"]
+def test_exception_after_the_response_began_sends_no_second_response(caplog: pytest.LogCaptureFixture) -> None:
+    assert [message["type"] for message in send_request(broken_later)] == ["http.response.start"]
     assert "failed" in caplog.text
 
 
-def test_other_protocols_pass_through() -> None:
+def test_other_asgi_protocols_pass_through() -> None:
     seen = []
 
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(layers(app)({"type": "websocket"}, None, None))  # type: ignore[arg-type]
+    asyncio.run(with_middleware(app)({"type": "websocket"}, None, None))  # type: ignore[arg-type]
     assert seen == ["websocket"]
 
 
-def test_a_departure_is_not_confused_with_what_comes_before_it() -> None:
+def test_wait_for_disconnect_ignores_other_messages() -> None:
     messages = iter([{"type": "http.request"}, {"type": "http.disconnect"}])
 
     async def receive() -> Message:

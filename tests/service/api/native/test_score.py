@@ -189,5 +189,5 @@ class Sick:
 def test_what_is_no_number_is_an_internal_error(pretend: Callable[..., Service], toy_translator: Path) -> None:
     engine = ScoreEngine(read_artifact(toy_translator), Sick(toy_translator))  # type: ignore[arg-type]
     service = pretend(EchoEngine(), engine)
-    assert "not numbers" in assert_problem(score(service), 500, "internal")["detail"]
+    assert "not finite numbers" in assert_problem(score(service), 500, "internal")["detail"]
     assert service.client.get("/readyz").status_code == 200

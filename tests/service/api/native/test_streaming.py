@@ -15,6 +15,7 @@ from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine
 
 Pretend = Callable[..., Service]
 Events = list[tuple[str, dict[str, Any]]]
+Json = dict[str, Any]
 WARM_UP = 1
 
 
@@ -150,13 +151,14 @@ def test_the_first_sentence_does_not_wait_for_the_others(pretend: Pretend) -> No
 
 
 def test_what_is_wrong_before_the_first_event_has_a_status(service: Service) -> None:
-    for wrong, status, code in [
+    cases: list[tuple[Json, int, str]] = [
         ({"target": "xx"}, 404, "unknown_model"),
         ({"max_length": 10**6}, 413, "too_large"),
         ({"beam_size": 2, "temperature": 1.0}, 422, "invalid_request"),
         ({"stream": "yes"}, 422, "invalid_request"),
-    ]:
-        assert_problem(service.post("/v1/translate", TRANSLATE | {"stream": True} | wrong), status, code)
+    ]
+    for wrong, status, code in cases:
+        assert_problem(service.post("/v1/translate", {**TRANSLATE, "stream": True, **wrong}), status, code)
 
 
 def test_a_full_queue_says_so_before_the_stream_begins(pretend: Pretend) -> None:
@@ -164,7 +166,7 @@ def test_a_full_queue_says_so_before_the_stream_begins(pretend: Pretend) -> None
     queue = service.worker_pool().queue
     held = [EngineRequest([5, 6, 3]) for _ in range(2)]
     queue._waiting.extend(held)  # nobody is told, so nobody takes them
-    body = TRANSLATE | {"stream": True, "text": "dog.\nbird."}
+    body = {**TRANSLATE, "stream": True, "text": "dog.\nbird."}
     assert_problem(service.post("/v1/translate", body), 503, "overloaded")
     queue._waiting.clear()
 
