@@ -67,13 +67,24 @@ class Queue:
             QueueFull: they exceed the limits together with the requests that already wait.
             Closed: the queue accepts no more requests.
         """
+        self._add(requests, bounded=True)
+
+    def submit_admitted(self, requests: Sequence[EngineRequest]) -> None:
+        """Add requests that were admitted elsewhere, however many wait: the limits apply once, where they are admitted.
+
+        Raises:
+            Closed: the queue accepts no more requests.
+        """
+        self._add(requests, bounded=False)
+
+    def _add(self, requests: Sequence[EngineRequest], *, bounded: bool) -> None:
         tokens = sum(request.tokens for request in requests)
         with self._changed:
             if self._closed:
                 raise Closed("the model takes no more requests")
             if not self._fits(len(requests), tokens):
                 self._remove_cancelled()
-                if not self._fits(len(requests), tokens):
+                if bounded and not self._fits(len(requests), tokens):
                     raise QueueFull(len(self._waiting))
             self._waiting.extend(requests)
             self._tokens += tokens

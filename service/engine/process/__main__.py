@@ -1,11 +1,9 @@
-"""The engine process: all worker pools, in an interpreter that reads no requests. `service/engine/process/client.py`
-starts
-it.
+"""The engine process: all worker pools, in an interpreter of their own. `client.py` starts it.
 
-    python -m service.engine.process DESCRIPTOR
+    python -m service.engine.process CONNECTION
 
-A worker needs Python several times between two steps, and in the interpreter that reads requests it would have to wait
-for those every time.
+A worker needs the interpreter lock several times between two steps. In the process that serves HTTP requests it would
+wait for their threads each time.
 """
 
 import signal
@@ -15,109 +13,86 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from multiprocessing.connection import Connection
-from typing import Any
 
 from service.artifact import ArtifactError
 from service.engine.factory import start_pools
 from service.engine.process import messages
+from service.engine.process.channel import MessageChannel, open_connection
 from service.engine.process.runtime import configure_interpreter, freeze_gc
 from service.engine.queue import Closed
 from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import LocalWorkerPool
 
-LAST_STEP = 10.0  # seconds for the steps that run when the service has gone
-
-
-class Pipe:
-    """The engine process's end; workers and the thread that reads write to it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._connection, self._lock = Connection(descriptor), threading.Lock()
-
-    def read(self) -> Any:
-        """The next message; None when the service has gone."""
-        try:
-            return self._connection.recv()
-        except (EOFError, ConnectionError):
-            return None
-
-    def write(self, reply: messages.Reply) -> None:
-        """Nothing is written to a service that has gone."""
-        try:
-            with self._lock:
-                self._connection.send(reply)
-        except ConnectionError:
-            return
+LAST_STEP_TIMEOUT = 10.0  # seconds for the running steps when the service has closed the connection
 
 
 class PoolServer:
-    """Takes a worker pool's requests from the pipe, writes down what happens to them, and reports it when a turn
-    ends."""
+    """Serves one worker pool over the connection: submits its requests, and sends its events after each iteration.
 
-    def __init__(self, name: str, pipe: Pipe) -> None:
-        self.name, self._pipe = name, pipe
-        self._worker_pool: LocalWorkerPool | None = None
+    It is the observer of the pool's workers.
+    """
+
+    def __init__(self, name: str, channel: MessageChannel) -> None:
+        self.name, self._channel = name, channel
+        self._pool: LocalWorkerPool | None = None
         self._requests: dict[int, EngineRequest] = {}
         self._numbers: dict[EngineRequest, int] = {}
         self._events: deque[messages.Event] = deque()  # several threads append
-        self._reporting = threading.Lock()
+        self._sending = threading.Lock()
 
-    def serve(self, worker_pool: LocalWorkerPool) -> None:
-        """From now on requests may come for this worker pool."""
-        self._worker_pool = worker_pool
+    def serve(self, pool: LocalWorkerPool) -> None:
+        """Set the pool that requests are submitted to."""
+        self._pool = pool
 
-    def submit(self, messages_in: Sequence[messages.RequestMessage]) -> None:
-        """Hand in what the service has admitted."""
-        assert self._worker_pool is not None
-        with suppress(Closed):  # the service has been told that a worker died, and fails what waits by itself
-            self._worker_pool.queue.submit([self._request(one) for one in messages_in])
+    def submit(self, requests: Sequence[messages.RequestMessage]) -> None:
+        """Submit requests that the service has admitted."""
+        assert self._pool is not None
+        with suppress(Closed):  # a worker has died: the service knows, and fails the waiting requests itself
+            self._pool.queue.submit_admitted([self._request(message) for message in requests])
 
-    def _request(self, messages_in: messages.RequestMessage) -> EngineRequest:
-        number = messages_in.number
-        request = EngineRequest(
-            messages_in.ids, messages_in.options, messages_in.translation, submitted=messages_in.submitted
-        )
-        if messages_in.listening:
+    def _request(self, message: messages.RequestMessage) -> EngineRequest:
+        number = message.number
+        request = EngineRequest(message.ids, message.options, message.translation, submitted=message.submitted)
+        if message.stream_tokens:
             request.on_token = lambda token: self._events.append(messages.TokenGenerated(number, token))
         self._requests[number], self._numbers[request] = request, number
-        request.future.add_done_callback(lambda future: self._ended(request, future))
+        request.future.add_done_callback(lambda future: self._on_done(request, future))
         return request
 
-    def withdraw(self, number: int) -> None:
-        """Nobody waits for the request any more."""
+    def cancel(self, number: int) -> None:
+        """Cancel a request, unless it is done."""
         if (request := self._requests.get(number)) is not None:
             request.future.cancel()
 
-    def leave(self) -> None:
-        """Nobody waits for any request any more."""
+    def cancel_all(self) -> None:
+        """Cancel all requests."""
         for request in list(self._requests.values()):
             request.future.cancel()
 
     def on_encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
-        numbers = [self._numbers.get(request) for request in group]  # none of those that are withdrawn
-        self._events.append(messages.Encoded([number for number in numbers if number is not None], seconds))
+        numbers = [self._numbers.get(request) for request in group]  # None for a request cancelled meanwhile
+        self._events.append(messages.GroupEncoded([number for number in numbers if number is not None], seconds))
 
     def on_step(self, rows: int, seconds: float) -> None:
-        self._events.append(messages.Stepped(rows, seconds))
+        self._events.append(messages.StepComputed(rows, seconds))
 
     def on_finished(self, requests: int) -> None:
-        self._events.append(messages.RequestsAnswered(requests))
+        self._events.append(messages.RequestsFinished(requests))
 
     def on_failure(self) -> None:
-        self._events.append(messages.StepFailed())
+        self._events.append(messages.ComputationFailed())
 
     def on_iteration_end(self) -> None:
-        """Report what has happened, in the order in which it did."""
-        assert self._worker_pool is not None
-        with self._reporting:
+        """Send the events since the last message, in order."""
+        assert self._pool is not None
+        with self._sending:
             events = [self._events.popleft() for _ in range(len(self._events))]
             if events:
-                self._pipe.write(
-                    messages.Report(self.name, events, self._worker_pool.pool_bytes, self._worker_pool.queue.closed)
+                self._channel.send(
+                    messages.PoolEvents(self.name, events, self._pool.pool_bytes, self._pool.queue.closed)
                 )
 
-    def _ended(self, request: EngineRequest, future: "Future[EngineResult]") -> None:
+    def _on_done(self, request: EngineRequest, future: "Future[EngineResult]") -> None:
         number = self._numbers.pop(request)
         del self._requests[number]
         if not future.cancelled():
@@ -128,37 +103,38 @@ class PoolServer:
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Serve until the service closes the connection; return the exit status."""
     for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.SIG_IGN)  # they tell the service, which answers what it took before it leaves
+        signal.signal(stop, signal.SIG_IGN)  # the service handles them: it drains, then closes the connection
     configure_interpreter()
-    pipe = Pipe(int(arguments[0]))
-    clerks: dict[str, PoolServer] = {}
+    channel = MessageChannel(open_connection(arguments[0]))
+    servers: dict[str, PoolServer] = {}
 
     def observer(name: str) -> PoolServer:
-        return clerks.setdefault(name, PoolServer(name, pipe))
+        return servers.setdefault(name, PoolServer(name, channel))
 
-    opening: messages.LoadModels | None = pipe.read()
-    if opening is None:
+    load: messages.LoadModels | None = channel.receive()
+    if load is None:
         return 0
     try:
-        worker_pools = start_pools(opening.artifacts, opening.pool_config, observer)
+        pools = start_pools(load.artifacts, load.pool_config, observer)
     except ArtifactError as error:
-        pipe.write(error)
+        channel.send(error)
         return 1
-    for name, worker_pool in worker_pools.items():
-        clerks[name].serve(worker_pool)
+    for name, pool in pools.items():
+        servers[name].serve(pool)
     freeze_gc()
-    pipe.write(messages.ModelsLoaded(list(worker_pools)))
-    while (commands := pipe.read()) is not None:
+    channel.send(messages.ModelsLoaded(list(pools)))
+    while (commands := channel.receive()) is not None:
         for command in commands:
             if isinstance(command, messages.SubmitRequests):
-                clerks[command.worker_pool].submit(command.requests)
+                servers[command.pool].submit(command.requests)
             else:
-                clerks[command.worker_pool].withdraw(command.number)
-    for clerk in clerks.values():
-        clerk.leave()
-    # A thread that still runs a graph when the interpreter ends would abort the process.
-    return 0 if all([worker_pool.drain(LAST_STEP) for worker_pool in worker_pools.values()]) else 1
+                servers[command.pool].cancel(command.number)
+    for server in servers.values():
+        server.cancel_all()
+    # A thread that still runs a graph when the interpreter exits would abort the process.
+    return 0 if all([pool.drain(LAST_STEP_TIMEOUT) for pool in pools.values()]) else 1
 
 
 if __name__ == "__main__":

@@ -1,55 +1,51 @@
-"""The engine process as the service sees it: worker pools whose requests are admitted here and computed there.
+"""The service's side of the engine process: worker pools that admit requests here and compute them there.
 
-The bounds of a queue are kept here, so that a request is refused at once; the order of its requests there. Everything
-but `close` and `drain` happens in the event loop's thread, from the first request on; so does the reading of the pipe.
+The limits of a queue are checked here, so that requests are rejected at once; the order of requests is kept there.
+Everything but `close` and `drain` happens in the event loop's thread, from the first request on, including the
+handling of events from the engine process.
 """
 
 import asyncio
 import itertools
 import logging
 import os
-import pickle
-import socket
-import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
 
 from service.artifact import Artifact, ArtifactError
 from service.engine.interfaces import Observer, PoolConfig
 from service.engine.process import messages
+from service.engine.process.channel import CAN_INHERIT, MessageChannel, MessageProtocol, encode, start_process
 from service.engine.queue import Closed, QueueFull
 from service.engine.types import EngineFailure, EngineRequest, EngineResult, fail, resolve
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).parents[3]  # what `service` is imported from
-LEAVING = 20.0  # seconds until a process that does not end by itself is ended
-
-HEAD = struct.Struct("!i")  # bytes of the message that follows
+ROOT = Path(__file__).parents[3]  # the folder that contains the package `service`
+EXIT_TIMEOUT = 20.0  # seconds until a process that does not exit is killed
 
 Send = Callable[[messages.Command], None]
 
 
 class RemoteQueue:
-    """The requests of one worker pool that are not settled, and which of them wait there; see `Queue`."""
+    """The unfinished requests of one worker pool: those that wait, whose number is limited, and those that run."""
 
     def __init__(self, name: str, pool_config: PoolConfig, send: Send) -> None:
         self.name, self.limits, self.rows_per_worker = name, pool_config.limits, pool_config.rows_per_worker
         self._send = send
         self._numbers = itertools.count()
-        self._open: dict[int, EngineRequest] = {}
-        self._waiting: dict[int, int] = {}  # tokens of each request that has not joined a batch
-        self._tokens = 0
+        self._unfinished: dict[int, EngineRequest] = {}
+        self._waiting: dict[int, int] = {}  # number of each request that has not joined a batch -> its tokens
+        self._tokens = 0  # of the waiting requests
         self._idle = threading.Event()
         self._idle.set()
-        self.closed = False  # whether no request is taken any more
+        self.closed = False
 
     @property
     def waiting(self) -> int:
@@ -58,15 +54,15 @@ class RemoteQueue:
 
     @property
     def running(self) -> int:
-        """Segments that have."""
-        return len(self._open) - len(self._waiting)
+        """Segments that have joined a batch."""
+        return len(self._unfinished) - len(self._waiting)
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
-        """Admit all requests of a request, or none.
+        """Add all of the requests, or none of them.
 
         Raises:
-            QueueFull: they do not fit beside what waits already.
-            Closed: no request is taken any more.
+            QueueFull: they exceed the limits together with the requests that already wait.
+            Closed: the queue accepts no more requests.
         """
         if self.closed:
             raise Closed("the model takes no more requests")
@@ -74,45 +70,45 @@ class RemoteQueue:
         if not self.limits.allows(len(self._waiting) + len(requests), self._tokens + tokens):
             raise QueueFull(len(self._waiting))
         self._idle.clear()
-        self._send(messages.SubmitRequests(self.name, [self._admit(request) for request in requests]))
+        self._send(messages.SubmitRequests(self.name, [self._register(request) for request in requests]))
 
-    def _admit(self, request: EngineRequest) -> messages.RequestMessage:
+    def _register(self, request: EngineRequest) -> messages.RequestMessage:
         number = next(self._numbers)
-        self._open[number], self._waiting[number] = request, request.tokens
+        self._unfinished[number], self._waiting[number] = request, request.tokens
         self._tokens += request.tokens
-        request.future.add_done_callback(partial(self._left, number))
-        listening = request.on_token is not None
+        request.future.add_done_callback(partial(self._on_done, number))
+        stream_tokens = request.on_token is not None
         return messages.RequestMessage(
-            number, request.ids, request.options, request.translation, request.submitted, listening
+            number, request.ids, request.options, request.translation, request.submitted, stream_tokens
         )
 
-    def _left(self, number: int, future: "Future[EngineResult]") -> None:
-        """Whoever waited for a request may have left; it takes no room in the queue any more."""
-        if future.cancelled() and self._forget(number):
+    def _on_done(self, number: int, future: "Future[EngineResult]") -> None:
+        """If the caller has cancelled the request, free its place in the queue and cancel it there."""
+        if future.cancelled() and self._remove(number):
             self._send(messages.CancelRequest(self.name, number))
 
-    def _forget(self, number: int) -> EngineRequest | None:
+    def _remove(self, number: int) -> EngineRequest | None:
         self._tokens -= self._waiting.pop(number, 0)
-        request = self._open.pop(number, None)
-        if not self._open:
+        request = self._unfinished.pop(number, None)
+        if not self._unfinished:
             self._idle.set()
         return request
 
-    def joined(self, numbers: Sequence[int]) -> list[EngineRequest]:
-        """Tickets that wait no longer, but for those that have been withdrawn."""
+    def mark_running(self, numbers: Sequence[int]) -> list[EngineRequest]:
+        """Record that these requests have joined a batch; return them, without those cancelled meanwhile."""
         for number in numbers:
             self._tokens -= self._waiting.pop(number, 0)
-        return [self._open[number] for number in numbers if number in self._open]
+        return [self._unfinished[number] for number in numbers if number in self._unfinished]
 
-    def written(self, number: int, token: int) -> None:
-        """Tell whoever listens to a request its next token."""
-        request = self._open.get(number)
+    def stream_token(self, number: int, token: int) -> None:
+        """Pass a generated token to the request's caller, unless it was cancelled."""
+        request = self._unfinished.get(number)
         if request is not None and request.on_token is not None:
             request.on_token(token)
 
-    def ended(self, number: int, outcome: EngineResult | Exception) -> None:
-        """Settle a request, unless it has been withdrawn."""
-        if (request := self._forget(number)) is None:
+    def finish(self, number: int, outcome: EngineResult | Exception) -> None:
+        """Set the result or the error of a request, unless it was cancelled."""
+        if (request := self._remove(number)) is None:
             return
         if isinstance(outcome, EngineResult):
             resolve(request, outcome)
@@ -120,190 +116,165 @@ class RemoteQueue:
             fail(request, outcome)
 
     def close(self) -> None:
-        """Take no more requests; those admitted are still answered."""
+        """Accept no more requests; the admitted ones are still computed."""
         self.closed = True
 
     def wait(self, timeout: float) -> bool:
-        """Until every request is settled; False when that took longer than `timeout` seconds."""
+        """Wait up to `timeout` seconds until no request is unfinished; return whether none is."""
         return self._idle.wait(timeout)
-
-    def fail(self, numbers: Sequence[int], error: Exception) -> None:
-        """Close, and fail these requests."""
-        self.closed = True
-        for number in numbers:
-            self.ended(number, error)
 
     def fail_waiting(self, error: Exception) -> None:
         """Close, and fail every request that has not joined a batch."""
-        self.fail(list(self._waiting), error)
+        self._fail(list(self._waiting), error)
 
     def fail_all(self, error: Exception) -> None:
         """Close, and fail every request."""
-        self.fail(list(self._open), error)
+        self._fail(list(self._unfinished), error)
+
+    def _fail(self, numbers: Sequence[int], error: Exception) -> None:
+        self.closed = True
+        for number in numbers:
+            self.finish(number, error)
 
 
 class RemoteWorkerPool:
-    """A model's workers in the engine process; see `LocalWorkerPool`."""
+    """A worker pool whose workers run in the engine process."""
 
     def __init__(
-        self, name: str, pool_config: PoolConfig, send: Send, observer: Observer, drained: Callable[[str], None]
+        self, name: str, pool_config: PoolConfig, send: Send, observer: Observer, on_drained: Callable[[str], None]
     ) -> None:
         self.name, self.size = name, pool_config.workers
         self.queue = RemoteQueue(name, pool_config, send)
         self.alive = True
         self.pool_bytes = 0
-        self._observer, self._drained = observer, drained
+        self._observer, self._on_drained = observer, on_drained
 
     @property
     def running(self) -> int:
         """Segments in the workers' batches."""
         return self.queue.running
 
-    def hear(self, report: messages.Report) -> None:
-        """What happened there."""
-        self.pool_bytes = report.pool_bytes
-        for event in report.events:
-            self._follow(event)
-        if report.died:
+    def handle(self, message: messages.PoolEvents) -> None:
+        """Apply the events of the pool in the engine process."""
+        self.pool_bytes = message.pool_bytes
+        for event in message.events:
+            self._handle_event(event)
+        if message.worker_died:
             self.alive = False
             self.queue.fail_waiting(EngineFailure("a worker died"))
 
-    def _follow(self, event: messages.Event) -> None:
+    def _handle_event(self, event: messages.Event) -> None:
         match event:
             case messages.RequestDone(number, outcome):
-                self.queue.ended(number, outcome)
+                self.queue.finish(number, outcome)
             case messages.TokenGenerated(number, token):
-                self.queue.written(number, token)
-            case messages.Stepped(rows, seconds):
+                self.queue.stream_token(number, token)
+            case messages.StepComputed(rows, seconds):
                 self._observer.on_step(rows, seconds)
-            case messages.RequestsAnswered(answers):
-                self._observer.on_finished(answers)
-            case messages.Encoded(numbers, seconds):
-                if group := self.queue.joined(numbers):
+            case messages.RequestsFinished(requests):
+                self._observer.on_finished(requests)
+            case messages.GroupEncoded(numbers, seconds):
+                if group := self.queue.mark_running(numbers):
                     self._observer.on_encoded(group, seconds)
-            case messages.StepFailed():
+            case messages.ComputationFailed():
                 self._observer.on_failure()
 
-    def lose(self, error: Exception) -> None:
-        """The process has gone, and its answers with it."""
+    def fail_all(self, error: Exception) -> None:
+        """Fail every request, because the engine process has died."""
         self.alive = False
         self.queue.fail_all(error)
 
     def drain(self, timeout: float) -> bool:
-        """Take no more requests, wait for the answers of those admitted; False when that took longer."""
+        """Close the queue and wait up to `timeout` seconds for all requests; return whether all are done."""
         self.queue.close()
         in_time = self.queue.wait(timeout)
-        self._drained(self.name)
+        self._on_drained(self.name)
         return in_time
 
 
-class MessageProtocol(asyncio.Protocol):
-    """The event loop's end of the pipe, framed as multiprocessing's connections frame it."""
-
-    def __init__(self, hear: Callable[[messages.Report], None], lost: Callable[[], None]) -> None:
-        self._hear, self._lost = hear, lost
-        self._received = bytearray()
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        start = 0
-        while len(self._received) >= (head := start + HEAD.size):
-            end = head + HEAD.unpack_from(self._received, start)[0]
-            if len(self._received) < end:
-                break
-            self._hear(pickle.loads(self._received[head:end]))
-            start = end
-        del self._received[:start]
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._lost()
-
-
 class EngineProcess:
-    """The process and its pipe. It ends when the context does; when it dies before, its worker pools are seen to be
-    dead.
+    """The engine process and the connection to it; a context manager that ends the process.
 
-    Then `on_death` is called, once every request has failed.
+    If the process dies before its worker pools are drained, all requests fail and `on_death` is called.
+    `inherit_socket` says how the process gets its end of the connection, see `channel.py`.
     """
 
-    def __init__(self, on_death: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, on_death: Callable[[], object] = lambda: None, *, inherit_socket: bool = CAN_INHERIT) -> None:
         self.died = False
         self._on_death = on_death
-        self._near, far = socket.socketpair()
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        with far:
-            command = [sys.executable, "-m", "service.engine.process", str(far.fileno())]
-            environment = {**os.environ, "PYTHONPATH": path}
-            self._process = subprocess.Popen(command, env=environment, pass_fds=[far.fileno()])
-        self._crews: dict[str, RemoteWorkerPool] = {}
-        self._at_work: set[str] = set()  # worker pools that are not drained
-        self._commands: list[messages.Command] = []
+        command = [sys.executable, "-m", "service.engine.process"]
+        self._process, self._socket = start_process(command, {**os.environ, "PYTHONPATH": path}, inherit_socket)
+        self._pools: dict[str, RemoteWorkerPool] = {}
+        self._undrained: set[str] = set()  # names of pools
+        self._commands: list[messages.Command] = []  # not sent yet
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._connecting: asyncio.Task[None] | None = None  # the loop itself keeps no hold of it
+        self._connecting: asyncio.Task[None] | None = None  # the event loop keeps only a weak reference to a task
         self._transport: asyncio.Transport | None = None
 
     def start_pools(
         self, artifacts: Sequence[Artifact], pool_config: PoolConfig, observer: Callable[[str], Observer]
     ) -> dict[str, RemoteWorkerPool]:
-        """Crews at work in the process, by name.
+        """Start the worker pools of the artifacts in the engine process and return them by name.
+
+        `observer` is called with the name of each pool and returns its observer.
 
         Raises:
-            ArtifactError: with the faults of every graph.
-            EngineFailure: the process ended.
+            ArtifactError: graphs cannot be loaded; the message lists all of them.
+            EngineFailure: the engine process has exited.
         """
-        with Connection(os.dup(self._near.fileno())) as pipe:
-            try:
-                pipe.send(messages.LoadModels(artifacts, pool_config))
-                reply: messages.ModelsLoaded | ArtifactError = pipe.recv()
-            except (EOFError, ConnectionError):
-                raise EngineFailure(f"the engine process ended at once, with status {self._process.wait()}") from None
+        channel = MessageChannel(self._socket)
+        channel.send(messages.LoadModels(artifacts, pool_config))
+        reply: messages.ModelsLoaded | ArtifactError | None = channel.receive()
+        if reply is None:
+            raise EngineFailure(f"the engine process ended at once, with status {self._process.wait()}")
         if isinstance(reply, ArtifactError):
             raise reply
-        self._crews = {
-            name: RemoteWorkerPool(name, pool_config, self._send, observer(name), self._drained)
-            for name in reply.worker_pools
+        self._pools = {
+            name: RemoteWorkerPool(name, pool_config, self._send, observer(name), self._on_drained)
+            for name in reply.pools
         }
-        self._at_work = set(self._crews)
-        return self._crews
+        self._undrained = set(self._pools)
+        return self._pools
 
     def _send(self, command: messages.Command) -> None:
-        """What a turn of the event loop has to send goes together: every message wakes the process."""
+        """Send a command; the commands of one iteration of the event loop share a message, which wakes the process."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._connecting = self._loop.create_task(self._connect(self._loop))
         elif self._transport is not None and not self._commands:
-            self._loop.call_soon(self._post)
+            self._loop.call_soon(self._flush)
         self._commands.append(command)
 
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, _ = await loop.create_connection(
-            lambda: MessageProtocol(self._hear, self._lose), sock=self._near
+            lambda: MessageProtocol(self._on_message, self._on_connection_lost), sock=self._socket
         )
-        self._post()
+        self._flush()
 
-    def _post(self) -> None:
+    def _flush(self) -> None:
         assert self._transport is not None
-        message = pickle.dumps(self._commands, pickle.HIGHEST_PROTOCOL)
+        data = encode(self._commands)
         self._commands = []
-        self._transport.write(HEAD.pack(len(message)) + message)
+        self._transport.write(data)
 
-    def _hear(self, report: messages.Report) -> None:
-        self._crews[report.worker_pool].hear(report)
+    def _on_message(self, message: messages.PoolEvents) -> None:
+        self._pools[message.pool].handle(message)
 
-    def _drained(self, name: str) -> None:
-        """A worker pool has nothing to do any more; when that is true of all of them the process may leave."""
-        self._at_work.discard(name)
-        if not self._at_work and self._loop is not None:
+    def _on_drained(self, name: str) -> None:
+        """When all pools are drained, close the connection, which ends the engine process."""
+        self._undrained.discard(name)
+        if not self._undrained and self._loop is not None:
             self._loop.call_soon_threadsafe(self._close)
 
     def _close(self) -> None:
         if self._transport is not None:
             self._transport.close()
 
-    def _lose(self) -> None:
-        self.died = bool(self._at_work)
-        for worker_pool in self._crews.values():
-            worker_pool.lose(EngineFailure("the engine process died"))
+    def _on_connection_lost(self) -> None:
+        self.died = bool(self._undrained)
+        for pool in self._pools.values():
+            pool.fail_all(EngineFailure("the engine process died"))
         if self.died:
             log.error("the engine process has died")
             self._on_death()
@@ -312,10 +283,10 @@ class EngineProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """The process leaves when nobody can tell it anything any more."""
-        self._near.close()
+        """Close the connection, which ends the process; kill the process if it does not exit in time."""
+        self._socket.close()
         try:
-            self._process.wait(LEAVING)
+            self._process.wait(EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

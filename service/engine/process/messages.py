@@ -1,9 +1,10 @@
-"""What the service and its engine process tell each other, over a pipe that only these two hold: so what comes out of
-it may be unpickled. Tickets go by numbers that the service gives them.
+"""The messages between the service and its engine process.
 
-    service: Opening, then lists of Letters            engine process: Opened or ArtifactError, then a Report at a time
+    service -> engine process: `LoadModels`, then lists of `Command`
+    engine process -> service: `ModelsLoaded` or an ArtifactError, then `PoolEvents`
 
-Who reads in the engine process never writes, so that a pipe that is full both ways cannot stop both of them.
+Requests are identified by numbers that the service assigns, unique within a worker pool. In the engine process the
+thread that reads never writes, so the two processes cannot block each other when both directions are full.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from service.engine.types import EngineResult
 
 @dataclass(frozen=True)
 class LoadModels:
-    """The first message to the engine process; it answers `ModelsLoaded` or the ArtifactError."""
+    """The first message to the engine process: load these artifacts and start their worker pools."""
 
     artifacts: Sequence[Artifact]
     pool_config: PoolConfig
@@ -26,85 +27,85 @@ class LoadModels:
 
 @dataclass(frozen=True)
 class ModelsLoaded:
-    """The engine process is at work, with worker pools of these names."""
+    """The reply to `LoadModels`: the names of the worker pools that are running."""
 
-    worker_pools: Sequence[str]
+    pools: Sequence[str]
 
 
 class RequestMessage(NamedTuple):
-    """A request as it is handed in."""
+    """An engine request."""
 
     number: int
     ids: list[int]
     options: DecodingOptions
     translation: list[int] | None
-    submitted: float  # by the monotonic clock, which the machine's processes share
-    listening: bool  # whether its tokens are told as they come
+    submitted: float  # by the monotonic clock, which is the same for all processes of a machine
+    stream_tokens: bool  # whether the service wants each generated token
 
 
 class SubmitRequests(NamedTuple):
-    """Tickets for a worker pool, admitted."""
+    """Requests that the service has admitted to a worker pool."""
 
-    worker_pool: str
+    pool: str
     requests: Sequence[RequestMessage]
 
 
 class CancelRequest(NamedTuple):
-    """A request that nobody waits for any more."""
+    """A request whose caller no longer waits for the result."""
 
-    worker_pool: str
+    pool: str
     number: int
 
 
-class Encoded(NamedTuple):
-    """These requests joined a batch."""
+class GroupEncoded(NamedTuple):
+    """These requests were encoded together and joined a batch."""
 
     numbers: Sequence[int]
     seconds: float
 
 
-class Stepped(NamedTuple):
-    """A step was computed."""
+class StepComputed(NamedTuple):
+    """A step of this many rows was computed."""
 
     rows: int
     seconds: float
 
 
-class RequestsAnswered(NamedTuple):
-    """So many rows finished in a step."""
+class RequestsFinished(NamedTuple):
+    """This many requests finished in a step."""
 
-    answers: int
+    requests: int
 
 
-class StepFailed(NamedTuple):
-    """A group or a step failed."""
+class ComputationFailed(NamedTuple):
+    """The encoding of a group, or a step, failed."""
 
 
 class TokenGenerated(NamedTuple):
-    """A request's next token."""
+    """The next token of a request that streams."""
 
     number: int
     token: int
 
 
 class RequestDone(NamedTuple):
-    """What became of a request."""
+    """The result or the error of a request."""
 
     number: int
     outcome: EngineResult | Exception
 
 
-Event = Encoded | Stepped | RequestsAnswered | StepFailed | TokenGenerated | RequestDone
+Event = GroupEncoded | StepComputed | RequestsFinished | ComputationFailed | TokenGenerated | RequestDone
 
 
-class Report(NamedTuple):
-    """What happened at a worker pool since its last report, in order, and how it is."""
+class PoolEvents(NamedTuple):
+    """The events of a worker pool since its last message, in order, and its current state."""
 
-    worker_pool: str
+    pool: str
     events: Sequence[Event]
     pool_bytes: int
-    died: bool  # whether a worker has
+    worker_died: bool
 
 
-Reply = ModelsLoaded | ArtifactError | Report
 Command = SubmitRequests | CancelRequest
+EngineMessage = ModelsLoaded | ArtifactError | PoolEvents

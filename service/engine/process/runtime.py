@@ -1,33 +1,38 @@
-"""What every process of the service changes about its interpreter."""
+"""Settings of the Python interpreter, the same for the service and its engine process."""
 
 import ctypes
 import gc
 import logging
 import sys
 
-# Seconds that a thread keeps the interpreter from others. A worker comes back for it after every run of a graph, of a
-# millisecond or less, and would wait 5 ms, Python's default, for another one or for who reads a request.
+# Seconds after which a thread must hand the interpreter lock to a waiting thread. A worker needs the lock after each
+# run of a graph, which takes a millisecond or less; with Python's default it would wait 5 ms for a thread that works.
 SWITCH_INTERVAL = 0.0005
-M_ARENA_MAX = -8  # mallopt's number for it, from glibc's malloc.h
+M_ARENA_MAX = -8  # parameter number of mallopt, from glibc's malloc.h
 
 
 def configure_interpreter() -> None:
-    """Before anything is loaded."""
+    """Configure logging, thread switching and memory allocation; call it before anything is loaded."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line tells of them
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # the format shows none of them
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc_arenas()
 
 
-def limit_malloc_arenas() -> None:
-    """Have all threads allocate from one arena. glibc gives each its own, and what one thread allocates and another
-    frees leaves holes in all of them: memory grows for hours at full load. Other C libraries have nothing to set."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(M_ARENA_MAX, 1)
+def limit_malloc_arenas() -> bool:
+    """Let all threads allocate from one arena; return whether the C library supports this (glibc does).
+
+    glibc gives each thread an arena of its own. Memory that one thread allocates and another frees fragments all of
+    them, and the process grows for hours at full load.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no such function; or Windows, where None is not a library
+        return False
+    return bool(mallopt(M_ARENA_MAX, 1))
 
 
 def freeze_gc() -> None:
-    """It stays, and need not be looked through every time that garbage is collected."""
+    """Exclude all objects that exist now from garbage collection; they live as long as the process."""
     gc.collect()
     gc.freeze()

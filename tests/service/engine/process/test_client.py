@@ -1,4 +1,4 @@
-"""Crews in the engine process: admitted here, computed there, and nobody waits for ever when it dies."""
+"""Worker pools in the engine process: admission in the service, cancellation, and the death of workers and process."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import copytree as copy
+from shutil import copytree
 
 import httpx
 import pytest
@@ -17,14 +17,17 @@ from service.artifact import ArtifactError, read_artifact
 from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import PoolConfig
 from service.engine.process import messages
+from service.engine.process.__main__ import PoolServer
+from service.engine.process.channel import MessageChannel
 from service.engine.process.client import EngineProcess, RemoteQueue, RemoteWorkerPool
-from service.engine.queue import Closed, QueueFull, QueueLimits
+from service.engine.queue import Closed, Queue, QueueFull, QueueLimits
 from service.engine.types import EngineFailure, EngineRequest
+from service.engine.worker import LocalWorkerPool
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import Process, Start, eventually, waiting
-from tests.service.fakes import PATIENCE, Record, answer
+from tests.service.fakes import PATIENCE, HeldEngine, Record, answer
 from tests.service.test_main import spoil
 
 EOS = 3
@@ -34,104 +37,137 @@ def pool_config(workers: int = 1, **limits: int) -> PoolConfig:
     return PoolConfig(workers, 1, QueueLimits(**limits))
 
 
-def crew_of(sent: list[messages.Command], **limits: int) -> RemoteWorkerPool:
+def remote_pool(sent: list[messages.Command], **limits: int) -> RemoteWorkerPool:
     return RemoteWorkerPool("toy", pool_config(**limits), sent.append, Record(), lambda _: None)
 
 
-def numbers(sent: Sequence[messages.Command]) -> list[int]:
+def submitted_numbers(sent: Sequence[messages.Command]) -> list[int]:
     return [one.number for command in sent if isinstance(command, messages.SubmitRequests) for one in command.requests]
 
 
-def report(*events: messages.Event, died: bool = False) -> messages.Report:
-    return messages.Report("toy", events, 100, died)
+def pool_events(*events: messages.Event, worker_died: bool = False) -> messages.PoolEvents:
+    return messages.PoolEvents("toy", events, 100, worker_died)
 
 
-def test_a_request_that_does_not_fit_is_refused_whole_until_others_have_joined() -> None:
+def test_full_queue_rejects_all_requests_of_a_call_until_others_have_joined() -> None:
     sent: list[messages.Command] = []
-    worker_pool = crew_of(sent, queue_segments=2, queue_tokens=10)
-    worker_pool.queue.submit([EngineRequest([1] * 6), EngineRequest([1])])
-    for refused in ([EngineRequest([1])], [EngineRequest([1] * 4)]):
+    pool = remote_pool(sent, queue_segments=2, queue_tokens=10)
+    pool.queue.submit([EngineRequest([1] * 6), EngineRequest([1])])
+    for rejected in ([EngineRequest([1])], [EngineRequest([1] * 4)]):
         with pytest.raises(QueueFull, match="2 segments are waiting"):
-            worker_pool.queue.submit(refused)
-    assert numbers(sent) == [0, 1]
-    worker_pool.hear(report(messages.Encoded([0], 0.1)))
-    assert (worker_pool.queue.waiting, worker_pool.running, worker_pool.pool_bytes) == (1, 1, 100)
+            pool.queue.submit(rejected)
+    assert submitted_numbers(sent) == [0, 1]
+    pool.handle(pool_events(messages.GroupEncoded([0], 0.1)))
+    assert (pool.queue.waiting, pool.running, pool.pool_bytes) == (1, 1, 100)
     with pytest.raises(QueueFull):
-        worker_pool.queue.submit([EngineRequest([1] * 10)])
-    worker_pool.queue.submit([EngineRequest([1] * 9)])
+        pool.queue.submit([EngineRequest([1] * 10)])
+    pool.queue.submit([EngineRequest([1] * 9)])
 
 
-def test_who_leaves_makes_room_at_once_and_is_withdrawn() -> None:
+def test_cancelled_request_frees_its_place_at_once_and_is_cancelled_in_the_process() -> None:
     sent: list[messages.Command] = []
-    worker_pool = crew_of(sent, queue_segments=2)
+    pool = remote_pool(sent, queue_segments=2)
     requests = [EngineRequest([1]), EngineRequest([2])]
-    worker_pool.queue.submit(requests)
+    pool.queue.submit(requests)
     requests[0].future.cancel()
     assert sent[1:] == [messages.CancelRequest("toy", 0)]
-    worker_pool.queue.submit([EngineRequest([3])])
-    # What the process was about to do when the news reached it.
-    worker_pool.hear(
-        report(messages.Encoded([0, 1], 0.1), messages.TokenGenerated(0, 7), messages.RequestDone(0, answer([7])))
+    pool.queue.submit([EngineRequest([3])])
+    # Events that the process sent before the cancellation reached it.
+    pool.handle(
+        pool_events(
+            messages.GroupEncoded([0, 1], 0.1), messages.TokenGenerated(0, 7), messages.RequestDone(0, answer([7]))
+        )
     )
-    assert worker_pool.running == 1
-    assert worker_pool._observer.groups == [[1]]  # type: ignore[attr-defined]
+    assert pool.running == 1
+    assert pool._observer.groups == [[1]]  # type: ignore[attr-defined]
 
 
-def test_answers_and_faults_reach_their_own_tickets() -> None:
-    worker_pool = crew_of([])
+def test_results_errors_and_tokens_reach_their_own_requests() -> None:
+    pool = remote_pool([])
     requests = [EngineRequest([1]), EngineRequest([2]), EngineRequest([3])]
-    told: list[int] = []
-    requests[2].on_token = told.append
-    worker_pool.queue.submit(requests)
-    worker_pool.hear(
-        report(
-            messages.Encoded([0, 1, 2], 0.1),
+    streamed: list[int] = []
+    requests[2].on_token = streamed.append
+    pool.queue.submit(requests)
+    pool.handle(
+        pool_events(
+            messages.GroupEncoded([0, 1, 2], 0.1),
             messages.TokenGenerated(2, 9),
             messages.RequestDone(2, answer([9])),
             messages.RequestDone(0, EngineFailure("the step failed: ValueError")),
         )
     )
-    assert told == requests[2].future.result(0).ids == [9]
+    assert streamed == requests[2].future.result(0).ids == [9]
     assert str(requests[0].future.exception(0)) == "the step failed: ValueError"
     assert not requests[1].future.done()
-    assert not worker_pool.drain(0)
-    worker_pool.hear(report(messages.RequestDone(1, answer([4]))))
-    assert worker_pool.drain(0)
+    assert not pool.drain(0)
+    pool.handle(pool_events(messages.RequestDone(1, answer([4]))))
+    assert pool.drain(0)
 
 
-def test_the_death_of_a_worker_fails_who_waits_and_nobody_who_runs() -> None:
-    worker_pool = crew_of([])
+def test_death_of_a_worker_fails_waiting_requests_but_not_running_ones() -> None:
+    pool = remote_pool([])
     running, waiting = EngineRequest([1]), EngineRequest([2])
-    worker_pool.queue.submit([running, waiting])
-    worker_pool.hear(report(messages.Encoded([0], 0.1)))
-    assert worker_pool.alive
-    worker_pool.hear(report(died=True))
-    assert not worker_pool.alive
+    pool.queue.submit([running, waiting])
+    pool.handle(pool_events(messages.GroupEncoded([0], 0.1)))
+    assert pool.alive
+    pool.handle(pool_events(worker_died=True))
+    assert not pool.alive
     assert isinstance(waiting.future.exception(0), EngineFailure)
     with pytest.raises(Closed):
-        worker_pool.queue.submit([EngineRequest([3])])
-    worker_pool.hear(report(messages.RequestDone(0, answer([5])), died=True))
+        pool.queue.submit([EngineRequest([3])])
+    pool.handle(pool_events(messages.RequestDone(0, answer([5])), worker_died=True))
     assert running.future.result(0).ids == [5]
 
 
-def test_rows_are_shared_among_the_workers() -> None:
+def test_rows_are_divided_among_the_workers() -> None:
     assert RemoteQueue("toy", pool_config(workers=3, rows=20), lambda _: None).rows_per_worker == 6
 
 
-Talking = Callable[[RemoteWorkerPool, Record, int], Coroutine[None, None, None]]
+class SentMessages(MessageChannel):
+    """A channel that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[messages.PoolEvents] = []
+
+    def send(self, message: object) -> None:
+        assert isinstance(message, messages.PoolEvents)
+        self.sent.append(message)
+
+    def done(self) -> list[int]:
+        events = [event for message in self.sent for event in message.events]
+        return sorted(event.number for event in events if isinstance(event, messages.RequestDone))
 
 
-def talk(artifact: Path, talking: Talking, **limits: int) -> int:
-    """Talk to the worker pool of an artifact in a process, in an event loop; the status with which the process
-    ended."""
+def test_pool_server_never_rejects_requests_that_the_service_has_admitted() -> None:
+    """Admission happens once, in the service. A `QueueFull` here would end the engine process."""
+    engine, channel = HeldEngine(), SentMessages()
+    server = PoolServer("toy", channel)
+    pool = LocalWorkerPool("toy", [engine], Queue(QueueLimits(rows=1, queue_segments=1, queue_tokens=4)), server)
+    server.serve(pool)
+    pool.start()
+    for start in range(0, 12, 4):
+        requests = [
+            messages.RequestMessage(n, [n] * 3, DecodingOptions(), None, 0.0, False) for n in range(start, start + 4)
+        ]
+        server.submit(requests)
+    engine.allow(100)
+    assert pool.drain(PATIENCE)
+    assert channel.done() == list(range(12))
+
+
+Client = Callable[[RemoteWorkerPool, Record, int], Coroutine[None, None, None]]
+
+
+def run_client(artifact: Path, client: Client, *, inherit_socket: bool = True, **limits: int) -> int:
+    """Run a client of an artifact's worker pool in an event loop; return the exit status of the engine process."""
     observer = Record()
-    with EngineProcess() as engine:
-        worker_pools = engine.start_pools([read_artifact(artifact)], pool_config(**limits), lambda _: observer)
+    with EngineProcess(inherit_socket=inherit_socket) as engine:
+        pools = engine.start_pools([read_artifact(artifact)], pool_config(**limits), lambda _: observer)
 
         async def run() -> None:
-            await talking(worker_pools[read_artifact(artifact).manifest.name], observer, engine._process.pid)
-            for worker_pool in worker_pools.values():
-                await asyncio.to_thread(worker_pool.drain, PATIENCE)
+            await client(pools[read_artifact(artifact).manifest.name], observer, engine._process.pid)
+            for pool in pools.values():
+                await asyncio.to_thread(pool.drain, PATIENCE)
 
         asyncio.run(run())
     return engine._process.returncode
@@ -141,55 +177,59 @@ async def result(request: EngineRequest) -> list[int]:
     return (await asyncio.wait_for(asyncio.wrap_future(request.future), PATIENCE)).ids
 
 
-def test_what_is_withdrawn_is_not_computed(toy_translator: Path) -> None:
-    async def talking(worker_pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
+def test_cancelled_requests_are_not_computed(toy_translator: Path) -> None:
+    async def client(pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
         long = DecodingOptions(max_length=20, min_length=20)
         requests = [EngineRequest([5, 9, EOS], long) for _ in range(500)]
-        worker_pool.queue.submit(requests)
+        pool.queue.submit(requests)
         await result(requests[0])
         for request in requests[1:]:
             request.future.cancel()
         last = EngineRequest([5, 9, EOS], long)
-        worker_pool.queue.submit([last])
+        pool.queue.submit([last])
         assert await result(last) == await result(requests[0])
         assert len(observer.steps) < 5000  # of 10,000
 
-    assert talk(toy_translator, talking, rows=1) == 0
+    assert run_client(toy_translator, client, rows=1) == 0
 
 
-def test_tokens_come_while_they_are_written_and_in_order(toy_translator: Path) -> None:
-    async def talking(worker_pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
-        told: list[int] = []
-        request = EngineRequest([5, 9, EOS], DecodingOptions(max_length=20, min_length=20), on_token=told.append)
-        worker_pool.queue.submit([request])
-        assert await result(request) == told
-        assert len(told) == 20
+@pytest.mark.parametrize("inherit_socket", [True, False], ids=["inherited", "loopback"])
+def test_tokens_are_streamed_in_order(toy_translator: Path, inherit_socket: bool) -> None:
+    async def client(pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
+        streamed: list[int] = []
+        request = EngineRequest([5, 9, EOS], DecodingOptions(max_length=20, min_length=20), on_token=streamed.append)
+        pool.queue.submit([request])
+        assert await result(request) == streamed
+        assert len(streamed) == 20
 
-    assert talk(toy_translator, talking) == 0
+    assert run_client(toy_translator, client, inherit_socket=inherit_socket) == 0
 
 
-def test_the_death_of_the_process_fails_all_its_tickets(toy_translator: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async def talking(worker_pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
+@pytest.mark.parametrize("inherit_socket", [True, False], ids=["inherited", "loopback"])
+def test_death_of_the_process_fails_all_its_requests(
+    toy_translator: Path, caplog: pytest.LogCaptureFixture, inherit_socket: bool
+) -> None:
+    async def client(pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
         long = DecodingOptions(max_length=30, min_length=30)
         requests = [EngineRequest([5, 9, EOS], long) for _ in range(400)]
-        worker_pool.queue.submit(requests)
+        pool.queue.submit(requests)
         await result(requests[0])
         os.kill(pid, signal.SIGKILL)
         with pytest.raises(EngineFailure, match="the engine process died"):
             await result(requests[-1])
         assert all(request.future.done() for request in requests)
-        assert not worker_pool.alive
-        assert (worker_pool.queue.waiting, worker_pool.running) == (0, 0)
+        assert not pool.alive
+        assert (pool.queue.waiting, pool.running) == (0, 0)
         with pytest.raises(Closed):
-            worker_pool.queue.submit([EngineRequest([EOS])])
+            pool.queue.submit([EngineRequest([EOS])])
 
-    assert talk(toy_translator, talking, rows=1) == -signal.SIGKILL
+    assert run_client(toy_translator, client, inherit_socket=inherit_socket, rows=1) == -signal.SIGKILL
     assert "the engine process has died" in caplog.text
 
 
-def test_faults_of_graphs_come_from_the_process(toy_models: Path, toy_classifier: Path, tmp_path: Path) -> None:
+def test_errors_of_all_graphs_come_from_the_process(toy_models: Path, toy_classifier: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        spoil(copy(toy_classifier, tmp_path / name), "classify.onnx", b"not a graph")
+        spoil(copytree(toy_classifier, tmp_path / name), "classify.onnx", b"not a graph")
     with EngineProcess() as engine, pytest.raises(ArtifactError) as caught:
         load_models(Settings(models=tmp_path), Metrics(), engine.start_pools)
     for name in ("one", "two"):
@@ -197,49 +237,51 @@ def test_faults_of_graphs_come_from_the_process(toy_models: Path, toy_classifier
     assert engine._process.returncode == 1
 
 
-def test_a_process_that_cannot_start(monkeypatch: pytest.MonkeyPatch, toy_classifier: Path) -> None:
+def test_process_that_cannot_start_raises(monkeypatch: pytest.MonkeyPatch, toy_classifier: Path) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with EngineProcess() as engine, pytest.raises(EngineFailure, match="ended at once, with status 1"):
         engine.start_pools([read_artifact(toy_classifier)], pool_config(), lambda _: Record())
+    with pytest.raises(EngineFailure, match="ended at once, with status 1"):
+        EngineProcess(inherit_socket=False)
 
 
-def engine_of(service: Process) -> int:
+def engine_pid(service: Process) -> int:
     [_, engine] = [process.pid for process in process_tree(service.process.pid)]
     return engine
 
 
 @contextmanager
-def under_way(service: Process) -> Iterator["Future[httpx.Response]"]:
-    """A request of many texts that the service has taken and not answered."""
+def pending_request(service: Process) -> Iterator["Future[httpx.Response]"]:
+    """A request of many texts that the service has admitted and not answered."""
     body = {"text": ["one two three four five"] * 800, "source": "a", "target": "b"}
-    with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as pool:
-        reply = pool.submit(client.post, "/v1/translate", json=body)
+    with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as threads:
+        reply = threads.submit(client.post, "/v1/translate", json=body)
         eventually(lambda: waiting(client.get("/metrics").text) > 100)
         yield reply
 
 
-def test_without_its_engine_the_service_tells_its_callers_and_ends(start: Start) -> None:
+def test_service_fails_requests_and_exits_when_its_engine_is_killed(start: Start) -> None:
     service = start(rows=1, max_texts=4000)
-    with under_way(service) as reply:
-        os.kill(engine_of(service), signal.SIGKILL)
-        # Which of the two depends on whether some of its segments were still to be handed in.
+    with pending_request(service) as reply:
+        os.kill(engine_pid(service), signal.SIGKILL)
+        # Which of the two depends on whether some of its segments were not submitted yet.
         assert (reply.result().status_code, reply.result().json()["code"]) in {(500, "internal"), (503, "not_ready")}
     assert service.process.wait(PATIENCE) == 1
     assert "the engine process has died" in "".join(service.log)
     assert "Traceback" not in "".join(service.log)
 
 
-def test_an_interrupt_of_both_processes_loses_no_answer(start: Start) -> None:
+def test_interrupt_of_both_processes_loses_no_result(start: Start) -> None:
     service = start(rows=1, max_texts=4000)
-    with under_way(service) as reply:
+    with pending_request(service) as reply:
         for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(engine_of(service), number)
+            os.kill(engine_pid(service), number)
         assert service.stop(signal.SIGINT) == 0
         assert {one["text"] for one in reply.result().json()["translations"]} == {"eins zwei drei vier fünf"}
 
 
-def test_the_engine_leaves_when_the_service_is_killed(start: Start) -> None:
+def test_engine_process_exits_when_the_service_is_killed(start: Start) -> None:
     service = start()
-    engine = engine_of(service)
+    engine = engine_pid(service)
     service.stop(signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{engine}/exe").exists())

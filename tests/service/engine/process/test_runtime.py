@@ -1,17 +1,20 @@
-"""What every process of the service changes about its interpreter."""
+"""Settings of the interpreter."""
 
+import ctypes
 import platform
 import subprocess
 import sys
 
 import pytest
 
-ARENAS = """
+from service.engine.process.runtime import limit_malloc_arenas
+
+COUNT_ARENAS = """
 import ctypes, sys, threading
 from service.engine.process.runtime import limit_malloc_arenas
 
 if sys.argv[1:]:
-    limit_malloc_arenas()
+    assert limit_malloc_arenas()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.fdopen.restype = ctypes.c_void_p
@@ -30,11 +33,28 @@ libc.fflush(file)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no arenas to count")
-def test_threads_share_one_arena() -> None:
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has arenas to count")
+def test_threads_share_one_malloc_arena() -> None:
     def arenas(*arguments: str) -> int:
-        found = subprocess.run([sys.executable, "-c", ARENAS, *arguments], capture_output=True, text=True, check=True)
-        return found.stdout.count("<heap nr=")
+        command = [sys.executable, "-c", COUNT_ARENAS, *arguments]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        return result.stdout.count("<heap nr=")
 
     assert arenas() > 1
-    assert arenas("shared") == 1
+    assert arenas("limited") == 1
+
+
+@pytest.mark.parametrize("error", [TypeError, OSError], ids=["Windows", "no C library"])
+def test_malloc_arenas_stay_as_they_are_without_a_c_library(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def load(name: None) -> None:
+        raise error
+
+    monkeypatch.setattr(ctypes, "CDLL", load)
+    assert not limit_malloc_arenas()
+
+
+def test_malloc_arenas_stay_as_they_are_without_mallopt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert not limit_malloc_arenas()
