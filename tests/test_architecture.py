@@ -48,7 +48,7 @@ PACKAGE_RULES = {
     "loadtest": rules(set(), {"onnxruntime", "tokenizers"} | WEB | TRAINING_TOOLS),
     "deploy": rules({"service"}, set()),
     "benchmarks": rules({"training", "export", "service", "loadtest", "deploy"}, set()),
-    "docs": rules({"training", "service"}, WEB - {"pydantic_settings"}),
+    "docs": rules({"training", "service", "loadtest"}, WEB - {"pydantic_settings"}),
     "tests": rules({"training", "export", "service", "loadtest", "benchmarks", "deploy", "docs"}, set()),
 }
 

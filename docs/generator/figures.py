@@ -29,7 +29,7 @@ class Figures:
     rows: list[dict[str, Any]]
     ratios: dict[str, float]
     notes: str
-    history: list[dict[str, float]]  # of a load test: one entry every few seconds
+    timelines: dict[str, list[dict[str, float]]]  # of a load test: by endpoint, one entry every few seconds
 
     def caption(self) -> str:
         """Return the line below a table: when, at which commit, where and by which command it was measured."""
@@ -68,5 +68,5 @@ def load(name: str, folder: Path = FOLDER) -> Figures:
         **{key: content[key] for key in REQUIRED},
         ratios=content.get("ratios", {}),
         notes=content.get("notes", ""),
-        history=content.get("history", []),
+        timelines=content.get("timelines", {}),
     )

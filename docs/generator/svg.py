@@ -14,7 +14,6 @@ text {{ font-family: {FONT}; font-size: 13px; fill: #1f2328; }}
 .strong {{ fill: #ddf4ff; stroke: #218bff; }}
 .group {{ fill: none; stroke: #afb8c1; stroke-dasharray: 4 3; }}
 .line {{ fill: none; stroke: #57606a; stroke-width: 1.4; }}
-.grid {{ stroke: #d8dee4; }}
 </style>
 """
 
@@ -56,11 +55,6 @@ class Drawing:
             (x0, y0), (x1, y1) = points[0], points[-1]
             x, y = at or ((x0 + x1) / 2, (y0 + y1) / 2 - 6)
             self.text(x, y, label)
-
-    def line(self, points: Sequence[tuple[float, float]], colour: str) -> None:
-        """A curve without a head."""
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        self.elements.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{path}"/>')
 
     def render(self) -> str:
         """Return the SVG file."""

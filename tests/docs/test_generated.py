@@ -90,7 +90,7 @@ def test_row_refuses_values_that_no_row_has() -> None:
         figures.load("http-classify").row(system="nobody")
 
 
-def test_every_recipe_key_has_a_meaning() -> None:
-    rows = [line for line in BLOCKS["recipe"]().splitlines() if line.startswith("| `")]
-    assert len(rows) > 50
+def test_every_setting_and_recipe_key_has_a_meaning() -> None:
+    rows = [line for line in (BLOCKS["settings"]() + BLOCKS["recipe"]()).splitlines() if line.startswith("| `")]
+    assert len(rows) > 70
     assert [row for row in rows if row.endswith("|  |")] == []
