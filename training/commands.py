@@ -82,7 +82,7 @@ def distil(arguments: argparse.Namespace, task: TranslateTask, model: nn.Module,
         raise RecipeError(f"--direction {direction}: this run translates {', '.join(pairs)}")
     rows = read_corpus(arguments.files or task.recipe.data.train, task.recipe.data.columns, arguments.data)
     teacher = Teacher(task, model, device, *pairs[direction], _beam(arguments))
-    count = write_tsv(arguments.output, teacher.rewrite(rows))
+    count = write_tsv(arguments.output, teacher.translate_corpus(rows))
     return f"{arguments.output}: {count} rows, {direction}, from {len(rows)}\n"
 
 

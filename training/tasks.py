@@ -1,4 +1,4 @@
-"""What differs between translation and classification: rows to examples, the model, the figures."""
+"""The two tasks, translation and classification: rows to examples, building the model, evaluation."""
 
 import json
 from collections.abc import Callable
@@ -24,34 +24,40 @@ GREEDY = BeamOptions(size=1)
 
 @dataclass(frozen=True)
 class TranslateTask:
-    """Translation in one or several directions."""
+    """Translation in one or more directions."""
 
     recipe: Recipe
     codec: Codec
-    figure = "bleu"
+    metric = "bleu"
 
     @staticmethod
     def create(recipe: Recipe, rows: list[Row]) -> "TranslateTask":
+        """Build the vocabulary from the training rows.
+
+        Raises:
+            CorpusError: a direction has no row with both sides.
+            TokenizerError: the corpus does not support the vocabulary.
+        """
         missing = [
             name
             for name, pair in zip(recipe.data.directions, recipe.pairs, strict=True)
-            if not any(oriented(recipe, rows, *pair)[0])
+            if not any(parallel_texts(recipe, rows, *pair)[0])
         ]
         if missing:
             raise CorpusError(
                 f"no training row has both sides of {', '.join(missing)}; see data.train and data.columns"
             )
-        used = {language for pair in recipe.pairs for language in pair}
-        if recipe.tagged and recipe.tokenizer.joint:  # every text once, whatever directions it is of
+        languages = {language for pair in recipe.pairs for language in pair}
+        if recipe.tagged and recipe.tokenizer.joint:  # each text once, however many directions it has
             sources = [
-                text for row in rows for text, name in zip(row, recipe.data.columns, strict=True) if name in used
+                text for row in rows for text, name in zip(row, recipe.data.columns, strict=True) if name in languages
             ]
             targets: list[str] = []
         else:
-            sides = [oriented(recipe, rows, *pair) for pair in recipe.pairs]
+            sides = [parallel_texts(recipe, rows, *pair) for pair in recipe.pairs]
             sources, targets = ([text for side in sides for text in side[i]] for i in (0, 1))
-        languages = sorted({target for _, target in recipe.pairs}) if recipe.tagged else []
-        return TranslateTask(recipe, train_codec(recipe.tokenizer, sources, targets, languages))
+        tags = sorted({target for _, target in recipe.pairs}) if recipe.tagged else []
+        return TranslateTask(recipe, train_codec(recipe.tokenizer, sources, targets, tags))
 
     @staticmethod
     def load(recipe: Recipe, run: Path) -> "TranslateTask":
@@ -64,23 +70,23 @@ class TranslateTask:
         sizes = self.codec.source.get_vocab_size(), self.codec.target.get_vocab_size()
         return build_translator(self.recipe.model, *sizes, joint=self.codec.joint)
 
-    def oriented(self, rows: list[Row], source: str, target: str) -> tuple[list[str], list[str]]:
-        """The source side and the target side of the rows that have both."""
-        return oriented(self.recipe, rows, source, target)
+    def parallel_texts(self, rows: list[Row], source: str, target: str) -> tuple[list[str], list[str]]:
+        """Return the sources and the targets of the rows that have both."""
+        return parallel_texts(self.recipe, rows, source, target)
 
     def source_ids(self, texts: list[str], target: str) -> list[list[int]]:
         return self.codec.source_ids(texts, target if self.recipe.tagged else None)
 
     def examples(self, rows: list[Row], report: FilterReport, epoch: int = 0) -> Examples:
-        """Tokenised training pairs of every direction, as the recipe's augmentation has them in this epoch."""
+        """Return the tokenized pairs of all directions, augmented for this epoch; count filtered rows in `report`."""
         data = self.recipe.data
         rows = clean(rows, report)
         sources: list[list[int]] = []
         targets: list[list[int]] = []
         for direction, (source, target) in enumerate(self.recipe.pairs):
             generator = np.random.default_rng([self.recipe.seed, epoch, direction])
-            texts, answers = augment(*self.oriented(rows, source, target), self.recipe.augment, generator)
-            for x, y in zip(self.source_ids(texts, target), self.codec.target_ids(answers), strict=True):
+            texts, references = augment(*self.parallel_texts(rows, source, target), self.recipe.augment, generator)
+            for x, y in zip(self.source_ids(texts, target), self.codec.target_ids(references), strict=True):
                 shorter, longer = sorted([len(x), len(y) + 1])
                 if longer > data.max_length:
                     report.too_long += 1
@@ -93,52 +99,54 @@ class TranslateTask:
         return Examples(Ragged(sources), Ragged(targets))
 
     def check(self, rows: list[Row]) -> None:
-        """Whether the rows can be evaluated.
+        """Check that the rows can be evaluated.
 
         Raises:
-            CorpusError: none has both sides of any direction.
+            CorpusError: no row has both sides of a direction.
         """
-        if not any(self.oriented(rows, *pair)[0] for pair in self.recipe.pairs):
+        if not any(self.parallel_texts(rows, *pair)[0] for pair in self.recipe.pairs):
             raise CorpusError(f"no row has both sides of {' or '.join(self.recipe.data.directions)}")
 
     def translate(
         self, model: nn.Module, texts: list[str], target: str, device: torch.device, beam: BeamOptions = GREEDY
     ) -> list[str]:
-        """Translations; a text above the model's limit has an empty one, for the service would refuse it."""
-        return self.fitting(texts, target, lambda sources: self.answers(model, sources, device, beam))
+        """Return translations; empty for a text above the model's length limit, which the service would refuse."""
+        return self.translate_with(texts, target, lambda sources: self.translate_ids(model, sources, device, beam))
 
-    def fitting(self, texts: list[str], target: str, answer: Callable[[list[list[int]]], list[list[int]]]) -> list[str]:
-        """Translations by whatever answers the sources that fit the model; empty ones of all others."""
+    def translate_with(
+        self, texts: list[str], target: str, decode: Callable[[list[list[int]]], list[list[int]]]
+    ) -> list[str]:
+        """Return the translations by `decode`, which gets the sources within the model's length limit; else empty."""
         limit = self.recipe.model.max_source_length
         ids = self.source_ids(texts, target)
-        answers = iter(self.codec.text(answer([x for x in ids if len(x) <= limit])))
-        return [next(answers) if len(x) <= limit else "" for x in ids]
+        translations = iter(self.codec.text(decode([x for x in ids if len(x) <= limit])))
+        return [next(translations) if len(x) <= limit else "" for x in ids]
 
-    def answers(
+    def translate_ids(
         self, model: nn.Module, sources: list[list[int]], device: torch.device, beam: BeamOptions = GREEDY
     ) -> list[list[int]]:
-        """The best target ids, without marks, for sources with marks."""
+        """Decode sources (ids with special tokens); return the best target ids without special tokens."""
         if beam.size == 1:
             return greedy(model, sources, device)
         return [found[0].ids for found in beam_search(model, sources, device, beam)]
 
     def evaluate(
         self, model: nn.Module, rows: list[Row], device: torch.device, beam: BeamOptions = GREEDY
-    ) -> dict[str, metrics.Figures]:
-        """The figures of each direction that there are rows of.
+    ) -> dict[str, metrics.Metrics]:
+        """Return the metrics of each direction that has rows.
 
         Raises:
             CorpusError: see `check`.
         """
         self.check(rows)
-        figures = {}
+        results = {}
         for source, target in self.recipe.pairs:
-            texts, references = self.oriented(rows, source, target)
+            texts, references = self.parallel_texts(rows, source, target)
             if not texts:
                 continue
             hypotheses = self.translate(model, texts, target, device, beam)
-            figures[f"{source}-{target}"] = metrics.translation_figures(hypotheses, references)
-        return figures
+            results[f"{source}-{target}"] = metrics.translation_metrics(hypotheses, references)
+        return results
 
 
 @dataclass(frozen=True)
@@ -148,10 +156,16 @@ class ClassifyTask:
     recipe: Recipe
     codec: Codec
     labels: list[str]
-    figure = "accuracy"
+    metric = "accuracy"
 
     @staticmethod
     def create(recipe: Recipe, rows: list[Row]) -> "ClassifyTask":
+        """Build vocabulary and labels from the training rows.
+
+        Raises:
+            CorpusError: there are fewer than two labels.
+            TokenizerError: the corpus does not support the vocabulary.
+        """
         texts, labels = _text_and_label(recipe, clean(rows, FilterReport(), distinct=False))
         if not labels:
             raise CorpusError("no training row has both a label and a text; see data.train and data.columns")
@@ -176,11 +190,11 @@ class ClassifyTask:
         return build_classifier(self.recipe.model, self.codec.source.get_vocab_size(), len(self.labels))
 
     def source_ids(self, texts: list[str]) -> list[list[int]]:
-        """A text is [bos] + ids, so that there is always a first token to pool."""
+        """Return [bos] + ids of each text, so that even an empty text has a token to pool."""
         return [[BOS, *e.ids] for e in self.codec.source.encode_batch(texts, add_special_tokens=False)]
 
     def examples(self, rows: list[Row], report: FilterReport, epoch: int = 0) -> Examples:
-        """Tokenised training texts, as the recipe's augmentation has them in this epoch."""
+        """Return the tokenized training texts, augmented for this epoch; count filtered rows in `report`."""
         texts, labels = _text_and_label(self.recipe, clean(rows, report, distinct=False))
         texts = augment_texts(texts, self.recipe.augment, np.random.default_rng([self.recipe.seed, epoch]))
         index = {label: i for i, label in enumerate(self.labels)}
@@ -194,16 +208,16 @@ class ClassifyTask:
         return fits
 
     def check(self, rows: list[Row]) -> None:
-        """Whether the rows can be evaluated.
+        """Check that the rows can be evaluated.
 
         Raises:
-            CorpusError: a label was never seen in training.
+            CorpusError: a label does not occur in the training data.
         """
         if unseen := sorted(set(_text_and_label(self.recipe, rows)[1]) - set(self.labels)):
-            raise CorpusError(f"{len(unseen)} labels never seen in training: {', '.join(unseen[:10])}")
+            raise CorpusError(f"{len(unseen)} labels do not occur in the training data: {', '.join(unseen[:10])}")
 
-    def figures(self, rows: list[Row], predict: Callable[[list[list[int]]], np.ndarray]) -> metrics.Figures:
-        """The figures of whatever says which label the texts have that fit the model; all others count as wrong."""
+    def evaluate_with(self, rows: list[Row], predict: Callable[[list[list[int]]], np.ndarray]) -> metrics.Metrics:
+        """Return the metrics of `predict`, which gets the texts within the length limit; others count as wrong."""
         texts, labels = _text_and_label(self.recipe, rows)
         ids = self.source_ids(texts)
         expected = np.array([self.labels.index(label) for label in labels])
@@ -211,41 +225,42 @@ class ClassifyTask:
         predicted = (expected + 1) % len(self.labels)
         if fits.any():
             predicted[fits] = predict([x for x, fit in zip(ids, fits, strict=True) if fit])
-        return metrics.classification_figures(predicted, expected, len(self.labels))
+        return metrics.classification_metrics(predicted, expected, len(self.labels))
 
-    def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, metrics.Figures]:
-        """Accuracy and macro-F1; a text above the model's limit counts as wrong, for the service would refuse it."""
+    def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, metrics.Metrics]:
+        """Return accuracy and macro-F1; a text above the model's length limit counts as wrong."""
         self.check(rows)
 
         def predict(sources: list[list[int]]) -> np.ndarray:
-            return metrics.class_probabilities(model, sources, device).argmax(-1)
+            labels: np.ndarray = metrics.class_probabilities(model, sources, device).argmax(-1)  # (N,)
+            return labels
 
-        return {"labels": self.figures(rows, predict)}
+        return {"labels": self.evaluate_with(rows, predict)}
 
 
 Task = TranslateTask | ClassifyTask
 
 
 def create_task(recipe: Recipe, rows: list[Row]) -> Task:
-    """A task with a tokeniser (and labels) built from the training rows."""
+    """Return a task with tokenizer (and labels) built from the training rows."""
     return TranslateTask.create(recipe, rows) if recipe.task == "translate" else ClassifyTask.create(recipe, rows)
 
 
 def load_task(recipe: Recipe, run: Path) -> Task:
-    """A task as a run folder holds it."""
+    """Load the task of a run folder."""
     return TranslateTask.load(recipe, run) if recipe.task == "translate" else ClassifyTask.load(recipe, run)
 
 
-def oriented(recipe: Recipe, rows: list[Row], source: str, target: str) -> tuple[list[str], list[str]]:
-    """The columns `source` and `target` of the rows that have both."""
+def parallel_texts(recipe: Recipe, rows: list[Row], source: str, target: str) -> tuple[list[str], list[str]]:
+    """Return the columns `source` and `target` of the rows that have both."""
     i, j = recipe.data.columns.index(source), recipe.data.columns.index(target)
     chosen = [(row[i], row[j]) for row in rows if row[i] and row[j]]
     return [one for one, _ in chosen], [other for _, other in chosen]
 
 
-def primary_metric(task: Task, figures: dict[str, metrics.Figures]) -> float:
-    """The one number that runs are compared by: the mean of the task's figure over its directions."""
-    return float(np.mean([float(f[task.figure]) for f in figures.values()]))
+def primary_metric(task: Task, results: dict[str, metrics.Metrics]) -> float:
+    """Return the number that runs are compared by: the mean of the task's metric over its directions."""
+    return float(np.mean([float(result[task.metric]) for result in results.values()]))
 
 
 def _text_and_label(recipe: Recipe, rows: list[Row]) -> tuple[list[str], list[str]]:

@@ -17,7 +17,7 @@ import httpx
 import numpy as np
 
 from training.data.corpus import read_corpus
-from training.metrics import Figures, classification_figures, translation_figures
+from training.metrics import Metrics, classification_metrics, translation_metrics
 
 CHUNK = 64
 
@@ -37,20 +37,20 @@ def post(client: httpx.Client, path: str, body: dict[str, object], texts: list[s
     return answers
 
 
-def translation(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> Figures:
+def translation(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> Metrics:
     """Return BLEU, lower-cased BLEU and chrF."""
     index = arguments.columns.index(arguments.source)
     body = {"source": arguments.source, "target": arguments.target, "beam_size": arguments.beam}
     body |= model_field(arguments)
     answers = post(client, "/v1/translate", body, [row[index] for row in rows], "translations")
-    figures = translation_figures([answer.get("text", "") for answer in answers], [row[1 - index] for row in rows])
+    figures = translation_metrics([answer.get("text", "") for answer in answers], [row[1 - index] for row in rows])
     return figures | {
         "refused": sum(not answer for answer in answers),
         "cut at max_length or as loops": sum(answer.get("finish_reason") in ("length", "loop") for answer in answers),
     }
 
 
-def classification(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> Figures:
+def classification(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments: argparse.Namespace) -> Metrics:
     """Return accuracy and macro-F1."""
     index = arguments.columns.index("text")
     answers = post(client, "/v1/classify", model_field(arguments), [row[index] for row in rows], "results")
@@ -61,7 +61,7 @@ def classification(client: httpx.Client, rows: Sequence[tuple[str, ...]], argume
     for i, answer in enumerate(answers):
         if answer:
             found[i] = labels.index(answer["labels"][0]["label"])
-    return classification_figures(found, wanted, len(labels)) | {"refused": sum(not answer for answer in answers)}
+    return classification_metrics(found, wanted, len(labels)) | {"refused": sum(not answer for answer in answers)}
 
 
 def model_field(arguments: argparse.Namespace) -> dict[str, object]:

@@ -31,7 +31,7 @@ TIE = 1e-5  # score per token; fp32 sums in another order differ by a tenth of t
 def first_difference(answer: EngineResult, expected: list[BeamHypothesis]) -> float | None:
     """Return the difference of scores where the hypotheses first differ; None if they are equal."""
     for found, reference in zip(answer.hypotheses, expected, strict=True):
-        if found.ids != reference.ids or (found.finish_reason == "stop") != reference.ended:
+        if found.ids != reference.ids or (found.finish_reason == "stop") != reference.finished:
             return abs((found.score or 0.0) - reference.score)
     return None
 

@@ -83,7 +83,7 @@ def trained_case(run: Path, data: Path, file: str, direction: str, count: int) -
         raise ValueError(f"{run} does not translate {direction!r}; choose one of {', '.join(pairs)}")
     source, target = pairs[direction]
     rows = clean(read_corpus([file], task.recipe.data.columns, data), FilterReport())
-    texts = task.oriented(rows, source, target)[0]
+    texts = task.parallel_texts(rows, source, target)[0]
     random.Random(SEED).shuffle(texts)
     sources = [ids for ids in task.source_ids(texts, target) if len(ids) <= model.config.max_source_length]
     return Case(folder, sources[:count], model.config.max_target_length)

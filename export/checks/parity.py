@@ -77,7 +77,9 @@ def parity_sources(task: Task, data: Path, count: int) -> list[list[int]]:
 def _sources_by_direction(task: Task, rows: list[Row]) -> list[list[list[int]]]:
     if isinstance(task, ClassifyTask):
         return [task.source_ids([row[task.recipe.data.columns.index("text")] for row in rows])]
-    return [task.source_ids(task.oriented(rows, source, target)[0], target) for source, target in task.recipe.pairs]
+    return [
+        task.source_ids(task.parallel_texts(rows, source, target)[0], target) for source, target in task.recipe.pairs
+    ]
 
 
 def verify_translator(model: Translator, artifact: Artifact, sources: list[list[int]], tolerance: float) -> Parity:

@@ -24,7 +24,7 @@ from training.config import Recipe
 from training.data.corpus import FilterReport, Row, clean, read_corpus, split_corpus
 from training.data.tokenizer import BOS
 from training.decoding.greedy import default_target_length
-from training.metrics import translation_figures
+from training.metrics import translation_metrics
 from training.tasks import ClassifyTask, Task, TranslateTask
 
 QUALITY_BOUND = 0.3
@@ -115,7 +115,7 @@ def _model_inputs(task: Task, rows: list[Row]) -> Iterator[tuple[Tensor, ...]]:
             yield torch.tensor([source]), torch.tensor([len(source)])
         return
     for source_language, target_language in task.recipe.pairs:
-        texts, references = task.oriented(rows, source_language, target_language)
+        texts, references = task.parallel_texts(rows, source_language, target_language)
         targets = task.codec.target_ids(references)
         for source_ids, target_ids in zip(task.source_ids(texts, target_language), targets, strict=True):
             source, target = source_ids[: config.max_source_length], [BOS, *target_ids][: config.max_target_length]
@@ -140,7 +140,7 @@ def _accuracy(artifact: Artifact, task: ClassifyTask, rows: list[Row]) -> dict[s
         results = run_requests([engine], [EngineRequest(ids) for ids in sources], ENGINE_ROWS)
         return np.array([np.argmax(result.probabilities) for result in results])
 
-    return {"labels": Measurement("accuracy", float(task.figures(rows, predict)["accuracy"]))}
+    return {"labels": Measurement("accuracy", float(task.evaluate_with(rows, predict)["accuracy"]))}
 
 
 def _bleu(artifact: Artifact, task: TranslateTask, rows: list[Row]) -> dict[str, Measurement]:
@@ -154,9 +154,9 @@ def _bleu(artifact: Artifact, task: TranslateTask, rows: list[Row]) -> dict[str,
 
     found: dict[str, Measurement] = {}
     for source, target in task.recipe.pairs:
-        texts, references = task.oriented(rows, source, target)
+        texts, references = task.parallel_texts(rows, source, target)
         if not texts:
             continue
-        scores = translation_figures(task.fitting(texts, target, translate), references)
+        scores = translation_metrics(task.translate_with(texts, target, translate), references)
         found[f"{source}-{target}"] = Measurement("bleu", float(scores["bleu"]), str(scores["signature"]))
     return found

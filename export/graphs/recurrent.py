@@ -21,7 +21,13 @@ from export.graphs.operators import FLOAT, group_query_attention, mean_of_real_t
 from export.graphs.scan import repeat
 from export.graphs.spec import Axes, GraphSpec, classifier_spec, score_inputs, source_inputs, step_inputs
 from training.models.attention import padding_mask
-from training.models.recurrent import Additive, Look, RecurrentClassifier, RecurrentEncoder, RecurrentTranslator
+from training.models.recurrent import (
+    AdditiveAttention,
+    AttendSource,
+    RecurrentClassifier,
+    RecurrentEncoder,
+    RecurrentTranslator,
+)
 from training.models.transformer import State
 
 MEMORY = ("memory_key", "memory_value")
@@ -163,18 +169,18 @@ class RecurrentStep(RecurrentGraph):
         state = dict(zip(self.names, states, strict=True))
         presents: State = {}
         look = self._look(state, source_length, presents) if self.model.attention else None
-        features, following = self.model.advance(self.model.embedding(token), state, look)
+        features, following = self.model.step_features(self.model.embedding(token), state, look)
         following |= presents
         return [self.model.output(features), *(following[name] for name in self.names)]
 
-    def _look(self, state: State, source_length: Tensor, presents: State) -> Look:
+    def _look(self, state: State, source_length: Tensor, presents: State) -> AttendSource:
         key, value = (state[name] for name in MEMORY)  # (B, 1, S, D)
         total = torch.full((), key.size(2), dtype=torch.int32)
         attention = self.model.attention
 
         def look(query: Tensor) -> Tensor:
             product_query, bias = query, None
-            if isinstance(attention, Additive):
+            if isinstance(attention, AdditiveAttention):
                 product_query, bias = torch.zeros_like(query), self._scores(attention, query, key)
             # No new keys: the whole memory is "past", and present is the same buffer.
             nothing = query[:, None][:, :0]  # (B, 0, D)
@@ -187,7 +193,7 @@ class RecurrentStep(RecurrentGraph):
 
         return look
 
-    def _scores(self, attention: Additive, query: Tensor, key: Tensor) -> Tensor:
+    def _scores(self, attention: AdditiveAttention, query: Tensor, key: Tensor) -> Tensor:
         """Return additive attention scores as a bias (B, 1, 1, S)."""
         sums = (attention.query(query)[:, None, None] + key).tanh()  # (B, 1, S, D)
         scores: Tensor = attention.energy(sums.flatten(0, 2)).view(key.size(0), 1, 1, key.size(2))
@@ -222,11 +228,11 @@ class RecurrentScoreBody(RecurrentGraph):
         token, memory = tensors[count], tensors[count + 1 :]
         weights: list[Tensor] = []
         look = self._look(memory, weights) if memory else None
-        features, following = self.model.advance(self.model.embedding(token), state, look)
+        features, following = self.model.step_features(self.model.embedding(token), state, look)
         # A name may be an output only once, and with attention the features are also a state.
         return [*(following[name] for name in self.replaced), features.clone(), *weights]
 
-    def _look(self, memory: tuple[Tensor, ...], collected: list[Tensor]) -> Look:
+    def _look(self, memory: tuple[Tensor, ...], collected: list[Tensor]) -> AttendSource:
         key, value, mask = memory
         attention = self.model.attention
         assert attention is not None

@@ -23,7 +23,7 @@ from training.models.attention import (
     apply_weights,
     attend,
     attention_weights,
-    look_ahead_mask,
+    causal_mask,
     merge_heads,
     padding_mask,
     split_heads,
@@ -146,7 +146,7 @@ class TransformerScore(nn.Module):
         return [chosen.view(label.shape), torch.stack(weights_by_layer, dim=1)]  # (B, T), (B, L, T, S)
 
     def _attend_target(self, target: Tensor) -> SelfAttend:
-        mask = look_ahead_mask(target.size(1), target.device)
+        mask = causal_mask(target.size(1), target.device)
 
         def attend_self(packed: Tensor) -> Tensor:
             heads = unpack(packed.view(*target.shape, -1), self.model.heads, self.model.kv_heads)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from export.quantization.scales import CACHE_LEVELS, SAMPLE, ActivationScale, column_scales, quantised_weight
-from training.models.ngrams import Table
+from training.models.ngrams import NgramEmbedding
 
 TOKENS = 16  # sampled from each sentence
 
@@ -116,5 +116,7 @@ def calibrate(
         scales = calibration.scales()
         errors = calibration.errors(scales)
         linears = {name: scales[name] for name in sorted(scales, key=lambda name: -errors[name])}
-        tables = (f"model.{name}.weight" for name, module in model.named_modules() if isinstance(module, Table))
+        tables = (
+            f"model.{name}.weight" for name, module in model.named_modules() if isinstance(module, NgramEmbedding)
+        )
         return QuantisationPlan(linears, calibration.cache_scales(slices), tuple(tables))

@@ -132,7 +132,7 @@ def test_a_beam_finds_what_the_reference_finds(
     ]
     graphs = TranslateGraphs.load(read_artifact(artifact_of("translate", architecture)), threads=1)
     for answer, best in zip(run_requests([TranslateEngine(graphs, rows=9)], requests, rows=9), expected, strict=True):
-        assert told(answer) == [(h.ids, h.ended) for h in best]
+        assert told(answer) == [(h.ids, h.finished) for h in best]
         assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)
 
 

@@ -66,7 +66,7 @@ def test_beams_agree_on_random_models(width: int, penalty: float, early: bool) -
     found = answers(decode(BeamGroup(width, EOS, ROOM), models, options))
     expected = referred(models, limits, reference.BeamOptions(width, penalty, early_stopping=early))
     for answer, one, best in zip(found, options, expected, strict=True):
-        assert told(answer) == [(h.ids, h.ended) for h in best[: one.n_best]]
+        assert told(answer) == [(h.ids, h.finished) for h in best[: one.n_best]]
         assert scores(answer) == pytest.approx([h.score for h in best[: one.n_best]])
 
 
@@ -84,5 +84,5 @@ def test_beams_of_the_artifact_are_those_of_the_trained_model(
     ]
     engine = TranslateEngine(TranslateGraphs.load(read_artifact(toy_translator), threads=1), rows=9)
     for answer, best in zip(run_requests([engine], requests, rows=9), expected, strict=True):
-        assert told(answer) == [(h.ids, h.ended) for h in best]
+        assert told(answer) == [(h.ids, h.finished) for h in best]
         assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)

@@ -1,4 +1,4 @@
-"""Corpora and runs that several tests of this room share; none of them writes into a shared one."""
+"""Corpora and runs that several tests share; no test writes into a shared one."""
 
 from pathlib import Path
 

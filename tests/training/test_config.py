@@ -1,4 +1,4 @@
-"""Recipes: what is refused, and with which words."""
+"""Recipes: what is rejected and why, saved recipes, and the JSON Schema."""
 
 import json
 import subprocess
@@ -16,6 +16,7 @@ from training.config import (
     FAMILIES,
     AugmentConfig,
     RecipeError,
+    RecurrentConfig,
     TransformerConfig,
     differences,
     load_recipe,
@@ -36,14 +37,14 @@ RECURRENT = changed(
 )
 
 
-def refusal(changes: dict[str, Any], table: dict[str, Any] = REVERSE) -> str:
+def error_of(changes: dict[str, Any], table: dict[str, Any] = REVERSE) -> str:
     with pytest.raises(RecipeError) as caught:
         parse_recipe(changed(table, changes), "toy.toml")
     return str(caught.value)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_shipped_recipes_are_good(path: Path) -> None:
+def test_shipped_recipes_are_valid(path: Path) -> None:
     assert load_recipe(path).licence != "not stated"
 
 
@@ -106,8 +107,8 @@ def test_shipped_recipes_are_good(path: Path) -> None:
         ({"augment": {"lowercase": 0.6, "misspelt": 0.6}}, "add up to 1.2, more than 1; a source gets at most one"),
     ],
 )  # fmt: skip
-def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
-    assert words in refusal(changes)
+def test_invalid_recipe_error_names_key_value_and_limit(changes: dict[str, Any], words: str) -> None:
+    assert words in error_of(changes)
 
 
 @pytest.mark.parametrize(
@@ -123,11 +124,11 @@ def test_a_fault_is_named(changes: dict[str, Any], words: str) -> None:
         ({**TO_CLASSIFY, "model.attention": "none"}, "model.attention does not apply to a classifier; leave it out"),
     ],
 )  # fmt: skip
-def test_a_fault_of_a_recurrent_recipe_is_named(changes: dict[str, Any], words: str) -> None:
-    assert words in refusal(changes, RECURRENT)
+def test_invalid_recurrent_recipe_error_names_key_value_and_limit(changes: dict[str, Any], words: str) -> None:
+    assert words in error_of(changes, RECURRENT)
 
 
-def test_one_word_changes_the_architecture() -> None:
+def test_architecture_selects_its_family_table() -> None:
     sections = {"transformer": {"heads": 2, "kv_heads": 1}, "recurrent": {"attention": "multiplicative"}}
     either = changed(REVERSE, {"model": {"width": 16, "max_source_length": 20, "max_target_length": 20, **sections}})
     translators = [architecture for architecture, family in FAMILIES.items() if family != "ngrams"]
@@ -136,7 +137,9 @@ def test_one_word_changes_the_architecture() -> None:
         width=16, heads=2, kv_heads=1, max_source_length=20, max_target_length=20
     )
     for name in ("rnn", "gru", "lstm"):
-        assert (recipes[name].model.architecture, recipes[name].model.attention) == (name, "multiplicative")
+        model = recipes[name].model
+        assert isinstance(model, RecurrentConfig)
+        assert (model.architecture, model.attention) == (name, "multiplicative")
         assert differences(recipes[name], recipes["transformer"]) == ["model.architecture"]
     assert not differences(recipes["gru"], recipes["gru"])
     for recipe in recipes.values():
@@ -148,31 +151,31 @@ def test_one_word_changes_the_architecture() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"data.columns": ["de", "en"]}, {"data.directions": ["label-text"]}])
-def test_a_classifier_reads_labels_and_texts(changes: dict[str, Any]) -> None:
-    assert 'a classifier needs data.columns of "label" and "text"' in refusal(changes, CLASSIFY)
+def test_classifier_needs_label_and_text_columns(changes: dict[str, Any]) -> None:
+    assert 'a classifier needs data.columns of "label" and "text"' in error_of(changes, CLASSIFY)
 
 
-def test_a_classifier_has_no_target_length() -> None:
+def test_classifier_ignores_target_length() -> None:
     assert parse_recipe(CLASSIFY, "toy.toml").data.max_length == 16  # above model.max_target_length
-    assert "model's limit of 20" in refusal({"data.max_length": 21}, CLASSIFY)
+    assert "model's limit of 20" in error_of({"data.max_length": 21}, CLASSIFY)
 
 
-def test_every_fault_is_reported_at_once() -> None:
-    message = refusal({"model.wdith": 16, "training.epochs": "many", "data.columns": None})
+def test_all_problems_are_reported_at_once() -> None:
+    message = error_of({"model.wdith": 16, "training.epochs": "many", "data.columns": None})
     assert message.startswith("toy.toml: ")
-    for fault in ("unknown key model.wdith", "training.epochs must be an integer", "data.columns is missing"):
-        assert fault in message
-    message = refusal({"model.width": 24, "data.max_length": 21, "data.directions": ["forth-up"]})
-    for fault in ("model.width 24", "data.max_length 21", "data.directions has 'forth-up'"):
-        assert fault in message
+    for problem in ("unknown key model.wdith", "training.epochs must be an integer", "data.columns is missing"):
+        assert problem in message
+    message = error_of({"model.width": 24, "data.max_length": 21, "data.directions": ["forth-up"]})
+    for problem in ("model.width 24", "data.max_length 21", "data.directions has 'forth-up'"):
+        assert problem in message
 
 
-def test_directions_of_languages_with_a_hyphen() -> None:
+def test_directions_allow_languages_with_hyphens() -> None:
     columns = {"data.columns": ["pt-BR", "en"], "data.directions": ["pt-BR-en", "en-pt-BR"]}
     assert parse_recipe(changed(REVERSE, columns), "toy.toml").pairs == [("pt-BR", "en"), ("en", "pt-BR")]
 
 
-def test_a_recipe_survives_its_table() -> None:
+def test_recipe_survives_round_trip_through_its_table() -> None:
     recipe = parse_recipe(REVERSE, "toy.toml")
     assert recipe.name == "toy"
     assert parse_recipe(recipe_table(recipe), "elsewhere.json") == recipe
@@ -181,20 +184,20 @@ def test_a_recipe_survives_its_table() -> None:
 @pytest.mark.parametrize(
     ("content", "words"), [(b"task = translate", "not a TOML file"), (b"task = '\xff'", "not a TOML file")]
 )
-def test_a_file_that_is_no_toml(tmp_path: Path, content: bytes, words: str) -> None:
+def test_invalid_toml_is_rejected(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "bad.toml").write_bytes(content)
     with pytest.raises(RecipeError, match=f"bad.toml: {words}"):
         load_recipe(tmp_path / "bad.toml")
 
 
-def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_recipe_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="none.toml: no such recipe"):
         load_recipe(tmp_path / "none.toml")
     with pytest.raises(RecipeError, match="cannot be read: Is a directory"):
         load_recipe(tmp_path)
 
 
-def test_reading_recipes_needs_no_torch() -> None:
+def test_config_imports_neither_torch_nor_numpy() -> None:
     script = "import sys, training.config; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
 
@@ -257,5 +260,5 @@ def test_schema_accepts_shipped_recipes(path: Path) -> None:
     ],
 )
 def test_schema_rejects_what_the_parser_rejects(changes: dict[str, Any]) -> None:
-    refusal(changes)
+    error_of(changes)
     assert not jsonschema_rs.Draft202012Validator(recipe_schema()).is_valid(changed(REVERSE, changes))

@@ -1,4 +1,4 @@
-"""Two processes under torchrun are one process that accumulates twice as much."""
+"""Two processes under torchrun train like one process that accumulates twice as many batches."""
 
 import contextlib
 import io
@@ -23,19 +23,19 @@ from training.runs.run import RunFolder
 from training.trainer import fit
 
 ROOT = Path(training.__file__).parent.parent
-SHARED = {"model.dropout": 0.0, "training.batch_tokens": 64}  # each process drops out differently
-# Process 1 alone is asked to stop, in the last update; without an agreement, process 0 would validate and wait for it.
+SHARED = {"model.dropout": 0.0, "training.batch_tokens": 64}  # no dropout: processes draw different masks
+# Only process 1 gets the signal, in the last update. Without agreement, process 0 would validate and wait for it.
 STOPPED = """
 import os, signal, sys
 from torch.nn.modules.module import register_module_forward_pre_hook
 from training.__main__ import main
-from training.loss import Objective
+from training.loss import TrainingLoss
 
 updates = 0
 
 def stop(module, _):
     global updates
-    updates += isinstance(module, Objective)
+    updates += isinstance(module, TrainingLoss)
     if updates == 15 and os.environ["RANK"] == "1":
         signal.raise_signal(signal.SIGTERM)
 
@@ -45,7 +45,7 @@ sys.exit(main() != 1)
 
 
 def torchrun(*words: object) -> str:
-    """Run two processes to a good end and return what they wrote to standard error."""
+    """Run two processes successfully and return their standard error."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as running:
@@ -59,7 +59,7 @@ def torchrun(*words: object) -> str:
 
 
 def toml(table: dict[str, Any]) -> str:
-    """A recipe's table as the file that the command line reads; strings, numbers and lists look alike in JSON."""
+    """Return a recipe's table as TOML, which writes strings, numbers and lists as JSON does."""
     plain = [f"{key} = {json.dumps(value)}" for key, value in table.items() if not isinstance(value, dict)]
     for name, section in table.items():
         if isinstance(section, dict):
@@ -69,7 +69,7 @@ def toml(table: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def alone(reverse_data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """The run of one process that accumulates two micro-batches."""
+    """A run of one process that accumulates two micro-batches."""
     run = RunFolder(tmp_path_factory.mktemp("alone"))
     recipe = parse_recipe(changed(REVERSE, {**SHARED, "training.accumulate": 2}), "alone.toml")
     fit(recipe, reverse_data, run, resume=False)
@@ -78,7 +78,7 @@ def alone(reverse_data: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFo
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """The recipe of either process."""
+    """The recipe of two processes."""
     (tmp_path / "shared.toml").write_text(toml(changed(REVERSE, SHARED)))
     return tmp_path / "shared.toml"
 
@@ -92,7 +92,9 @@ def assert_same_training(run: RunFolder, other: RunFolder) -> None:
         torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-4)
 
 
-def test_two_processes_train_as_one(recipe: Path, reverse_data: Path, tmp_path: Path, alone: RunFolder) -> None:
+def test_two_processes_equal_one_that_accumulates(
+    recipe: Path, reverse_data: Path, tmp_path: Path, alone: RunFolder
+) -> None:
     torchrun("-m", "training", "fit", recipe, "--data", reverse_data, "--run-folder", tmp_path / "run")
     run = RunFolder(tmp_path / "run")
     assert_same_training(run, alone)
@@ -111,10 +113,12 @@ def test_no_option_of_fit_abbreviates_one_of_torchrun() -> None:
         assert arguments.training_script_args == ["fit", "recipe.toml", option, "value"]
 
 
-def test_processes_stop_together(recipe: Path, reverse_data: Path, tmp_path: Path, alone: RunFolder) -> None:
+def test_processes_stop_after_the_same_update(
+    recipe: Path, reverse_data: Path, tmp_path: Path, alone: RunFolder
+) -> None:
     (tmp_path / "stopped.py").write_text(STOPPED)
     errors = torchrun(tmp_path / "stopped.py", "fit", recipe, "--data", reverse_data, "--run-folder", tmp_path / "run")
-    assert errors.count("error: stopped at update 15; add --resume to go on") == 2
+    assert errors.count("error: stopped at update 15; add --resume to continue") == 2
     assert_same_training(RunFolder(tmp_path / "run"), alone)
     with pytest.raises(RecipeError, match="was trained by 2 processes .* with 1; resume it with 2"):
         fit(load_recipe(recipe), reverse_data, RunFolder(tmp_path / "run"), resume=True)

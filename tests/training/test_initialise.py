@@ -1,4 +1,4 @@
-"""A run that starts from another one's weights: the same model, other text; and what it cannot start from."""
+"""Runs that start with the weights of another run, and what they cannot start from."""
 
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from training.runs.run import RunFolder
 from training.trainer import fit
 
 
-def test_it_starts_where_the_other_ended(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
+def test_initialised_run_starts_with_the_weights_of_the_other(
+    reverse_data: Path, reverse_run: RunFolder, tmp_path: Path
+) -> None:
     run = RunFolder(tmp_path / "run")
     fit(reverse(epochs=1, learning_rate=1e-9), reverse_data, run, resume=False, start=reverse_run)
     assert losses(run)[0] < losses(reverse_run)[0] - 0.5
@@ -23,9 +25,7 @@ def test_it_starts_where_the_other_ended(reverse_data: Path, reverse_run: RunFol
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
-def test_a_vocabulary_stays_though_the_corpus_has_other_words(
-    reverse_data: Path, reverse_run: RunFolder, tmp_path: Path
-) -> None:
+def test_vocabulary_of_start_run_is_kept(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
     write_rows(tmp_path / "train.tsv", [(f"1 {word} 2", f"2 {word} 1") for word in ("a", "b", "c", "d")] * 3)
     write_rows(tmp_path / "valid.tsv", [("1 2", "2 1")])
     run = RunFolder(tmp_path / "run")
@@ -34,17 +34,17 @@ def test_a_vocabulary_stays_though_the_corpus_has_other_words(
     )
     fit(recipe, tmp_path, run, resume=False, start=reverse_run)
     assert (run.path / "tokenizer.json").read_bytes() == (reverse_run.path / "tokenizer.json").read_bytes()
-    fit(recipe, tmp_path, run, resume=True)  # what it started from is no longer needed
+    fit(recipe, tmp_path, run, resume=True)  # without the run it started from
 
 
-def test_another_shape_is_refused(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
+def test_start_run_with_another_model_is_rejected(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
     other = changed(REVERSE, {"model.width": 32, "tokenizer.vocabulary": 13, "data.directions": ["back-forth"]})
     with pytest.raises(RecipeError, match="differing in data.directions, tokenizer.vocabulary, model.width; copy"):
         fit(parse_recipe(other, "a.toml"), reverse_data, RunFolder(tmp_path / "run"), resume=False, start=reverse_run)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_is_no_run_is_refused(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
+def test_start_folder_without_a_run_is_rejected(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(RecipeError, match=r"empty: not a run folder"):
         fit(reverse(), reverse_data, RunFolder(tmp_path / "run"), resume=False, start=RunFolder(tmp_path / "empty"))
@@ -55,7 +55,9 @@ def test_a_folder_that_is_no_run_is_refused(reverse_data: Path, reverse_run: Run
         fit(reverse(), reverse_data, RunFolder(tmp_path / "run"), resume=False, start=broken)
 
 
-def test_labels_stay_and_unknown_ones_are_refused(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+def test_labels_of_start_run_are_kept_and_unknown_ones_rejected(
+    toy_classification_run: RunFolder, tmp_path: Path
+) -> None:
     recipe = toy_classification_run.recipe()
     rows = [("warm", "red red"), ("cold", "blue sky")]
     write_rows(tmp_path / "train.tsv", rows * 80)
@@ -63,5 +65,5 @@ def test_labels_stay_and_unknown_ones_are_refused(toy_classification_run: RunFol
     fit(recipe, tmp_path, run, resume=False, start=toy_classification_run)
     assert (run.path / "labels.json").read_bytes() == (toy_classification_run.path / "labels.json").read_bytes()
     write_rows(tmp_path / "train.tsv", [*rows * 80, ("lukewarm", "pink")])
-    with pytest.raises(CorpusError, match="1 labels never seen in training: lukewarm"):
+    with pytest.raises(CorpusError, match="1 labels do not occur in the training data: lukewarm"):
         fit(recipe, tmp_path, RunFolder(tmp_path / "other"), resume=False, start=toy_classification_run)

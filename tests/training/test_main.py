@@ -1,4 +1,4 @@
-"""The command line: answers on standard output, faults in one line."""
+"""The command line: results on standard output, errors in one line."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ from training.config import parse_recipe
 from training.runs.run import RunFolder
 from training.trainer import fit
 
+Command = Callable[..., tuple[int, str, str]]  # words -> exit status, standard output, standard error
 RECIPE = """
 task = "classify"
 data = {train = ["train.tsv"], hold_out = 2, columns = ["label", "text"], max_length = 8}
@@ -24,8 +25,8 @@ training = {epochs = 1, batch_tokens = 16, warmup = 1}
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command line; exit status, standard output, standard error."""
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command line and return exit status, standard output, standard error."""
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["training", *map(str, words)])
@@ -35,13 +36,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return run
 
 
-def test_fit_then_classify(command: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_fit_then_classify(command: Command, tmp_path: Path) -> None:
     write_rows(tmp_path / "train.tsv", [("good", "fine fine"), ("bad", "poor")] * 6)
     (tmp_path / "toy.toml").write_text(RECIPE)
     fitting = "fit", tmp_path / "toy.toml", "--data", tmp_path, "--run-folder", tmp_path / "run"
     status, output, errors = command(*fitting)
     assert status == 0
-    assert json.loads(output)["epochs"] == 1  # the report alone: progress goes to standard error
+    assert json.loads(output)["epochs"] == 1  # only the report: progress goes to standard error
     assert "10 examples" in errors
     assert command(*fitting)[2].startswith("error: ")
     assert json.loads(command(*fitting, "--resume")[1]) == json.loads(output)
@@ -55,53 +56,51 @@ def test_fit_then_classify(command: Callable[..., tuple[int, str, str]], tmp_pat
         assert best + other == pytest.approx(1, abs=0.002)
 
 
-def test_evaluate(
-    command: Callable[..., tuple[int, str, str]], toy_translation_run: RunFolder, toy_classification_run: RunFolder
+def test_evaluate_prints_metrics(
+    command: Command, toy_translation_run: RunFolder, toy_classification_run: RunFolder
 ) -> None:
     for run, held in ((toy_translation_run, "valid.tsv"), (toy_classification_run, "train.tsv")):
         status, output, errors = command("evaluate", run.path, held, "--data", run.path.parent)
         assert (status, errors) == (0, "")
-        figures = json.loads(output)
-        assert figures.keys() == json.loads(run.report.read_text())["valid"].keys()
-    assert figures["labels"]["accuracy"] > 95
+        metrics = json.loads(output)
+        assert metrics.keys() == json.loads(run.report.read_text())["valid"].keys()
+    assert metrics["labels"]["accuracy"] > 95
 
 
-def test_translate_in_either_direction(
-    command: Callable[..., tuple[int, str, str]], toy_translation_run: RunFolder
-) -> None:
+def test_translate_in_both_directions(command: Command, toy_translation_run: RunFolder) -> None:
     run = toy_translation_run.path
     assert command("translate", run, "red house", "one") == (0, "rot Haus\neins\n", "")  # the recipe's first direction
     assert command("translate", run, "rot Haus", "--target", "a") == (0, "red house\n", "")
 
 
-def test_a_beam_is_a_choice(command: Callable[..., tuple[int, str, str]], toy_translation_run: RunFolder) -> None:
+def test_beam_options_are_used(command: Command, toy_translation_run: RunFolder) -> None:
     run = toy_translation_run.path
     assert command("translate", run, "red house", "--beam", 3, "--length-penalty", 0.5)[:2] == (0, "rot Haus\n")
     status, output, _ = command("evaluate", run, "valid.tsv", "--data", run.parent, "--beam", 3)
     assert status == 0
-    assert min(figures["bleu"] for figures in json.loads(output).values()) > 80
+    assert min(metrics["bleu"] for metrics in json.loads(output).values()) > 80
 
 
 @pytest.mark.parametrize(
     "words", [("--beam", "0"), ("--beam", "2.5"), ("--length-penalty", "-1"), ("--length-penalty", "nan")]
 )
-def test_an_impossible_search_is_refused(command: Callable[..., tuple[int, str, str]], words: tuple[str, str]) -> None:
+def test_invalid_beam_options_are_rejected(command: Command, words: tuple[str, str]) -> None:
     with pytest.raises(SystemExit):
         command("translate", "run", "text", *words)
 
 
-def test_distil(command: Callable[..., tuple[int, str, str]], toy_translation_run: RunFolder, tmp_path: Path) -> None:
+def test_distil_writes_a_corpus(command: Command, toy_translation_run: RunFolder, tmp_path: Path) -> None:
     run, output = toy_translation_run.path, tmp_path / "distilled.tsv"
     write_rows(tmp_path / "some.tsv", [("red dog", "-"), ("one", "-")])
     words = "distil", run, output, "some.tsv", "--data", tmp_path
     assert command(*words, "--beam", 2)[:2] == (0, f"{output}: 2 rows, a-b, from 2\n")
     assert output.read_text("utf-8") == "red dog\trot Hund\none\teins\n"
     assert command("distil", run, output, "--data", run.parent, "--direction", "b-a", "--beam", 1)[0] == 0
-    assert len(output.read_text("utf-8").splitlines()) > 300  # by default what the run itself was trained on
+    assert len(output.read_text("utf-8").splitlines()) > 300  # the default is the training data of the run
 
 
-def test_attention(
-    command: Callable[..., tuple[int, str, str]],
+def test_attention_draws_every_map(
+    command: Command,
     toy_translation_run: RunFolder,
     toy_classification_run: RunFolder,
     toy_recurrent_run: RunFolder,
@@ -116,7 +115,7 @@ def test_attention(
         assert all(Path(file).is_file() for file in output.splitlines())
 
 
-def test_nothing_to_draw(command: Callable[..., tuple[int, str, str]], reverse_data: Path, tmp_path: Path) -> None:
+def test_attention_of_model_without_attention_is_an_error(command: Command, reverse_data: Path, tmp_path: Path) -> None:
     model = {"architecture": "gru", "attention": "none", "width": 8, "encoder_layers": 1, "decoder_layers": 1}
     recipe = parse_recipe(changed(REVERSE, {"model": model, "training.epochs": 1}), "toy.toml")
     fit(recipe, reverse_data, RunFolder(tmp_path / "run"), resume=False)
@@ -126,8 +125,8 @@ def test_nothing_to_draw(command: Callable[..., tuple[int, str, str]], reverse_d
     assert not (tmp_path / "run" / "attention").exists()
 
 
-def test_a_fault_is_one_line(
-    command: Callable[..., tuple[int, str, str]],
+def test_errors_are_one_line(
+    command: Command,
     toy_translation_run: RunFolder,
     toy_classification_run: RunFolder,
     tmp_path: Path,
@@ -142,7 +141,7 @@ def test_a_fault_is_one_line(
     (broken["tokenizer"] / "tokenizer.json").unlink()
     (broken["labels"] / "labels.json").write_text("[")
     (broken["labelless"] / "labels.json").unlink()
-    for words, fault in [
+    for words, error in [
         (["fit", tmp_path / "none.toml"], "none.toml: no such recipe"),
         (["fit", tmp_path / "bad.toml"], "bad.toml: task is 'sing'; choose one of translate, classify; data.train is"),
         (["evaluate", tmp_path, "valid.tsv"], "not a run folder (no recipe.json)"),
@@ -167,4 +166,4 @@ def test_a_fault_is_one_line(
         assert (status, output) == (1, "")
         assert errors.startswith("error: ")
         assert errors.count("\n") == 1
-        assert fault in errors
+        assert error in errors

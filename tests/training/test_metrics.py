@@ -1,4 +1,4 @@
-"""Greedy decoding and the published figures."""
+"""Greedy decoding and the metrics."""
 
 import numpy as np
 import pytest
@@ -8,16 +8,17 @@ from torch import Tensor
 
 from tests.training.toys import CPU
 from training.config import TransformerConfig
+from training.data.corpus import Row
 from training.data.tokenizer import BOS, EOS
 from training.decoding.greedy import batches_by_length, default_target_length, greedy
-from training.metrics import class_probabilities, classification_figures, translation_figures
+from training.metrics import class_probabilities, classification_metrics, translation_metrics
 from training.runs.run import RunFolder
 
-TALKS = 19  # a source that begins with this token is answered without end
+ENDLESS = 19  # a source that begins with this token is translated without end
 
 
 class Speller:
-    """A translator that repeats its source, so that an answer given to another row is seen."""
+    """A translator that repeats its source, so that swapped rows are noticed."""
 
     config = TransformerConfig(max_target_length=40)
 
@@ -30,33 +31,33 @@ class Speller:
     def step(self, token: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         source, at = state["source"], state["at"]
         self.rows_stepped += len(at)
-        talks = source[:, 0] == TALKS
+        endless = source[:, 0] == ENDLESS
 
         def word(position: Tensor) -> Tensor:
             ids = source.gather(1, position.clamp(0, source.size(1) - 1)[:, None])[:, 0]
-            return torch.where(talks, TALKS, ids)
+            return torch.where(endless, ENDLESS, ids)
 
         assert torch.equal(token, torch.where(at == 0, BOS, word(at - 1)))
         return torch.nn.functional.one_hot(word(at), 20).float(), {**state, "at": at + 1}
 
 
-def test_greedy_stops_at_the_end_mark_and_at_the_limit() -> None:
-    sources = [[5, 6, EOS], [TALKS, EOS], [EOS], [7, 8, 9, 10, EOS], [TALKS, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, EOS]]
+def test_greedy_stops_at_eos_and_at_the_limit() -> None:
+    sources = [[5, 6, EOS], [ENDLESS, EOS], [EOS], [7, 8, 9, 10, EOS], [ENDLESS, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, EOS]]
     model = Speller()
     answers = greedy(model, sources, CPU)
-    assert answers == [[5, 6], [TALKS] * 20, [], [7, 8, 9, 10], [TALKS] * 40]
+    assert answers == [[5, 6], [ENDLESS] * 20, [], [7, 8, 9, 10], [ENDLESS] * 40]
     assert [default_target_length(len(source), 40) for source in (sources[1], sources[4])] == [20, 40]
     assert model.rows_stepped == 3 + 20 + 1 + 5 + 40  # a finished row costs nothing
 
 
-def test_batches_cover_everything_within_the_budget() -> None:
+def test_batches_cover_all_indices_within_budget() -> None:
     lengths = np.random.default_rng(0).integers(1, 90, 300)
     batches = list(batches_by_length(lengths, budget=400))
     assert sorted(np.concatenate(batches).tolist()) == list(range(300))
     assert all(lengths[indices].max() * len(indices) <= 400 for indices in batches)
 
 
-def test_a_translation_does_not_depend_on_its_batch(toy_translation_run: RunFolder) -> None:
+def test_translation_does_not_depend_on_batch(toy_translation_run: RunFolder) -> None:
     task, model = toy_translation_run.open(CPU)
     texts = ["one", "red house two green bird", "four four", "", "dog", "five three one red", "never seen"]
     sources = task.source_ids(texts, "b")  # type: ignore[call-arg]
@@ -65,7 +66,7 @@ def test_a_translation_does_not_depend_on_its_batch(toy_translation_run: RunFold
     assert len({tuple(ids) for ids in alone}) == len(alone)
 
 
-def test_a_class_does_not_depend_on_its_batch(toy_classification_run: RunFolder) -> None:
+def test_class_probabilities_do_not_depend_on_batch(toy_classification_run: RunFolder) -> None:
     task, model = toy_classification_run.open(CPU)
     sources = task.source_ids(["red", "blue blue cyan violet", "grey black", "yellow red orange red"])  # type: ignore[call-arg]
     together = class_probabilities(model, sources, CPU)
@@ -75,30 +76,31 @@ def test_a_class_does_not_depend_on_its_batch(toy_classification_run: RunFolder)
     assert [task.labels[i] for i in together.argmax(1)] == ["warm", "cold", "none", "warm"]  # type: ignore[union-attr]
 
 
-def test_classification_figures_by_hand() -> None:
+def test_classification_metrics_equal_manual_calculation() -> None:
     expected, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 2, 2])
     # F1: 2 * 2 / (3 + 2), 2 * 1 / (2 + 2), 2 * 1 / (1 + 2); the fourth class is nowhere.
-    figures = classification_figures(predicted, expected, classes=4)
-    assert figures == {"accuracy": 66.67, "macro_f1": round(100 * (4 / 5 + 1 / 2 + 2 / 3) / 3, 2)}
+    metrics = classification_metrics(predicted, expected, classes=4)
+    assert metrics == {"accuracy": 66.67, "macro_f1": round(100 * (4 / 5 + 1 / 2 + 2 / 3) / 3, 2)}
 
 
-def test_translation_figures_are_those_of_sacrebleu() -> None:
+def test_translation_metrics_equal_those_of_sacrebleu() -> None:
     hypotheses = ["The cat sat on the mat today .", "a dog barks"]
     references = ["the cat sat on the mat .", "A dog barks loudly , once more"]
     bleu, lowered = (sacrebleu.corpus_bleu(hypotheses, [references], lowercase=low).score for low in (False, True))
-    figures = translation_figures(hypotheses, references)
-    assert figures["bleu"] == round(bleu, 2) != round(lowered, 2) == figures["bleu_lowercased"]
-    assert figures["chrf"] == round(sacrebleu.corpus_chrf(hypotheses, [references]).score, 2)
-    assert str(figures["signature"]).startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    metrics = translation_metrics(hypotheses, references)
+    assert metrics["bleu"] == round(bleu, 2) != round(lowered, 2) == metrics["bleu_lowercased"]
+    assert metrics["chrf"] == round(sacrebleu.corpus_chrf(hypotheses, [references]).score, 2)
+    assert str(metrics["signature"]).startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
 
 
-def test_a_text_above_the_limit_is_a_wrong_answer(
+def test_text_above_length_limit_counts_as_wrong(
     toy_translation_run: RunFolder, toy_classification_run: RunFolder
 ) -> None:
     task, model = toy_translation_run.open(CPU)
     long = "house " * 60
+    pairs: list[Row] = [("red", "rot"), (long, long)]
     assert task.translate(model, ["red", long, "two"], "b", CPU) == ["rot", "", "zwei"]  # type: ignore[union-attr]
-    assert task.evaluate(model, [("red", "rot"), (long, long)], CPU)["a-b"]["chrf"] < 50  # type: ignore[operator]
+    assert task.evaluate(model, pairs, CPU)["a-b"]["chrf"] < 50  # type: ignore[operator]
     task, model = toy_classification_run.open(CPU)
-    rows = [("warm", "red red"), ("warm", "red " * 60), ("cold", "blue"), ("none", "grey " * 60)]
+    rows: list[Row] = [("warm", "red red"), ("warm", "red " * 60), ("cold", "blue"), ("none", "grey " * 60)]
     assert task.evaluate(model, rows, CPU)["labels"]["accuracy"] == 50

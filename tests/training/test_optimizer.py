@@ -1,6 +1,7 @@
-"""Which parameters are whose, that Muon's updates are what its paper says, and that both go on where they were."""
+"""Which optimizer updates which parameter, the updates of Muon, and restoring the state."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def names(model: nn.Module, optimizer: torch.optim.Optimizer) -> set[str]:
 
 
 @pytest.mark.parametrize("joint", [True, False])
-def test_muon_has_the_matrices_of_layers_and_adamw_the_rest(joint: bool) -> None:
+def test_muon_gets_layer_matrices_and_adamw_the_rest(joint: bool) -> None:
     model = build_translator(SHAPE, 20, 20, joint=joint)
     adamw, muon = create_optimizers(model, TrainingConfig(optimizer="muon"))
     everything = {name for name, _ in model.named_parameters()}
@@ -38,13 +39,13 @@ def test_muon_has_the_matrices_of_layers_and_adamw_the_rest(joint: bool) -> None
     assert any("embedding" in name for name in names(model, adamw))
 
 
-def test_a_recurrent_classifier_learns_by_muon_too() -> None:
+def test_muon_and_adamw_cover_a_recurrent_classifier() -> None:
     model = build_classifier(RecurrentConfig(architecture="gru", width=16), 20, 3)
     optimizers = create_optimizers(model, TrainingConfig(optimizer="muon"))
     assert sum(len(names(model, one)) for one in optimizers) == len(list(model.parameters()))
 
 
-def test_an_update_by_muon_has_even_singular_values() -> None:
+def test_muon_update_has_similar_singular_values() -> None:
     model = build_translator(SHAPE, 20, 20, joint=True)
     optimizers = create_optimizers(model, TrainingConfig(optimizer="muon"))
     [name] = [n for n in names(model, optimizers[1]) if n.startswith("layers.0") and n.endswith("inner.weight")][:1]
@@ -58,7 +59,7 @@ def test_an_update_by_muon_has_even_singular_values() -> None:
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])
-def test_it_goes_on_where_it_was(tmp_path: Path, kind: str) -> None:
+def test_optimizer_state_survives_a_checkpoint(tmp_path: Path, kind: Literal["adamw", "muon"]) -> None:
     model, other = (build_translator(SHAPE, 20, 20, joint=True) for _ in range(2))
     config = TrainingConfig(optimizer=kind)
     optimizers, others = create_optimizers(model, config), create_optimizers(other, config)

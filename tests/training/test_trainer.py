@@ -1,4 +1,4 @@
-"""The training loop: what a run leaves behind, how it stops, and that going on is as if it had never stopped."""
+"""The training loop: the files of a run, stopping, and resuming as if it had never stopped."""
 
 import json
 import math
@@ -13,17 +13,22 @@ from safetensors.torch import save_file
 
 from tests.training.toys import CPU, REVERSE, changed, history, losses, prepared, reverse
 from training.config import RecipeError, TrainingConfig, parse_recipe
+from training.optimizer import gradient_norms, learning_rate
 from training.runs import checkpoint
 from training.runs.run import RunFolder
-from training.trainer import Trainer, TrainingError, fit, learning_rate, part_norms
+from training.trainer import Trainer, TrainingError, fit
 
 UPDATES = 6  # of an epoch of the toy recipe
-# Before any run of these tests; whoever starts them in the background may have them ignore SIGINT.
+# Taken before any run: tests that are started in the background may ignore SIGINT.
 HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
 
 class PowerCut(Exception):
-    """The process ends here, and nothing of its own runs after."""
+    """Ends the process as a power cut would: no code of its own runs afterwards."""
+
+
+Action = Callable[[Trainer], None]
+Interruption = Callable[[Trainer, int, Action], None]
 
 
 def stop(_: Trainer) -> None:
@@ -40,8 +45,8 @@ def poison(trainer: Trainer) -> None:
 
 
 def at_update(trainer: Trainer, number: int, act: Callable[[Trainer], None]) -> None:
-    """Have `act` called while the update of that number, counted from 1, computes its loss."""
-    trainer.objective.register_forward_pre_hook(lambda *_: act(trainer) if trainer.update == number - 1 else None)
+    """Call `act` while the update of that number, counted from 1, computes its loss."""
+    trainer.loss_module.register_forward_pre_hook(lambda *_: act(trainer) if trainer.update == number - 1 else None)
 
 
 def while_validating(trainer: Trainer, epoch: int, act: Callable[[Trainer], None]) -> None:
@@ -52,7 +57,7 @@ def while_validating(trainer: Trainer, epoch: int, act: Callable[[Trainer], None
 
 
 def assert_same_run(run: RunFolder, other: RunFolder) -> None:
-    """The same curves, the same report and the same weights, to the last bit."""
+    """Assert the same curves, the same report and the same weights, to the last bit."""
     assert history(run) == history(other)
     assert run.report.read_text() == other.report.read_text()
     weights, others = checkpoint.read(run.weights)[0], checkpoint.read(other.weights)[0]
@@ -60,7 +65,7 @@ def assert_same_run(run: RunFolder, other: RunFolder) -> None:
     assert all(torch.equal(weights[name], others[name]) for name in weights)
 
 
-def test_a_run_writes_its_folder(reverse_run: RunFolder) -> None:
+def test_run_folder_has_all_files(reverse_run: RunFolder) -> None:
     names = {str(path.relative_to(reverse_run.path)) for path in reverse_run.path.rglob("*") if path.is_file()}
     board = {name for name in names if name.startswith("tensorboard/events.out.tfevents.")}
     assert len(board) == 1
@@ -77,19 +82,19 @@ def test_a_run_writes_its_folder(reverse_run: RunFolder) -> None:
     assert (report["updates"], report["epochs"]) == (3 * UPDATES, 3)
 
 
-def test_the_report_is_of_the_weights(reverse_run: RunFolder, reverse_data: Path) -> None:
+def test_report_matches_the_saved_weights(reverse_run: RunFolder, reverse_data: Path) -> None:
     task, model = reverse_run.open(CPU)
     report = json.loads(reverse_run.report.read_text())
     rows = [tuple(line.split("\t")) for line in (reverse_data / "valid.tsv").read_text().splitlines()]
-    assert task.evaluate(model, rows, CPU) == report["valid"]  # type: ignore[arg-type]
+    assert task.evaluate(model, rows, CPU) == report["valid"]
     assert report["parameters"] == sum(p.numel() for p in model.parameters())
 
 
-def test_training_learns(toy_translation_run: RunFolder, toy_classification_run: RunFolder) -> None:
+def test_training_improves_metrics_and_loss(toy_translation_run: RunFolder, toy_classification_run: RunFolder) -> None:
     bleu = [record["bleu"] for record in history(toy_translation_run) if "bleu" in record]
     assert bleu[-1] > bleu[0] + 20
     report = json.loads(toy_translation_run.report.read_text())
-    assert min(figures["bleu"] for figures in report["valid"].values()) > 60  # in float32 or bf16, as the machine has
+    assert min(metrics["bleu"] for metrics in report["valid"].values()) > 60  # in float32 or bf16, as the machine has
     assert json.loads(toy_classification_run.report.read_text())["valid"]["labels"]["accuracy"] > 95
     curve = losses(toy_translation_run)
     assert sum(curve[-10:]) < 0.5 * sum(curve[:10])
@@ -106,8 +111,13 @@ def test_training_learns(toy_translation_run: RunFolder, toy_classification_run:
     ],
     ids=lambda value: value.__name__ if callable(value) else str(value),
 )
-def test_a_resumed_run_is_as_if_never_interrupted(
-    reverse_run: RunFolder, reverse_data: Path, tmp_path: Path, when: Callable, number: int, act: Callable
+def test_resumed_run_equals_uninterrupted_run(
+    reverse_run: RunFolder,
+    reverse_data: Path,
+    tmp_path: Path,
+    when: Callable[[Trainer, int, Callable[[Trainer], None]], None],
+    number: int,
+    act: Callable[[Trainer], None],
 ) -> None:
     run = RunFolder(tmp_path / "run")
     with prepared(reverse(), reverse_data, run) as trainer:
@@ -115,13 +125,13 @@ def test_a_resumed_run_is_as_if_never_interrupted(
         with pytest.raises((TrainingError, PowerCut)) as caught:
             trainer.train()
     if act is stop:
-        assert str(caught.value) == f"stopped at update {trainer.update}; add --resume to go on"
+        assert str(caught.value) == f"stopped at update {trainer.update}; add --resume to continue"
     assert not run.report.exists()
     fit(reverse(), reverse_data, run, resume=True)
     assert_same_run(run, reverse_run)
 
 
-def test_augmentation_is_another_in_every_epoch_and_the_same_when_resumed(reverse_data: Path, tmp_path: Path) -> None:
+def test_augmentation_differs_per_epoch_and_repeats_when_resumed(reverse_data: Path, tmp_path: Path) -> None:
     table = changed(REVERSE, {"augment": {"sentence_concat": 0.3}, "training.epochs": 2, "data.max_length": 20})
     recipe, run, whole = parse_recipe(table, "rough.toml"), RunFolder(tmp_path / "run"), RunFolder(tmp_path / "whole")
     with prepared(recipe, reverse_data, run) as trainer:
@@ -136,7 +146,7 @@ def test_augmentation_is_another_in_every_epoch_and_the_same_when_resumed(revers
     assert_same_run(run, whole)
 
 
-def test_a_run_may_end_within_an_epoch(reverse_data: Path, tmp_path: Path) -> None:
+def test_run_may_end_within_an_epoch(reverse_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     report = fit(reverse(updates=UPDATES + 3), reverse_data, run, resume=False)
     assert (report["updates"], report["epochs"]) == (UPDATES + 3, 2)
@@ -148,7 +158,7 @@ def test_a_run_may_end_within_an_epoch(reverse_data: Path, tmp_path: Path) -> No
     assert fit(reverse(updates=UPDATES + 3), reverse_data, run, resume=True) == report
 
 
-def test_a_finished_run_resumes_to_its_report(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
+def test_finished_run_resumes_to_its_report(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     shutil.copytree(reverse_run.path, run.path)
     run.report.unlink()
@@ -159,13 +169,15 @@ def test_a_finished_run_resumes_to_its_report(reverse_run: RunFolder, reverse_da
     assert_same_run(run, reverse_run)
 
 
-def test_the_handlers_of_signals_are_given_back(reverse_run: RunFolder) -> None:
+def test_signal_handlers_are_restored(reverse_run: RunFolder) -> None:
     assert reverse_run.report.is_file()
     assert {number: signal.getsignal(number) for number in HANDLERS} == HANDLERS
 
 
-def test_no_run_is_written_over(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="already holds a run; add --resume to go on, or choose another run"):
+def test_existing_run_is_not_overwritten(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        RecipeError, match="already holds a run; add --resume to continue it, or choose another run folder"
+    ):
         fit(reverse(), reverse_data, reverse_run, resume=False)
     with pytest.raises(
         RecipeError, match="has another recipe, differing in training.epochs, training.warmup; resume with"
@@ -173,12 +185,12 @@ def test_no_run_is_written_over(reverse_run: RunFolder, reverse_data: Path, tmp_
         fit(reverse(epochs=4, warmup=5), reverse_data, reverse_run, resume=True)
     with pytest.raises(RecipeError, match=r"nothing to resume \(no last.safetensors\)"):
         fit(reverse(), reverse_data, RunFolder(tmp_path), resume=True)
-    (tmp_path / "model.safetensors").write_bytes(reverse_run.weights.read_bytes())  # its checkpoints were cleared away
+    (tmp_path / "model.safetensors").write_bytes(reverse_run.weights.read_bytes())  # its checkpoints were deleted
     with pytest.raises(RecipeError, match="already holds a run"):
         fit(reverse(), reverse_data, RunFolder(tmp_path), resume=False)
 
 
-def test_a_loss_that_is_no_number_ends_the_run(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
+def test_non_finite_loss_ends_the_run(reverse_data: Path, reverse_run: RunFolder, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with prepared(reverse(), reverse_data, run) as trainer:
         at_update(trainer, UPDATES + 3, poison)
@@ -190,22 +202,22 @@ def test_a_loss_that_is_no_number_ends_the_run(reverse_data: Path, reverse_run: 
     assert_same_run(run, reverse_run)
 
 
-def test_a_loss_that_is_no_number_at_once(reverse_data: Path, tmp_path: Path) -> None:
+def test_non_finite_loss_before_first_checkpoint(reverse_data: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"epoch 1, update 2 of it; no checkpoint was written yet; lower training"):
         fit(reverse(learning_rate=1e30, warmup=1), reverse_data, RunFolder(tmp_path), resume=False)
     assert not RunFolder(tmp_path).checkpoint("last").exists()
 
 
-def test_gradient_norms_are_recorded_whole_and_by_part(reverse_data: Path, tmp_path: Path) -> None:
+def test_gradient_norms_are_logged_in_total_and_by_part(reverse_data: Path, tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
     run = RunFolder(tmp_path / "run")
     with prepared(reverse(epochs=9), reverse_data, run) as trainer:
-        trainer.optimizers[0].register_step_pre_hook(lambda *_: seen.append(part_norms(trainer.model)))
+        trainer.optimizers[0].register_step_pre_hook(lambda *_: seen.append(gradient_norms(trainer.model)))
         trainer.train()
     records = [record for record in history(run) if "loss" in record]
-    parted = [record for record in records if "gradient_norms" in record]
-    assert [record["update"] for record in parted] == [1, 51]
-    for record in parted:
+    recorded = [record for record in records if "gradient_norms" in record]
+    assert [record["update"] for record in recorded] == [1, 51]
+    for record in recorded:
         parts = record["gradient_norms"]
         assert parts.keys() == {"encoder.layers.0", "encoder.norm", "encoder.embedding.token", "layers.0", "norm"}
         assert math.hypot(*parts.values()) == pytest.approx(record["gradient_norm"], rel=1e-5)
@@ -214,7 +226,7 @@ def test_gradient_norms_are_recorded_whole_and_by_part(reverse_data: Path, tmp_p
         assert clipped == pytest.approx({name: norm * scale for name, norm in parts.items()}, rel=1e-3)
 
 
-def test_a_model_hears_how_much_is_done(reverse_data: Path, tmp_path: Path) -> None:
+def test_scheduled_model_gets_training_progress(reverse_data: Path, tmp_path: Path) -> None:
     model = {"architecture": "rnn", "scheduled_sampling": 0.5, "width": 8, "encoder_layers": 1, "decoder_layers": 1,
              "max_source_length": 20, "max_target_length": 20}  # fmt: skip
     shares: list[float] = []
@@ -226,20 +238,20 @@ def test_a_model_hears_how_much_is_done(reverse_data: Path, tmp_path: Path) -> N
     assert shares == [0.5 * update / total for update in range(total)]
 
 
-def test_training_stops_when_patience_is_out(reverse_data: Path, tmp_path: Path) -> None:
-    # So small a rate changes nothing: the first validation stays the best, and two more do not better it.
+def test_training_stops_when_patience_runs_out(reverse_data: Path, tmp_path: Path) -> None:
+    # The rate is too small to change the weights, so the first validation stays the best.
     report = fit(reverse(learning_rate=1e-30, epochs=9, patience=2), reverse_data, RunFolder(tmp_path), resume=False)
     assert report["epochs"] == 3
 
 
-def test_validation_may_be_rarer_than_epochs(reverse_data: Path, tmp_path: Path) -> None:
+def test_validate_every_skips_epochs(reverse_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     fit(reverse(validate_every=2), reverse_data, run, resume=False)
     assert [r["epoch"] for r in history(run) if "bleu" in r] == [2, 3]  # and always after the last
 
 
 @pytest.mark.parametrize(("best", "chosen"), [(-1.0, "average of 2"), (101.0, "best")])
-def test_the_better_of_average_and_best_is_chosen(
+def test_better_of_average_and_best_checkpoint_is_chosen(
     reverse_run: RunFolder, reverse_data: Path, tmp_path: Path, best: float, chosen: str
 ) -> None:
     run = RunFolder(tmp_path / "run")
@@ -253,7 +265,7 @@ def test_the_better_of_average_and_best_is_chosen(
         torch.testing.assert_close(tensor, (one[name] + other[name]) / 2)
 
 
-def test_learning_rates_at_known_points() -> None:
+def test_learning_rate_at_known_points() -> None:
     cosine = TrainingConfig(learning_rate=0.8, warmup=10, schedule="cosine")
     assert [learning_rate(cosine, update, 110) for update in (0, 4, 9)] == pytest.approx([0.08, 0.4, 0.8])
     points = [learning_rate(cosine, update, 110) for update in (10, 35, 60, 85, 110, 500)]
@@ -262,7 +274,22 @@ def test_learning_rates_at_known_points() -> None:
     assert [learning_rate(root, update, 110) for update in (4, 9, 39, 999)] == pytest.approx([0.4, 0.8, 0.4, 0.08])
 
 
-def test_the_recipe_decides_the_rates_of_a_run(reverse_run: RunFolder) -> None:
+def test_run_uses_the_learning_rates_of_its_recipe(reverse_run: RunFolder) -> None:
     rates = [record["learning_rate"] for record in history(reverse_run) if "loss" in record]
     total = 3 * UPDATES
     assert rates == [learning_rate(reverse().training, update, total) for update in range(total)]
+
+
+def test_checkpoint_of_an_earlier_version_resumes(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with prepared(reverse(), reverse_data, run) as trainer:
+        at_update(trainer, UPDATES + 4, stop)
+        with pytest.raises(TrainingError):
+            trainer.train()
+    tensors, progress = checkpoint.read(run.checkpoint("last"))
+    old = {"update_in_epoch": "within", "epochs_without_improvement": "stale"}
+    header = json.dumps({old.get(name, name): value for name, value in progress.items()})
+    assert '"within": 4' in header
+    save_file(tensors, run.checkpoint("last"), {"progress": header})
+    fit(reverse(), reverse_data, run, resume=True)
+    assert_same_run(run, reverse_run)

@@ -1,8 +1,8 @@
-"""A recipe of a few seconds' training, and readers of what a run wrote."""
+"""A recipe that trains in a few seconds, and readers of a run's files."""
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from training.distributed import join_process_group
 from training.runs.run import RunFolder
 from training.trainer import Trainer
 
-torch.set_num_threads(1)  # so small a model is slower on more
+torch.set_num_threads(1)  # more threads slow so small a model down
 CPU = torch.device("cpu")
 
-# Reverse the digits: one way, one vocabulary of words. Dropout makes a resumed run depend on its random state.
+# Reverse the digits, in one direction with one vocabulary of words. With dropout, a resumed run depends on the seed.
 REVERSE: dict[str, Any] = {
     "task": "translate",
     "data": {
@@ -34,8 +34,8 @@ REVERSE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def changed(table: dict[str, Any], changes: dict[str, object]) -> dict[str, Any]:
-    """A copy of a recipe's table with some values replaced, for example {"model.width": 24}; None takes a key out."""
+def changed(table: dict[str, Any], changes: Mapping[str, object]) -> dict[str, Any]:
+    """Return a copy of a recipe's table with some values replaced, such as {"model.width": 24}; None removes a key."""
     table = json.loads(json.dumps(table))
     for path, value in changes.items():
         *sections, key = path.split(".")
@@ -50,15 +50,17 @@ def changed(table: dict[str, Any], changes: dict[str, object]) -> dict[str, Any]
 
 
 def reverse(**changes: object) -> Recipe:
-    """The toy recipe with changes to its training section."""
+    """Return the toy recipe with changes to its [training] table."""
     return parse_recipe(
         changed(REVERSE, {f"training.{name}": value for name, value in changes.items()}), "reverse.toml"
     )
 
 
 def write_reverse(folder: Path) -> None:
-    """The corpus of the toy recipe: 100 rows to train on, 12 to validate, of two lengths so far apart that every epoch
-    has the same number of updates."""
+    """Write the corpus of the toy recipe: 100 training rows and 12 validation rows.
+
+    Their two lengths are so far apart that every epoch has the same number of updates.
+    """
     generator = random.Random(7)
     numbers = [*generator.sample(range(10**3, 10**4), 56), *generator.sample(range(10**6, 10**7), 56)]
     generator.shuffle(numbers)
@@ -68,7 +70,7 @@ def write_reverse(folder: Path) -> None:
 
 
 def history(run: RunFolder) -> list[dict[str, Any]]:
-    """The run's metrics without what the clock decides."""
+    """Return the run's metrics without those that depend on the clock."""
     records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
     return [{k: v for k, v in r.items() if k not in ("elapsed", "tokens_per_second")} for r in records]
 

@@ -1,4 +1,4 @@
-"""Examples into batches: length-bucketed, under a budget of padded tokens, in an order that seed and epoch decide."""
+"""Batches of examples of similar length, under a budget of padded tokens, in an order that seed and epoch decide."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from training.data.tokenizer import BOS, EOS, PAD
 
 
 class Ragged:
-    """Many short integer lists in two flat arrays, a tenth of the memory of lists of lists."""
+    """Many short integer lists in flat arrays, which take a tenth of the memory of lists of lists."""
 
     def __init__(self, lists: list[list[int]]) -> None:
         self.lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
@@ -25,7 +25,7 @@ class Ragged:
         return self.flat[self.ends[index] - self.lengths[index] : self.ends[index]]
 
     def padded(self, indices: np.ndarray) -> tuple[Tensor, Tensor]:
-        """The lists as a right-padded matrix (B, S) with their lengths (B,)."""
+        """Return lists as a right-padded matrix (B, S) with their lengths (B,)."""
         lengths = self.lengths[indices]
         matrix = np.full((len(indices), lengths.max()), PAD, dtype=np.int64)
         for row, index in enumerate(indices):
@@ -35,8 +35,11 @@ class Ragged:
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch. For translation `target` is what the decoder reads (shifted right) and `labels` (B, T) what it
-    must write; for classification `target` is None and `labels` (B,) are class indices."""
+    """One micro-batch.
+
+    For translation `target` (B, T) is the input of the decoder, shifted right by one, and `labels` (B, T) its expected
+    output. For classification `target` is None and `labels` (B,) are class indices.
+    """
 
     source: Tensor  # (B, S)
     lengths: Tensor  # (B,)
@@ -45,7 +48,7 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """How many predictions the loss is taken over."""
+        """The number of predictions in the loss."""
         return int((self.labels != PAD).sum()) if self.target is not None else len(self.labels)
 
     def to(self, device: torch.device) -> "Batch":
@@ -56,7 +59,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Examples:
-    """A tokenised corpus: sources, and targets (lists of ids without marks) or labels (one integer each)."""
+    """A tokenized corpus: sources, and targets (ids without special tokens) or labels (one integer each)."""
 
     sources: Ragged
     targets: Ragged | np.ndarray
@@ -65,6 +68,7 @@ class Examples:
         return len(self.sources)
 
     def batch(self, indices: np.ndarray) -> Batch:
+        """Return the examples as one padded batch."""
         source, lengths = self.sources.padded(indices)
         if not isinstance(self.targets, Ragged):
             return Batch(source, lengths, torch.from_numpy(self.targets[indices]))
@@ -75,17 +79,17 @@ class Examples:
         return Batch(source, lengths, labels, target)
 
     def sizes(self) -> np.ndarray:
-        """The longer side of every example, marks included."""
+        """Return the length of each example's longer side, special tokens included."""
         if isinstance(self.targets, Ragged):
             return np.maximum(self.sources.lengths, self.targets.lengths + 1)
         return self.sources.lengths
 
 
 def plan_epoch(sizes: np.ndarray, budget: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """Cut shuffled examples into batches of similar length whose longest x count stays within `budget`.
+    """Return shuffled batches of example indices of similar length, with longest x count at most `budget`.
 
-    Examples are sorted by length with noise of about one token, so that equal lengths mix differently every epoch, and
-    the batches are shuffled again. The plan depends on nothing but its arguments.
+    Examples are sorted by length plus noise of about one token, so that equal lengths mix differently in every epoch;
+    then the batches are shuffled. The plan depends only on the arguments.
     """
     generator = np.random.default_rng([seed, epoch])
     order = np.argsort(sizes + generator.uniform(-1, 1, len(sizes)), kind="stable")
@@ -100,18 +104,18 @@ def plan_epoch(sizes: np.ndarray, budget: int, seed: int, epoch: int) -> list[np
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def updates_of_epoch(
-    examples: Examples, plan: list[np.ndarray], accumulate: int, rank: int, world: int
+def iterate_updates(
+    examples: Examples, plan: list[np.ndarray], accumulate: int, rank: int, world_size: int
 ) -> Iterator[list[Batch]]:
-    """The micro-batches of each update for one of `world` processes; a last, incomplete group is left out.
+    """Yield the micro-batches of each update for one of `world_size` processes; drop an incomplete last group.
 
-    Two processes with `accumulate` 1 see in an update what one process with `accumulate` 2 sees.
+    An update of two processes with `accumulate` 1 has the same batches as one of a single process with `accumulate` 2.
     """
-    group = accumulate * world
+    group = accumulate * world_size
     for start in range(0, len(plan) - group + 1, group):
-        yield [examples.batch(indices) for indices in plan[start + rank : start + group : world]]
+        yield [examples.batch(indices) for indices in plan[start + rank : start + group : world_size]]
 
 
-def count_updates(plan: list[np.ndarray], accumulate: int, world: int) -> int:
-    """How many updates an epoch has."""
-    return len(plan) // (accumulate * world)
+def count_updates(plan: list[np.ndarray], accumulate: int, world_size: int) -> int:
+    """Return the number of updates of an epoch."""
+    return len(plan) // (accumulate * world_size)

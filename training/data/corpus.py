@@ -1,11 +1,11 @@
-"""Read corpora: rows of strings from TSV, paired text files, JSONL or the Hugging Face hub.
+"""Read corpora: rows of strings from TSV, parallel text files, JSONL or the Hugging Face hub.
 
 A source is one string:
-  "train.tsv", "train.tsv.gz"    tab-separated, one row a line
-  "train.de + train.en"          two text files (.gz allowed), line by line together
-  "train.jsonl"                  one object a line; the columns name its keys
+  "train.tsv", "train.tsv.gz"    tab-separated, one row per line
+  "train.de + train.en"          two parallel text files (.gz allowed): a row is a line of each
+  "train.jsonl"                  one object per line; the columns name its keys
   "hf:name-or-folder#split"      a dataset of the hub or a local folder, through `datasets`
-  "train.en-fr.tsv as en, fr"    any of these with columns of its own, some of the recipe's
+  "train.en-fr.tsv as en, fr"    any of these with columns of its own, a subset of the recipe's
 """
 
 import gzip
@@ -21,9 +21,9 @@ import numpy as np
 
 from training.config import DataConfig, NegativesConfig, RecipeError
 
-_HALF = re.compile("[\ud800-\udfff]")  # JSON can spell it
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell one, UTF-8 cannot encode it
 
-Row = tuple[str, ...]  # a string for each column, empty where its source has no such column
+Row = tuple[str, ...]  # a string for each column, empty if its source has no such column
 
 
 class CorpusError(ValueError):
@@ -32,7 +32,7 @@ class CorpusError(ValueError):
 
 @dataclass
 class FilterReport:
-    """What the filters kept and left out, and why."""
+    """Counts of the rows that were kept, and of those that were filtered out, by reason."""
 
     kept: int = 0
     empty: int = 0
@@ -42,66 +42,70 @@ class FilterReport:
 
     def __str__(self) -> str:
         return (
-            f"{self.kept:,} kept; left out: {self.empty:,} with an empty side, {self.duplicate:,} duplicates, "
-            f"{self.too_long:,} too long, {self.bad_ratio:,} of unlikely length ratio"
+            f"{self.kept:,} kept; filtered out: {self.empty:,} with an empty side, {self.duplicate:,} duplicates, "
+            f"{self.too_long:,} too long, {self.bad_ratio:,} with an unlikely length ratio"
         )
 
 
 def read_corpus(sources: list[str], columns: list[str], root: Path) -> list[Row]:
-    """All rows of the sources, in order, each with a string for every one of `columns`.
+    """Return all rows of the sources, in order, each with a string for every column.
 
     Raises:
-        CorpusError: a file is missing, empty, misaligned, malformed or not UTF-8, or has columns that are not these.
+        CorpusError: a file is missing, empty, misaligned, malformed or not UTF-8, or has other columns.
     """
     return [row for source in sources for row in _read_named(source, columns, root)]
 
 
 def split_corpus(data: DataConfig, seed: int, root: Path) -> tuple[list[Row], list[Row]]:
-    """Training and validation rows: files of their own, or `hold_out` rows that the seed draws.
+    """Return training and validation rows; without validation files, `hold_out` rows drawn by the seed validate.
 
     Raises:
-        CorpusError: as `read_corpus`.
-        RecipeError: more is held out than there is.
+        CorpusError: see `read_corpus`.
+        RecipeError: `hold_out` leaves no training rows.
     """
     rows = read_corpus(data.train, data.columns, root)
     if not data.hold_out:
         return rows, read_corpus(data.valid, data.columns, root)
     if data.hold_out >= len(rows):
-        raise RecipeError(f"data.hold_out {data.hold_out} leaves nothing of the corpus's {len(rows)} rows to train on")
+        raise RecipeError(
+            f"data.hold_out {data.hold_out} leaves none of the corpus's {len(rows)} rows to train on; lower it"
+        )
     order = np.random.default_rng(seed).permutation(len(rows))
     return [rows[i] for i in sorted(order[data.hold_out :])], [rows[i] for i in order[: data.hold_out]]
 
 
 def _read_named(source: str, columns: list[str], root: Path) -> list[Row]:
-    """The rows of a source, whether it has all columns or names its own."""
-    name, named, own = source.rpartition(" as ")
-    if not named:
+    """Return the rows of a source, which has all columns or names its own."""
+    name, separator, own = source.rpartition(" as ")
+    if not separator:
         return _read_source(source, columns, root)
     given = [column.strip() for column in own.split(",")]
     if len(given) < 2 or len(set(given)) < len(given) or not set(given) <= set(columns):
-        raise CorpusError(f"{source}: after 'as' come two or more different columns of {', '.join(columns)}")
+        raise CorpusError(f"{source}: name two or more different columns after 'as', out of {', '.join(columns)}")
     places = [given.index(column) if column in given else None for column in columns]
     rows = _read_source(name, given, root)
     return [tuple("" if place is None else row[place] for place in places) for row in rows]
 
 
-def draw_negatives(config: NegativesConfig, columns: list[str], seed: int, root: Path) -> list[Row]:
-    """Rows of the negatives' label, in the order of `columns`; the texts lower-cased and without punctuation.
+def sample_negatives(config: NegativesConfig, columns: list[str], seed: int, root: Path) -> list[Row]:
+    """Return rows with the negatives' label, in the order of `columns`; texts are lower-cased, without punctuation.
 
     Raises:
-        CorpusError: as `read_corpus`, or the files hold too few such texts.
+        CorpusError: see `read_corpus`; or the files hold too few such texts.
     """
     read = read_corpus(config.files, config.columns, root)
     texts = sorted({row[config.columns.index("text")] for row in read})
     texts = [strip_punctuation(text) for text in texts if text.endswith(config.ending)]
     if len(texts) < config.rows:
-        raise CorpusError(f"data.negatives.rows is {config.rows}, but its files hold {len(texts)} such texts")
+        raise CorpusError(
+            f"data.negatives.rows is {config.rows}, but its files hold only {len(texts)} such texts; lower it"
+        )
     chosen = [texts[i] for i in np.random.default_rng(seed).permutation(len(texts))[: config.rows]]
     return [(config.label, text) if columns[0] == "label" else (text, config.label) for text in chosen]
 
 
 def strip_punctuation(text: str) -> str:
-    """Lower-cased letters, digits, apostrophes and spaces alone; a text of nothing else stays as it is."""
+    """Return the text lower-cased, with only letters, digits, apostrophes and spaces; unchanged if none are left."""
     left = "".join(c for c in text.lower() if c.isalnum() or c.isspace() or c == "'")
     return left if left.strip() else text
 
@@ -121,7 +125,7 @@ def _read_source(source: str, columns: list[str], root: Path) -> list[Row]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line, decoded one by one so that a bad byte is reported with its line."""
+    """Yield number and text of each line; lines are decoded one by one, so that an error names its line."""
     opened = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
@@ -147,7 +151,7 @@ def _read_tsv(path: Path, width: int) -> Iterator[Row]:
 
 
 def _read_parallel(paths: list[Path], width: int) -> Iterator[Row]:
-    """Text files that correspond line by line, one for each column."""
+    """Read text files that correspond line by line, one for each column."""
     if len(paths) != width:
         raise CorpusError(f"expected {width} parallel files, found {len(paths)}: {', '.join(map(str, paths))}")
     texts = [[line for _, line in _lines(path)] for path in paths]
@@ -174,9 +178,9 @@ def _read_hub(name: str, columns: list[str], root: Path) -> Iterator[Row]:
     local = root / name
     try:
         loaded = datasets.load_dataset(str(local) if local.exists() else name, split=split or "train")
-    except Exception as error:  # not found, no such split, damaged, no network: each a class of its own
+    except Exception as error:  # not found, no such split, damaged, no network: different classes
         raise CorpusError(f"hf:{name}: {error}") from None
-    # A label column is usually an integer into the names that the dataset declares.
+    # A label column usually has integers, which index the names that the dataset declares.
     names = {c: f.names for c, f in loaded.features.items() if isinstance(f, datasets.ClassLabel)}
     for number, record in enumerate(loaded, start=1):
         if unnamed := [f"{c} {record[c]}" for c in names if record[c] not in range(len(names[c]))]:
@@ -189,13 +193,13 @@ def _row_of(record: object, columns: list[str], where: str) -> Row:
     if not isinstance(record, dict) or not all(isinstance(record.get(column), str) for column in columns):
         raise CorpusError(f"{where}: expected an object with the strings {' and '.join(columns)}")
     row = tuple(record[column] for column in columns)
-    if _HALF.search("".join(row)):
-        raise CorpusError(f"{where}: half of a surrogate pair, which is no character")
+    if _LONE_SURROGATE.search("".join(row)):
+        raise CorpusError(f"{where}: a lone surrogate, which is not a character")
     return row
 
 
 def clean(rows: list[Row], report: FilterReport, distinct: bool = True) -> list[Row]:
-    """Strip the rows; leave out and count those with less than two sides and, if `distinct`, exact repetitions."""
+    """Strip all texts; drop and count rows with fewer than two sides and, if `distinct`, duplicates."""
     kept: dict[Row, None] | list[Row] = {} if distinct else []
     for given in rows:
         row = tuple(text.strip() for text in given)

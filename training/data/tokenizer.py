@@ -1,8 +1,8 @@
 """Text to ids and back, through the `tokenizers` library.
 
-One `tokenizer.json` holds everything: with a joint vocabulary it is the library's own format; with separate ones it is
-an object {"source": ..., "target": ...} of two such files. Sequence marks are added here, never by the library:
-a source is [prefix] + ids + [eos], where the prefix is the target-language tag, if the model has several directions.
+`tokenizer.json` holds everything: with a joint vocabulary it has the library's own format, with separate ones it is an
+object {"source": ..., "target": ...} of two such files. Special tokens are added here, never by the library: a source
+is [prefix] + ids + [eos], where the prefix is the target-language tag, if the model has several directions.
 """
 
 import json
@@ -17,7 +17,7 @@ from training.config import TokenizerConfig
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIAL_TOKENS = ["<pad>", "<unk>", "<bos>", "<eos>"]
-NEARLY = 0.9  # of the vocabulary asked for must come out; the unigram trainer may end a few pieces short
+MIN_FILL = 0.9  # of the requested vocabulary; the unigram trainer may return a few pieces less
 
 
 class TokenizerError(ValueError):
@@ -25,13 +25,13 @@ class TokenizerError(ValueError):
 
 
 def tag(language: str) -> str:
-    """The mark that tells a model of several directions which language to write."""
+    """Return the special token that selects the target language in a model with several directions."""
     return f"<2{language}>"
 
 
 @dataclass(frozen=True)
 class Codec:
-    """The tokenisers of both sides; the same object twice when the vocabulary is joint."""
+    """The tokenizers of both sides; the same object twice if the vocabulary is joint."""
 
     source: Tokenizer
     target: Tokenizer
@@ -41,16 +41,16 @@ class Codec:
         return self.source is self.target
 
     def source_ids(self, texts: list[str], language: str | None) -> list[list[int]]:
-        """Texts as model input, marked with the target `language` if there is one."""
+        """Return the model's input for each text, with the tag of the target `language` if there is one."""
         prefix = [] if language is None else [self.source.get_vocab()[tag(language)]]
         return [prefix + e.ids + [EOS] for e in self.source.encode_batch(texts, add_special_tokens=False)]
 
     def target_ids(self, texts: list[str]) -> list[list[int]]:
-        """Texts as the decoder writes them, without marks."""
+        """Return the ids of each target text, without special tokens."""
         return [e.ids for e in self.target.encode_batch(texts, add_special_tokens=False)]
 
     def text(self, ids: list[list[int]]) -> list[str]:
-        """Target ids, marks left out, as text."""
+        """Decode target ids, without special tokens."""
         return self.target.decode_batch(ids, skip_special_tokens=True)
 
     def save(self, path: Path) -> None:
@@ -71,8 +71,10 @@ def load_codec(path: Path) -> Codec:
         text = path.read_text("utf-8")
         sides = json.loads(text)
         if "source" in sides:
-            return Codec(*(_guard(Tokenizer.from_str(json.dumps(sides[side]))) for side in ("source", "target")))
-        return _joint(_guard(Tokenizer.from_str(text)))
+            return Codec(
+                *(_escape_special_tokens(Tokenizer.from_str(json.dumps(sides[side]))) for side in ("source", "target"))
+            )
+        return _joint(_escape_special_tokens(Tokenizer.from_str(text)))
     except FileNotFoundError:
         raise TokenizerError(f"{path}: no such file") from None
     except Exception as error:  # the library raises nothing narrower
@@ -80,45 +82,47 @@ def load_codec(path: Path) -> Codec:
 
 
 def train_codec(config: TokenizerConfig, sources: list[str], targets: list[str], languages: list[str]) -> Codec:
-    """Build the vocabulary from training text; `languages` get a tag each.
+    """Build the vocabulary from training text; each of `languages` gets a tag.
 
     Raises:
-        TokenizerError: the corpus supports no such vocabulary.
+        TokenizerError: the corpus does not support such a vocabulary.
     """
-    marks = [*SPECIAL_TOKENS, *map(tag, languages)]
+    special_tokens = [*SPECIAL_TOKENS, *map(tag, languages)]
     if config.joint:
-        return _joint(_train(config, [*sources, *targets], marks))
-    return Codec(_train(config, sources, marks), _train(config, targets, marks))
+        return _joint(_train(config, [*sources, *targets], special_tokens))
+    return Codec(_train(config, sources, special_tokens), _train(config, targets, special_tokens))
 
 
 def _joint(tokenizer: Tokenizer) -> Codec:
     return Codec(tokenizer, tokenizer)
 
 
-def _guard(tokenizer: Tokenizer) -> Tokenizer:
-    # A text that spells "<eos>" must come out as those five characters, not as the mark.
+def _escape_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    # A text that contains "<eos>" is five characters, not the special token.
     tokenizer.encode_special_tokens = True
     return tokenizer
 
 
-def _train(config: TokenizerConfig, texts: Iterable[str], marks: list[str]) -> Tokenizer:
+def _train(config: TokenizerConfig, texts: Iterable[str], special_tokens: list[str]) -> Tokenizer:
     steps: list[normalizers.Normalizer] = [normalizers.NFC()]
     if config.lowercase:
         steps.append(normalizers.Lowercase())
-    common: dict[str, Any] = {"vocab_size": config.vocabulary, "special_tokens": marks, "show_progress": False}
+    common: dict[str, Any] = {
+        "vocab_size": config.vocabulary, "special_tokens": special_tokens, "show_progress": False,
+    }  # fmt: skip
     trainer: trainers.Trainer
     if config.kind == "word":
         tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
         trainer = trainers.WordLevelTrainer(min_frequency=config.min_frequency, **common)
     elif config.kind == "character":
-        # A space before the first word and behind the last, as all others have: where a word begins and ends shows.
+        # Spaces before the first and after the last word, so that the bounds of all words look alike.
         steps.append(normalizers.Replace(Regex(r"\s*\z|\A\s*|\s+"), " "))
         tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"(?m:.)"), "isolated")
         trainer = trainers.WordLevelTrainer(min_frequency=config.min_frequency, **common)
     elif config.kind == "bpe":
-        # On bytes: no text is out of vocabulary, and decoding restores every space.
+        # On bytes, no text is out of vocabulary, and decoding restores every space.
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Strip(" ", 1, 0)])
@@ -126,7 +130,8 @@ def _train(config: TokenizerConfig, texts: Iterable[str], marks: list[str]) -> T
         trainer = trainers.BpeTrainer(min_frequency=config.min_frequency, initial_alphabet=alphabet, **common)
     else:
         tokenizer = Tokenizer(models.Unigram())
-        # The library's Unigram keeps the marks among its pieces; no piece spans a "<", so no text spells one.
+        # The library's Unigram has the special tokens among its pieces. No piece continues across a "<", so that no
+        # text is tokenized into one.
         isolated = pre_tokenizers.Split("<", "isolated")
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), isolated])
         tokenizer.decoder = decoders.Metaspace()
@@ -136,19 +141,20 @@ def _train(config: TokenizerConfig, texts: Iterable[str], marks: list[str]) -> T
         tokenizer.train_from_iterator(texts, trainer)
     except Exception as error:  # the library raises nothing narrower
         raise TokenizerError(f"tokenizer.vocabulary is {config.vocabulary}: {error}; raise it") from None
-    _check_size(config, tokenizer.get_vocab_size(), marks)
-    return _guard(tokenizer)
+    _check_size(config, tokenizer.get_vocab_size(), special_tokens)
+    return _escape_special_tokens(tokenizer)
 
 
-def _check_size(config: TokenizerConfig, size: int, marks: list[str]) -> None:
-    least = len(marks) + (256 if config.kind == "bpe" else 1)
+def _check_size(config: TokenizerConfig, size: int, special_tokens: list[str]) -> None:
+    least = len(special_tokens) + (256 if config.kind == "bpe" else 1)
     if config.vocabulary < max(size, least):
         raise TokenizerError(
-            f"tokenizer.vocabulary is {config.vocabulary}, but marks and alphabet take {max(size, least)}; raise it"
+            f"tokenizer.vocabulary is {config.vocabulary}, but special tokens and alphabet take {max(size, least)}; "
+            "raise it"
         )
     if size < least:
         raise TokenizerError(f"no word occurs tokenizer.min_frequency {config.min_frequency} times; lower it")
-    if size < NEARLY * config.vocabulary:
+    if size < MIN_FILL * config.vocabulary:
         raise TokenizerError(
             f"tokenizer.vocabulary is {config.vocabulary}, but the corpus supports no more than {size}; lower it"
         )

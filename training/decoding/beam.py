@@ -1,22 +1,22 @@
-"""Beam search in plain torch, for any translator with the surface of training/models/transformer.py.
+"""Beam search in plain torch, for every translator with the interface of training/models/transformer.py.
 
-This is the reference that other searches are compared with: written to be read, and exact about its rule.
+This is the reference that other implementations are compared with; it favours clarity and fixes every tie.
 
-The rule, for one source, with k = beam size and p = length penalty:
+The algorithm for one source, with k = beam size and p = length penalty:
 1. The score of a hypothesis is the sum of its tokens' log-probabilities divided by length**p, where length counts the
-   generated tokens, the end mark included (Wu et al. 2016, section 7, simplified). p = 0 leaves the sum.
-2. A step extends every running hypothesis (first: the empty one; later: at most k) by every token and orders these
-   candidates by sum of log-probabilities, highest first; of equals the lower token id comes first, then the one whose
-   parent comes first in this order.
-3. A candidate that is among the first k and takes the end mark has ended. The first k of the first 2k candidates that
-   do not take the end mark run on; 2k always hold so many, for each running hypothesis ends in one way only.
-4. Of the ended hypotheses the k with the highest scores are kept; of equals the one that ended first.
-5. The search stops when k hypotheses have ended and the lowest of their scores is at least that of the best running
-   hypothesis as it is: its sum divided by its present length**p. (To bound by the greatest length instead would cost
-   half as many steps again and found nothing better on Multi30k.) With early stopping, k ended hypotheses are enough.
-   With k = 1 it stops at the first end mark whatever p is, so that it is greedy decoding.
-6. At `limit` generated tokens it stops in any case. Where fewer than k have ended, running hypotheses are cut as they
-   are and follow the ended ones, in the order of their scores: a cut answer is never preferred to a whole one.
+   generated tokens, <eos> included (Wu et al. 2016, section 7, simplified). With p = 0 the score is the sum.
+2. A step extends every running hypothesis (at first the empty one, later at most k) by every token and sorts these
+   candidates by their sum of log-probabilities, highest first. Ties: the lower token id first, then the parent that
+   comes first in this order.
+3. A candidate among the first k that ends with <eos> is finished. The first k of the first 2k candidates that do not
+   end with <eos> continue; there are always k of them, because each running hypothesis has one candidate with <eos>.
+4. The k finished hypotheses with the highest scores are kept. Ties: the one that finished first.
+5. The search stops when k hypotheses are finished and the lowest of their scores is at least the current score of the
+   best running hypothesis: its sum divided by its current length**p. (A bound by the greatest length took half as many
+   steps again and found nothing better on Multi30k.) With early stopping, k finished hypotheses are enough. With k = 1
+   it stops at the first <eos> for every p, so that it equals greedy decoding.
+6. At `limit` generated tokens it stops in any case. If fewer than k are finished, running hypotheses are truncated and
+   follow the finished ones in the order of their scores: no truncated hypothesis precedes a finished one.
 
 Sums are kept in float64. Shapes: B rows (the running hypotheses of all sources of a batch), V vocabulary.
 """
@@ -39,7 +39,7 @@ Step = Callable[[Tensor, State], tuple[Tensor, State]]
 
 @dataclass(frozen=True)
 class BeamOptions:
-    """How to search: `size` hypotheses, scored by their mean log-probability with a length penalty of 1."""
+    """The beam size, and how hypotheses are scored; a length penalty of 1 scores by the mean log-probability."""
 
     size: int = 5
     length_penalty: float = 1.0
@@ -48,76 +48,77 @@ class BeamOptions:
     def __post_init__(self) -> None:
         if self.size < 1 or self.length_penalty < 0:
             raise ValueError(
-                f"beam size is {self.size}, at least 1; length penalty is {self.length_penalty}, at least 0"
+                f"beam size is {self.size}; it must be at least 1; length penalty is {self.length_penalty}; it must be "
+                "at least 0"
             )
 
     def score(self, total: float, length: int) -> float:
-        return total / length**self.length_penalty
+        return float(total / length**self.length_penalty)
 
 
 @dataclass(frozen=True)
 class BeamHypothesis:
-    """Target ids without marks, the score, and whether it took the end mark or was cut at the limit."""
+    """Target ids without special tokens, the score, and whether it ended with <eos> or was truncated at the limit."""
 
     ids: list[int]
     score: float
-    ended: bool
+    finished: bool
 
 
 @dataclass
-class _Search:
-    """The search of one source: its running hypotheses, best first, and those that have ended, best first."""
+class _SourceSearch:
+    """The search for one source: its running and its finished hypotheses, both best first."""
 
     limit: int
     running: list[tuple[list[int], float]] = field(default_factory=lambda: [([], 0.0)])  # ids and sum
-    ended: list[BeamHypothesis] = field(default_factory=list)
+    finished: list[BeamHypothesis] = field(default_factory=list)
 
     def advance(self, candidates: list[tuple[int, int, float]], beam: BeamOptions) -> list[int]:
-        """Take the ordered candidates (parent, token, sum); return the parents of what runs on, none at the end."""
+        """Apply a step's sorted candidates (parent, token, sum); return the parents of the hypotheses that continue."""
         length = len(self.running[0][0]) + 1
-        going: list[tuple[int, int, float]] = []
+        continuing: list[tuple[int, int, float]] = []
         for rank, (parent, token, total) in enumerate(candidates[: 2 * beam.size]):
             if token != EOS:
-                going.append((parent, token, total))
+                continuing.append((parent, token, total))
             elif rank < beam.size:
-                self.ended.append(BeamHypothesis(self.running[parent][0], beam.score(total, length), ended=True))
-        going = going[: beam.size]
-        self.ended = sorted(self.ended, key=lambda h: -h.score)[: beam.size]  # a stable sort: the earlier of equals
-        self.running = [([*self.running[parent][0], token], total) for parent, token, total in going]
-        if self._decided(beam, length):
+                self.finished.append(BeamHypothesis(self.running[parent][0], beam.score(total, length), finished=True))
+        continuing = continuing[: beam.size]
+        self.finished = sorted(self.finished, key=lambda h: -h.score)[: beam.size]  # stable
+        self.running = [([*self.running[parent][0], token], total) for parent, token, total in continuing]
+        if self._is_complete(beam, length):
             self.running = []
         elif length == self.limit:
-            cut = [BeamHypothesis(ids, beam.score(total, length), ended=False) for ids, total in self.running]
-            self.ended, self.running = [*self.ended, *cut][: beam.size], []
-        return [parent for parent, _, _ in going] if self.running else []
+            truncated = [BeamHypothesis(ids, beam.score(total, length), finished=False) for ids, total in self.running]
+            self.finished, self.running = [*self.finished, *truncated][: beam.size], []
+        return [parent for parent, _, _ in continuing] if self.running else []
 
-    def _decided(self, beam: BeamOptions, length: int) -> bool:
-        if len(self.ended) < beam.size:
+    def _is_complete(self, beam: BeamOptions, length: int) -> bool:
+        if len(self.finished) < beam.size:
             return False
         best_running = beam.score(self.running[0][1], length)
-        return beam.early_stopping or beam.size == 1 or self.ended[-1].score >= best_running
+        return beam.early_stopping or beam.size == 1 or self.finished[-1].score >= best_running
 
 
 @torch.inference_mode()
 def beam_search(
     model: Any, sources: list[list[int]], device: torch.device, beam: BeamOptions
 ) -> list[list[BeamHypothesis]]:
-    """For each source with marks its best hypotheses, best first, at most `beam.size`."""
+    """Return for each source (ids with special tokens) at most `beam.size` hypotheses, best first."""
     ragged = Ragged(sources)
-    answers: list[list[BeamHypothesis]] = [[] for _ in sources]
+    results: list[list[BeamHypothesis]] = [[] for _ in sources]
     for indices in batches_by_length(ragged.lengths, budget=max(1, 8192 // beam.size)):
         source, lengths = (x.to(device) for x in ragged.padded(indices))
         limits = [default_target_length(len(sources[i]), model.config.max_target_length) for i in indices]
         found = search_batch(model.step, model.encode(source, lengths), limits, beam)
         for index, hypotheses in zip(indices, found, strict=True):
-            answers[index] = hypotheses
-    return answers
+            results[index] = hypotheses
+    return results
 
 
 def search_batch(step: Step, state: State, limits: list[int], beam: BeamOptions) -> list[list[BeamHypothesis]]:
-    """Search from the state before the first step, one row a source, with at most `limits` generated tokens each."""
+    """Search from the state before the first step, one row per source, with at most `limits` generated tokens each."""
     device = state["source_lengths"].device
-    searches = [_Search(limit) for limit in limits]
+    searches = [_SourceSearch(limit) for limit in limits]
     live = list(searches)
     token = torch.full((len(live),), BOS, device=device)
     while live:
@@ -130,19 +131,19 @@ def search_batch(step: Step, state: State, limits: list[int], beam: BeamOptions)
         chosen = [ids[-1] for search in live for ids, _ in search.running]
         keep, token = torch.tensor([rows, chosen], dtype=torch.long, device=device)
         state = {name: tensor[keep] for name, tensor in state.items()}
-    return [search.ended for search in searches]
+    return [search.finished for search in searches]
 
 
-def _candidates(logits: Tensor, live: list[_Search], beam: BeamOptions) -> list[list[tuple[int, int, float]]]:
-    """For each search its candidates (parent, token, sum) in the order of rule 2, the first 2k surely among them."""
+def _candidates(logits: Tensor, live: list[_SourceSearch], beam: BeamOptions) -> list[list[tuple[int, int, float]]]:
+    """Return for each search at least its first 2k candidates (parent, token, sum), in the order of rule 2."""
     log_probability = logits.double().log_softmax(-1)  # (B, V)
-    # What is not among its row's first 2k is not among its search's; all that equal the last of these stay in.
+    # A candidate outside its row's first 2k is outside its search's; ties with the last of them are included.
     least = log_probability.topk(min(2 * beam.size, logits.size(1))).values[:, -1:]  # (B, 1)
     row, token = (x.cpu().numpy() for x in (log_probability >= least).nonzero(as_tuple=True))
-    gain = log_probability[log_probability >= least].cpu().numpy()
+    increment = log_probability[log_probability >= least].cpu().numpy()
     owner = np.repeat(np.arange(len(live)), [len(search.running) for search in live])
     parent = np.concatenate([np.arange(len(search.running)) for search in live])
-    total = np.array([total for search in live for _, total in search.running])[row] + gain
+    total = np.array([total for search in live for _, total in search.running])[row] + increment
     found: list[list[tuple[int, int, float]]] = [[] for _ in live]
     for i in np.lexsort((parent[row], token, -total)):
         found[owner[row[i]]].append((int(parent[row[i]]), int(token[i]), float(total[i])))

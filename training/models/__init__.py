@@ -1,4 +1,4 @@
-"""The model families. These builders are the only code that knows which families there are."""
+"""The model families, and the builders that choose one by the recipe."""
 
 from typing import Protocol, runtime_checkable
 

@@ -1,4 +1,4 @@
-"""A text classifier: the Transformer's encoder, one pooled vector a text, one linear map to the labels."""
+"""A text classifier: the Transformer's encoder, one pooled vector per text, one linear map to the labels."""
 
 from torch import Tensor, nn
 
@@ -8,14 +8,14 @@ from training.models.dropout import Dropout
 from training.models.transformer import Embedding, Encoder, initialise
 
 
-def mean_of_tokens(encoded: Tensor, lengths: Tensor) -> Tensor:
-    """The mean of each text's real tokens: (B, S, D) with lengths (B,) -> (B, D)."""
+def mean_pool(encoded: Tensor, lengths: Tensor) -> Tensor:
+    """Return the mean over each text's tokens, without padding: (B, S, D), lengths (B,) -> (B, D)."""
     mask = padding_mask(lengths, encoded.size(1))[:, 0].to(encoded.dtype)  # (B, 1, S)
     return (mask @ encoded)[:, 0] / lengths[:, None]  # (B, D)
 
 
 class Classifier(nn.Module):
-    """Ids (B, S) with lengths (B,) -> logits (B, labels), from the mean of the tokens or the first."""
+    """Ids (B, S), lengths (B,) -> logits (B, labels), from the mean of all tokens or from the first."""
 
     def __init__(self, config: TransformerConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
@@ -27,5 +27,5 @@ class Classifier(nn.Module):
 
     def forward(self, source: Tensor, lengths: Tensor) -> Tensor:
         encoded = self.encoder(source, lengths)  # (B, S, D)
-        pooled = encoded[:, 0] if self.config.pooling == "first" else mean_of_tokens(encoded, lengths)  # (B, D)
+        pooled = encoded[:, 0] if self.config.pooling == "first" else mean_pool(encoded, lengths)  # (B, D)
         return self.output(self.dropout(pooled))  # (B, labels)

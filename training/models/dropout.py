@@ -1,4 +1,4 @@
-"""Dropout (Srivastava et al. 2014) whose mask costs a byte of randomness an element instead of a Bernoulli draw."""
+"""Dropout (Srivastava et al. 2014) whose mask takes one random byte per element instead of a Bernoulli draw."""
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,10 @@ LEVELS = 256
 
 
 class Dropout(nn.Module):
-    """Zero a share `p` of the elements while training, and scale the rest by what is kept.
+    """In training, zero a share `p` of the elements and divide the rest by 1 - p.
 
-    On a CPU torch draws its Bernoulli mask one element at a time, a sixth of a small model's training time. Here eight
-    mask bytes come from one 64-bit draw; the share is rounded to 1/256 and the scale follows the rounded share.
+    On a CPU torch draws its Bernoulli mask element by element, which takes a sixth of a small model's training time.
+    Here eight mask bytes come from one 64-bit draw; p is rounded to 1/256, for the mask and for the scale.
     """
 
     def __init__(self, p: float) -> None:
@@ -26,5 +26,5 @@ class Dropout(nn.Module):
         dropped = min(round(self.p * LEVELS), LEVELS - 1)
         draws = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         mask = draws.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
-        # In x's own precision: a float32 mask would make everything after it float32, under autocast too.
+        # The mask has x's dtype: a float32 mask would make all later activations float32, even under autocast.
         return x * (mask.to(x.dtype) * (LEVELS / (LEVELS - dropped)))

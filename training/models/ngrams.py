@@ -1,8 +1,8 @@
-"""A text classifier without layers: the mean of the vectors of a text's n-grams, one linear map to the labels.
+"""A text classifier without layers: the mean of the embeddings of a text's n-grams and one linear map to the labels.
 
-"Bag of tricks" (Joulin et al. 2016, arXiv:1607.01759), its n-grams hashed into a table of a fixed size as in Bojanowski
-et al. 2017 (arXiv:1607.04606). It learns in minutes what larger models need hours for, where words or spellings tell
-the label: topics, sentiments, languages.
+"Bag of tricks" (Joulin et al. 2016, arXiv:1607.01759), with n-grams hashed into a fixed number of buckets as in
+Bojanowski et al. 2017 (arXiv:1607.04606). Where words or spellings decide the label (topics, sentiments, languages), it
+learns in minutes what larger models need hours for.
 
 Shapes: B texts, S tokens, N the order, D width.
 """
@@ -12,26 +12,26 @@ from torch import Tensor, nn
 
 from training.config import NgramsConfig
 from training.data.tokenizer import PAD
-from training.models.classifier import mean_of_tokens
+from training.models.classifier import mean_pool
 from training.models.dropout import Dropout
 
 MODULUS = 2**31 - 1  # a prime, so that products of two numbers below it fit 64 bits
-FACTOR = 1_103_515_245  # large, so that already the second token takes products around the modulus
+FACTOR = 1_103_515_245  # large, so that the product exceeds the modulus from the second token on
 
 
-class Table(nn.Embedding):
-    """Vectors of tokens and, behind them, of buckets that n-grams share: most of the model's weights."""
+class NgramEmbedding(nn.Embedding):
+    """Embeddings of single tokens, followed by those of the hash buckets: most of the model's weights."""
 
 
 def ngram_rows(source: Tensor, order: int, vocabulary: int, buckets: int) -> list[Tensor]:
-    """Ids (B, S) -> for each length up to `order` the rows (B, S) of the table of the n-grams that begin at a token.
+    """Ids (B, S) -> for each n up to `order`, the embedding rows (B, S) of the n-grams that begin at each token.
 
-    A single token has a row of its own. Behind the end of a text are padding marks, in a batch or not: an n-gram with
-    some of them is one that ends the text.
+    Each single token has a row of its own; longer n-grams share the buckets. Every text is followed by padding tokens,
+    in a batch or alone, so an n-gram with padding tokens is one at the end of a text.
     """
     length = source.size(1)
     padded = F.pad(source, (0, order - 1), value=PAD)  # (B, S+N-1)
-    rows, hashed = [source], source
+    rows, hashed = [source], source  # (B, S)
     for k in range(1, order):
         hashed = (hashed * FACTOR + padded[:, k : k + length] + 1) % MODULUS
         rows.append(vocabulary + hashed % buckets)
@@ -39,12 +39,12 @@ def ngram_rows(source: Tensor, order: int, vocabulary: int, buckets: int) -> lis
 
 
 class NgramClassifier(nn.Module):
-    """Ids (B, S) with lengths (B,) -> logits (B, labels)."""
+    """Ids (B, S), lengths (B,) -> logits (B, labels)."""
 
     def __init__(self, config: NgramsConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
-        self.table = Table(vocabulary + config.buckets, config.width)
+        self.table = NgramEmbedding(vocabulary + config.buckets, config.width)
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(config.width, labels)
         nn.init.normal_(self.table.weight, std=0.1)
@@ -52,21 +52,21 @@ class NgramClassifier(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, source: Tensor, lengths: Tensor) -> Tensor:
-        return self.output(mean_of_tokens(self.sums(source), lengths))  # (B, labels)
+        return self.output(mean_pool(self.sums(source), lengths))  # (B, labels)
 
     def sums(self, source: Tensor) -> Tensor:
-        """For each token (B, S) the sum (B, S, D) of the vectors of the n-grams that begin there.
+        """Ids (B, S) -> for each token the sum (B, S, D) of the embeddings of the n-grams that begin there.
 
-        While training, whole n-grams are left out, so that no label hangs on one of them.
+        In training, whole n-grams are dropped, so that no label depends on a single one.
         """
         rows = ngram_rows(source, self.config.order, self.vocabulary, self.config.buckets)
-        total = self._vectors(rows[0])
-        for one in rows[1:]:
-            total = total + self._vectors(one)
+        total = self._embed(rows[0])  # (B, S, D)
+        for ngrams in rows[1:]:
+            total = total + self._embed(ngrams)
         return total
 
-    def _vectors(self, rows: Tensor) -> Tensor:
-        vectors: Tensor = self.table(rows)  # (B, S, D)
+    def _embed(self, rows: Tensor) -> Tensor:
+        embedded: Tensor = self.table(rows)  # (B, S, D)
         if not self.training:
-            return vectors
-        return vectors * self.dropout(vectors.new_ones(*rows.shape, 1))
+            return embedded
+        return embedded * self.dropout(embedded.new_ones(*rows.shape, 1))

@@ -1,10 +1,10 @@
 """Recurrent models, from the cell's equations up, in the order in which the data meets them.
 
-A translator is an encoder whose last states become a decoder's first (Sutskever et al. 2014). With attention the
-decoder also looks back at every encoder state; without, all it knows of the source is that one vector.
+In a translator the last states of the encoder initialise the decoder (Sutskever et al. 2014). With attention the
+decoder also reads every encoder state; without, that one vector is all it has of the source.
 
-Shapes: B rows, S source length, T target length, D model width, V vocabulary. The surface is that of
-training/models/transformer.py; of the state, `source_lengths`, `memory_key` and `memory_value` never change, and
+Shapes: B rows, S source length, T target length, D model width, V vocabulary. The interface is that of
+training/models/transformer.py. In the state, `source_lengths`, `memory_key` and `memory_value` never change, and
 `hidden_i`, `cell_i` (LSTM) and `feed` (with attention), all (B, D), are replaced at every step.
 """
 
@@ -18,58 +18,58 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from training.config import RecurrentConfig
 from training.models.attention import padding_mask
-from training.models.classifier import mean_of_tokens
+from training.models.classifier import mean_pool
 from training.models.dropout import Dropout
 from training.models.transformer import State, initialise
 
-Cells = tuple[Tensor, ...]  # what a layer remembers: hidden state and, for an LSTM, cell; each (B, D)
-# How the decoder looks at the source is decided by the caller, as in training/models/attention.py.
-Look = Callable[[Tensor], Tensor]  # query (B, D) -> context (B, D)
+CellState = tuple[Tensor, ...]  # of one layer: hidden state and, for an LSTM, cell; each (B, D)
+# The caller decides how the decoder attends to the source, as in training/models/attention.py.
+AttendSource = Callable[[Tensor], Tensor]  # query (B, D) -> context (B, D)
 
 
-def rnn(x: Tensor, h: Tensor, cells: Cells) -> Cells:
-    """h' = tanh(x + h), where x = W x and h = U h of the equation (Elman 1990)."""
+def rnn(x: Tensor, h: Tensor, state: CellState) -> CellState:
+    """Return h' = tanh(W x + U h), given W x and U h, as in all cells here (Elman 1990)."""
     return ((x + h).tanh(),)
 
 
-def gru(x: Tensor, h: Tensor, cells: Cells) -> Cells:
-    """Gates choose between the old state and a new one that sees a reset share of the old (Cho et al. 2014)."""
+def gru(x: Tensor, h: Tensor, state: CellState) -> CellState:
+    """Mix the old state with a candidate that is computed from a reset share of the old state (Cho et al. 2014)."""
     x_reset, x_keep, x_new = x.chunk(3, dim=-1)  # each (B, D)
     h_reset, h_keep, h_new = h.chunk(3, dim=-1)
     keep = (x_keep + h_keep).sigmoid()
     new = (x_new + (x_reset + h_reset).sigmoid() * h_new).tanh()
-    return (keep * cells[0] + (1 - keep) * new,)
+    return (keep * state[0] + (1 - keep) * new,)
 
 
-def lstm(x: Tensor, h: Tensor, cells: Cells) -> Cells:
-    """Gates write to, keep and read a cell that is only ever added to (Hochreiter and Schmidhuber 1997; Gers 2000)."""
+def lstm(x: Tensor, h: Tensor, state: CellState) -> CellState:
+    """Write to, keep and read an additive cell, each by a gate (Hochreiter and Schmidhuber 1997; Gers et al. 2000)."""
     write, keep, new, read = (x + h).chunk(4, dim=-1)  # each (B, D)
-    cell = keep.sigmoid() * cells[1] + write.sigmoid() * new.tanh()
+    cell = keep.sigmoid() * state[1] + write.sigmoid() * new.tanh()
     return read.sigmoid() * cell.tanh(), cell
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A recurrent architecture: torch's layer of it for whole sequences, and its equations for one step.
+class CellType:
+    """A recurrent architecture: torch's layer for whole sequences, and the equations for one step.
 
-    Both order their gates alike, and `gates` are stacked in one matrix.
+    Both have the same order of gates; `gates` of them are stacked in one matrix. `state` names the tensors of a layer.
     """
 
     layer: Callable[..., nn.RNNBase]
-    equations: Callable[[Tensor, Tensor, Cells], Cells]
+    equations: Callable[[Tensor, Tensor, CellState], CellState]
     gates: int
-    cells: tuple[str, ...]
+    state: tuple[str, ...]
 
 
-KINDS = {
-    "rnn": Kind(nn.RNN, rnn, 1, ("hidden",)),
-    "gru": Kind(nn.GRU, gru, 3, ("hidden",)),
-    "lstm": Kind(nn.LSTM, lstm, 4, ("hidden", "cell")),
+CELL_TYPES = {
+    "rnn": CellType(nn.RNN, rnn, 1, ("hidden",)),
+    "gru": CellType(nn.GRU, gru, 3, ("hidden",)),
+    "lstm": CellType(nn.LSTM, lstm, 4, ("hidden", "cell")),
 }
 
 
-class Words(nn.Module):
-    """Token embeddings: ids (...) -> (..., D). A recurrent model knows the order without positions."""
+class TokenEmbedding(nn.Module):
+    """Token embeddings: ids (...) -> (..., D). A recurrent model needs no position embeddings."""
 
     def __init__(self, config: RecurrentConfig, vocabulary: int) -> None:
         super().__init__()
@@ -78,21 +78,21 @@ class Words(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.dropout(self.token(ids) * self.scale)
+        return self.dropout(self.token(ids) * self.scale)  # (..., D)
 
 
 class RecurrentEncoder(nn.Module):
-    """Source ids (B, S) with lengths (B,) -> every state of the top layer (B, S, D), zero on padding; the last (B, D).
+    """Source ids (B, S), lengths (B,) -> all states of the top layer (B, S, D), zero on padding; last state (B, D).
 
-    With two directions each has half the width; the last state is then that of the last token in reading order and
-    that of the first token in reverse order, side by side (Schuster and Paliwal 1997).
+    With two directions each has half the width. The last state is then the forward state of the last token and the
+    backward state of the first token, concatenated (Schuster and Paliwal 1997).
     """
 
     def __init__(self, config: RecurrentConfig, vocabulary: int) -> None:
         super().__init__()
         width, both = config.width, config.bidirectional
-        layer = KINDS[config.architecture].layer
-        self.embedding = Words(config, vocabulary)
+        layer = CELL_TYPES[config.architecture].layer
+        self.embedding = TokenEmbedding(config, vocabulary)
         self.layers = nn.ModuleList(
             layer(width, width // 2 if both else width, batch_first=True, bidirectional=both)
             for _ in range(config.encoder_layers)
@@ -100,12 +100,12 @@ class RecurrentEncoder(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, source: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        # Packed, a row ends where its tokens end, in either direction: it never meets its padding.
+        # In a packed sequence each row ends with its last token, so neither direction reads padding.
         x = pack_padded_sequence(self.embedding(source), lengths.cpu(), batch_first=True, enforce_sorted=False)
-        last: Tensor | Cells = ()
+        last: Tensor | CellState = ()
         for i, layer in enumerate(self.layers):
             between = PackedSequence(self.dropout(x.data), *x[1:]) if i else x
-            # Without autocast: cuDNN's layers would take float16 for bf16, in which small gradients vanish.
+            # No autocast: cuDNN's layers would use float16 instead of bf16, in which small gradients vanish.
             with torch.autocast(source.device.type, enabled=False):
                 x, last = layer(between)
         hidden = last[0] if isinstance(last, tuple) else last  # (directions, B, D/directions)
@@ -113,21 +113,22 @@ class RecurrentEncoder(nn.Module):
         return encoded, hidden.transpose(0, 1).flatten(1)  # (B, S, D), (B, D)
 
 
-class Cell(nn.Module):
-    """One step of one layer: input (B, I) and what it remembers -> what it remembers then, its output (B, D) first."""
+class RecurrentCell(nn.Module):
+    """One step of one layer: input (B, I) and state -> new state, whose first tensor (B, D) is the output."""
 
-    def __init__(self, kind: Kind, inputs: int, width: int) -> None:
+    def __init__(self, cell_type: CellType, inputs: int, width: int) -> None:
         super().__init__()
-        self.kind = kind
-        self.input = nn.Linear(inputs, kind.gates * width)
-        self.recurrent = nn.Linear(width, kind.gates * width)
+        self.cell_type = cell_type
+        self.input = nn.Linear(inputs, cell_type.gates * width)
+        self.recurrent = nn.Linear(width, cell_type.gates * width)
 
-    def forward(self, x: Tensor, cells: Cells) -> Cells:
-        # In float32 under bf16 autocast too: a cell sums over the whole sequence.
-        return self.kind.equations(self.input(x).float(), self.recurrent(cells[0]).float(), cells)
+    def forward(self, x: Tensor, state: CellState) -> CellState:
+        # In float32 even under bf16 autocast, because a cell accumulates over the whole sequence.
+        x, h = self.input(x).float(), self.recurrent(state[0]).float()  # each (B, gates*D)
+        return self.cell_type.equations(x, h, state)  # each (B, D)
 
 
-class Additive(nn.Module):
+class AdditiveAttention(nn.Module):
     """score = v . tanh(W query + U state) (Bahdanau et al. 2015, appendix A.1.2); U state is the key."""
 
     def __init__(self, width: int) -> None:
@@ -140,7 +141,7 @@ class Additive(nn.Module):
         return self.energy((self.query(query)[:, None] + key).tanh())[..., 0]  # (B, S)
 
 
-class Multiplicative(nn.Module):
+class MultiplicativeAttention(nn.Module):
     """score = query . W state (Luong et al. 2015, "general"); W state is the key."""
 
     def __init__(self, width: int) -> None:
@@ -151,32 +152,32 @@ class Multiplicative(nn.Module):
         return (key @ query[..., None])[..., 0]  # (B, S)
 
 
-ATTENTIONS: dict[str, type[Additive] | type[Multiplicative]] = {
-    "additive": Additive,
-    "multiplicative": Multiplicative,
+ATTENTIONS: dict[str, type[AdditiveAttention] | type[MultiplicativeAttention]] = {
+    "additive": AdditiveAttention,
+    "multiplicative": MultiplicativeAttention,
 }
 
 
 class RecurrentTranslator(nn.Module):
-    """Encoder, decoder and the output projection.
+    """Encoder, decoder and output projection.
 
-    After the cells of a step the top one looks at the source; what it saw and what it is give the feature, which is
-    also fed to the next step, so that the decoder knows where it has looked (Luong et al. 2015, section 3.3).
+    With attention, the top cell's output is the query. Context and query together give the feature, which is also fed
+    into the next step, so that the decoder knows what it has attended to (Luong et al. 2015, section 3.3).
     """
 
     def __init__(self, config: RecurrentConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
         super().__init__()
         self.config = config
-        self.kind = KINDS[config.architecture]
-        self.sampling_rate = 0.0  # the share of the decoder's inputs that it wrote itself; see `set_progress`
+        self.cell_type = CELL_TYPES[config.architecture]
+        self.sampling_rate = 0.0  # share of the decoder's inputs that are its own predictions; see `set_progress`
         width, count = config.width, config.decoder_layers
         self.encoder = RecurrentEncoder(config, source_vocabulary)
-        self.embedding = Words(config, target_vocabulary)
+        self.embedding = TokenEmbedding(config, target_vocabulary)
         self.attention = ATTENTIONS[config.attention](width) if config.attention != "none" else None
         self.merge = nn.Linear(2 * width, width) if self.attention else None
         inputs = [2 * width if self.attention else width] + (count - 1) * [width]
-        self.layers = nn.ModuleList(Cell(self.kind, size, width) for size in inputs)
-        self.cell_names = [f"{part}_{i}" for i in range(count) for part in self.kind.cells]
+        self.layers = nn.ModuleList(RecurrentCell(self.cell_type, size, width) for size in inputs)
+        self.cell_names = [f"{part}_{i}" for i in range(count) for part in self.cell_type.state]
         self.bridge = nn.Linear(width, len(self.cell_names) * width)
         self.dropout = Dropout(config.dropout)
         self.output = nn.Linear(width, target_vocabulary, bias=False)
@@ -191,70 +192,70 @@ class RecurrentTranslator(nn.Module):
         self.sampling_rate = self.config.scheduled_sampling * progress
 
     def encode(self, source: Tensor, lengths: Tensor) -> State:
-        """Source ids (B, S), lengths (B,) -> the state before the first step."""
+        """Source ids (B, S), lengths (B,) -> state before the first step."""
         encoded, last = self.encoder(source, lengths)  # (B, S, D), (B, D)
-        cells = self.bridge(last).tanh().chunk(len(self.cell_names), dim=-1)  # each (B, D)
-        state: State = {"source_lengths": lengths, **dict(zip(self.cell_names, cells, strict=True))}
+        initial = self.bridge(last).tanh().chunk(len(self.cell_names), dim=-1)  # each (B, D)
+        state: State = {"source_lengths": lengths, **dict(zip(self.cell_names, initial, strict=True))}
         if self.attention:
             state |= {"memory_key": self.attention.key(encoded), "memory_value": encoded}
             state["feed"] = torch.zeros_like(last)
         return state
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """The last target token of every row (B,) -> logits of the next (B, V), and the state after it."""
-        features, state = self.advance(self.embedding(token), state, self.look(state))
-        return self.output(features), state
+        """Last target token of each row (B,), state -> logits of the next token (B, V), state after it."""
+        features, state = self.step_features(self.embedding(token), state, self.attend_source(state))  # (B, D)
+        return self.output(features), state  # (B, V)
 
     def features(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        """Target ids (B, T), shifted right by one, -> what is projected to logits (B, T, D)."""
+        """Target ids (B, T), shifted right by one -> features (B, T, D), which `output` projects to logits."""
         state = self.encode(source, lengths)
-        return self.decode(target, state, self.look(state))
+        return self.decode(target, state, self.attend_source(state))  # (B, T, D)
 
     def forward(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         return self.output(self.features(source, lengths, target))  # (B, T, V)
 
-    def decode(self, target: Tensor, state: State, look: Look | None) -> Tensor:
-        """Teacher forcing: the given words go in, but for the share that scheduled sampling replaces."""
+    def decode(self, target: Tensor, state: State, attend: AttendSource | None) -> Tensor:
+        """Teacher forcing on target ids (B, T) -> features (B, T, D); scheduled sampling replaces some of the ids."""
         embedded = self.embedding(target)  # (B, T, D)
         sampling = self.training and self.sampling_rate > 0
-        own = torch.rand(target.shape, device=target.device) < self.sampling_rate if sampling else None  # (B, T)
+        replaced = torch.rand(target.shape, device=target.device) < self.sampling_rate if sampling else None  # (B, T)
         features: list[Tensor] = []
         for t in range(target.size(1)):
             x = embedded[:, t]  # (B, D)
-            if t and own is not None:
-                x = torch.where(own[:, t, None], self.embedding(self._best(features[-1])), x)
-            feature, state = self.advance(x, state, look)
+            if t and replaced is not None:
+                x = torch.where(replaced[:, t, None], self.embedding(self._predict(features[-1])), x)  # (B, D)
+            feature, state = self.step_features(x, state, attend)  # (B, D)
             features.append(feature)
         return torch.stack(features, dim=1)  # (B, T, D)
 
     @torch.no_grad()
-    def _best(self, features: Tensor) -> Tensor:
+    def _predict(self, features: Tensor) -> Tensor:
         return self.output(features).argmax(-1)  # (B,)
 
-    def advance(self, x: Tensor, state: State, look: Look | None) -> tuple[Tensor, State]:
-        """Embedded words (B, D) -> features (B, D) and the state after them."""
-        following = dict(state)
-        if look:
+    def step_features(self, x: Tensor, state: State, attend: AttendSource | None) -> tuple[Tensor, State]:
+        """Embedded tokens (B, D), state -> features (B, D), state after them."""
+        new_state = dict(state)
+        if attend:
             x = torch.cat([x, state["feed"]], dim=-1)  # (B, 2D)
         for i, layer in enumerate(self.layers):
-            names = [f"{part}_{i}" for part in self.kind.cells]
-            cells = layer(self.dropout(x) if i else x, tuple(state[name] for name in names))
-            following |= zip(names, cells, strict=True)
-            x = cells[0]  # (B, D)
-        if look and self.merge is not None:
-            x = self.merge(torch.cat([look(x), x], dim=-1)).tanh()  # (B, D)
-            following["feed"] = x
-        return self.dropout(x), following
+            names = [f"{part}_{i}" for part in self.cell_type.state]
+            cell_state = layer(self.dropout(x) if i else x, tuple(state[name] for name in names))
+            new_state |= zip(names, cell_state, strict=True)
+            x = cell_state[0]  # (B, D)
+        if attend and self.merge is not None:
+            x = self.merge(torch.cat([attend(x), x], dim=-1)).tanh()  # (B, D)
+            new_state["feed"] = x
+        return self.dropout(x), new_state
 
-    def look(self, state: State) -> Look | None:
-        """Look at the source that the state holds; None without attention."""
+    def attend_source(self, state: State) -> AttendSource | None:
+        """Return attention to the encoded source in `state`; None if the model has no attention."""
         if not self.attention:
             return None
         value = state["memory_value"]  # (B, S, D)
-        return lambda query: (self.weights(query, state)[:, None] @ value)[:, 0]  # (B, D)
+        return lambda query: (self.attention_weights(query, state)[:, None] @ value)[:, 0]  # (B, D)
 
-    def weights(self, query: Tensor, state: State) -> Tensor:
-        """How much of its look goes where: query (B, D) -> (B, S), rows summing to 1, nothing on padding."""
+    def attention_weights(self, query: Tensor, state: State) -> Tensor:
+        """Query (B, D) -> weights over the source (B, S); rows sum to 1, padding has weight 0."""
         assert self.attention is not None
         scores = self.attention(query, state["memory_key"])  # (B, S)
         mask = padding_mask(state["source_lengths"], scores.size(1))[:, 0, 0]  # (B, S)
@@ -262,7 +263,7 @@ class RecurrentTranslator(nn.Module):
 
 
 class RecurrentClassifier(nn.Module):
-    """Ids (B, S) with lengths (B,) -> logits (B, labels), from the last state or the mean over all states."""
+    """Ids (B, S), lengths (B,) -> logits (B, labels), from the last state or the mean of all states."""
 
     def __init__(self, config: RecurrentConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
@@ -274,15 +275,15 @@ class RecurrentClassifier(nn.Module):
 
     def forward(self, source: Tensor, lengths: Tensor) -> Tensor:
         encoded, last = self.encoder(source, lengths)  # (B, S, D), (B, D)
-        pooled = last if self.config.pooling == "last" else mean_of_tokens(encoded, lengths)  # (B, D)
+        pooled = last if self.config.pooling == "last" else mean_pool(encoded, lengths)  # (B, D)
         return self.output(self.dropout(pooled))  # (B, labels)
 
 
 def initialise_recurrent(module: nn.Module) -> None:
-    """As the Transformer, but recurrent maps orthogonal, gate by gate, so that a state neither grows nor fades, and an
-    LSTM's gate open that keeps its cell (Jozefowicz et al. 2015)."""
+    """Initialise as the Transformer does, except for recurrent weights: orthogonal for each gate, so that states keep
+    their norm, and an LSTM's forget gate open (Jozefowicz et al. 2015)."""
     initialise(module)
-    if isinstance(module, Cell):
+    if isinstance(module, RecurrentCell):
         _initialise_gates(module.input.weight, module.recurrent.weight, module.input.bias)
     if isinstance(module, nn.RNNBase):
         for ending in ("", "_reverse") if module.bidirectional else ("",):
@@ -292,12 +293,12 @@ def initialise_recurrent(module: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _initialise_gates(of_input: Tensor, of_state: Tensor, bias: Tensor) -> None:
-    width = of_state.size(1)
-    for gate in of_input.split(width):
-        nn.init.xavier_uniform_(gate)
-    for gate in of_state.split(width):
-        nn.init.orthogonal_(gate)
+def _initialise_gates(input_weight: Tensor, recurrent_weight: Tensor, bias: Tensor) -> None:
+    width = recurrent_weight.size(1)
+    for gate in torch.split(input_weight, width):
+        nn.init.xavier_uniform_(gate)  # (D, I)
+    for gate in torch.split(recurrent_weight, width):
+        nn.init.orthogonal_(gate)  # (D, D)
     bias.zero_()
-    if len(of_state) == 4 * width:  # an LSTM
+    if len(recurrent_weight) == 4 * width:  # an LSTM
         bias[width : 2 * width] = 1

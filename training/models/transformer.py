@@ -2,11 +2,11 @@
 
 Shapes: B rows, S source length, T target length, D model width, H heads, K key-value heads, d = D/H, V vocabulary.
 
-Every translator has the same surface, whatever its family:
-  encode(source, lengths) -> state     once a sentence; a flat dict of tensors, rows first
-  step(token, state) -> logits, state  one target token for every row, from the state alone
+Translators of every family have the same interface:
+  encode(source, lengths) -> state     once per sentence; a flat dict of tensors whose first dimension is the row
+  step(token, state) -> logits, state  one target token of each row; reads nothing but the state
   features(source, lengths, target)    teacher forcing, up to the output projection
-  forward(source, lengths, target)     teacher forcing, logits: projection of the features
+  forward(source, lengths, target)     teacher forcing, up to the logits
 """
 
 import math
@@ -23,7 +23,7 @@ from training.models.attention import (
     SelfAttend,
     SelfAttention,
     attend,
-    look_ahead_mask,
+    causal_mask,
     padding_mask,
     split_heads,
     unpack,
@@ -34,14 +34,14 @@ State = dict[str, Tensor]
 
 
 def sinusoidal_positions(length: int, width: int) -> Tensor:
-    """Sine and cosine of every position at D/2 wavelengths from 2*pi to 10000*2*pi: (length, D), section 3.5."""
+    """Return sine and cosine of each position at D/2 wavelengths, 2*pi to 10000*2*pi: (length, D); section 3.5."""
     frequency = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))  # (D/2,)
     angle = torch.arange(length)[:, None] * frequency  # (length, D/2)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).reshape(length, width)  # (length, D)
 
 
 class Embedding(nn.Module):
-    """Token and position embeddings, summed: ids (B, T) at positions first..first+T-1 -> (B, T, D)."""
+    """Sum of token and position embeddings: ids (B, T) at positions first..first+T-1 -> (B, T, D)."""
 
     def __init__(self, config: TransformerConfig, vocabulary: int, max_length: int) -> None:
         super().__init__()
@@ -55,22 +55,22 @@ class Embedding(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, ids: Tensor, first: int = 0) -> Tensor:
-        return self.at(ids, self.position[first : first + ids.size(1)])
+        return self.at(ids, self.position[first : first + ids.size(1)])  # (B, T, D)
 
     def at(self, ids: Tensor, position: Tensor) -> Tensor:
-        """Embed ids (B, T) with position rows that broadcast to (B, T, D)."""
-        return self.dropout(in_working_precision(self.token(ids) * self.scale + position))
+        """Embed ids (B, T) with position embeddings that broadcast to (B, T, D)."""
+        return self.dropout(to_autocast_dtype(self.token(ids) * self.scale + position))  # (B, T, D)
 
 
-def in_working_precision(x: Tensor) -> Tensor:
-    """Under autocast on a CPU, x in its lower precision: what is added to it layer by layer then stays there too."""
+def to_autocast_dtype(x: Tensor) -> Tensor:
+    """Under autocast on a CPU, return x in the lower precision, so that the residual sums of all layers stay in it."""
     if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
         return x.to(torch.get_autocast_dtype("cpu"))
     return x
 
 
 class Residual(nn.Module):
-    """A sublayer with its residual connection and LayerNorm, before it (pre) or after the sum (post)."""
+    """Residual connection around a sublayer, with LayerNorm before the sublayer (pre) or after the sum (post)."""
 
     def __init__(self, width: int, dropout: float, norm: str) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class Residual(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear maps with a non-linearity between them, each position alone: (B, T, D) -> (B, T, D)."""
+    """Two linear maps with an activation in between, for each position separately: (B, T, D) -> (B, T, D)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Self-attention over the target so far, attention over the source, then feed-forward."""
+    """Causal self-attention, attention to the source, then feed-forward."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -131,12 +131,12 @@ class DecoderLayer(nn.Module):
 
 
 def final_norm(config: TransformerConfig) -> nn.Module:
-    """Pre-norm layers leave their sum unnormalised; post-norm layers do not."""
+    """Return the LayerNorm behind the last layer, which only pre-norm layers need: their sums are not normalised."""
     return nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
 
 
 class Encoder(nn.Module):
-    """Source ids (B, S) with lengths (B,) -> encoded source (B, S, D); padding is never attended to."""
+    """Source ids (B, S), lengths (B,) -> encoded source (B, S, D); padding gets no attention."""
 
     def __init__(self, config: TransformerConfig, embedding: Embedding) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class Encoder(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Encoder, decoder and the output projection; see the module's docstring for the surface."""
+    """Encoder, decoder and output projection; see the module's docstring for the interface."""
 
     def __init__(self, config: TransformerConfig, source_vocabulary: int, target_vocabulary: int, joint: bool) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class Transformer(nn.Module):
                 source.token.weight = self.embedding.token.weight
 
     def encode(self, source: Tensor, lengths: Tensor) -> State:
-        """Source ids (B, S), lengths (B,) -> the state before the first step, self-attention caches of length 0."""
+        """Source ids (B, S), lengths (B,) -> state before the first step, with empty self-attention KV caches."""
         encoded = self.encoder(source, lengths)  # (B, S, D)
         state: State = {"source_lengths": lengths}
         empty = encoded.new_zeros(source.size(0), self.kv_heads, 0, self.config.width // self.heads)  # (B, K, 0, d)
@@ -190,22 +190,22 @@ class Transformer(nn.Module):
         return state
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """The last target token of every row (B,) -> logits of the next (B, V), and the state one token longer."""
-        following = dict(state)
+        """Last target token of each row (B,), state -> logits of the next token (B, V), state with longer KV caches."""
+        new_state = dict(state)
         x = self.embedding(token[:, None], first=state["self_key_0"].size(2))  # (B, 1, D)
         for i, layer in enumerate(self.layers):
-            x = layer(x, self._attend_cached(following, i), self.attend_source(following, i))
-        return self.output(self.norm(x[:, 0])), following
+            x = layer(x, self._attend_cached(new_state, i), self.attend_source(new_state, i))  # (B, 1, D)
+        return self.output(self.norm(x[:, 0])), new_state  # (B, V)
 
     def features(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        """Target ids (B, T), shifted right by one, -> decoder output (B, T, D), each position blind to the later."""
-        return self.decode(target, self.encode(source, lengths), self.attend_source)
+        """Target ids (B, T), shifted right by one -> decoder output (B, T, D); no position sees a later one."""
+        return self.decode(target, self.encode(source, lengths), self.attend_source)  # (B, T, D)
 
     def forward(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
         return self.output(self.features(source, lengths, target))  # (B, T, V)
 
     def decode(self, target: Tensor, state: State, attend_source: Callable[[State, int], CrossAttend]) -> Tensor:
-        mask = look_ahead_mask(target.size(1), target.device)
+        mask = causal_mask(target.size(1), target.device)  # (1, 1, T, T)
         x = self.embedding(target)  # (B, T, D)
         for i, layer in enumerate(self.layers):
             x = layer(x, self.encoder.attend_masked(mask), attend_source(state, i))
@@ -213,11 +213,11 @@ class Transformer(nn.Module):
 
     def attend_source(self, state: State, layer: int) -> CrossAttend:
         key, value = state[f"cross_key_{layer}"], state[f"cross_value_{layer}"]  # (B, K, S, d)
-        mask = padding_mask(state["source_lengths"], key.size(2))
+        mask = padding_mask(state["source_lengths"], key.size(2))  # (B, 1, 1, S)
         return lambda query: attend(split_heads(query, self.heads), key, value, mask)
 
     def _attend_cached(self, state: State, layer: int) -> SelfAttend:
-        """Append this step's key and value to the cache in `state`, then attend over all of it."""
+        """Append this step's key and value to the KV cache in `state`, then attend to the whole cache."""
         names = f"self_key_{layer}", f"self_value_{layer}"
 
         def attend_self(packed: Tensor) -> Tensor:
@@ -230,7 +230,8 @@ class Transformer(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Glorot for the maps; embeddings of variance 1/D, because they are scaled by sqrt(D) and also project out."""
+    """Initialise linear maps by Glorot, embeddings with variance 1/D: inputs scale them by sqrt(D), and tied ones also
+    project the output."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: weights, optimiser moments and progress. Nothing is ever unpickled."""
+"""Checkpoints as safetensors: weights, optimizer moments and progress. Nothing is unpickled."""
 
 import json
 import os
@@ -9,6 +9,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+# Progress that earlier versions saved under another name.
+RENAMED_PROGRESS = {"within": "update_in_epoch", "stale": "epochs_without_improvement"}
+
 
 class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged or of another model."""
@@ -17,7 +20,7 @@ class CheckpointError(ValueError):
 def save_weights(model: nn.Module, path: Path, extra: dict[str, Tensor] | None = None, **progress: object) -> None:
     """Write the model's parameters, shared ones once, and `extra` tensors; `progress` goes to the header as JSON.
 
-    The file appears whole or not at all.
+    The file is renamed into place when it is complete.
     """
     tensors = {f"model.{name}": p.detach().cpu().contiguous() for name, p in model.named_parameters()}
     tensors |= {name: tensor.detach().cpu().contiguous() for name, tensor in (extra or {}).items()}
@@ -28,10 +31,10 @@ def save_weights(model: nn.Module, path: Path, extra: dict[str, Tensor] | None =
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, object]:
-    """Fill the model from a checkpoint and return its progress.
+    """Load a checkpoint into the model and return its progress.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or its tensors are not this model's.
+        CheckpointError: the file is missing or damaged, or holds another model.
     """
     tensors, progress = read(path)
     saved = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
@@ -46,19 +49,24 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, object]:
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """All tensors of a checkpoint, and its progress."""
+    """Return all tensors of a checkpoint, and its progress.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("progress", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
+            progress = {RENAMED_PROGRESS.get(name, name): value for name, value in header.items()}
+            return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118 (not a dict)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
-    except Exception as error:  # safetensors raises its own class for every kind of damage
+    except Exception as error:  # safetensors raises its own class for each kind of damage
         raise CheckpointError(f"{path}: damaged: {error}") from None
 
 
 def average(model: nn.Module, paths: list[Path]) -> None:
-    """Set the model's parameters to the mean over checkpoints (Vaswani et al. 2017, section 6.1)."""
+    """Set the model's parameters to their mean over the checkpoints (Vaswani et al. 2017, section 6.1)."""
     sums: dict[str, Tensor] = {}
     for path in paths:
         load_weights(model, path)
@@ -70,7 +78,7 @@ def average(model: nn.Module, paths: list[Path]) -> None:
 
 
 def optimizer_tensors(model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """The optimisers' moments under the names of the parameters they belong to."""
+    """Return the optimizers' moments as `optimizer.MOMENT.PARAMETER`."""
     return {
         f"optimizer.{key}.{name}": value
         for name, parameter in model.named_parameters()
@@ -80,12 +88,12 @@ def optimizer_tensors(model: nn.Module, optimizers: list[torch.optim.Optimizer])
 
 
 def load_optimizers(model: nn.Module, optimizers: list[torch.optim.Optimizer], path: Path) -> None:
-    """Restore what `optimizer_tensors` gave."""
+    """Load the moments that `optimizer_tensors` returned."""
     tensors, _ = read(path)
     own = dict(model.named_parameters())
     owner = {p: o for o in optimizers for group in o.param_groups for p in group["params"]}
     for full, value in tensors.items():
         if full.startswith("optimizer."):
             _, key, name = full.split(".", 2)
-            # the step counter stays on the CPU unless the optimiser is fused on a device; `step` is cast by torch
+            # The step counter stays on the CPU unless the optimizer is fused on a device; torch casts `step`.
             owner[own[name]].state[own[name]][key] = value.to(own[name].device)

@@ -1,4 +1,4 @@
-"""A run folder: what a fit writes and everything later reads.
+"""A run folder: the files that training writes.
 
 recipe.json tokenizer.json [labels.json] model.safetensors report.json metrics.jsonl curves.png tensorboard/
 checkpoints/{last,best,epoch-N}.safetensors
@@ -18,7 +18,7 @@ from training.tasks import Task, load_task
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Names inside a run folder."""
+    """The paths in a run folder."""
 
     path: Path
 
@@ -42,7 +42,7 @@ class RunFolder:
         (self.path / "recipe.json").write_text(json.dumps(recipe_table(recipe), indent=2), "utf-8")
 
     def recipe(self) -> Recipe:
-        """The recipe of this run.
+        """Return the recipe of this run.
 
         Raises:
             RecipeError: the folder is not a run folder.
@@ -56,7 +56,7 @@ class RunFolder:
             raise RecipeError(f"{file}: damaged: {error}") from None
 
     def open(self, device: torch.device, weights: Path | None = None) -> tuple[Task, nn.Module]:
-        """The task and the trained model, ready to answer."""
+        """Load the task and the trained model, in evaluation mode."""
         task = load_task(self.recipe(), self.path)
         model = task.build()
         load_weights(model, weights or self.weights)

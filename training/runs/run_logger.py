@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress bar, metrics.jsonl, TensorBoard, curves.png."""
+"""The log of a run: progress bar, metrics.jsonl, TensorBoard, curves.png."""
 
 import json
 import sys
@@ -7,12 +7,12 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from training.metrics import Figures
+from training.metrics import Metrics
 from training.runs.run import RunFolder
 
 
 class RunLogger:
-    """Writes the run's history; silent in all processes but the first."""
+    """Writes the run's metrics; does nothing in all processes but the main one, where `quiet` is false."""
 
     def __init__(self, run: RunFolder, update: int, quiet: bool) -> None:
         self.run, self.quiet = run, quiet
@@ -21,24 +21,26 @@ class RunLogger:
         if quiet:
             return
         run.path.mkdir(parents=True, exist_ok=True)
-        self._forget_after(update)
+        self._drop_records_after(update)
         self.file = run.metrics.open("a", encoding="utf-8")
-        self.board = SummaryWriter(str(run.path / "tensorboard"), purge_step=update + 1)
+        self.tensorboard: Any = SummaryWriter(str(run.path / "tensorboard"), purge_step=update + 1)
 
-    def _forget_after(self, update: int) -> None:
-        """A resumed run repeats the updates after its checkpoint; their first account is dropped."""
+    def _drop_records_after(self, update: int) -> None:
+        """Drop the records of updates after the checkpoint: a resumed run repeats them."""
         text = self.run.metrics.read_text("utf-8") if self.run.metrics.is_file() else ""
-        # A run that was killed while it wrote leaves a last line without an end.
+        # A run that was killed while it wrote may have left an incomplete last line.
         records = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         kept = [record for record in records if record["update"] <= update]
         self.elapsed = kept[-1]["elapsed"] if kept else 0.0
         self.run.metrics.write_text("".join(json.dumps(record) + "\n" for record in kept), "utf-8")
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
+        """Print a line to standard error; standard output is for the report."""
         if not self.quiet:
-            tqdm.write(text, file=sys.stderr)  # standard output is for the report
+            tqdm.write(text, file=sys.stderr)
 
     def start_epoch(self, epoch: int, epochs: int, updates: int, done: int) -> None:
+        """Start a progress bar for an epoch of `updates` updates, of which `done` are finished."""
         if self.quiet:
             return
         if self.bar is not None:
@@ -47,60 +49,63 @@ class RunLogger:
         self.bar = tqdm(total=updates, initial=done, desc=title, unit="update", mininterval=1)
 
     def log_update(
-        self, update: int, figures: dict[str, float], parts: dict[str, float], tokens: int, seconds: float
+        self, update: int, metrics: dict[str, float], part_norms: dict[str, float], tokens: int, seconds: float
     ) -> None:
-        """`figures` has the mean loss over the update's predictions, label smoothing included, the learning rate and
-        the gradient's norm before clipping; `parts` that norm in each part of the model, now and then."""
+        """Log an update: `metrics` are the mean loss over its predictions (label smoothing included), the learning rate
+        and the gradient norm before clipping; `part_norms` are the gradient norms of the model's parts, now and then.
+        """
         self.elapsed += seconds
         if self.quiet or self.bar is None:
             return
-        figures = figures | {"tokens_per_second": tokens / seconds}
-        record: dict[str, Any] = {"update": update, **figures, "elapsed": self.elapsed}
-        self._write(record | ({"gradient_norms": parts} if parts else {}))
-        for name, value in figures.items():
-            self.board.add_scalar(f"train/{name}", value, update)
-        for name, value in parts.items():
-            self.board.add_scalar(f"gradient_norm/{name}", value, update)
-        self.bar.set_postfix_str(f"loss {figures['loss']:.3f}, {tokens / seconds:,.0f} tokens/s", refresh=False)
+        metrics = metrics | {"tokens_per_second": tokens / seconds}
+        record: dict[str, Any] = {"update": update, **metrics, "elapsed": self.elapsed}
+        self._write(record | ({"gradient_norms": part_norms} if part_norms else {}))
+        for name, value in metrics.items():
+            self.tensorboard.add_scalar(f"train/{name}", value, update)
+        for name, value in part_norms.items():
+            self.tensorboard.add_scalar(f"gradient_norm/{name}", value, update)
+        self.bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {tokens / seconds:,.0f} tokens/s", refresh=False)
         self.bar.update()
 
     def log_validation(
-        self, update: int, epoch: int, figure: str, value: float, figures: dict[str, Figures], better: bool
+        self, update: int, epoch: int, metric: str, value: float, metrics: dict[str, Metrics], improved: bool
     ) -> None:
+        """Log a validation: the value of the task's primary metric, and all metrics of each direction."""
         if self.quiet:
             return
-        self._write({"update": update, "epoch": epoch, "elapsed": self.elapsed, figure: value, "valid": figures})
-        self.board.add_scalar(f"valid/{figure}", value, update)
-        self.say(f"epoch {epoch}: {figure} {value:.2f}{' (best so far)' if better else ''}")
-        draw_curves(self.run, figure)
+        self._write({"update": update, "epoch": epoch, "elapsed": self.elapsed, metric: value, "valid": metrics})
+        self.tensorboard.add_scalar(f"valid/{metric}", value, update)
+        self.info(f"epoch {epoch}: {metric} {value:.2f}{' (best so far)' if improved else ''}")
+        draw_curves(self.run, metric)
 
     def _write(self, record: dict[str, Any]) -> None:
         self.file.write(json.dumps(record) + "\n")
         self.file.flush()
 
     def close(self) -> None:
+        """Close the progress bar and the files."""
         if not self.quiet:
             if self.bar is not None:
                 self.bar.close()
             self.file.close()
-            self.board.close()
+            self.tensorboard.close()
 
 
-def draw_curves(run: RunFolder, figure: str) -> None:
-    """Draw loss, validation figure and gradient norm over updates to curves.png."""
+def draw_curves(run: RunFolder, metric: str) -> None:
+    """Draw loss, validation metric and gradient norm over updates to curves.png."""
     from matplotlib.figure import Figure
 
     records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
     losses = [(r["update"], r["loss"]) for r in records if "loss" in r]
-    figures = [(r["update"], r[figure]) for r in records if figure in r]
+    validations = [(r["update"], r[metric]) for r in records if metric in r]
     norms = [(r["update"], r["gradient_norm"]) for r in records if "loss" in r]
     canvas = Figure(figsize=(9, 8), layout="constrained")
-    axis, below = canvas.subplots(2, sharex=True, height_ratios=[2, 1])
-    axis.plot(*zip(*losses, strict=True), color="tab:blue", linewidth=0.6)
-    axis.set(ylabel="training loss (label-smoothed)")
-    other = axis.twinx()
-    other.plot(*zip(*figures, strict=True), color="tab:orange", marker="o")
-    other.set_ylabel(f"validation {figure}")
-    below.plot(*zip(*norms, strict=True), color="tab:green", linewidth=0.6)
-    below.set(xlabel="update", ylabel="gradient norm before clipping", yscale="log")
+    upper, lower = canvas.subplots(2, sharex=True, height_ratios=[2, 1])
+    upper.plot(*zip(*losses, strict=True), color="tab:blue", linewidth=0.6)
+    upper.set(ylabel="training loss (label-smoothed)")
+    right = upper.twinx()
+    right.plot(*zip(*validations, strict=True), color="tab:orange", marker="o")
+    right.set_ylabel(f"validation {metric}")
+    lower.plot(*zip(*norms, strict=True), color="tab:green", linewidth=0.6)
+    lower.set(xlabel="update", ylabel="gradient norm before clipping", yscale="log")
     canvas.savefig(run.path / "curves.png", dpi=100)

@@ -1,6 +1,6 @@
-"""Attention to look at: where each layer and head looked while the model read or wrote a text, as images.
+"""Images of the attention weights of every layer and head, for one text that the model reads or translates.
 
-Shapes: B rows (here 1), S source length, T target length, D width, H heads, d = D/H.
+Shapes: B rows (here 1), S source length, T target length, D width, H heads, K key-value heads, d = D/H.
 """
 
 from pathlib import Path
@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from training.data.tokenizer import BOS, EOS
 from training.models.attention import (
+    CrossAttend,
+    SelfAttend,
     apply_weights,
     attention_weights,
-    look_ahead_mask,
+    causal_mask,
     merge_heads,
     padding_mask,
     split_heads,
@@ -22,7 +24,7 @@ from training.models.attention import (
 )
 from training.models.classifier import Classifier
 from training.models.recurrent import RecurrentTranslator
-from training.models.transformer import CrossAttend, Encoder, SelfAttend, Transformer
+from training.models.transformer import Encoder, Transformer
 from training.tasks import Task, TranslateTask
 
 Maps = dict[str, Tensor]  # name of the layer -> weights (H, queries, keys)
@@ -30,32 +32,32 @@ Maps = dict[str, Tensor]  # name of the layer -> weights (H, queries, keys)
 
 @torch.inference_mode()
 def attention_maps(model: nn.Module, source: Tensor, target: Tensor | None) -> Maps:
-    """The weights of every attention in the model for one source (1, S) and, for a translator, one target (1, T).
+    """Return the weights of every attention layer for one source (1, S) and, for a translator, one target (1, T).
 
-    Names are encoder_0, decoder_0, cross_0 and so on, as far as the model has such attention; none at all is empty.
+    The names are encoder_0, decoder_0, cross_0 and so on. A model without attention has no maps.
     """
     lengths = torch.tensor([source.size(1)], device=source.device)
     maps: Maps = {}
     if isinstance(model, Transformer | Classifier):
-        _read(model.encoder, source, lengths, maps)
+        _record_encoder(model.encoder, source, lengths, maps)
     if isinstance(model, Transformer) and target is not None:
-        _write(model, source, lengths, target, maps)
+        _record_decoder(model, source, lengths, target, maps)
     if isinstance(model, RecurrentTranslator) and model.attention and target is not None:
-        _look(model, source, lengths, target, maps)
+        _record_recurrent_decoder(model, source, lengths, target, maps)
     return maps
 
 
-def _read(encoder: Encoder, source: Tensor, lengths: Tensor, maps: Maps) -> None:
+def _record_encoder(encoder: Encoder, source: Tensor, lengths: Tensor, maps: Maps) -> None:
     x = encoder.embedding(source)  # (1, S, D)
-    mask = padding_mask(lengths, source.size(1))
+    mask = padding_mask(lengths, source.size(1))  # (1, 1, 1, S)
     for i, layer in enumerate(encoder.layers):
         x = layer(x, _record_self(encoder, mask, maps, f"encoder_{i}"))
 
 
-def _write(model: Transformer, source: Tensor, lengths: Tensor, target: Tensor, maps: Maps) -> None:
+def _record_decoder(model: Transformer, source: Tensor, lengths: Tensor, target: Tensor, maps: Maps) -> None:
     state = model.encode(source, lengths)
     x = model.embedding(target)  # (1, T, D)
-    mask = look_ahead_mask(target.size(1), target.device)
+    mask = causal_mask(target.size(1), target.device)  # (1, 1, T, T)
     for i, layer in enumerate(model.layers):
         key, value = state[f"cross_key_{i}"], state[f"cross_value_{i}"]  # (1, K, S, d)
         attend_cross = _record_cross(model.heads, key, value, maps, f"cross_{i}")
@@ -67,7 +69,7 @@ def _record_self(encoder: Encoder, mask: Tensor, maps: Maps, name: str) -> SelfA
         query, key, value = unpack(packed, encoder.heads, encoder.kv_heads)
         weights = attention_weights(query, key, mask)  # (1, H, T, T)
         maps[name] = weights[0]
-        return merge_heads(apply_weights(weights, value))
+        return merge_heads(apply_weights(weights, value))  # (1, T, D)
 
     return attend_self
 
@@ -76,37 +78,40 @@ def _record_cross(heads: int, key: Tensor, value: Tensor, maps: Maps, name: str)
     def attend_cross(query: Tensor) -> Tensor:
         weights = attention_weights(split_heads(query, heads), key, None)  # (1, H, T, S)
         maps[name] = weights[0]
-        return merge_heads(apply_weights(weights, value))
+        return merge_heads(apply_weights(weights, value))  # (1, T, D)
 
     return attend_cross
 
 
-def _look(model: RecurrentTranslator, source: Tensor, lengths: Tensor, target: Tensor, maps: Maps) -> None:
+def _record_recurrent_decoder(
+    model: RecurrentTranslator, source: Tensor, lengths: Tensor, target: Tensor, maps: Maps
+) -> None:
     state = model.encode(source, lengths)
     rows: list[Tensor] = []
 
-    def look(query: Tensor) -> Tensor:
-        weights = model.weights(query, state)  # (1, S)
+    def attend(query: Tensor) -> Tensor:
+        weights = model.attention_weights(query, state)  # (1, S)
         rows.append(weights)
         return (weights[:, None] @ state["memory_value"])[:, 0]  # (1, D)
 
-    model.decode(target, state, look)
-    maps["cross_0"] = torch.stack(rows, dim=1)  # (1, T, S): the one head
+    model.decode(target, state, attend)
+    maps["cross_0"] = torch.stack(rows, dim=1)  # (1, T, S): one head
 
 
 def draw_attention(task: Task, model: nn.Module, source: list[int], folder: Path, device: torch.device) -> list[Path]:
-    """Draw every map of a source with marks, a file a head, into the folder; a translator's while it writes its answer.
+    """Draw the attention maps of a source (ids with special tokens) into the folder, one file per head.
 
-    A row of a map is a token that looks (in the decoder: the one that it writes by it), a column one that is looked
-    at; a row sums to 1.
+    A translator's maps are recorded while it translates. Rows of a map are queries (in the decoder: the token that is
+    generated), columns are keys; a row sums to 1.
     """
-    ids, target, words = torch.tensor([source], device=device), None, []
+    ids, target, generated = torch.tensor([source], device=device), None, []
     if isinstance(task, TranslateTask):
-        (answer,) = task.answers(model, [source], device)
-        target, words = torch.tensor([[BOS, *answer]], device=device), token_names(task.codec.target, [*answer, EOS])
+        (translation,) = task.translate_ids(model, [source], device)
+        target = torch.tensor([[BOS, *translation]], device=device)
+        generated = token_names(task.codec.target, [*translation, EOS])
     maps = attention_maps(model, ids, target)
     read = token_names(task.codec.source, source)
-    axes = {"encoder": (read, read), "decoder": (words, ["<bos>", *words[:-1]]), "cross": (words, read)}
+    axes = {"encoder": (read, read), "decoder": (generated, ["<bos>", *generated[:-1]]), "cross": (generated, read)}
     files = []
     for name, weights in maps.items():
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,14 +122,14 @@ def draw_attention(task: Task, model: nn.Module, source: list[int], folder: Path
 
 
 def token_names(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
-    """Tokens as a person reads them; those that are not whole characters as the vocabulary spells them."""
+    """Return each token as readable text, or as the vocabulary spells it if it is not made of whole characters."""
     names = [tokenizer.decode([i], skip_special_tokens=False) for i in ids]
     spelled = [tokenizer.id_to_token(i) or "" for i in ids]
     return [n if n.strip() and "\ufffd" not in n else s for n, s in zip(names, spelled, strict=True)]
 
 
 def _draw(file: Path, title: str, grid: np.ndarray, rows: list[str], columns: list[str]) -> None:
-    from matplotlib.figure import Figure  # draws by Agg: no window, no display
+    from matplotlib.figure import Figure  # draws with Agg, without a window or display
 
     canvas = Figure(figsize=(2 + 0.3 * len(columns), 1.5 + 0.3 * len(rows)), layout="constrained")
     axis = canvas.subplots()

@@ -1,6 +1,6 @@
-"""Sequence-level knowledge distillation (Kim and Rush 2016): a teacher rewrites the training targets for a student.
+"""Sequence-level knowledge distillation (Kim and Rush 2016): a teacher translates the training data for a student.
 
-The student trains on one answer a source, in one style, which is easier to learn than what people wrote.
+The student trains on one translation per source, in one style, which is easier to learn than human translations.
 """
 
 import gzip
@@ -18,12 +18,12 @@ from training.data.corpus import Row
 from training.decoding.beam import BeamOptions
 from training.tasks import TranslateTask
 
-CHUNK = 2048  # sources between two signs of life
+CHUNK = 2048  # sources between two updates of the progress bar
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained translator, the direction it teaches, and how it searches."""
+    """A trained translator, its direction, and its search options."""
 
     task: TranslateTask
     model: nn.Module
@@ -32,29 +32,34 @@ class Teacher:
     target: str
     beam: BeamOptions
 
-    def rewrite(self, rows: list[Row]) -> Iterator[Row]:
-        """Each distinct source with the teacher's translation, in the columns' order; none where that is empty, as it
-        is for a source above the teacher's limit."""
+    def translate_corpus(self, rows: list[Row]) -> Iterator[Row]:
+        """Yield each distinct source with its translation, in the order of the columns.
+
+        Sources with an empty translation are left out, such as those above the teacher's length limit.
+        """
         columns = self.task.recipe.data.columns
-        sources = list(dict.fromkeys(self.task.oriented(rows, self.source, self.target)[0]))
+        sources = list(dict.fromkeys(self.task.parallel_texts(rows, self.source, self.target)[0]))
         first = columns.index(self.source) < columns.index(self.target)
         with tqdm(total=len(sources), unit="source") as bar:
             for start in range(0, len(sources), CHUNK):
                 texts = sources[start : start + CHUNK]
-                answers = self.task.translate(self.model, texts, self.target, self.device, self.beam)
-                for text, answer in zip(map(one_line, texts), map(one_line, answers), strict=True):
-                    if text and answer:
-                        yield (text, answer) if first else (answer, text)
+                translations = self.task.translate(self.model, texts, self.target, self.device, self.beam)
+                for text, translation in zip(map(one_line, texts), map(one_line, translations), strict=True):
+                    if text and translation:
+                        yield (text, translation) if first else (translation, text)
                 bar.update(len(texts))
 
 
 def one_line(text: str) -> str:
-    """The text fit for a field of a TSV file."""
+    """Return the text without tabs and line breaks, as a field of a TSV file needs it."""
     return re.sub(r"[\t\r\n]+", " ", text).strip()
 
 
 def write_tsv(path: Path, rows: Iterator[Row]) -> int:
-    """Write a corpus, gzipped where the name ends in .gz, and count its rows. The file appears whole or not at all."""
+    """Write a corpus, gzipped if the name ends in .gz, and return the number of rows.
+
+    The file is renamed into place when it is complete.
+    """
     partial = path.with_name(path.name + ".partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0

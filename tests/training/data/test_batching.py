@@ -1,17 +1,17 @@
-"""Batches: what an epoch is made of."""
+"""Batches and the plan of an epoch."""
 
 import numpy as np
 import pytest
 import torch
 
-from training.data.batching import Batch, Examples, Ragged, count_updates, plan_epoch, updates_of_epoch
+from training.data.batching import Batch, Examples, Ragged, count_updates, iterate_updates, plan_epoch
 from training.data.tokenizer import BOS, EOS, PAD
 
 SIZES = np.random.default_rng(0).integers(1, 60, 500)
 
 
 def examples(count: int) -> Examples:
-    """Example i has the source [100 + i], so that it is known again in a batch."""
+    """Return examples; number i has the source [100 + i], which identifies it in a batch."""
     return Examples(Ragged([[100 + i] for i in range(count)]), Ragged([[7] * (1 + i % 5) for i in range(count)]))
 
 
@@ -19,37 +19,37 @@ def members(batches: list[Batch]) -> list[int]:
     return [i for batch in batches for i in batch.source[:, 0].tolist()]
 
 
-def test_an_epoch_has_every_example_once_and_keeps_the_budget() -> None:
+def test_epoch_has_every_example_once_within_budget() -> None:
     plan = plan_epoch(SIZES, budget=400, seed=1, epoch=0)
     assert sorted(np.concatenate(plan).tolist()) == list(range(len(SIZES)))
     assert all(SIZES[indices].max() * len(indices) <= 400 for indices in plan)
-    # Similar lengths together: a tenth of padding at most, where batches of any lengths would have half.
+    # Similar lengths together: at most a tenth is padding; with random lengths it would be half.
     assert sum(SIZES[indices].max() * len(indices) for indices in plan) < 1.1 * SIZES.sum()
 
 
-def test_an_example_above_the_budget_is_alone() -> None:
+def test_example_above_budget_gets_own_batch() -> None:
     plan = plan_epoch(np.array([3, 90, 3, 3]), budget=10, seed=1, epoch=0)
     assert [1] in [indices.tolist() for indices in plan]
     assert all(len(indices) * 3 <= 10 for indices in plan)
 
 
-def test_an_epoch_depends_on_seed_and_number_alone() -> None:
+def test_epoch_depends_only_on_seed_and_number() -> None:
     def plan(seed: int, epoch: int) -> list[list[int]]:
         return [indices.tolist() for indices in plan_epoch(SIZES, 400, seed, epoch)]
 
     assert plan(1, 0) == plan(1, 0)
     assert plan(1, 0) != plan(1, 1)
     assert plan(1, 0) != plan(2, 0)
-    # Not only the order of the batches changes, but who meets whom.
+    # Not only the order of the batches changes, but also their members.
     assert {tuple(sorted(b)) for b in plan(1, 0)} != {tuple(sorted(b)) for b in plan(1, 1)}
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_processes_share_out_an_update(accumulate: int) -> None:
+def test_processes_split_an_update(accumulate: int) -> None:
     corpus = examples(61)
     plan = plan_epoch(corpus.sizes(), 12, seed=3, epoch=0)
-    alone = list(updates_of_epoch(corpus, plan, 2 * accumulate, rank=0, world=1))
-    shares = [list(updates_of_epoch(corpus, plan, accumulate, rank, world=2)) for rank in (0, 1)]
+    alone = list(iterate_updates(corpus, plan, 2 * accumulate, rank=0, world_size=1))
+    shares = [list(iterate_updates(corpus, plan, accumulate, rank, world_size=2)) for rank in (0, 1)]
     assert len(alone) == len(shares[0]) == len(shares[1]) == count_updates(plan, accumulate, 2)
     for together, one, other in zip(alone, *shares, strict=True):
         assert len(one) == len(other) == accumulate
@@ -59,7 +59,7 @@ def test_processes_share_out_an_update(accumulate: int) -> None:
     assert len(plan) - 2 * accumulate < len(alone) * 2 * accumulate <= len(plan)
 
 
-def test_a_translation_batch() -> None:
+def test_translation_batch_is_padded_and_shifted() -> None:
     batch = Examples(Ragged([[5, 6, EOS], [8, EOS]]), Ragged([[9], [10, 11]])).batch(np.array([1, 0]))
     assert batch.source.tolist() == [[8, EOS, PAD], [5, 6, EOS]]
     assert batch.lengths.tolist() == [2, 3]
@@ -69,7 +69,7 @@ def test_a_translation_batch() -> None:
     assert batch.tokens == 5
 
 
-def test_a_classification_batch() -> None:
+def test_classification_batch_has_class_labels() -> None:
     batch = Examples(Ragged([[BOS, 6], [BOS]]), np.array([0, 3])).batch(np.array([0, 1]))
     assert torch.equal(batch.source, torch.tensor([[BOS, 6], [BOS, PAD]]))
     assert batch.target is None

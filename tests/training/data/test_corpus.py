@@ -1,4 +1,4 @@
-"""Corpora: every form reads the same rows, and a fault names its file and line."""
+"""Corpora: every form gives the same rows, and an error names its file and line."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import write_rows
 from training.config import NegativesConfig
-from training.data.corpus import CorpusError, FilterReport, clean, draw_negatives, read_corpus
+from training.data.corpus import CorpusError, FilterReport, Row, clean, read_corpus, sample_negatives
 
 ROWS = [("ein Haus", "a house"), ("zwei Hunde 🐕", "two dogs 🐕"), ("drei\u2028Vögel", "three birds")]
 COLUMNS = ["de", "en"]
@@ -40,7 +40,7 @@ def refusal(source: str, root: Path) -> str:
 @pytest.mark.parametrize(
     "source", ["rows.tsv", "rows.tsv.gz", "windows.tsv", "rows.de + rows.en", "rows.de.gz + rows.en", "rows.jsonl"]
 )
-def test_every_form_reads_the_same_rows(tmp_path: Path, source: str) -> None:
+def test_every_corpus_form_gives_the_same_rows(tmp_path: Path, source: str) -> None:
     write_rows(tmp_path / "rows.tsv", ROWS)
     raw = (tmp_path / "rows.tsv").read_bytes()
     (tmp_path / "rows.tsv.gz").write_bytes(gzip.compress(raw))
@@ -72,12 +72,12 @@ def test_every_form_reads_the_same_rows(tmp_path: Path, source: str) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_fault_names_file_and_line(tmp_path: Path, source: str, content: bytes, place: str) -> None:
+def test_corpus_error_names_file_and_line(tmp_path: Path, source: str, content: bytes, place: str) -> None:
     (tmp_path / source).write_bytes(content)
     assert place in refusal(source, tmp_path)
 
 
-def test_misaligned_texts_name_the_missing_line(tmp_path: Path) -> None:
+def test_misaligned_files_error_names_missing_line(tmp_path: Path) -> None:
     (tmp_path / "a.de").write_text("ein\nzwei\ndrei\n", "utf-8")
     (tmp_path / "a.en").write_text("one\ntwo\n", "utf-8")
     assert "a.en:3: missing line" in refusal("a.de + a.en", tmp_path)
@@ -85,13 +85,13 @@ def test_misaligned_texts_name_the_missing_line(tmp_path: Path) -> None:
     assert "expected 2 parallel files, found 3" in refusal("a.de + a.en + a.en", tmp_path)
 
 
-def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+def test_unreadable_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "folder.tsv").mkdir()
     assert "none.tsv.gz: no such file; give the data folder with --data" in refusal("none.tsv.gz", tmp_path)
     assert "folder.tsv: cannot be read: Is a directory" in refusal("folder.tsv", tmp_path)
 
 
-def test_a_dataset_folder_of_the_hub_library(hub: Path) -> None:
+def test_hub_dataset_folder_is_read(hub: Path) -> None:
     write_jsonl(hub / "pairs" / "train.jsonl", [{"translation": {"de": de, "en": en}} for de, en in ROWS])
     write_jsonl(hub / "pairs" / "test.jsonl", [{"translation": {"de": "vier", "en": "four"}}])
     assert read_corpus(["hf:pairs"], COLUMNS, hub) == ROWS
@@ -100,7 +100,7 @@ def test_a_dataset_folder_of_the_hub_library(hub: Path) -> None:
     assert "hf:nobody/nothing: " in refusal("hf:nobody/nothing", hub)
 
 
-def test_a_class_label_of_the_hub_library_is_its_name(hub: Path) -> None:
+def test_hub_class_label_becomes_its_name(hub: Path) -> None:
     write_jsonl(hub / "films" / "train.jsonl", [{"text": "dull", "label": 0}, {"text": "great", "label": 1}])
     names = "{class_label: {names: {'0': bad, '1': good}}}"
     features = f"[{{name: text, dtype: string}}, {{name: label, dtype: {names}}}]"
@@ -112,13 +112,13 @@ def test_a_class_label_of_the_hub_library_is_its_name(hub: Path) -> None:
         read_corpus(["hf:films#test"], ["label", "text"], hub)
 
 
-def test_half_a_character_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_lone_surrogate_is_rejected_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "half.jsonl").write_text('{"de": "a", "en": "b"}\n{"de": "a \\ud83d", "en": "b"}\n')
-    assert "half.jsonl:2: half of a surrogate pair" in refusal("half.jsonl", tmp_path)
+    assert "half.jsonl:2: a lone surrogate" in refusal("half.jsonl", tmp_path)
 
 
-def test_filters_count_what_they_leave_out() -> None:
-    rows = [(" a ", "b"), ("a", "b "), ("", "c"), ("d", " \t"), ("e", "f")]
+def test_filters_count_dropped_rows() -> None:
+    rows: list[Row] = [(" a ", "b"), ("a", "b "), ("", "c"), ("d", " \t"), ("e", "f")]
     report = FilterReport()
     assert clean(rows, report) == [("a", "b"), ("e", "f")]
     assert (report.empty, report.duplicate) == (2, 1)
@@ -126,19 +126,19 @@ def test_filters_count_what_they_leave_out() -> None:
     assert clean(rows, FilterReport(), distinct=False) == [("a", "b"), ("a", "b"), ("e", "f")]
 
 
-def test_negatives_are_drawn_bare_and_the_same_every_time(tmp_path: Path) -> None:
+def test_negatives_are_normalised_and_reproducible(tmp_path: Path) -> None:
     rows = [(f"Where's house {i}?", f"Wo ist Haus {i}?") for i in range(20)] + [("It burns.", "Es brennt.")]
     write_rows(tmp_path / "talk.tsv", rows)
     config = NegativesConfig(files=["talk.tsv"], columns=["text", "other"], rows=5, ending="?")
-    drawn = draw_negatives(config, ["label", "text"], 3, tmp_path)
+    drawn = sample_negatives(config, ["label", "text"], 3, tmp_path)
     assert len({text for _, text in drawn}) == 5
     assert all(label == "out_of_scope" and text.startswith("where's house ") for label, text in drawn)
-    assert [(t, label) for label, t in drawn] == draw_negatives(config, ["text", "label"], 3, tmp_path)
-    with pytest.raises(CorpusError, match="data.negatives.rows is 21, but its files hold 20 such texts"):
-        draw_negatives(config.model_copy(update={"rows": 21}), ["label", "text"], 3, tmp_path)
+    assert [(t, label) for label, t in drawn] == sample_negatives(config, ["text", "label"], 3, tmp_path)
+    with pytest.raises(CorpusError, match="data.negatives.rows is 21, but its files hold only 20 such texts; lower it"):
+        sample_negatives(config.model_copy(update={"rows": 21}), ["label", "text"], 3, tmp_path)
 
 
-def test_files_may_name_columns_of_their_own(tmp_path: Path) -> None:
+def test_file_may_name_its_own_columns(tmp_path: Path) -> None:
     write_rows(tmp_path / "a.tsv", [("a house", "ein Haus")])
     write_rows(tmp_path / "b.tsv", [("une maison", "a house")])
     write_rows(tmp_path / "c.tsv", [("maison", "Haus", "house")])
@@ -154,12 +154,12 @@ def test_files_may_name_columns_of_their_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", ["en", "en, en", "en, it", ""])
-def test_columns_that_the_recipe_has_not_are_refused(tmp_path: Path, columns: str) -> None:
+def test_columns_missing_in_recipe_are_rejected(tmp_path: Path, columns: str) -> None:
     write_rows(tmp_path / "a.tsv", ROWS)
-    assert "after 'as' come two or more different columns of de, en" in refusal(f"a.tsv as {columns}", tmp_path)
+    assert "name two or more different columns after 'as', out of de, en" in refusal(f"a.tsv as {columns}", tmp_path)
 
 
-def test_a_file_without_names_has_all_columns(tmp_path: Path) -> None:
+def test_file_without_column_names_has_all_columns(tmp_path: Path) -> None:
     write_rows(tmp_path / "a.tsv", ROWS)
     with pytest.raises(CorpusError, match=r"a.tsv:1: expected 3 tab-separated fields, found 2"):
         read_corpus(["a.tsv"], ["en", "de", "fr"], tmp_path)

@@ -1,4 +1,4 @@
-"""One model for several pairs of languages, from corpora that each have two of them."""
+"""One model for several language pairs, trained on corpora of two languages each."""
 
 import json
 from pathlib import Path
@@ -33,31 +33,31 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_direction_learns_from_the_rows_that_have_both_its_sides(corpus: Path) -> None:
+def test_each_direction_uses_rows_with_both_its_sides(corpus: Path) -> None:
     toy = recipe()
     rows = read_corpus(toy.data.train, toy.data.columns, corpus)
     task = create_task(toy, rows)
     assert isinstance(task, TranslateTask)
     assert set(task.codec.source.get_vocab()) > {"one", "eins", "two", "deux", "<2de>", "<2en>"}
     assert "<2fr>" not in task.codec.source.get_vocab()
-    assert task.oriented(rows, "fr", "en")[0][:2] == ["deux 0", "deux 1"]
+    assert task.parallel_texts(rows, "fr", "en")[0][:2] == ["deux 0", "deux 1"]
     examples = task.examples(rows, report := FilterReport())
     assert len(examples) == report.kept == 20 + 20 + 10
 
 
-def test_it_trains_and_reports_the_directions_that_it_can_measure(corpus: Path) -> None:
+def test_report_has_the_directions_with_validation_rows(corpus: Path) -> None:
     run = RunFolder(corpus / "run")
     fit(recipe(), corpus, run, resume=False)
     assert json.loads(run.report.read_text())["valid"].keys() == {"fr-en"}
 
 
-def test_a_direction_without_rows_is_refused_before_training(corpus: Path) -> None:
+def test_direction_without_rows_is_rejected_before_training(corpus: Path) -> None:
     toy = recipe(**{"data.directions": ["en-de", "de-fr"]})
     with pytest.raises(CorpusError, match="no training row has both sides of de-fr; see data.train and data.columns"):
         fit(toy, corpus, RunFolder(corpus / "run"), resume=False)
 
 
-def test_validation_rows_of_no_direction_at_all_are_refused(corpus: Path) -> None:
+def test_validation_rows_without_any_direction_are_rejected(corpus: Path) -> None:
     toy = recipe(**{"data.directions": ["en-de"]})
     with pytest.raises(CorpusError, match="no row has both sides of en-de"):
         fit(toy, corpus, RunFolder(corpus / "run"), resume=False)

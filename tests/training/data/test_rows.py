@@ -1,4 +1,4 @@
-"""What rows a run trains on and holds out, and what is refused before any compute is spent."""
+"""Which rows a run trains on and holds out, and what is rejected before any compute is spent."""
 
 from pathlib import Path
 
@@ -29,11 +29,11 @@ def test_held_out_rows_are_not_trained_on(reverse_data: Path, tmp_path: Path) ->
         trained = [trainer.examples.targets[i].tolist() for i in range(70)]
         assert not [target for target in ids if target in trained]
     everything = parse_recipe(changed(REVERSE, {"data.valid": None, "data.hold_out": 100}), "held.toml")
-    with pytest.raises(RecipeError, match="data.hold_out 100 leaves nothing of the corpus's 100 rows"):
+    with pytest.raises(RecipeError, match="data.hold_out 100 leaves none of the corpus's 100 rows"):
         fit(everything, reverse_data, RunFolder(tmp_path / "other"), resume=False)
 
 
-def test_what_training_leaves_out_is_counted(tmp_path: Path) -> None:
+def test_filtered_training_rows_are_counted(tmp_path: Path) -> None:
     lines = ["1 2\t2 1", "1 2\t2 1", " \t2", "1 " * 20 + "\t1", "1\t" + "1 " * 14, "3\t3"]
     (tmp_path / "train.tsv").write_text("\n".join(lines))
     table = changed(REVERSE, {"data.valid": ["train.tsv"], "data.max_ratio": 1, "training.batch_tokens": 8,
@@ -50,18 +50,18 @@ def test_what_training_leaves_out_is_counted(tmp_path: Path) -> None:
             " \t1\n",
             {"tokenizer.vocabulary": 5},
             CorpusError,
-            "nothing is left to train on: 0 kept; left out: 1 with an empty side",
+            "no rows are left to train on: 0 kept; filtered out: 1 with an empty side",
         ),
-        ("1 " * 17 + "\t1\n", {"tokenizer.vocabulary": 5}, CorpusError, "nothing is left to train on"),
+        ("1 " * 17 + "\t1\n", {"tokenizer.vocabulary": 5}, CorpusError, "no rows are left to train on"),
         (
             "1 2\t2 1\n",
             {"training.accumulate": 2, "tokenizer.vocabulary": 6},
             RecipeError,
-            "the corpus fills 1 batches, too few for 2 x 1",
+            "the corpus fills 1 batches, but an update takes 2 x 1",
         ),
     ],
 )
-def test_too_little_to_train_on(
+def test_corpus_too_small_to_train_is_rejected(
     tmp_path: Path, rows: str, changes: dict[str, object], error: type[Exception], words: str
 ) -> None:
     (tmp_path / "train.tsv").write_text(rows)
@@ -70,20 +70,20 @@ def test_too_little_to_train_on(
         fit(recipe, tmp_path, RunFolder(tmp_path / "run"), resume=False)
 
 
-def test_a_label_never_trained_on_is_refused_before_training(tmp_path: Path) -> None:
+def test_label_missing_in_training_data_is_rejected_before_training(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text("good\tfine\nbad\tpoor\n")
     (tmp_path / "valid.tsv").write_text("good\tfine\nugly\tpoor\n")
     run = RunFolder(tmp_path / "run")
-    with pytest.raises(CorpusError, match="1 labels never seen in training: ugly"):
+    with pytest.raises(CorpusError, match="1 labels do not occur in the training data: ugly"):
         fit(parse_recipe(changed(REVERSE, TO_CLASSIFY), "toy.toml"), tmp_path, run, resume=False)
     assert not run.metrics.exists()
     table = changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"], "data.test": ["valid.tsv"]})
-    with pytest.raises(CorpusError, match="1 labels never seen in training: ugly"):  # in a test file just as well
+    with pytest.raises(CorpusError, match="1 labels do not occur in the training data: ugly"):  # also in a test file
         fit(parse_recipe(table, "toy.toml"), tmp_path, run, resume=False)
     assert not run.metrics.exists()
 
 
-def test_labels_are_as_they_are_trained(tmp_path: Path) -> None:
+def test_labels_are_stripped_and_sorted(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text("good \tfine\n bad\tpoor\ngood\tfine\n\tnothing\nlost\t \n")
     (tmp_path / "valid.tsv").write_text(" good\tfine\nbad \tpoor\n")
     recipe = parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "tokenizer.vocabulary": 6}), "toy.toml")
@@ -97,21 +97,21 @@ def test_labels_are_as_they_are_trained(tmp_path: Path) -> None:
         fit(recipe, tmp_path, RunFolder(tmp_path / "other"), resume=False)
 
 
-def test_a_warm_up_longer_than_the_run(reverse_data: Path, tmp_path: Path) -> None:
+def test_warmup_longer_than_run_is_rejected(reverse_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     with pytest.raises(RecipeError, match=r"training.warmup 1000 is more than all \d+ updates of the run"):
         fit(parse_recipe(changed(REVERSE, {"training.warmup": 1000}), "toy.toml"), reverse_data, run, resume=False)
     assert not run.checkpoint("last").exists()
 
 
-def test_a_vocabulary_above_the_corpus_is_refused_before_training(reverse_data: Path, tmp_path: Path) -> None:
+def test_vocabulary_too_large_for_corpus_is_rejected_before_training(reverse_data: Path, tmp_path: Path) -> None:
     recipe = parse_recipe(changed(REVERSE, {"tokenizer.vocabulary": 900}), "toy.toml")
     with pytest.raises(TokenizerError, match="vocabulary is 900, but the corpus supports no more than 14; lower it"):
         fit(recipe, reverse_data, RunFolder(tmp_path / "run"), resume=False)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_single_label_is_nothing_to_learn(tmp_path: Path) -> None:
+def test_single_label_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text("good\tfine\ngood\tpoor\n")
     with pytest.raises(CorpusError, match="every training row has the label good; a classifier needs at least two"):
         fit(parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"]}), "toy.toml"), tmp_path,

@@ -1,4 +1,4 @@
-"""The reference beam search: against enumeration, against greedy decoding, and its rule on numbers set by hand."""
+"""The reference beam search: against enumeration, against greedy decoding, and its rules on manual examples."""
 
 import itertools
 import math
@@ -14,14 +14,14 @@ from training.decoding.beam import BeamHypothesis, BeamOptions, beam_search, sea
 from training.decoding.greedy import greedy
 from training.runs.run import RunFolder
 
-A, B, C = 4, 5, 6  # words beside the marks 0 to 3
+A, B, C = 4, 5, 6  # tokens behind the special tokens 0 to 3
 VOCABULARY = 7
 
 
 class Table:
-    """A translator whose next token depends on what it wrote so far alone: {prefix: {token: probability}}.
+    """A translator whose next token depends only on the target so far: {prefix: {token: probability}}.
 
-    A prefix that is not in the table goes on as `default` says.
+    `default` has the probabilities after all other prefixes.
     """
 
     config = TransformerConfig(max_target_length=40)
@@ -48,7 +48,7 @@ class Table:
 
 
 class Noise:
-    """A translator of random next-token probabilities, decided by all that was written."""
+    """A translator with random next-token probabilities that depend on the whole target so far."""
 
     def __init__(self, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -66,12 +66,12 @@ class Noise:
         for before, after in itertools.pairwise([BOS, *ids]):
             logits, state = self.step(torch.tensor([before]), state)
             total += logits[0].double().log_softmax(-1)[after].item()
-        return total / len(ids) ** penalty
+        return float(total / len(ids) ** penalty)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 1.5])
 @pytest.mark.parametrize("seed", range(4))
-def test_a_beam_wide_enough_finds_what_enumeration_finds(seed: int, penalty: float) -> None:
+def test_wide_beam_equals_exhaustive_search(seed: int, penalty: float) -> None:
     noise, limit = Noise(seed), 4
     words = [token for token in range(VOCABULARY) if token != EOS]
     whole = {
@@ -83,28 +83,26 @@ def test_a_beam_wide_enough_finds_what_enumeration_finds(seed: int, penalty: flo
     found = search_batch(noise.step, noise.start(), [limit], BeamOptions(VOCABULARY**limit, penalty))[0]
     assert [tuple(h.ids) + (EOS,) for h in found[:5]] == [ids for ids, _ in best]
     assert [h.score for h in found[:5]] == pytest.approx([score for _, score in best], abs=1e-12)
-    assert [h.ended for h in found] == sorted((h.ended for h in found), reverse=True)  # cut ones follow
+    assert [h.finished for h in found] == sorted((h.finished for h in found), reverse=True)  # truncated ones follow
 
 
-def test_it_finds_what_greedy_misses() -> None:
+def test_beam_finds_better_hypothesis_than_greedy() -> None:
     table = Table({(): {A: 0.6, B: 0.4}, (A,): {A: 0.5, C: 0.5}, (B,): {EOS: 1.0}}, default={EOS: 1.0})
     assert [h.ids for h in table.search(BeamOptions(1, 0.0), 10)] == [[A, A]]
     found = table.search(BeamOptions(2, 0.0), 10)
-    assert [(h.ids, h.score) for h in found] == [
-        ([B], pytest.approx(math.log(0.4))),
-        ([A, A], pytest.approx(math.log(0.3))),
-    ]
+    assert [h.ids for h in found] == [[B], [A, A]]
+    assert [h.score for h in found] == pytest.approx([math.log(0.4), math.log(0.3)])
 
 
-def test_of_equals_the_lower_token_then_the_better_parent_comes_first() -> None:
+def test_ties_go_to_lower_token_then_better_parent() -> None:
     even = Table({}, default={A: 0.25, B: 0.25, C: 0.25, EOS: 0.25})
-    # The end mark has the lowest id, so it is taken after nothing, then after A, then after B.
+    # <eos> has the lowest id, so it comes first after the empty prefix, then after A, then after B.
     assert [h.ids for h in even.search(BeamOptions(3, 0.0), 10)] == [[], [A], [B]]
     never = Table({}, default={A: 0.5, B: 0.5})
     assert [h.ids for h in never.search(BeamOptions(3, 1.0), 3)] == [[A, A, A], [B, A, A], [A, B, A]]
 
 
-def test_the_length_penalty_chooses_between_short_and_long() -> None:
+def test_length_penalty_decides_between_short_and_long() -> None:
     table = Table({(): {A: 0.5, B: 0.5}, (A,): {EOS: 0.5, C: 0.5}, (A, C): {EOS: 1.0}, (B,): {EOS: 0.45, C: 0.55}},
                   default={EOS: 1.0})  # fmt: skip
     assert table.search(BeamOptions(3, 0.0), 10)[0].ids == [B, C]
@@ -113,40 +111,40 @@ def test_the_length_penalty_chooses_between_short_and_long() -> None:
     assert scores == pytest.approx([math.log(x) / n for x, n in ((0.275, 3), (0.25, 3), (0.25, 2), (0.225, 2))])
 
 
-def test_it_stops_when_nothing_better_can_come() -> None:
+def test_search_stops_when_no_better_hypothesis_can_come() -> None:
     table = Table({(): {EOS: 0.5, A: 0.3, B: 0.2}, (A,): {EOS: 0.9, A: 0.1}, (B,): {C: 1.0}}, default={A: 1.0})
     assert [h.ids for h in table.search(BeamOptions(2, 0.0), 30)] == [[], [A]]
-    # log 0.27 is above the running log 0.2 of B C and log 0.03 of A A, and a sum only falls.
+    # log 0.27 is above the running log 0.2 of B C and log 0.03 of A A, and sums only fall.
     assert len(table.rows_stepped) == 2
-    # Divided by their lengths: log 0.27 / 2 and log 0.5 have ended, and the best that runs is log 0.2 / 2.
+    # Divided by length: log 0.27 / 2 and log 0.5 are finished, and the best running one has log 0.2 / 2.
     assert [h.ids for h in table.search(BeamOptions(2, 1.0), 30)] == [[A], []]
     assert len(table.rows_stepped) == 2 + 2
 
 
-def test_early_stopping_does_not_wait_for_a_better_one_that_runs() -> None:
+def test_early_stopping_ignores_better_running_hypotheses() -> None:
     table = Table({(): {EOS: 0.3, A: 0.7}, (A,): {EOS: 0.1, B: 0.9}, (A, B): {EOS: 1.0}}, default={A: 1.0})
     assert table.search(BeamOptions(2, 1.0), 30)[0].ids == [A, B]
     assert [h.ids for h in table.search(BeamOptions(2, 1.0, early_stopping=True), 30)] == [[], [A]]
 
 
-def test_at_the_limit_cut_answers_follow_whole_ones() -> None:
+def test_truncated_hypotheses_follow_finished_ones_at_the_limit() -> None:
     table = Table({(): {EOS: 0.1, A: 0.9}}, default={A: 0.9, B: 0.1})
     found = table.search(BeamOptions(3, 1.0), 3)
-    assert [(h.ids, h.ended) for h in found] == [([], True), ([A, A, A], False), ([A, A, B], False)]
+    assert [(h.ids, h.finished) for h in found] == [([], True), ([A, A, A], False), ([A, A, B], False)]
     assert found[0].score < found[1].score
-    assert table.search(BeamOptions(1, 1.0), 3) == [
-        BeamHypothesis([A, A, A], pytest.approx(math.log(0.9)), ended=False)
-    ]
+    (only,) = table.search(BeamOptions(1, 1.0), 3)
+    assert (only.ids, only.finished) == ([A, A, A], False)
+    assert only.score == pytest.approx(math.log(0.9))
 
 
-def test_an_end_mark_below_the_beam_is_not_taken() -> None:
-    # The end mark is third of the first four candidates: with two beams both words go on.
+def test_eos_outside_the_beam_is_ignored() -> None:
+    # <eos> is third of the first four candidates: with two beams both tokens continue.
     table = Table({(): {A: 0.4, B: 0.35, EOS: 0.25}}, default={EOS: 1.0})
     assert [h.ids for h in table.search(BeamOptions(2, 0.0), 10)] == [[A], [B]]
 
 
 @pytest.mark.parametrize("run", ["toy_translation_run", "toy_recurrent_run"])
-def test_one_beam_is_greedy_and_no_answer_depends_on_its_batch(run: str, request: pytest.FixtureRequest) -> None:
+def test_beam_of_one_is_greedy_and_results_do_not_depend_on_batch(run: str, request: pytest.FixtureRequest) -> None:
     folder: RunFolder = request.getfixturevalue(run)
     task, model = folder.open(CPU)
     texts = ["one", "red house two green bird", "four four", "", "dog", "five three one red", "never seen"]
@@ -163,6 +161,6 @@ def test_one_beam_is_greedy_and_no_answer_depends_on_its_batch(run: str, request
 
 
 @pytest.mark.parametrize("given", [(0, 1.0), (3, -0.5)])
-def test_impossible_beams_are_refused(given: tuple[int, float]) -> None:
-    with pytest.raises(ValueError, match=f"beam size is {given[0]}, .* length penalty is {given[1]}"):
+def test_invalid_beam_options_are_rejected(given: tuple[int, float]) -> None:
+    with pytest.raises(ValueError, match=f"beam size is {given[0]}; .* length penalty is {given[1]}; "):
         BeamOptions(*given)

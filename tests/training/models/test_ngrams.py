@@ -1,4 +1,4 @@
-"""Bags of n-grams: what their rows are made of, and that padding is none of it."""
+"""The n-gram classifier: the rows of n-grams, padding, dropout, and its recipe keys."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from tests.training.toys import REVERSE, changed
 from training.config import NgramsConfig, RecipeError, parse_recipe, recipe_table
 from training.models import build_classifier
-from training.models.ngrams import ngram_rows
+from training.models.ngrams import NgramClassifier, ngram_rows
 
 CONFIG = NgramsConfig(architecture="ngrams", order=3, buckets=1000, width=8, dropout=0.5)
 TO_CLASSIFY = {"task": "classify", "data.columns": ["label", "text"], "data.directions": None}
@@ -17,7 +17,7 @@ def rows_of(*ids: int) -> list[list[int]]:
     return [one[0].tolist() for one in ngram_rows(torch.tensor([ids]), 3, vocabulary=10, buckets=1000)]
 
 
-def test_an_ngram_has_the_same_row_wherever_it_is() -> None:
+def test_ngram_has_same_row_at_every_position() -> None:
     one, two, three = rows_of(5, 6, 7, 4, 5, 6, 7)
     assert one == [5, 6, 7, 4, 5, 6, 7]
     assert (two[0], two[1]) == (two[4], two[5])
@@ -27,18 +27,18 @@ def test_an_ngram_has_the_same_row_wherever_it_is() -> None:
     assert max(two + three) < 1010
 
 
-def test_what_ends_a_text_is_told_from_what_goes_on() -> None:
+def test_ngram_at_end_of_text_has_its_own_row() -> None:
     assert rows_of(5, 6)[2][0] != rows_of(5, 6, 7)[2][0]
     assert rows_of(5, 6)[1][1] == rows_of(8, 6)[1][1]
 
 
-def test_order_matters_and_lengths_are_told_apart() -> None:
+def test_rows_depend_on_token_order() -> None:
     pairs = {rows_of(a, b)[1][0] for a in range(2, 10) for b in range(2, 10)}
     assert len(pairs) > 55  # of 64, in 1000 buckets
     assert rows_of(5, 6)[1][0] != rows_of(6, 5)[1][0]
 
 
-def test_padding_changes_nothing() -> None:
+def test_padding_does_not_change_output() -> None:
     model = build_classifier(CONFIG, 10, 4).eval()
     source = torch.tensor([[4, 5, 6, 7, 8], [9, 8, 0, 0, 0]])
     together = model(source, torch.tensor([5, 2]))
@@ -46,16 +46,16 @@ def test_padding_changes_nothing() -> None:
     assert torch.allclose(together[1], alone[0], atol=1e-6)
 
 
-def test_whole_ngrams_are_left_out_while_training() -> None:
-    model = build_classifier(CONFIG, 10, 4)
-    vectors = model.train()._vectors(torch.arange(10).repeat(40)[None])[0]  # (400, D)
+def test_dropout_drops_whole_ngrams() -> None:
+    model = NgramClassifier(CONFIG, 10, 4)
+    vectors = model.train()._embed(torch.arange(10).repeat(40)[None])[0]  # (400, D)
     gone = (vectors == 0).all(dim=1)
     assert gone.float().mean().item() == pytest.approx(0.5, abs=0.1)
     assert not (vectors[~gone] == 0).any()
-    assert torch.equal(model.eval()._vectors(torch.arange(10)[None])[0], model.table.weight[:10])
+    assert torch.equal(model.eval()._embed(torch.arange(10)[None])[0], model.table.weight[:10])
 
 
-def test_the_recipe_has_the_keys_of_the_family() -> None:
+def test_recipe_has_only_keys_of_its_family() -> None:
     recipe = parse_recipe({**changed(REVERSE, TO_CLASSIFY), **SHAPE}, "toy.toml")
     assert recipe_table(recipe)["model"] == {
         "architecture": "ngrams", "width": 8, "dropout": 0.1, "order": 3, "buckets": 100_000,
@@ -72,16 +72,16 @@ def test_the_recipe_has_the_keys_of_the_family() -> None:
         ({"model.buckets": 0}, "model.buckets is 0; it must be at least 1"),
     ],
 )
-def test_what_the_family_has_no_use_for_is_refused(changes: dict[str, object], words: str) -> None:
+def test_foreign_and_invalid_keys_are_rejected(changes: dict[str, object], words: str) -> None:
     with pytest.raises(RecipeError, match=words):
         parse_recipe(changed({**changed(REVERSE, TO_CLASSIFY), **SHAPE}, changes), "toy.toml")
 
 
-def test_characters_are_for_classifiers() -> None:
+def test_character_tokenizer_is_rejected_for_translation() -> None:
     with pytest.raises(RecipeError, match="tokenizer.kind is 'character', which cannot restore text; choose another"):
         parse_recipe(changed(REVERSE, {"tokenizer.kind": "character"}), "toy.toml")
 
 
-def test_it_does_not_translate() -> None:
+def test_ngrams_are_rejected_for_translation() -> None:
     with pytest.raises(RecipeError, match="model.architecture is 'ngrams', which only classifies"):
         parse_recipe({**REVERSE, **SHAPE}, "toy.toml")

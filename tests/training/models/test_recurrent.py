@@ -1,4 +1,4 @@
-"""The recurrent models against torch's own cells, against the papers' formulas, and against themselves."""
+"""The recurrent models: against torch's cells, the papers' formulas, and their own steps."""
 
 import itertools
 import json
@@ -11,12 +11,18 @@ from torch import Tensor, nn
 from tests.training.models.test_transformer import LENGTHS, padded_source, some_target
 from training.config import RecurrentConfig
 from training.models import ScheduledModel, build_classifier, build_translator
-from training.models.recurrent import KINDS, Additive, Cell, Multiplicative, RecurrentTranslator
+from training.models.recurrent import (
+    CELL_TYPES,
+    AdditiveAttention,
+    MultiplicativeAttention,
+    RecurrentCell,
+    RecurrentTranslator,
+)
 from training.runs.run import RunFolder
 
 SHAPES: list[dict[str, Any]] = [
     {"architecture": architecture, "attention": attention}
-    for architecture, attention in itertools.product(KINDS, ("additive", "multiplicative", "none"))
+    for architecture, attention in itertools.product(CELL_TYPES, ("additive", "multiplicative", "none"))
 ] + [
     {"bidirectional": False, "encoder_layers": 1, "decoder_layers": 3},
     {"joint": False, "attention": "none", "decoder_layers": 1},
@@ -30,7 +36,7 @@ def configured(**changes: Any) -> RecurrentConfig:
 
 
 def translator(joint: bool = True, **changes: Any) -> RecurrentTranslator:
-    """A translator whose every parameter is random, biases too, so that none may be left out unseen."""
+    """Return a translator with random parameters, biases included, so that an unused one is noticed."""
     torch.manual_seed(0)
     model = build_translator(configured(**changes), 20, 20 if joint else 30, joint).eval()
     assert isinstance(model, RecurrentTranslator)
@@ -45,52 +51,52 @@ def close(one: Tensor, other: Tensor) -> None:
 
 
 @pytest.mark.parametrize(("name", "cell"), [("rnn", nn.RNNCell), ("gru", nn.GRUCell), ("lstm", nn.LSTMCell)])
-def test_the_equations_are_those_of_torch(name: str, cell: type[nn.RNNCellBase]) -> None:
+def test_cells_equal_those_of_torch(name: str, cell: Any) -> None:
     torch.manual_seed(0)
-    own, reference = Cell(KINDS[name], 12, 8), cell(12, 8)
+    own, reference = RecurrentCell(CELL_TYPES[name], 12, 8), cell(12, 8)
     with torch.no_grad():
         reference.weight_ih.copy_(own.input.weight)
         reference.weight_hh.copy_(own.recurrent.weight)
         reference.bias_ih.copy_(own.input.bias)
         reference.bias_hh.copy_(own.recurrent.bias)
-    x, cells = torch.randn(3, 12), tuple(torch.randn(3, 8) for _ in KINDS[name].cells)
+    x, cells = torch.randn(3, 12), tuple(torch.randn(3, 8) for _ in CELL_TYPES[name].state)
     expected = reference(x, cells if name == "lstm" else cells[0])
     for one, other in zip(own(x, cells), expected if name == "lstm" else [expected], strict=True):
         close(one, other)
 
 
-def test_additive_scores_are_those_of_the_paper() -> None:
+def test_additive_scores_equal_paper_formula() -> None:
     torch.manual_seed(0)
-    attention, query, states = Additive(4), torch.randn(2, 4), torch.randn(2, 3, 4)
+    attention, query, states = AdditiveAttention(4), torch.randn(2, 4), torch.randn(2, 3, 4)
     scores = attention(query, attention.key(states))
     w, b, u = attention.query.weight, attention.query.bias, attention.key.weight
     for row, state in itertools.product(range(2), range(3)):
         close(scores[row, state], attention.energy.weight[0] @ (w @ query[row] + b + u @ states[row, state]).tanh())
 
 
-def test_multiplicative_scores_are_those_of_the_paper() -> None:
+def test_multiplicative_scores_equal_paper_formula() -> None:
     torch.manual_seed(0)
-    attention, query, states = Multiplicative(4), torch.randn(2, 4), torch.randn(2, 3, 4)
+    attention, query, states = MultiplicativeAttention(4), torch.randn(2, 4), torch.randn(2, 3, 4)
     scores = attention(query, attention.key(states))
     for row, state in itertools.product(range(2), range(3)):
         close(scores[row, state], query[row] @ attention.key.weight @ states[row, state])
 
 
 @pytest.mark.parametrize("kind", ["additive", "multiplicative"])
-def test_a_look_at_the_source_sees_no_padding(kind: str) -> None:
+def test_attention_ignores_padding(kind: str) -> None:
     model = translator(attention=kind)
     state, query = model.encode(padded_source(extra=2), LENGTHS), torch.randn(3, 32)
-    weights = model.weights(query, state)
+    weights = model.attention_weights(query, state)
     close(weights.sum(1), torch.ones(3))
     for row, length in enumerate(LENGTHS.tolist()):
         assert (weights[row, :length] > 0).all()
         assert (weights[row, length:] == 0).all()
-        look: Any = model.look(state)
-        close(look(query)[row], weights[row] @ state["memory_value"][row])
+        attend: Any = model.attend_source(state)
+        close(attend(query)[row], weights[row] @ state["memory_value"][row])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_padding_and_neighbours_change_nothing(shape: dict[str, Any]) -> None:
+def test_padding_and_other_rows_do_not_change_output(shape: dict[str, Any]) -> None:
     model, target = translator(**shape), some_target()
     logits = model(padded_source(), LENGTHS, target)
     assert logits.shape == (3, 9, 20 if shape.get("joint", True) else 30)
@@ -101,7 +107,7 @@ def test_padding_and_neighbours_change_nothing(shape: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_steps_give_the_logits_of_teacher_forcing(shape: dict[str, Any]) -> None:
+def test_steps_give_logits_of_teacher_forcing(shape: dict[str, Any]) -> None:
     model, target = translator(**shape), some_target()
     logits = model(padded_source(), LENGTHS, target)
     first = state = model.encode(padded_source(), LENGTHS)
@@ -109,7 +115,7 @@ def test_steps_give_the_logits_of_teacher_forcing(shape: dict[str, Any]) -> None
         before = {name: tensor.clone() for name, tensor in state.items()}
         stepped, following = model.step(target[:, position], state)
         close(stepped, logits[:, position])
-        # A step leaves the state that it was given as it was: a beam may step from it again.
+        # A step does not change its input state: a beam may step from it again.
         assert all(torch.equal(state[name], before[name]) for name in before)
         state = following
     constant = {"source_lengths", "memory_key", "memory_value"} & state.keys()
@@ -120,7 +126,7 @@ def test_steps_give_the_logits_of_teacher_forcing(shape: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_later_token_changes_nothing_earlier(shape: dict[str, Any]) -> None:
+def test_later_token_does_not_change_earlier_logits(shape: dict[str, Any]) -> None:
     model = translator(**shape)
     logits = model(padded_source(), LENGTHS, some_target())
     target = some_target()
@@ -130,7 +136,7 @@ def test_a_later_token_changes_nothing_earlier(shape: dict[str, Any]) -> None:
     assert not torch.allclose(logits[:, 5:], again[:, 5:])
 
 
-def test_without_attention_one_vector_is_all_that_is_known() -> None:
+def test_without_attention_state_is_one_vector_per_layer() -> None:
     model = translator(attention="none")
     state = model.encode(padded_source(), LENGTHS)
     assert state.keys() == {"source_lengths", "hidden_0", "cell_0", "hidden_1", "cell_1"}
@@ -138,7 +144,7 @@ def test_without_attention_one_vector_is_all_that_is_known() -> None:
     close(torch.cat([state[name] for name in model.cell_names], dim=1), model.bridge(last).tanh())
 
 
-def test_the_last_states_of_both_directions() -> None:
+def test_last_state_joins_both_directions() -> None:
     model = translator()
     encoded, last = model.encoder(padded_source(extra=2), LENGTHS)
     assert (encoded[1, 4:] == 0).all()
@@ -147,14 +153,14 @@ def test_the_last_states_of_both_directions() -> None:
 
 
 @pytest.mark.parametrize(("tied", "joint"), [(True, True), (True, False), (False, True)])
-def test_which_embeddings_are_shared(tied: bool, joint: bool) -> None:
+def test_tied_and_joint_embeddings_are_shared(tied: bool, joint: bool) -> None:
     model = translator(joint, tied_embeddings=tied)
     assert (model.output.weight is model.embedding.token.weight) == tied
     assert (model.encoder.embedding.token.weight is model.embedding.token.weight) == (tied and joint)
 
 
-@pytest.mark.parametrize("architecture", KINDS)
-def test_initial_recurrent_maps_are_orthogonal(architecture: str) -> None:
+@pytest.mark.parametrize("architecture", CELL_TYPES)
+def test_initial_recurrent_weights_are_orthogonal(architecture: str) -> None:
     model: Any = build_translator(configured(architecture=architecture), 20, 20, joint=True)
     encoder, decoder = model.encoder.layers[1], model.layers[1]
     for weight in (encoder.weight_hh_l0, encoder.weight_hh_l0_reverse, decoder.recurrent.weight):
@@ -166,7 +172,7 @@ def test_initial_recurrent_maps_are_orthogonal(architecture: str) -> None:
         assert one.sum() + other.sum() == one[keep].sum()
 
 
-def test_scheduled_sampling_feeds_more_and_more_sampling_rate() -> None:
+def test_scheduled_sampling_grows_with_training_progress() -> None:
     model = translator(scheduled_sampling=1.0, dropout=0.0)
     assert isinstance(model, ScheduledModel)
     source, target = padded_source(), some_target()
@@ -177,19 +183,19 @@ def test_scheduled_sampling_feeds_more_and_more_sampling_rate() -> None:
     assert model.sampling_rate == 0.5
     model.set_progress(1.0)
     own = model(source, LENGTHS, target)
-    # With nothing but its own words, all but the first of the given ones are never read: this is greedy decoding.
+    # With its own predictions only, it ignores all given tokens but the first: this is greedy decoding.
     state, token = model.encode(source, LENGTHS), target[:, 0]
     for position in range(target.size(1)):
         logits, state = model.step(token, state)
         close(own[:, position], logits)
         token = logits.argmax(-1)
     assert not torch.allclose(own, given)
-    torch.testing.assert_close(model.eval()(source, LENGTHS, target), given)  # and nothing of it when evaluated
+    torch.testing.assert_close(model.eval()(source, LENGTHS, target), given)  # not in evaluation
 
 
-@pytest.mark.parametrize("architecture", KINDS)
+@pytest.mark.parametrize("architecture", CELL_TYPES)
 @pytest.mark.parametrize("pooling", ["mean", "last"])
-def test_a_classifier_pools_real_tokens(architecture: str, pooling: str) -> None:
+def test_classifier_pools_without_padding(architecture: str, pooling: str) -> None:
     torch.manual_seed(0)
     model: Any = build_classifier(configured(architecture=architecture, pooling=pooling), 20, labels=5).eval()
     logits = model(padded_source(extra=2), LENGTHS)
@@ -199,8 +205,8 @@ def test_a_classifier_pools_real_tokens(architecture: str, pooling: str) -> None
         close(logits[row], model.output(encoded[0].mean(0) if pooling == "mean" else last[0]))
 
 
-@pytest.mark.parametrize("architecture", KINDS)
-def test_every_parameter_learns(architecture: str) -> None:
+@pytest.mark.parametrize("architecture", CELL_TYPES)
+def test_every_parameter_gets_a_gradient(architecture: str) -> None:
     model = translator(architecture=architecture, joint=False, tied_embeddings=False).train()
     model(padded_source(), LENGTHS, some_target()).square().sum().backward()
     for name, parameter in model.named_parameters():
@@ -208,6 +214,6 @@ def test_every_parameter_learns(architecture: str) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_an_lstm_with_attention_learns_to_translate(toy_recurrent_run: RunFolder) -> None:
+def test_lstm_with_attention_learns_to_translate(toy_recurrent_run: RunFolder) -> None:
     report = json.loads(toy_recurrent_run.report.read_text())
     assert min(figures["bleu"] for figures in report["valid"].values()) > 80

@@ -1,4 +1,4 @@
-"""The models against torch's own layers, and against themselves: masked, padded, step by step."""
+"""The Transformer: against torch's layers, and its own steps, masks and padding."""
 
 import math
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tests.training.toys import REVERSE
 from training.config import TransformerConfig
 from training.models import build_classifier, build_translator
-from training.models.attention import attend, look_ahead_mask, merge_heads, padding_mask, split_heads
+from training.models.attention import attend, causal_mask, merge_heads, padding_mask, split_heads
 from training.models.dropout import Dropout
 from training.models.transformer import sinusoidal_positions
 
@@ -32,7 +32,7 @@ def configured(**changes: Any) -> TransformerConfig:
 
 
 def translator(joint: bool = True, **changes: Any) -> Any:
-    """A translator whose every parameter is random, biases and norms too, so that none may be left out unseen."""
+    """Return a translator with random parameters, biases and norms included, so that an unused one is noticed."""
     torch.manual_seed(0)
     model = build_translator(configured(**changes), 20, 20 if joint else 30, joint).eval()
     with torch.no_grad():
@@ -42,7 +42,7 @@ def translator(joint: bool = True, **changes: Any) -> Any:
 
 
 def padded_source(extra: int = 0) -> Tensor:
-    """Three sources of LENGTHS tokens, the padding of `extra` columns more filled with tokens that must not matter."""
+    """Return three sources of LENGTHS tokens; the padding, `extra` columns more, has tokens that must not matter."""
     generator = torch.Generator().manual_seed(1)
     real = torch.randint(4, 20, (3, 7), generator=generator)
     return torch.cat([real, torch.randint(4, 20, (3, extra))], dim=1)
@@ -53,14 +53,14 @@ def some_target() -> Tensor:
 
 
 @pytest.mark.parametrize("kv_heads", [1, 2, 6])
-def test_attention_is_that_of_torch(kv_heads: int) -> None:
+def test_attention_equals_that_of_torch(kv_heads: int) -> None:
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 6, 5, 8), torch.randn(3, kv_heads, 7, 8), torch.randn(3, kv_heads, 7, 8)
     mask = padding_mask(LENGTHS, 7)
     expected = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
     torch.testing.assert_close(attend(query, key, value, mask), merge_heads(expected))
     expected = F.scaled_dot_product_attention(query, key[:, :, :5], value[:, :, :5], is_causal=True, enable_gqa=True)
-    causal = look_ahead_mask(5, query.device)
+    causal = causal_mask(5, query.device)
     torch.testing.assert_close(attend(query, key[:, :, :5], value[:, :, :5], causal), merge_heads(expected))
 
 
@@ -70,7 +70,7 @@ def test_heads_split_the_width_in_order() -> None:
     assert torch.equal(merge_heads(split_heads(x, 3)), x)
 
 
-def test_sinusoidal_positions_are_those_of_the_paper() -> None:
+def test_sinusoidal_positions_equal_paper_formula() -> None:
     table = sinusoidal_positions(50, 8)
     for position, i in [(0, 0), (3, 0), (7, 1), (49, 3)]:
         angle = position / 10000 ** (2 * i / 8)
@@ -88,7 +88,7 @@ def copy_into(reference: nn.Module, weights: dict[str, Tensor]) -> None:
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
-def test_layers_are_those_of_torch(norm: str, activation: str) -> None:
+def test_layers_equal_those_of_torch(norm: str, activation: str) -> None:
     model = translator(norm=norm, activation=activation, kv_heads=4)
     source, target = torch.randn(3, 7, 32), torch.randn(3, 9, 32)
     kind: dict[str, Any] = {
@@ -124,19 +124,19 @@ def test_layers_are_those_of_torch(norm: str, activation: str) -> None:
     })  # fmt: skip
     key, value = cross.memory(source)
     state = {"cross_key_0": key, "cross_value_0": value, "source_lengths": LENGTHS}
-    causal = look_ahead_mask(9, target.device)
+    causal = causal_mask(9, target.device)
     decoded = layer(target, model.encoder.attend_masked(causal), model.attend_source(state, 0))
     expected = reference(target, source, tgt_mask=~causal[0, 0], memory_key_padding_mask=padding)
     torch.testing.assert_close(decoded, expected, rtol=1e-4, atol=1e-5)
 
 
 def renamed(prefix: str, module: nn.Module, joint: str = "") -> dict[str, Tensor]:
-    """A module's weight and bias under torch's names."""
+    """Return a module's weight and bias under torch's names."""
     return {prefix.removesuffix(joint) + joint + name: p.detach() for name, p in module.named_parameters()}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_later_token_changes_nothing_earlier(shape: dict[str, Any]) -> None:
+def test_later_token_does_not_change_earlier_logits(shape: dict[str, Any]) -> None:
     model = translator(**shape)
     logits = model(padded_source(), LENGTHS, some_target())
     for position in (3, 8):
@@ -148,7 +148,7 @@ def test_a_later_token_changes_nothing_earlier(shape: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_padding_changes_nothing(shape: dict[str, Any]) -> None:
+def test_padding_does_not_change_output(shape: dict[str, Any]) -> None:
     model, target = translator(**shape), some_target()
     encoded, logits = model.encoder(padded_source(), LENGTHS), model(padded_source(), LENGTHS, target)
     torch.testing.assert_close(model(padded_source(extra=5), LENGTHS, target), logits, rtol=1e-4, atol=1e-5)
@@ -159,7 +159,7 @@ def test_padding_changes_nothing(shape: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_steps_give_the_logits_of_teacher_forcing(shape: dict[str, Any]) -> None:
+def test_steps_give_logits_of_teacher_forcing(shape: dict[str, Any]) -> None:
     model, target = translator(**shape), some_target()
     logits = model(padded_source(), LENGTHS, target)
     state = model.encode(padded_source(), LENGTHS)
@@ -167,14 +167,14 @@ def test_steps_give_the_logits_of_teacher_forcing(shape: dict[str, Any]) -> None
         before = {name: tensor.clone() for name, tensor in state.items()}
         stepped, following = model.step(target[:, position], state)
         torch.testing.assert_close(stepped, logits[:, position], rtol=1e-4, atol=1e-5)
-        # A step leaves the state that it was given as it was: a beam may step from it again.
+        # A step does not change its input state: a beam may step from it again.
         assert all(torch.equal(state[name], before[name]) for name in before)
         state = following
     assert state["self_key_0"].shape == (3, model.config.kv_heads, 9, model.config.width // model.config.heads)
 
 
 @pytest.mark.parametrize(("tied", "joint"), [(True, True), (True, False), (False, True)])
-def test_which_embeddings_are_shared(tied: bool, joint: bool) -> None:
+def test_tied_and_joint_embeddings_are_shared(tied: bool, joint: bool) -> None:
     model = translator(joint, tied_embeddings=tied)
     assert (model.output.weight is model.embedding.token.weight) == tied
     assert (model.encoder.embedding.token.weight is model.embedding.token.weight) == (tied and joint)
@@ -183,7 +183,7 @@ def test_which_embeddings_are_shared(tied: bool, joint: bool) -> None:
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first"])
-def test_a_classifier_pools_real_tokens(pooling: str) -> None:
+def test_classifier_pools_without_padding(pooling: str) -> None:
     torch.manual_seed(0)
     model = build_classifier(configured(pooling=pooling), 20, labels=5).eval()
     logits = model(padded_source(extra=2), LENGTHS)
@@ -191,7 +191,7 @@ def test_a_classifier_pools_real_tokens(pooling: str) -> None:
     for row, length in enumerate(LENGTHS.tolist()):
         encoded = model.encoder(padded_source()[row : row + 1, :length], LENGTHS[row : row + 1])[0]  # type: ignore[operator]
         pooled = encoded.mean(0) if pooling == "mean" else encoded[0]
-        torch.testing.assert_close(logits[row], model.output(pooled), rtol=1e-4, atol=1e-5)  # type: ignore[operator]
+        torch.testing.assert_close(logits[row], model.output(pooled), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.999])
@@ -203,13 +203,13 @@ def test_dropout_drops_its_share_and_keeps_the_mean(p: float) -> None:
     assert (dropped == 0).float().mean().item() == pytest.approx(share, abs=0.003)
     assert dropped.unique().tolist() == pytest.approx([0, 1 / (1 - share)])
     assert torch.equal(dropout.eval()(dropped), dropped)
-    # Neighbours and rows are dropped independently: eight mask bytes come from one draw.
+    # Eight mask bytes come from one draw, yet neighbours and rows are dropped independently.
     zero = (dropped == 0).float()
     assert (zero[:, 1:] * zero[:, :-1]).mean().item() == pytest.approx(share**2, abs=0.003)
     assert (zero[1:] * zero[:-1]).mean().item() == pytest.approx(share**2, abs=0.003)
 
 
-def test_dropout_of_nothing_is_the_identity() -> None:
+def test_zero_dropout_is_the_identity() -> None:
     x = torch.ones(3)
     assert torch.equal(Dropout(0.0)(x), x)
     kept = Dropout(0.5)(x.requires_grad_())

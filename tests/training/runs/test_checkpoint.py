@@ -1,4 +1,4 @@
-"""Checkpoints: whole, of this model, or refused."""
+"""Checkpoints: complete and of this model, or rejected."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
-def test_weights_and_progress_come_back(tmp_path: Path) -> None:
+def test_checkpoint_restores_weights_and_progress(tmp_path: Path) -> None:
     model, other = small(), small()
     checkpoint.save_weights(model, tmp_path / "new" / "a.safetensors", update=7, best=-float("inf"))
     assert not same(model, other)
@@ -35,13 +35,13 @@ def test_weights_and_progress_come_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [small(width=32), small(layers=2)], ids=["wider", "deeper"])
-def test_another_models_checkpoint_is_refused(tmp_path: Path, other: nn.Module) -> None:
+def test_checkpoint_of_another_model_is_rejected(tmp_path: Path, other: nn.Module) -> None:
     checkpoint.save_weights(small(), tmp_path / "a.safetensors")
     with pytest.raises(CheckpointError, match=r"a.safetensors: not a checkpoint of this model; differing: \w+"):
         checkpoint.load_weights(other, tmp_path / "a.safetensors")
 
 
-def test_a_damaged_or_absent_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_damaged_or_missing_checkpoint_is_rejected(tmp_path: Path) -> None:
     checkpoint.save_weights(small(), tmp_path / "a.safetensors")
     (tmp_path / "half.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:-100])
     (tmp_path / "text.safetensors").write_text("weights")
@@ -50,7 +50,7 @@ def test_a_damaged_or_absent_checkpoint_is_refused(tmp_path: Path) -> None:
             checkpoint.load_weights(small(), tmp_path / f"{name}.safetensors")
 
 
-def test_the_average_is_the_mean(tmp_path: Path) -> None:
+def test_average_is_the_mean_of_checkpoints(tmp_path: Path) -> None:
     models, mean = [small() for _ in range(3)], small()
     for i, model in enumerate(models):
         checkpoint.save_weights(model, tmp_path / f"{i}.safetensors")

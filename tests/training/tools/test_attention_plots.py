@@ -1,4 +1,4 @@
-"""Attention maps: what the model computed, whole, in the right place, and drawn."""
+"""Attention maps: complete, as the model computed them, and drawn."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from training.tools.attention_plots import attention_maps, draw_attention, token
 SOURCE, TARGET = padded_source()[:1], some_target()[:1]  # 7 and 9 tokens
 
 
-def test_every_layer_and_head_of_a_transformer() -> None:
+def test_transformer_has_maps_for_every_layer_and_head() -> None:
     maps = attention_maps(translator(encoder_layers=3, decoder_layers=2), SOURCE, TARGET)
     assert {name: tuple(weights.shape) for name, weights in maps.items()} == {
         "encoder_0": (4, 7, 7), "encoder_1": (4, 7, 7), "encoder_2": (4, 7, 7),
@@ -27,8 +27,8 @@ def test_every_layer_and_head_of_a_transformer() -> None:
         assert (weights.triu(1) == 0).all() == name.startswith("decoder")
 
 
-def test_the_maps_are_of_what_the_model_computes() -> None:
-    # With one source position made to be all that is looked at, the maps say so.
+def test_maps_show_what_the_model_computes() -> None:
+    # With a constant query, the expected weights follow from the keys alone.
     model = translator(encoder_layers=1, decoder_layers=1, kv_heads=4, heads=4)
     with torch.no_grad():
         layer = model.layers[0].cross_attention
@@ -41,7 +41,7 @@ def test_the_maps_are_of_what_the_model_computes() -> None:
 
 
 @pytest.mark.parametrize("attention", ["additive", "multiplicative"])
-def test_the_one_attention_of_a_recurrent_model(attention: str) -> None:
+def test_recurrent_model_has_one_map(attention: str) -> None:
     model = recurrent(attention=attention)
     maps = attention_maps(model, SOURCE, TARGET)
     assert list(maps) == ["cross_0"]
@@ -49,17 +49,17 @@ def test_the_one_attention_of_a_recurrent_model(attention: str) -> None:
     torch.testing.assert_close(maps["cross_0"].sum(-1), torch.ones(1, 9))
     state = model.encode(SOURCE, LENGTHS[:1])
     _, following = model.step(TARGET[:, 0], state)
-    torch.testing.assert_close(maps["cross_0"][:, 0], model.weights(following["hidden_1"], state))
+    torch.testing.assert_close(maps["cross_0"][:, 0], model.attention_weights(following["hidden_1"], state))
 
 
-def test_a_classifier_reads_and_a_model_without_attention_has_no_map() -> None:
+def test_classifier_has_encoder_maps_and_model_without_attention_none() -> None:
     assert attention_maps(build_classifier(configured(), 20, labels=3).eval(), SOURCE, None).keys() == {
         "encoder_0", "encoder_1",
     }  # fmt: skip
     assert attention_maps(recurrent(attention="none"), SOURCE, TARGET) == {}
 
 
-def test_the_files(toy_translation_run: RunFolder, tmp_path: Path) -> None:
+def test_draw_attention_writes_one_file_per_head(toy_translation_run: RunFolder, tmp_path: Path) -> None:
     task, model = toy_translation_run.open(CPU)
     (source,) = task.source_ids(["red $house$ two"], "b")  # type: ignore[call-arg]
     files = draw_attention(task, model, source, tmp_path / "maps", CPU)
@@ -69,7 +69,7 @@ def test_the_files(toy_translation_run: RunFolder, tmp_path: Path) -> None:
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
-def test_tokens_as_a_person_reads_them(toy_translation_run: RunFolder) -> None:
+def test_token_names_are_readable(toy_translation_run: RunFolder) -> None:
     task, _ = toy_translation_run.open(CPU)
     tokenizer = task.codec.target
     ids = tokenizer.encode("grün 東", add_special_tokens=False).ids
@@ -77,4 +77,4 @@ def test_tokens_as_a_person_reads_them(toy_translation_run: RunFolder) -> None:
     assert names[0] == "<bos>"
     assert names[-1] == "<eos>"
     assert "".join(names[1:]).startswith("grün")
-    assert all(name.strip() and "\ufffd" not in name for name in names)  # 東 is three tokens of a byte each
+    assert all(name.strip() and "\ufffd" not in name for name in names)  # 東 is three tokens of one byte each
