@@ -1,1 +1,1 @@
-"""Corpus to checkpoint: recipes, corpora, tokenisers, models, the training loop and its evaluation."""
+"""Train models: recipes, corpora, tokenizers, model families, the training loop, decoding and evaluation."""
