@@ -1,24 +1,24 @@
 # The service and its models, without torch, pip or a compiler. Built by `make image`, checked by `make image-test`.
-# Any image with Python 3.11 or later (and its venv module) can be the base: --build-arg BASE=...
+# The base can be any image with Python 3.11 or later and its venv module: --build-arg BASE=...
 ARG BASE=python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /app
 RUN python3 -m venv /venv
 ENV PATH=/venv/bin:$PATH
-# Only these files decide what is installed (service/__init__.py has the version): a change of other code or of models
-# leaves this layer in the cache.
+# Only these files determine the installed packages (service/__init__.py has the version): after a change of other code
+# or of models this layer is still cached.
 COPY pyproject.toml constraints.txt ./
 COPY service/__init__.py service/
 COPY deploy/docker/slim.py /tmp/slim.py
-# Behind a proxy or with a package index of your own, give these secrets (see CONTRIBUTING.md); none of it stays in the image.
+# Pass these secrets behind a proxy or with your own package index (see CONTRIBUTING.md); they are not stored in the image.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/run/secrets/ca.pem \
     touch README.md LICENSE \
     && pip install --no-cache-dir --no-compile --disable-pip-version-check -c constraints.txt . \
     && python /tmp/slim.py
 COPY service service
-# Byte code is compiled once, here: the service cannot write at run time and starts faster. The import proves
-# that slim.py took nothing away that the service needs.
+# Compile byte code here: the service cannot write files at run time, and it starts faster. The import checks that
+# slim.py removed nothing that the service needs.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib service \
     && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__"
 
@@ -30,7 +30,7 @@ LABEL org.opencontainers.image.title="Attendant" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# onnxruntime reports its use to Microsoft unless told not to.
+# Without this, onnxruntime sends telemetry to Microsoft.
 ENV ORT_DISABLE_TELEMETRY=1 \
     PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -42,7 +42,7 @@ WORKDIR /app
 COPY --from=build /venv /venv
 COPY models models
 COPY --from=build /app/service service
-# A number, so that Kubernetes can check runAsNonRoot. All files belong to root: the service only reads.
+# A numeric user, so that Kubernetes can check runAsNonRoot. root owns all files; the service only reads them.
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

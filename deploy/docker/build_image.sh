@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# build_image.sh IMAGE: builds the Dockerfile. IMAGE_FLAGS from the environment go to the engine's build command, for example
+# build_image.sh IMAGE: build the Dockerfile. The environment variable IMAGE_FLAGS is passed to the build command, for example
 # IMAGE_FLAGS="--build-arg BASE=python:3.13-slim --secret id=pip.conf,src=$HOME/.config/pip/pip.conf"
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -8,7 +8,7 @@ engine=$(deploy/docker/engine.sh)
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 revision=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 read -ra flags <<<"${IMAGE_FLAGS:-}"
-# The OCI format has no HEALTHCHECK: podman and buildah must be told to write Docker's.
+# The OCI format has no HEALTHCHECK, so podman and buildah must write Docker's format.
 [[ $engine == docker ]] || flags+=(--format docker)
 echo "Building $image with $engine"
 exec "$engine" build --file Dockerfile --tag "$image" \

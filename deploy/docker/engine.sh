@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the first of docker, podman and buildah that works here; ENGINE=... overrides. A client without a daemon does not count.
+# Print the first of docker, podman and buildah that works here; ENGINE=... overrides. A client needs a running daemon.
 set -euo pipefail
 for engine in ${ENGINE:-docker podman buildah}; do
     if "$engine" info >/dev/null 2>&1; then
@@ -7,5 +7,5 @@ for engine in ${ENGINE:-docker podman buildah}; do
         exit
     fi
 done
-echo "Building an image needs a working ${ENGINE:-docker, podman or buildah} ('info' must succeed)." >&2
+echo "Building an image needs a working ${ENGINE:-docker, podman or buildah}: its 'info' command must succeed." >&2
 exit 1

@@ -1,4 +1,4 @@
-"""Runs a built image and checks it from outside: `python3 deploy/docker/test_image.py IMAGE`. Standard library only."""
+"""Run a built image and check it from outside: `python3 deploy/docker/test_image.py IMAGE`. Standard library only."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from typing import Any, Protocol
 
 READY_SECONDS = 120
 STOP_SECONDS = 30
-# uvicorn ends by the very signal that stopped it, unless it is process 1, which the kernel spares: both are clean.
-CLEAN = {0, 128 + signal.SIGTERM}
+# uvicorn re-raises the signal that stopped it; process 1 is immune to that and exits with 0. Both are clean.
+CLEAN_STATUSES = {0, 128 + signal.SIGTERM}
 
-# Answers come from this machine: no proxy may stand between.
+# The service runs on this machine: use no proxy.
 http = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ImageError(Exception):
-    pass
+    """The image fails a check."""
 
 
 def check(condition: bool, message: str) -> None:
@@ -40,6 +40,8 @@ def read_children(task: Path) -> list[int]:
 
 
 class Container(Protocol):
+    """A running container of the image, whatever the engine."""
+
     def run(self, *command: str) -> subprocess.CompletedProcess[str]: ...
     def health_command(self) -> list[str]: ...
     def uid(self) -> int: ...
@@ -51,7 +53,7 @@ class Container(Protocol):
 
 
 class DockerContainer:
-    """docker and podman: without writes, capabilities and privileges, so that a need for one is found here."""
+    """A container of docker or podman, without writes, capabilities and privileges, to show that none is needed."""
 
     def __init__(self, engine: str, image: str, port: int) -> None:
         self.engine, self.image = engine, image
@@ -62,8 +64,8 @@ class DockerContainer:
         return subprocess.run([self.engine, "exec", self.id, *command], text=True, capture_output=True)
 
     def health_command(self) -> list[str]:
-        form = "{{json .Config.Healthcheck.Test}}"
-        test: list[str] = json.loads(output(self.engine, "image", "inspect", "--format", form, self.image))
+        template = "{{json .Config.Healthcheck.Test}}"
+        test: list[str] = json.loads(output(self.engine, "image", "inspect", "--format", template, self.image))
         return test[1:]
 
     def uid(self) -> int:
@@ -74,8 +76,8 @@ class DockerContainer:
 
     def terminate(self) -> int:
         output(self.engine, "kill", "--signal", "TERM", self.id)
-        waiting = subprocess.run([self.engine, "wait", self.id], text=True, capture_output=True, timeout=STOP_SECONDS)
-        return int(waiting.stdout)
+        result = subprocess.run([self.engine, "wait", self.id], text=True, capture_output=True, timeout=STOP_SECONDS)
+        return int(result.stdout)
 
     def log(self) -> str:
         return subprocess.run(
@@ -90,7 +92,7 @@ class DockerContainer:
 
 
 class BuildahContainer:
-    """buildah has no `run --detach`: the service is a child of this process, on the network of this machine."""
+    """A container of buildah, which has no `run --detach`: the service is a child process on the host's network."""
 
     def __init__(self, image: str, port: int) -> None:
         self.image = image
@@ -99,7 +101,7 @@ class BuildahContainer:
         self.health: list[str] = config["Healthcheck"]["Test"][1:]
         output("buildah", "config", "--env", f"ATTENDANT_PORT={port}", "--env", "ATTENDANT_HOST=127.0.0.1", self.name)
         descriptor, self.log_file = tempfile.mkstemp(prefix="attendant-image-", suffix=".log")
-        # buildah turns a death by signal into status 1; a shell in between turns it into 128 + signal.
+        # buildah reports status 1 if a signal ends the process; with a shell in between, it reports 128 + signal.
         command = ["buildah", "run", self.name, "--", "sh", "-c", '"$@"; exit $?', "sh", *config["Cmd"]]
         self.process = subprocess.Popen(command, stdout=descriptor, stderr=subprocess.STDOUT)
         os.close(descriptor)
@@ -111,7 +113,7 @@ class BuildahContainer:
         return self.health
 
     def service(self) -> int:
-        """The innermost child of `buildah run`, whose threads each have children of their own, but for its engine."""
+        """Return the service's process id: the innermost descendant of `buildah run`, engine process excluded."""
         pid = self.process.pid
         while children := [child for task in Path(f"/proc/{pid}/task").iterdir() for child in read_children(task)]:
             if b"service.engine" in Path(f"/proc/{children[0]}/cmdline").read_bytes():
@@ -154,82 +156,82 @@ def free_port() -> int:
 
 
 def wait_until_ready(container: Container, url: str) -> float:
-    begun = time.monotonic()
+    started = time.monotonic()
     last: object = None
-    while time.monotonic() - begun < READY_SECONDS:
+    while time.monotonic() - started < READY_SECONDS:
         check(container.alive(), "the service ended before it was ready")
         try:
             with http.open(f"{url}/readyz", timeout=2):
-                return time.monotonic() - begun
+                return time.monotonic() - started
         except (urllib.error.URLError, OSError) as error:
             last = error
             time.sleep(0.1)
-    raise ImageError(f"/readyz did not answer 200 within {READY_SECONDS} s; last: {last}")
+    raise ImageError(f"/readyz did not answer 200 within {READY_SECONDS} s; last error: {last}")
 
 
 def post(url: str, body: dict[str, Any]) -> dict[str, Any]:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
         with http.open(request, timeout=30) as response:
-            answer: dict[str, Any] = json.load(response)
-            return answer
+            document: dict[str, Any] = json.load(response)
+            return document
     except urllib.error.HTTPError as error:
         raise ImageError(f"{url}: {error.code} {error.read().decode()}") from error
 
 
 def first_classifier(url: str) -> str:
-    """Which model to ask: with several of them, /v1/classify needs to be told."""
+    """Return the name of a classifier; with several of them, /v1/classify requires `model`."""
     with http.open(f"{url}/v1/models", timeout=30) as response:
         names = [model["name"] for model in json.load(response)["models"] if model["task"] == "classify"]
-    check(len(names) > 0, "the image has no model to classify with")
+    check(len(names) > 0, "the image has no classifier")
     return str(names[0])
 
 
-def check_envelope(answer: dict[str, Any]) -> None:
-    check(isinstance(answer["model"], str), f"model is not a string: {answer}")
-    check(all(type(count) is int for count in answer["usage"].values()), f"usage is not counts: {answer}")
-    check({"queue", "compute", "total"} <= answer["timings_ms"].keys(), f"timings_ms is not complete: {answer}")
+def check_common_fields(response: dict[str, Any]) -> None:
+    check(isinstance(response["model"], str), f"model is not a string: {response}")
+    check(all(type(count) is int for count in response["usage"].values()), f"usage is not made of counts: {response}")
+    check({"queue", "compute", "total"} <= response["timings_ms"].keys(), f"timings_ms is not complete: {response}")
 
 
 def check_translate(url: str) -> str:
-    answer = post(f"{url}/v1/translate", {"text": "Guten Morgen.", "source": "de", "target": "en"})
-    check_envelope(answer)
-    (translation,) = answer["translations"]
-    check(isinstance(translation["text"], str) and translation["text"] != "", f"no text: {answer}")
-    check((translation["source"], translation["target"]) == ("de", "en"), f"wrong languages: {answer}")
-    check(translation["finish_reason"] in {"stop", "length", "loop"}, f"unknown finish_reason: {answer}")
-    return f"{answer['model']}: {translation['text']}"
+    response = post(f"{url}/v1/translate", {"text": "Guten Morgen.", "source": "de", "target": "en"})
+    check_common_fields(response)
+    (translation,) = response["translations"]
+    check(isinstance(translation["text"], str) and translation["text"] != "", f"no text: {response}")
+    check((translation["source"], translation["target"]) == ("de", "en"), f"wrong languages: {response}")
+    check(translation["finish_reason"] in {"stop", "length", "loop"}, f"unknown finish_reason: {response}")
+    return f"{response['model']}: {translation['text']}"
 
 
 def check_classify(url: str) -> str:
-    answer = post(f"{url}/v1/classify", {"text": "Bonjour le monde", "model": first_classifier(url)})
-    check_envelope(answer)
-    (result,) = answer["results"]
+    response = post(f"{url}/v1/classify", {"text": "Bonjour le monde", "model": first_classifier(url)})
+    check_common_fields(response)
+    (result,) = response["results"]
     scores = [each["score"] for each in result["labels"]]
-    check(len(scores) > 0 and all(0 <= score <= 1 for score in scores), f"scores are not probabilities: {answer}")
-    check(scores == sorted(scores, reverse=True), f"labels are not best first: {answer}")
-    return f"{answer['model']}: {result['labels'][0]['label']}"
+    check(len(scores) > 0 and all(0 <= score <= 1 for score in scores), f"scores are not probabilities: {response}")
+    check(scores == sorted(scores, reverse=True), f"labels are not best first: {response}")
+    return f"{response['model']}: {result['labels'][0]['label']}"
 
 
 def check_image(container: Container, url: str) -> None:
-    say(f"ready after {wait_until_ready(container, url):.1f} s")
-    say(f"translates: {check_translate(url)}")
-    say(f"classifies: {check_classify(url)}")
+    report(f"ready after {wait_until_ready(container, url):.1f} s")
+    report(f"translates: {check_translate(url)}")
+    report(f"classifies: {check_classify(url)}")
     health = container.run(*container.health_command())
     check(health.returncode == 0, f"the health check fails: {health.stderr}")
-    say("health check passes")
+    report("health check passes")
     check(container.uid() != 0, "the service runs as root")
-    say(f"runs as uid {container.uid()}")
+    report(f"runs as uid {container.uid()}")
     torch = container.run("python", "-c", "import torch")
     check("ModuleNotFoundError" in torch.stderr, f"`import torch` did not fail: {torch.stderr}")
-    say("has no torch")
+    report("has no torch")
     status = container.terminate()
-    check(status in CLEAN, f"SIGTERM ended it with status {status}")
-    say(f"stops on SIGTERM with status {status}")
-    say(f"image size {container.image_size()}")
+    check(status in CLEAN_STATUSES, f"the service ended with status {status} on SIGTERM")
+    report(f"stops on SIGTERM with status {status}")
+    report(f"image size {container.image_size()}")
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     sys.stdout.write(f"ok  {line}\n")
     sys.stdout.flush()
 
@@ -244,7 +246,7 @@ def main() -> int:
     try:
         check_image(container, f"http://127.0.0.1:{port}")
     except (ImageError, KeyError, ValueError, TypeError, subprocess.TimeoutExpired) as error:
-        sys.stderr.write(f"FAILED  {error!r}\n--- log of the service\n{container.log()}")
+        sys.stderr.write(f"FAILED  {error!r}\n--- service log\n{container.log()}")
         return 1
     finally:
         container.remove()
