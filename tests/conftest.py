@@ -1,4 +1,4 @@
-"""Two tiny trained runs, and the artifacts exported from them, that the tests of every room may share."""
+"""Fixtures for all tests: tiny trained runs and the artifacts exported from them."""
 
 import os
 import random
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # no test goes to the network
+os.environ["HF_HUB_OFFLINE"] = "1"  # tests must not use the network
 
-# The service's tests collect this file too, so torch is imported only when a run is asked for.
+# The service's tests load this file too, so torch is imported only inside the fixtures that need it.
 if TYPE_CHECKING:
     from onnx import ModelProto
 
@@ -31,14 +31,14 @@ def write_rows(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
 
 @pytest.fixture(scope="session")
 def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
-    """A Transformer that translates word by word between the languages a and b, in both directions."""
+    """The run of a Transformer that translates word by word between the languages a and b, in both directions."""
     import torch
 
     from training.config import parse_recipe
     from training.runs.run import RunFolder
     from training.trainer import fit
 
-    torch.set_num_threads(1)  # so small a model is slower on more
+    torch.set_num_threads(1)  # more threads make so small a model slower
     folder = tmp_path_factory.mktemp("toy-translation")
     generator = random.Random(1)
     sentences = [generator.choices(list(LEXICON), k=generator.randint(1, 4)) for _ in range(700)]
@@ -72,7 +72,7 @@ def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder"
 
 @pytest.fixture(scope="session")
 def toy_recurrent_run(toy_translation_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
-    """The toy translator once more, on the same corpus: an LSTM with attention."""
+    """The run of an LSTM with attention, trained on the corpus of the toy translator."""
     from training.config import parse_recipe, recipe_table
     from training.runs.run import RunFolder
     from training.trainer import fit
@@ -91,14 +91,14 @@ def toy_recurrent_run(toy_translation_run: "RunFolder", tmp_path_factory: pytest
 
 
 def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> "RunFolder":
-    """A classifier of short texts that is trained on random texts of each label's words."""
+    """Train a classifier on random short texts made of each label's words."""
     import torch
 
     from training.config import parse_recipe
     from training.runs.run import RunFolder
     from training.trainer import fit
 
-    torch.set_num_threads(1)  # so small a model is slower on more
+    torch.set_num_threads(1)  # more threads make so small a model slower
     generator = random.Random(1)
     labels = generator.choices(list(words), k=260)
     rows = [(label, " ".join(generator.choices(words[label], k=generator.randint(1, 8)))) for label in labels]
@@ -124,12 +124,12 @@ def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> "Run
 
 @pytest.fixture(scope="session")
 def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
-    """A classifier of colours by their temperature: warm, cold and none."""
+    """The run of a classifier of colours by temperature: warm, cold and none."""
     return fit_classifier(tmp_path_factory.mktemp("toy-classification"), "toy-classifier", COLOURS)
 
 
-def traced_once() -> Callable[["GraphSpec"], "ModelProto"]:
-    """The exporter's tracing, which takes seconds, once for each trained graph."""
+def cached_to_onnx() -> Callable[["GraphSpec"], "ModelProto"]:
+    """Return a `to_onnx` that traces each trained graph once, because tracing takes seconds."""
     from export.graphs.onnx_writer import to_onnx
 
     def trace(source: "GraphSpec") -> "ModelProto":
@@ -145,10 +145,10 @@ def traced_once() -> Callable[["GraphSpec"], "ModelProto"]:
 
 @pytest.fixture(scope="session")
 def export_toy_run() -> Callable[..., Path]:
-    """Write the artifact of a run as the real export does, with its proof of parity, and with options if given."""
+    """Return a function that exports a run like the real export, parity check included; options can be given."""
     from export import publish
 
-    trace = traced_once()
+    trace = cached_to_onnx()
 
     def export(run: "RunFolder", artifact: Path, **options: Any) -> Path:
         with pytest.MonkeyPatch.context() as patch:
@@ -161,7 +161,10 @@ def export_toy_run() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "RunFolder") -> Callable[..., "RunFolder"]:
-    """Runs with the words of a toy run and random weights: of a task and a table [model], made once each."""
+    """Return a function that makes a run with random weights from a task and a [model] table, each run once.
+
+    Tokeniser and labels are those of a toy run.
+    """
     import torch
 
     from training.config import parse_recipe, recipe_table
@@ -183,7 +186,7 @@ def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "Run
         torch.manual_seed(0)
         built = load_task(recipe, run.path).build()
         with torch.no_grad():
-            for parameter in built.parameters():  # biases too, so that none may be left out unseen
+            for parameter in built.parameters():  # biases too, so that a missing one is noticed
                 parameter.add_(0.1 * torch.randn_like(parameter))
         save_weights(built, run.weights)
         return run
@@ -195,7 +198,7 @@ def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "Run
 def toy_translator(
     toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The artifact of the toy translation run; read it, never write to it."""
+    """The artifact of the toy translation run; read-only."""
     return export_toy_run(toy_translation_run, tmp_path_factory.mktemp("artifacts") / "toy-translator")
 
 
@@ -203,7 +206,7 @@ def toy_translator(
 def toy_classifier(
     toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The artifact of the toy classification run; read it, never write to it."""
+    """The artifact of the toy classification run; read-only."""
     return export_toy_run(toy_classification_run, tmp_path_factory.mktemp("artifacts") / "toy-classifier")
 
 
@@ -211,7 +214,7 @@ def toy_classifier(
 def toy_translator_int8(
     toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The toy translator in int8; so small a model may lose a lot."""
+    """The toy translator in int8; the bound is large because so small a model loses a lot."""
     artifact = tmp_path_factory.mktemp("artifacts") / "toy-translator"
     return export_toy_run(toy_translation_run, artifact, int8=True, bound=100)
 
@@ -227,7 +230,7 @@ def toy_classifier_int8(
 
 @pytest.fixture(scope="session")
 def toy_models(toy_translator: Path, toy_classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A models folder with both artifacts in it."""
+    """A models folder that contains both artifacts."""
     folder = tmp_path_factory.mktemp("models")
     for artifact in (toy_translator, toy_classifier):
         shutil.copytree(artifact, folder / artifact.name)

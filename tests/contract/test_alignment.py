@@ -1,4 +1,4 @@
-"""Identical words align with themselves, by attention alone: the shipped translators on their own translations."""
+"""Shipped translators align identical words with themselves, from attention alone, in their own translations."""
 
 from pathlib import Path
 
@@ -26,9 +26,9 @@ TEXTS = {
 
 
 def directions() -> list[tuple[str, Direction]]:
-    """Of shipped translators, those from a language that there are texts in."""
+    """Return the directions of the shipped translators whose source language has texts here."""
     manifests = [read_artifact(file.parent).manifest for file in sorted(SHIPPED.glob("*/manifest.json"))]
-    return [(one.name, d) for one in manifests for d in one.directions if d.source in TEXTS]
+    return [(manifest.name, d) for manifest in manifests for d in manifest.directions if d.source in TEXTS]
 
 
 @pytest.mark.parametrize(("model", "direction"), directions())

@@ -1,4 +1,4 @@
-"""The invariance rule: an answer never depends on who else was in the batch, bit for bit, whatever they asked for."""
+"""The invariance rule: a result does not depend on the other requests in the batch, bit for bit."""
 
 import random
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import Engine
 
 SHIPPED = Path(__file__).parents[2] / "models"
-WISHES = [
+OPTIONS = [
     {},
     {"log_probabilities": True},
     {"beam_size": 2},
@@ -29,11 +29,11 @@ WISHES = [
     {"repetition_penalty": 1.5, "suppressed": (21, 22, 23)},
     {"beam_size": 3, "prefix": (25,), "min_length": 3},
 ]
-Essence = tuple[object, ...]
+Comparable = tuple[object, ...]
 
 
 def random_sources(artifact: Artifact, count: int) -> list[list[int]]:
-    """Sources of very uneven length."""
+    """Return random sources of very different lengths."""
     manifest = artifact.manifest
     generator = random.Random(count)
     longest = manifest.limits.source_length
@@ -43,16 +43,16 @@ def random_sources(artifact: Artifact, count: int) -> list[list[int]]:
     ]
 
 
-def wishes_of(artifact: Artifact, count: int) -> list[DecodingOptions]:
-    """Options of every kind, in turn, with limits of every length."""
+def options_of(artifact: Artifact, count: int) -> list[DecodingOptions]:
+    """Return every kind of options in turn, with different maximum lengths."""
     longest = min(40, artifact.manifest.limits.target_length)
     lengths = [random.Random(i).randint(4, longest) for i in range(count)]
-    wishes = [WISHES[(i + i // len(WISHES)) % len(WISHES)] for i in range(count)]
-    return [DecodingOptions(max_length=length, **wish) for length, wish in zip(lengths, wishes, strict=True)]  # type: ignore
+    options = [OPTIONS[(i + i // len(OPTIONS)) % len(OPTIONS)] for i in range(count)]
+    return [DecodingOptions(max_length=length, **option) for length, option in zip(lengths, options, strict=True)]  # type: ignore
 
 
 def engines_of(artifact: Artifact) -> Callable[[int, int], list[Engine]]:
-    """Builds so many workers' engines, with so many rows each, on graphs that all of them share."""
+    """Return a function that builds engines, one per worker with `rows` rows each, on shared graphs."""
     if artifact.manifest.task == "classify":
         graph = Session(artifact.graph("classify"), threads=2)
         return lambda workers, rows: [ClassifyEngine(artifact, graph) for _ in range(workers)]
@@ -60,15 +60,15 @@ def engines_of(artifact: Artifact) -> Callable[[int, int], list[Engine]]:
     return lambda workers, rows: [TranslateEngine(graphs, rows) for _ in range(workers)]
 
 
-def essence(answer: EngineResult) -> Essence:
-    """Everything but the time it took; floats are compared as they are."""
-    told = [(h.ids, h.finish_reason, h.score, h.log_probabilities) for h in answer.hypotheses]
-    attention = None if answer.attention is None else (answer.attention.shape, answer.attention.tobytes())
-    return told, answer.probabilities, attention
+def comparable(result: EngineResult) -> Comparable:
+    """Return everything in a result except its times; floats are compared exactly."""
+    hypotheses = [(h.ids, h.finish_reason, h.score, h.log_probabilities) for h in result.hypotheses]
+    attention = None if result.attention is None else (result.attention.shape, result.attention.tobytes())
+    return hypotheses, result.probabilities, attention
 
 
 def check(artifact: Artifact, count: int) -> None:
-    sources, options = random_sources(artifact, count), wishes_of(artifact, count)
+    sources, options = random_sources(artifact, count), options_of(artifact, count)
     compare(lambda i: EngineRequest(sources[i], options[i]), engines_of(artifact), count)
 
 
@@ -84,31 +84,31 @@ def check_scores(artifact: Artifact, count: int) -> None:
 
 
 def compare(request: Callable[[int], EngineRequest], build: Callable[[int, int], list[Engine]], count: int) -> None:
-    """Tickets alone, and together in batches and with workers of several sizes."""
+    """Compare the results of single requests with those in batches, for several numbers of rows and workers."""
 
     def requests(order: list[int]) -> list[EngineRequest]:
         return [request(i) for i in order]
 
     one = build(1, 4)
-    alone = [essence(run_requests(one, requests([i]), rows=4)[0]) for i in range(count)]
+    alone = [comparable(run_requests(one, requests([i]), rows=4)[0]) for i in range(count)]
     for workers, rows in [(1, 5), (1, 64), (2, 4), (2, 21)]:
         order = random.Random(rows).sample(range(count), count)
         together = run_requests(build(workers, rows), requests(order), rows=workers * rows)
-        assert [essence(answer) for answer in together] == [alone[i] for i in order], (workers, rows)
+        assert [comparable(result) for result in together] == [alone[i] for i in order], (workers, rows)
 
 
 @pytest.mark.parametrize("artifact", ["toy_translator", "toy_translator_int8", "toy_classifier", "toy_classifier_int8"])
-def test_strangers_do_not_change_an_answer(artifact: str, request: pytest.FixtureRequest) -> None:
+def test_results_do_not_depend_on_the_batch(artifact: str, request: pytest.FixtureRequest) -> None:
     check(read_artifact(request.getfixturevalue(artifact)), 120)
 
 
 @pytest.mark.parametrize("artifact", ["toy_translator", "toy_translator_int8"])
-def test_strangers_do_not_change_a_score(artifact: str, request: pytest.FixtureRequest) -> None:
+def test_scores_do_not_depend_on_the_batch(artifact: str, request: pytest.FixtureRequest) -> None:
     check_scores(read_artifact(request.getfixturevalue(artifact)), 120)
 
 
 @pytest.mark.parametrize("name", sorted(p.parent.name for p in SHIPPED.glob("*/manifest.json")))
-def test_shipped_models_keep_the_rule(name: str) -> None:
+def test_results_of_shipped_models_do_not_depend_on_the_batch(name: str) -> None:
     artifact = read_artifact(SHIPPED / name)
     check(artifact, 60)
     if artifact.manifest.task == "translate":

@@ -1,4 +1,4 @@
-"""A bag of n-grams from its recipe to its answers: it learns, its artifact equals it, no neighbour changes it."""
+"""An n-gram classifier from recipe to results: it learns, its artifact agrees with it, batches do not matter."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +17,7 @@ from tests.contract.test_invariance import check
 from training.config import parse_recipe, recipe_table
 from training.metrics import class_probabilities
 from training.runs.run import RunFolder
+from training.tasks import ClassifyTask
 from training.trainer import fit
 
 CPU = torch.device("cpu")
@@ -25,19 +26,19 @@ TEXTS = ["red", "  blue  grey ", "", "GREY blue orange", "x", "orange " * 30]
 
 @pytest.fixture(scope="module")
 def run(toy_classification_run: RunFolder) -> RunFolder:
-    """The toy classifier's corpus, by n-grams of characters."""
+    """An n-gram classifier over characters, trained on the toy classifier's corpus."""
     table = recipe_table(toy_classification_run.recipe())
     table |= {
         "name": "toy-ngrams",
         "tokenizer": {"kind": "character", "vocabulary": 22, "lowercase": True, "min_frequency": 1},
         "model": {"architecture": "ngrams", "order": 4, "buckets": 2000, "width": 16, "max_source_length": 2000},
     }
-    table["data"] |= {"max_length": 200}  # type: ignore[operator]
-    table["training"] |= {"epochs": 6, "learning_rate": 0.05}  # type: ignore[operator]
+    table["data"] |= {"max_length": 200}
+    table["training"] |= {"epochs": 6, "learning_rate": 0.05}
     data = toy_classification_run.path.parent
-    made = RunFolder(data / "ngrams")
-    fit(parse_recipe(table, "toy-ngrams.toml"), data, made, resume=False)
-    return made
+    run = RunFolder(data / "ngrams")
+    fit(parse_recipe(table, "toy-ngrams.toml"), data, run, resume=False)
+    return run
 
 
 @pytest.fixture(scope="module", params=["fp32", "int8"])
@@ -51,13 +52,12 @@ def artifact(
     return export_toy_run(run, tmp_path_factory.mktemp("a") / f"ngrams-{request.param}", **options)
 
 
-def test_it_learns(run: RunFolder) -> None:
+def test_trained_classifier_labels_its_colours(run: RunFolder) -> None:
     task, model = run.open(CPU)
     rows = [("warm", "orange red"), ("cold", "blue")]
-    assert model(*padded(task.source_ids([text for _, text in rows]))).argmax(-1).tolist() == [  # type: ignore[call-arg]
-        task.labels.index(label)
-        for label, _ in rows  # type: ignore[union-attr]
-    ]
+    assert isinstance(task, ClassifyTask)
+    expected = [task.labels.index(label) for label, _ in rows]
+    assert model(*padded(task.source_ids([text for _, text in rows]))).argmax(-1).tolist() == expected
 
 
 def padded(sources: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,7 +65,7 @@ def padded(sources: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), torch.tensor([len(ids) for ids in sources])
 
 
-def test_the_service_answers_as_the_model_does(run: RunFolder, artifact: Path) -> None:
+def test_engine_gives_the_probabilities_of_the_model(run: RunFolder, artifact: Path) -> None:
     task, model = run.open(CPU)
     sources = task.source_ids(TEXTS)  # type: ignore[call-arg]
     opened = read_artifact(artifact)
@@ -76,11 +76,13 @@ def test_the_service_answers_as_the_model_does(run: RunFolder, artifact: Path) -
     assert np.abs(found - class_probabilities(model, sources, CPU)).max() < near
 
 
-def test_an_answer_does_not_depend_on_its_neighbours(artifact: Path) -> None:
+def test_results_do_not_depend_on_the_batch(artifact: Path) -> None:
     check(read_artifact(artifact), 24)
 
 
-def test_the_table_is_in_the_artifacts_precision_and_comes_back(run: RunFolder, artifact: Path, tmp_path: Path) -> None:
+def test_table_is_stored_in_the_artifacts_precision_and_imported(
+    run: RunFolder, artifact: Path, tmp_path: Path
+) -> None:
     weights = dict(run.open(CPU)[1].named_parameters())
     restored = dict(RunFolder(ensure_run(artifact, tmp_path / "run")).open(CPU)[1].named_parameters())
     table = weights["table.weight"]

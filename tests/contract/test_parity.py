@@ -1,4 +1,4 @@
-"""Uncached = cached = ONNX = service: first in logits, then in ids, then in text."""
+"""Decoding without a cache, with a cache, by ONNX graphs and by the service agrees: in logits, in ids, in text."""
 
 import asyncio
 from pathlib import Path
@@ -25,7 +25,9 @@ from training import metrics
 from training.data.tokenizer import BOS, EOS, PAD
 from training.decoding.greedy import default_target_length as trained_target_length
 from training.decoding.greedy import greedy
+from training.models.transformer import Transformer
 from training.runs.run import RunFolder
+from training.tasks import TranslateTask
 
 CPU = torch.device("cpu")
 TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
@@ -35,7 +37,7 @@ def engine_of(artifact: Path, rows: int) -> TranslateEngine:
     return TranslateEngine(TranslateGraphs.load(read_artifact(artifact), threads=1), rows)
 
 
-def test_service_and_evaluation_agree_on_the_length_of_an_answer() -> None:
+def test_service_and_evaluation_agree_on_the_default_target_length() -> None:
     lengths = [(tokens, limit) for tokens in (1, 7, 50, 200) for limit in (16, 128)]
     assert [default_target_length(*pair) for pair in lengths] == [trained_target_length(*pair) for pair in lengths]
 
@@ -43,7 +45,9 @@ def test_service_and_evaluation_agree_on_the_length_of_an_answer() -> None:
 def test_logits_agree_at_every_step(toy_translation_run: RunFolder, toy_translator: Path) -> None:
     task, model = toy_translation_run.open(CPU)
     engine = engine_of(toy_translator, rows=16)
-    sources = task.source_ids(TEXTS, "b")  # type: ignore[call-arg]
+    assert isinstance(task, TranslateTask)
+    assert isinstance(model, Transformer)
+    sources = task.source_ids(TEXTS, "b")
     target = np.random.default_rng(1).integers(4, 300, size=(len(sources), 39))  # any ids will do, up to the limit
     arrays = {name: torch.from_numpy(array) for name, array in pad(sources, PAD).items()}
     shifted = torch.from_numpy(np.concatenate([np.full((len(sources), 1), BOS), target], axis=1))
@@ -59,8 +63,8 @@ def test_logits_agree_at_every_step(toy_translation_run: RunFolder, toy_translat
             np.testing.assert_allclose(onnx, uncached[:, position], atol=1e-4)
 
 
-def test_rows_of_different_age_share_a_step(toy_translation_run: RunFolder, toy_translator: Path) -> None:
-    """A newcomer beside a row in mid-sentence: each gets the logits it would get alone, bit for bit."""
+def test_rows_at_different_positions_share_a_step(toy_translation_run: RunFolder, toy_translator: Path) -> None:
+    """A new row beside a row in mid-sentence: each gets the same logits as alone, bit for bit."""
     task, _ = toy_translation_run.open(CPU)
     old, new = task.source_ids(["four five one two", "dog red"], "b")  # type: ignore[call-arg]
     engine, options = engine_of(toy_translator, rows=4), DecodingOptions(max_length=40)
@@ -70,7 +74,8 @@ def test_rows_of_different_age_share_a_step(toy_translation_run: RunFolder, toy_
         engine.join([EngineRequest(ids, options)])
         for _ in range(steps):
             engine.step()
-        return engine.logits[0].copy()
+        logits: np.ndarray = engine.logits[0].copy()
+        return logits
 
     expected = alone(old, 4), alone(new, 1)
     engine.clear()
@@ -95,7 +100,7 @@ def test_ids_and_text_agree_from_torch_to_http(
         EngineRequest(ids, DecodingOptions(max_length=limit)) for ids, limit in zip(sources, limits, strict=True)
     ]
     engine = engine_of(toy_translator, rows=4)
-    assert [answer.ids for answer in run_requests([engine], requests, rows=4)] == expected
+    assert [result.ids for result in run_requests([engine], requests, rows=4)] == expected
     assert all(ids[-1] == EOS for ids in sources)
     assert asyncio.run(over_http(toy_models, TEXTS, target)) == task.codec.text(expected)
 
@@ -108,16 +113,16 @@ async def over_http(models: Path, texts: list[str], target: str) -> list[str]:
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://test") as client,
     ):
-        reply = await client.post("/v1/translate", json={"text": texts, "target": target})
-    assert reply.status_code == 200, reply.text
-    return [translation["text"] for translation in reply.json()["translations"]]
+        response = await client.post("/v1/translate", json={"text": texts, "target": target})
+    assert response.status_code == 200, response.text
+    return [translation["text"] for translation in response.json()["translations"]]
 
 
-def test_probabilities_agree(toy_classification_run: RunFolder, toy_classifier: Path) -> None:
+def test_probabilities_of_model_and_engine_agree(toy_classification_run: RunFolder, toy_classifier: Path) -> None:
     task, model = toy_classification_run.open(CPU)
     sources = task.source_ids(["red", "blue cyan", "grey", "red blue yellow black grey cyan orange"])  # type: ignore
     artifact = read_artifact(toy_classifier)
     engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), threads=1))
-    answers = run_requests([engine], [EngineRequest(ids) for ids in sources])
+    results = run_requests([engine], [EngineRequest(ids) for ids in sources])
     expected = metrics.class_probabilities(model, sources, CPU)
-    np.testing.assert_allclose([answer.probabilities for answer in answers], expected, atol=1e-5)
+    np.testing.assert_allclose([result.probabilities for result in results], expected, atol=1e-5)

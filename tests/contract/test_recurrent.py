@@ -1,4 +1,4 @@
-"""RNN, GRU and LSTM artifacts, served as Transformers are: parity, invariance, and all side by side over HTTP."""
+"""RNN, GRU and LSTM artifacts in the same service as Transformers: parity, invariance, and all of them over HTTP."""
 
 import asyncio
 import json
@@ -31,19 +31,19 @@ from service.models.loading import load_models
 from service.models.options import default_target_length
 from service.settings import Settings
 from tests.contract.test_invariance import check, check_scores, engines_of
-from tests.contract.test_search import scores, told
+from tests.contract.test_search import hypotheses, scores
 from training.data.tokenizer import BOS, PAD
 from training.decoding import beam as reference
 from training.decoding.greedy import greedy
 from training.metrics import class_probabilities
-from training.models import RecurrentTranslator
+from training.models.recurrent import RecurrentTranslator
 from training.runs.run import RunFolder
 
 CPU = torch.device("cpu")
 TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
 COLOURS = ["red", "blue cyan", "grey", "red blue yellow black grey cyan orange"]
 LENGTHS = {"max_source_length": 48, "max_target_length": 40}
-TRANSLATORS: dict[str, dict[str, Any]] = {  # untrained; beside them, a trained LSTM with additive attention
+TRANSLATORS: dict[str, dict[str, Any]] = {  # untrained; a trained LSTM with additive attention completes them
     "rnn": {"attention": "none", "bidirectional": False, "encoder_layers": 1, "decoder_layers": 2},
     "gru": {"attention": "multiplicative", "encoder_layers": 2, "decoder_layers": 1},
 }
@@ -58,7 +58,7 @@ Artifacts = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def run_of(untrained_run: Callable[..., RunFolder], toy_recurrent_run: RunFolder) -> Runs:
-    """The run of a task and an architecture."""
+    """Return the run of a task and an architecture."""
 
     def run(task: str, architecture: str) -> RunFolder:
         if (task, architecture) == ("translate", "lstm"):
@@ -73,17 +73,17 @@ def run_of(untrained_run: Callable[..., RunFolder], toy_recurrent_run: RunFolder
 def artifact_of(
     run_of: Runs, export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Artifacts:
-    """The artifact of a task, an architecture and a precision, exported once, with its proof of parity."""
-    made: dict[tuple[str, ...], Path] = {}
+    """Return the artifact of a task, an architecture and a precision; each is exported once, parity check included."""
+    exported: dict[tuple[str, ...], Path] = {}
 
     def artifact(task: str, architecture: str, precision: str = "fp32") -> Path:
         key = task, architecture, precision
-        if key not in made:
+        if key not in exported:
             options = {"int8": True, "bound": 100} if precision == "int8" else {}
-            made[key] = export_toy_run(
+            exported[key] = export_toy_run(
                 run_of(task, architecture), tmp_path_factory.mktemp("a") / "-".join(key), **options
             )
-        return made[key]
+        return exported[key]
 
     return artifact
 
@@ -96,7 +96,7 @@ VARIANTS = [*((name, "fp32") for name in ARCHITECTURES), ("lstm", "int8")]
     ("rnn", {"hidden_0": "replaced", "hidden_1": "replaced"}),
     ("gru", {"hidden_0": "replaced", "feed": "replaced", "memory_key": "constant", "memory_value": "constant"}),
 ])  # fmt: skip
-def test_what_belongs_to_a_row(architecture: str, states: dict[str, str], artifact_of: Artifacts) -> None:
+def test_states_of_a_row(architecture: str, states: dict[str, str], artifact_of: Artifacts) -> None:
     manifest = read_artifact(artifact_of("translate", architecture)).manifest
     assert {state.input: state.kind for state in manifest.state} == states
     found = {tensor.name for tensor in manifest.graphs["score"].outputs}
@@ -107,7 +107,7 @@ def test_what_belongs_to_a_row(architecture: str, states: dict[str, str], artifa
     ("task", "architecture"),
     [*(("translate", name) for name in ARCHITECTURES), *(("classify", name) for name in CLASSIFIERS)],
 )
-def test_a_run_made_of_an_artifact_has_its_weights(
+def test_imported_run_has_the_weights_of_the_artifact(
     task: str, architecture: str, run_of: Runs, artifact_of: Artifacts, tmp_path: Path
 ) -> None:
     _, trained = run_of(task, architecture).open(CPU)
@@ -118,10 +118,10 @@ def test_a_run_made_of_an_artifact_has_its_weights(
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("width", [1, 4])
-def test_a_beam_finds_what_the_reference_finds(
+def test_beam_search_agrees_with_the_reference(
     architecture: str, width: int, run_of: Runs, artifact_of: Artifacts
 ) -> None:
-    """Rows of a beam take over each other's cells; they share what encode computed."""
+    """Rows of a beam copy each other's cells and share the constants that encode computed."""
     task, model = run_of("translate", architecture).open(CPU)
     sources = task.source_ids(TEXTS, "b")  # type: ignore[call-arg]
     expected = reference.beam_search(model, sources, CPU, reference.BeamOptions(width))
@@ -132,19 +132,19 @@ def test_a_beam_finds_what_the_reference_finds(
     ]
     graphs = TranslateGraphs.load(read_artifact(artifact_of("translate", architecture)), threads=1)
     for answer, best in zip(run_requests([TranslateEngine(graphs, rows=9)], requests, rows=9), expected, strict=True):
-        assert told(answer) == [(h.ids, h.finished) for h in best]
+        assert hypotheses(answer) == [(h.ids, h.finished) for h in best]
         assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)
 
 
 @pytest.mark.parametrize(("architecture", "precision"), VARIANTS)
-def test_a_score_is_that_of_the_steps(architecture: str, precision: str, artifact_of: Artifacts) -> None:
-    """In int8 too, as far as activations that lie between two levels are not rounded apart."""
+def test_score_graph_agrees_with_the_steps(architecture: str, precision: str, artifact_of: Artifacts) -> None:
+    """In int8 only approximately: an activation between two levels may be rounded either way."""
     near = 1e-4 if precision == "fp32" else 0.02
     artifact = read_artifact(artifact_of("translate", architecture, precision))
     (engine,) = engines_of(artifact)(1, 8)
     sources = [[5 + i, *range(20, 30 + 3 * i), 3] for i in range(6)]
-    wanted = DecodingOptions(max_length=12, log_probabilities=True, early_stopping=True)
-    requests = [EngineRequest(ids, wanted) for ids in sources]
+    options = DecodingOptions(max_length=12, log_probabilities=True, early_stopping=True)
+    requests = [EngineRequest(ids, options) for ids in sources]
     answers = [result.hypotheses[0] for result in run_requests([engine], requests)]
     pairs = [EngineRequest(ids, translation=h.ids) for ids, h in zip(sources, answers, strict=True)]
     scored = run_requests([ScoreEngine(artifact, Session(artifact.graph("score"), threads=1))], pairs)
@@ -154,7 +154,7 @@ def test_a_score_is_that_of_the_steps(architecture: str, precision: str, artifac
 
 
 @pytest.mark.parametrize("architecture", ["gru", "lstm"])
-def test_attention_is_the_models(architecture: str, run_of: Runs, artifact_of: Artifacts) -> None:
+def test_attention_of_score_is_that_of_the_model(architecture: str, run_of: Runs, artifact_of: Artifacts) -> None:
     task, model = run_of("translate", architecture).open(CPU)
     assert isinstance(model, RecurrentTranslator)
     inputs = pad(task.source_ids(TEXTS, "b"), PAD)  # type: ignore[call-arg]
@@ -179,14 +179,14 @@ def test_attention_is_the_models(architecture: str, run_of: Runs, artifact_of: A
 
 
 @pytest.mark.parametrize(("architecture", "precision"), VARIANTS)
-def test_strangers_do_not_change_a_translation(architecture: str, precision: str, artifact_of: Artifacts) -> None:
+def test_translations_do_not_depend_on_the_batch(architecture: str, precision: str, artifact_of: Artifacts) -> None:
     artifact = read_artifact(artifact_of("translate", architecture, precision))
     check(artifact, 100)
     check_scores(artifact, 60)
 
 
 @pytest.mark.parametrize("architecture", CLASSIFIERS)
-def test_a_classifier_answers_as_the_model_and_blind_to_strangers(
+def test_classifier_agrees_with_the_model_and_does_not_depend_on_the_batch(
     architecture: str, run_of: Runs, artifact_of: Artifacts
 ) -> None:
     task, model = run_of("classify", architecture).open(CPU)
@@ -198,17 +198,17 @@ def test_a_classifier_answers_as_the_model_and_blind_to_strangers(
     check(artifact, 100)
 
 
-def test_int8_reaches_into_the_loop(artifact_of: Artifacts) -> None:
+def test_int8_quantises_the_body_of_the_loop(artifact_of: Artifacts) -> None:
     artifact = artifact_of("translate", "lstm", "int8")
     score = onnx.load(artifact / "score.onnx", load_external_data=False).graph
     (loop,) = [node for node in score.node if node.op_type == "Scan"]
     body = next(attribute.g for attribute in loop.attribute if attribute.name == "body")
     operators = [node.op_type for node in body.node]
-    assert operators.count("MatMulIntegerToFloat") == 4  # the cell's two maps, the query, the merge
+    assert operators.count("MatMulIntegerToFloat") == 4  # the cell's two linear layers, the query, the merge
     assert "Gemm" not in operators
 
 
-def test_gates_in_the_wrong_order_are_never_published(
+def test_gates_in_the_wrong_order_are_not_published(
     run_of: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(recurrent.GATES, "gru", [0, 1, 2])
@@ -218,11 +218,11 @@ def test_gates_in_the_wrong_order_are_never_published(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_all_families_side_by_side_over_http(
+def test_all_model_families_in_one_service_over_http(
     run_of: Runs, artifact_of: Artifacts, toy_translation_run: RunFolder, toy_translator: Path, tmp_path: Path
 ) -> None:
-    """One process serves a Transformer and three recurrent models: each answers as when it is served alone, and the
-    trained ones as their torch models do."""
+    """One process serves a Transformer and three recurrent models: each translates as when served alone, and
+    trained ones translate like their torch models."""
     folders = {"toy-translator": toy_translator}
     folders |= {run_of("translate", name).recipe().name: artifact_of("translate", name) for name in ARCHITECTURES}
     for name, folder in folders.items():
@@ -238,7 +238,7 @@ def test_all_families_side_by_side_over_http(
 
 
 async def over_http(models: Path, names: list[str]) -> dict[str, list[str]]:
-    """Every text to every model, each in a request of its own and all at once."""
+    """Send every text to every model, one text per request and all requests at once."""
     metrics, settings = Metrics(), Settings(models=models, threads=1)
     app = create_app(settings, load_models(settings, metrics, start_pools), metrics)
     async with (
@@ -246,14 +246,14 @@ async def over_http(models: Path, names: list[str]) -> dict[str, list[str]]:
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client,
     ):
 
-        async def ask(name: str, text: str) -> str:
-            # What was told token by token is not tried again, however odd an untrained model's answer looks.
+        async def translate(name: str, text: str) -> str:
+            # A streamed translation is not retried, even if that of an untrained model looks wrong.
             body = {"text": text, "source": "a", "target": "b", "model": name, "stream": True}
-            reply = await client.post("/v1/translate", json=body)
-            assert reply.status_code == 200, reply.text
-            (told,) = re.findall(r"^event: translation\ndata: (.*)$", reply.text, re.MULTILINE)
-            answer: str = json.loads(told)["text"]
+            response = await client.post("/v1/translate", json=body)
+            assert response.status_code == 200, response.text
+            (event,) = re.findall(r"^event: translation\ndata: (.*)$", response.text, re.MULTILINE)
+            answer: str = json.loads(event)["text"]
             return answer
 
-        answers = await asyncio.gather(*(ask(name, text) for text in TEXTS for name in names))
+        answers = await asyncio.gather(*(translate(name, text) for text in TEXTS for name in names))
     return {name: list(answers[i :: len(names)]) for i, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""The engine's beam search finds what the reference in training/decoding/beam.py finds, hypothesis by hypothesis."""
+"""The engine's beam search finds the same hypotheses as the reference in training/decoding/beam.py."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from training.runs.run import RunFolder
 TEXTS = ["one red dog", "two green bird house", "three", "four five one two", "house house", "dog red", "five"]
 
 
-def told(answer: EngineResult) -> list[tuple[list[int], bool]]:
+def hypotheses(answer: EngineResult) -> list[tuple[list[int], bool]]:
     return [(hypothesis.ids, hypothesis.finish_reason == "stop") for hypothesis in answer.hypotheses]
 
 
@@ -32,10 +32,10 @@ def scores(answer: EngineResult) -> list[float]:
     return [hypothesis.score or 0.0 for hypothesis in answer.hypotheses]
 
 
-def referred(
+def reference_hypotheses(
     models: list[Model], limits: list[int], beam: reference.BeamOptions
 ) -> list[list[reference.BeamHypothesis]]:
-    """The reference's hypotheses, the ids read so far being all of a row's state."""
+    """Run the reference search; a row's state is the ids that it has read."""
 
     def step(token: Tensor, state: State) -> tuple[Tensor, State]:
         history = torch.cat([state["history"], token[:, None]], dim=1)  # (B, T)
@@ -53,7 +53,7 @@ def referred(
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0])
 @pytest.mark.parametrize("width", [1, 2, 4, 5])
-def test_beams_agree_on_random_models(width: int, penalty: float, early: bool) -> None:
+def test_beam_searches_agree_on_random_models(width: int, penalty: float, early: bool) -> None:
     assert EOS == REFERENCE_EOS
     models = [random_model(seed, ending=seed % 4 - 1.0) for seed in range(16)]
     limits = [1 + (5 * seed) % 13 for seed in range(16)]
@@ -64,14 +64,14 @@ def test_beams_agree_on_random_models(width: int, penalty: float, early: bool) -
         for seed, limit in enumerate(limits)
     ]  # fmt: skip
     found = answers(decode(BeamGroup(width, EOS, ROOM), models, options))
-    expected = referred(models, limits, reference.BeamOptions(width, penalty, early_stopping=early))
+    expected = reference_hypotheses(models, limits, reference.BeamOptions(width, penalty, early_stopping=early))
     for answer, one, best in zip(found, options, expected, strict=True):
-        assert told(answer) == [(h.ids, h.finished) for h in best[: one.n_best]]
+        assert hypotheses(answer) == [(h.ids, h.finished) for h in best[: one.n_best]]
         assert scores(answer) == pytest.approx([h.score for h in best[: one.n_best]])
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])
-def test_beams_of_the_artifact_are_those_of_the_trained_model(
+def test_beam_searches_agree_on_artifact_and_trained_model(
     toy_translation_run: RunFolder, toy_translator: Path, width: int
 ) -> None:
     task, model = toy_translation_run.open(torch.device("cpu"))
@@ -84,5 +84,5 @@ def test_beams_of_the_artifact_are_those_of_the_trained_model(
     ]
     engine = TranslateEngine(TranslateGraphs.load(read_artifact(toy_translator), threads=1), rows=9)
     for answer, best in zip(run_requests([engine], requests, rows=9), expected, strict=True):
-        assert told(answer) == [(h.ids, h.finished) for h in best]
+        assert hypotheses(answer) == [(h.ids, h.finished) for h in best]
         assert scores(answer) == pytest.approx([h.score for h in best], abs=1e-4)

@@ -1,4 +1,4 @@
-"""A run folder from an artifact has the weights that the artifact was exported from, as exactly as it holds them."""
+"""An imported run has the weights of its artifact: exact from fp32, rounded from int8."""
 
 import json
 import shutil
@@ -23,7 +23,9 @@ def parameters(run: Path) -> dict[str, nn.Parameter]:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_fp32_weights_are_the_trained_ones(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_weights_imported_from_fp32_are_the_trained_ones(
+    name: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     trained: RunFolder = request.getfixturevalue(RUNS[name])
     rebuilt = parameters(ensure_run(request.getfixturevalue(f"toy_{name}"), tmp_path / "run"))
     for key, weight in parameters(trained.path).items():
@@ -31,7 +33,7 @@ def test_fp32_weights_are_the_trained_ones(name: str, tmp_path: Path, request: p
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_int8_weights_are_the_trained_ones_rounded(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_weights_imported_from_int8_are_rounded(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     trained: RunFolder = request.getfixturevalue(RUNS[name])
     rebuilt = parameters(ensure_run(request.getfixturevalue(f"toy_{name}_int8"), tmp_path / "run"))
     for key, weight in parameters(trained.path).items():
@@ -56,33 +58,33 @@ def test_shipped_artifact_becomes_a_run(name: str, tmp_path: Path) -> None:
     assert parameters(run)
 
 
-def test_a_run_that_is_there_is_left_alone(toy_classification_run: RunFolder, tmp_path: Path) -> None:
+def test_existing_run_is_not_changed(toy_classification_run: RunFolder, tmp_path: Path) -> None:
     assert ensure_run(tmp_path / "no artifact", toy_classification_run.path) == toy_classification_run.path
     with pytest.raises(ArtifactError, match="not an artifact"):
         ensure_run(tmp_path / "no artifact", tmp_path / "run")
 
 
-def test_training_goes_on_from_an_artifact(
+def test_training_starts_from_an_imported_artifact(
     toy_translation_run: RunFolder, toy_translator_int8: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the commands have it: restore, then fit with --initialise-from."""
-    data, restored = toy_translation_run.path.parent, tmp_path / "restored"
-    monkeypatch.setattr("sys.argv", ["restore", str(toy_translator_int8), str(restored)])
+    """Like the commands: import, then fit with --initialise-from."""
+    data, imported = toy_translation_run.path.parent, tmp_path / "imported"
+    monkeypatch.setattr("sys.argv", ["import_artifact", str(toy_translator_int8), str(imported)])
     assert main() == 0
-    assert main() == 1  # it is there
+    assert main() == 1  # the run exists now
     table = recipe_table(toy_translation_run.recipe())
-    table["training"] |= {"epochs": 1, "learning_rate": 1e-9, "warmup": 1, "validate_every": 1}  # type: ignore[operator]
+    table["training"] |= {"epochs": 1, "learning_rate": 1e-9, "warmup": 1, "validate_every": 1}
     run = tmp_path / "run"
-    fit(parse_recipe(table, "toy.toml"), data, RunFolder(run), resume=False, start=RunFolder(restored))
+    fit(parse_recipe(table, "toy.toml"), data, RunFolder(run), resume=False, start=RunFolder(imported))
     reports = [json.loads(one.report.read_text())["valid"] for one in (toy_translation_run, RunFolder(run))]
     first, again = ([part["bleu"] for part in report.values()] for report in reports)
     assert again == pytest.approx(first, abs=3)
 
 
-def test_what_is_no_artifact_is_told(
+def test_folder_that_is_not_an_artifact_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["restore", str(tmp_path / "nothing"), str(tmp_path / "run")])
+    monkeypatch.setattr("sys.argv", ["import_artifact", str(tmp_path / "nothing"), str(tmp_path / "run")])
     assert main() == 1
     assert "not an artifact" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -81,7 +82,7 @@ def test_score_graph_returns_log_probabilities_and_attention(toy_translator: Pat
 
 
 @pytest.mark.parametrize("pooling", ["mean", "first"])
-def test_pooling_equals_the_model_and_ignores_padding(pooling: str, tmp_path: Path) -> None:
+def test_pooling_equals_the_model_and_ignores_padding(pooling: Literal["mean", "first"], tmp_path: Path) -> None:
     """A text gets the same bits alone and in a batch with any longer text."""
     torch.manual_seed(1)
     config = TransformerConfig(width=64, heads=2, kv_heads=2, feed_forward=64, encoder_layers=1, pooling=pooling)

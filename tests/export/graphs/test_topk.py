@@ -1,4 +1,4 @@
-"""The select graph is a log-softmax and its first C tokens, whatever the vocabulary, and a row's own affair."""
+"""The select graph returns the C best tokens of a log-softmax, for any vocabulary, independently of other rows."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ import pytest
 from export.graphs.topk import select_graph
 from service.engine.models.session import Session
 
-WHOLE = [7, 320, 1031, 4099]  # small, or without a divisor: ranked whole
-BLOCKS = [64 * 64, 8000, 32_000]
+RANKED_WHOLE = [7, 320, 1031, 4099]  # small, or without a suitable divisor
+RANKED_IN_BLOCKS = [64 * 64, 8000, 32_000]
 
 
 def session(vocabulary: int, folder: Path) -> Session:
@@ -29,8 +29,8 @@ def random_logits(rows: int, vocabulary: int) -> np.ndarray:
     return np.random.default_rng(vocabulary).normal(scale=4, size=(rows, vocabulary)).astype(np.float32)
 
 
-@pytest.mark.parametrize("vocabulary", [*WHOLE, *BLOCKS])
-def test_the_most_probable_tokens_best_first(vocabulary: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("vocabulary", [*RANKED_WHOLE, *RANKED_IN_BLOCKS])
+def test_most_probable_tokens_come_best_first(vocabulary: int, tmp_path: Path) -> None:
     graph, logits = session(vocabulary, tmp_path), random_logits(5, vocabulary)
     exact = logits.astype(np.float64)
     expected = exact - np.log(np.exp(exact).sum(axis=1, keepdims=True))
@@ -42,32 +42,32 @@ def test_the_most_probable_tokens_best_first(vocabulary: int, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("vocabulary", [4099, 8000])
-def test_tokens_of_one_block_may_be_the_best(vocabulary: int, tmp_path: Path) -> None:
+def test_best_tokens_may_all_be_in_one_block(vocabulary: int, tmp_path: Path) -> None:
     logits = random_logits(1, vocabulary)
     logits[0, 100:108] = np.arange(50, 42, -1)
     assert select(session(vocabulary, tmp_path), logits, 8)[0].tolist() == [list(range(100, 108))]
 
 
 @pytest.mark.parametrize("vocabulary", [1031, 8000])
-def test_blocks_are_used_where_the_vocabulary_has_a_divisor(vocabulary: int) -> None:
+def test_blocks_are_used_if_the_vocabulary_has_a_divisor(vocabulary: int) -> None:
     operators = [node.op_type for node in select_graph(vocabulary).graph.node]
     assert operators.count("TopK") == (2 if vocabulary == 8000 else 1)
 
 
 @pytest.mark.parametrize("vocabulary", [320, 8000])
-def test_a_row_is_the_same_alone_among_others_and_for_any_count(vocabulary: int, tmp_path: Path) -> None:
+def test_row_does_not_depend_on_other_rows_or_the_count(vocabulary: int, tmp_path: Path) -> None:
     """Ties included: half of the logits are equal to others."""
     graph, logits = session(vocabulary, tmp_path), random_logits(9, vocabulary)
     logits[4:] = np.round(logits[4:])
-    together = select(graph, logits, 32)
+    batch = select(graph, logits, 32)
     for row in range(len(logits)):
         for count in (1, 3, 8, 32):
-            for alone, among in zip(select(graph, logits[row : row + 1], count), together, strict=True):
-                np.testing.assert_array_equal(alone[0], among[row, :count])
+            for alone, in_batch in zip(select(graph, logits[row : row + 1], count), batch, strict=True):
+                np.testing.assert_array_equal(alone[0], in_batch[row, :count])
 
 
 @pytest.mark.parametrize("vocabulary", [320, 8000])
-def test_the_impossible_comes_last_and_no_number_spoils_its_own_row_alone(vocabulary: int, tmp_path: Path) -> None:
+def test_minus_infinity_comes_last_and_nan_affects_its_own_row_only(vocabulary: int, tmp_path: Path) -> None:
     graph, logits = session(vocabulary, tmp_path), random_logits(4, vocabulary)
     clean = select(graph, logits, 4)
     logits[1], logits[1, 77] = -np.inf, 0.0
