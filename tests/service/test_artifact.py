@@ -1,4 +1,4 @@
-"""Reading an artifact checks everything and says everything; publishing is all or nothing."""
+"""Artifacts: reading reports all problems at once; publishing succeeds completely or changes nothing."""
 
 import json
 import os
@@ -16,7 +16,7 @@ Table = dict[str, Any]
 
 @pytest.fixture
 def artifact(toy_translator: Path, tmp_path: Path) -> Path:
-    """A copy to damage."""
+    """A copy for the test to damage."""
     return shutil.copytree(toy_translator, tmp_path / "toy")
 
 
@@ -27,14 +27,14 @@ def change(artifact: Path, edit: Callable[[Table], object]) -> None:
     file.write_text(json.dumps(table), "utf-8")
 
 
-def refusal(artifact: Path) -> str:
+def rejection(artifact: Path) -> str:
     with pytest.raises(ArtifactError) as caught:
         read_artifact(artifact)
     assert str(artifact) in str(caught.value)
     return str(caught.value)
 
 
-def test_an_artifact_is_read(toy_translator: Path) -> None:
+def test_artifact_is_read(toy_translator: Path) -> None:
     artifact = read_artifact(toy_translator)
     assert artifact.manifest.name == "toy-translator"
     assert [(d.source, d.target) for d in artifact.manifest.directions] == [("a", "b"), ("b", "a")]
@@ -42,7 +42,7 @@ def test_an_artifact_is_read(toy_translator: Path) -> None:
     assert artifact.tokenizer.is_file()
 
 
-def test_a_manifest_survives_writing_and_reading(toy_translator: Path, artifact: Path) -> None:
+def test_manifest_is_equal_after_writing_and_reading(toy_translator: Path, artifact: Path) -> None:
     manifest = read_artifact(toy_translator).manifest
     write_manifest(artifact, manifest)
     assert read_artifact(artifact).manifest == manifest
@@ -58,50 +58,50 @@ def test_manifest_of_format_2_is_upgraded_on_reading(toy_translator: Path, artif
 
 
 @pytest.mark.parametrize("content", [None, "notes"])
-def test_a_folder_without_a_manifest_is_no_artifact(tmp_path: Path, content: str | None) -> None:
+def test_folder_without_manifest_is_rejected(tmp_path: Path, content: str | None) -> None:
     if content:
         (tmp_path / "readme.txt").write_text(content, "utf-8")
-    assert "not an artifact (no manifest.json)" in refusal(tmp_path)
+    assert "not an artifact (no manifest.json)" in rejection(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b'{"format": 1, "na', b"\xff\xfe", b"", b"[" * 100_000])
-def test_a_damaged_manifest_is_refused(artifact: Path, content: bytes) -> None:
+def test_damaged_manifest_is_rejected(artifact: Path, content: bytes) -> None:
     (artifact / "manifest.json").write_bytes(content)
-    assert "manifest.json cannot be read" in refusal(artifact)
+    assert "manifest.json cannot be read" in rejection(artifact)
 
 
-def test_a_manifest_that_is_a_folder_is_refused(tmp_path: Path) -> None:
+def test_manifest_that_is_a_folder_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").mkdir()
-    assert "manifest.json cannot be read" in refusal(tmp_path)
+    assert "manifest.json cannot be read" in rejection(tmp_path)
 
 
 @pytest.mark.parametrize("number", [0, 1, 4, "2", None, True])
-def test_an_unknown_format_is_refused_with_a_remedy(artifact: Path, number: object) -> None:
+def test_unknown_format_is_rejected_with_a_remedy(artifact: Path, number: object) -> None:
     change(artifact, lambda table: table.update(format=number))
-    message = refusal(artifact)
+    message = rejection(artifact)
     assert f"format {number!r} is unknown" in message
     assert "export it again" in message
 
 
-def test_a_manifest_that_is_no_object_is_refused(artifact: Path) -> None:
+def test_manifest_that_is_not_an_object_is_rejected(artifact: Path) -> None:
     (artifact / "manifest.json").write_text("[1]", "utf-8")
-    assert "format None is unknown" in refusal(artifact)
+    assert "format None is unknown" in rejection(artifact)
 
 
-def test_fields_are_checked_all_together(artifact: Path) -> None:
+def test_all_schema_errors_are_reported_together(artifact: Path) -> None:
     def edit(table: Table) -> None:
         table["colour"] = "red"
         table["special_tokens"]["eos"] = "two"
         del table["limits"]["source_length"]
 
     change(artifact, edit)
-    message = refusal(artifact)
+    message = rejection(artifact)
     assert "colour: Extra inputs are not permitted" in message
     assert "special_tokens.eos: Input should be a valid integer" in message
     assert "limits.source_length: Field required" in message
 
 
-def test_every_fault_of_files_and_content_is_in_one_error(artifact: Path) -> None:
+def test_all_problems_of_files_and_content_are_reported_together(artifact: Path) -> None:
     (artifact / "tokenizer.json").unlink()
     (artifact / "weights.bin").write_bytes((artifact / "weights.bin").read_bytes()[:-1] + b"\x07")
 
@@ -114,8 +114,8 @@ def test_every_fault_of_files_and_content_is_in_one_error(artifact: Path) -> Non
         table["state"][1]["output"] = "nowhere"
 
     change(artifact, edit)
-    message = refusal(artifact)
-    for fault in (
+    message = rejection(artifact)
+    for problem in (
         "tokenizer.json is missing",
         "weights.bin has sha256 ",
         "'../../etc/passwd' is not a plain file name",
@@ -126,63 +126,63 @@ def test_every_fault_of_files_and_content_is_in_one_error(artifact: Path) -> Non
         "state elsewhere is not an input of step",
         "state nowhere is not an output of step",
     ):
-        assert fault in message
+        assert problem in message
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "/etc/passwd", "a/../weights.bin", "weights.bin/"])
-def test_only_plain_file_names_are_read(artifact: Path, name: str) -> None:
+def test_file_names_with_a_path_are_rejected(artifact: Path, name: str) -> None:
     change(artifact, lambda table: table["files"].update({name: "0" * 64}))
-    assert f"{name!r} is not a plain file name" in refusal(artifact)
+    assert f"{name!r} is not a plain file name" in rejection(artifact)
 
 
-def test_a_file_that_cannot_be_read_is_named(artifact: Path) -> None:
+def test_error_names_a_file_that_cannot_be_read(artifact: Path) -> None:
     (artifact / "weights.bin").unlink()
     (artifact / "weights.bin").symlink_to("/proc/self/mem")  # reading its first byte is an error, even for root
-    assert "weights.bin cannot be read" in refusal(artifact)
+    assert "weights.bin cannot be read" in rejection(artifact)
 
 
-def test_a_classifier_needs_two_labels_and_as_many_probabilities(toy_classifier: Path, tmp_path: Path) -> None:
+def test_classifier_needs_two_labels_and_a_probability_for_each(toy_classifier: Path, tmp_path: Path) -> None:
     artifact = shutil.copytree(toy_classifier, tmp_path / "toy")
     change(artifact, lambda table: table.update(labels=["one"]))
-    message = refusal(artifact)
+    message = rejection(artifact)
     assert "fewer than two labels" in message
     assert "classify writes 3 probabilities for 1 labels" in message
 
 
-def test_graphs_must_write_what_the_engine_reads(artifact: Path) -> None:
+def test_graphs_must_have_the_outputs_that_the_engine_reads(artifact: Path) -> None:
     def edit(table: Table) -> None:
         graphs = table["graphs"]
         graphs["step"]["outputs"] = [t for t in graphs["step"]["outputs"] if t["name"] != "logits"]
         graphs["encode"]["outputs"] = graphs["encode"]["outputs"][1:]
 
     change(artifact, edit)
-    message = refusal(artifact)
+    message = rejection(artifact)
     assert "step does not write logits" in message
     assert "state cross_key_0 is not an output of encode" in message
 
 
-def test_a_state_has_one_type_wherever_it_goes(artifact: Path) -> None:
+def test_state_must_have_the_same_dtype_in_all_graphs(artifact: Path) -> None:
     def edit(table: Table) -> None:
         states = {state["input"]: state for state in table["state"]}
         states["self_key_0"]["dtype"] = states["cross_key_0"]["dtype"] = "int8"
 
     change(artifact, edit)
-    message = refusal(artifact)
+    message = rejection(artifact)
     assert "state self_key_0 is int8, but float32 as an input of step" in message
     assert "state self_key_0_out is int8, but float32 as an output of step" in message
     assert "state cross_key_0 is int8, but float32 as an output of encode" in message
 
 
-def test_a_state_of_an_unknown_type_is_refused(artifact: Path) -> None:
+def test_state_of_an_unknown_dtype_is_rejected(artifact: Path) -> None:
     change(artifact, lambda table: table["state"][0].update(dtype="int4"))
-    assert "state.0.dtype: Input should be 'float32' or 'int8'" in refusal(artifact)
+    assert "state.0.dtype: Input should be 'float32' or 'int8'" in rejection(artifact)
 
 
 def write_toy(source: Path, folder: Path) -> None:
     shutil.copytree(source, folder, dirs_exist_ok=True)
 
 
-def test_publishing_renames_a_complete_folder(toy_translator: Path, tmp_path: Path) -> None:
+def test_publish_renames_a_complete_folder(toy_translator: Path, tmp_path: Path) -> None:
     target = tmp_path / "new" / "toy"
     with publish(target) as folder:
         write_toy(toy_translator, folder)
@@ -196,7 +196,7 @@ def write_half(folder: Path) -> None:
     raise RuntimeError("out of luck")
 
 
-def test_nothing_is_left_behind_when_publishing_fails(artifact: Path) -> None:
+def test_failed_publish_changes_nothing(artifact: Path) -> None:
     before = sha256(artifact / "manifest.json")
     with pytest.raises(RuntimeError, match="out of luck"), publish(artifact) as folder:
         write_half(folder)
@@ -204,7 +204,7 @@ def test_nothing_is_left_behind_when_publishing_fails(artifact: Path) -> None:
     assert sha256(artifact / "manifest.json") == before
 
 
-def test_an_old_artifact_is_replaced(toy_classifier: Path, artifact: Path) -> None:
+def test_publish_replaces_an_existing_artifact(toy_classifier: Path, artifact: Path) -> None:
     with publish(artifact) as folder:
         write_toy(toy_classifier, folder)
     assert read_artifact(artifact).manifest.task == "classify"
@@ -213,7 +213,7 @@ def test_an_old_artifact_is_replaced(toy_classifier: Path, artifact: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_what_is_no_artifact_is_never_replaced(tmp_path: Path, kind: str) -> None:
+def test_publish_never_replaces_anything_but_an_artifact(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "thesis"
     if kind == "folder":
         target.mkdir()

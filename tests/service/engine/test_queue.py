@@ -1,4 +1,4 @@
-"""The queue that a model's workers share: who gets what, checked without a thread, taking by hand."""
+"""The queue that the workers of a pool share: fair shares, order and limits, checked without threads."""
 
 import pytest
 from hypothesis import given
@@ -15,14 +15,14 @@ def request(length: int = 1, rows: int = 1) -> EngineRequest:
     return EngineRequest([7] * length, DecodingOptions(beam_size=rows))
 
 
-def queue_of(*requests: EngineRequest, workers: int = 1, **limits: int) -> Queue:
+def queue_with(*requests: EngineRequest, workers: int = 1, **limits: int) -> Queue:
     queue = Queue(QueueLimits(**limits), workers)
     queue.submit(requests)
     return queue
 
 
 def admit(scheduler: Scheduler) -> list[EngineRequest]:
-    """Let everybody join who may; who did."""
+    """Run one scheduling iteration; return the requests that joined."""
     plan = scheduler.pick()
     assert plan is not None
     for group in plan.joining:
@@ -34,41 +34,41 @@ def finish(scheduler: Scheduler, *requests: EngineRequest) -> None:
     scheduler.settle((request, answer([])) for request in requests)
 
 
-def test_two_workers_share_what_waits() -> None:
-    queue = queue_of(*[request() for _ in range(10)], workers=2)
+def test_two_workers_share_waiting_requests() -> None:
+    queue = queue_with(*[request() for _ in range(10)], workers=2)
     first, second = Scheduler(queue), Scheduler(queue)
     assert len(admit(first)) == 5
     assert len(admit(second)) == 5
 
 
-def test_a_worker_that_has_its_share_leaves_the_rest_to_the_other() -> None:
-    queue = queue_of(*[request() for _ in range(6)], workers=2)
+def test_worker_with_its_fair_share_leaves_requests_to_the_other() -> None:
+    queue = queue_with(*[request() for _ in range(6)], workers=2)
     busy, idle = Scheduler(queue), Scheduler(queue)
     running = admit(busy)
     admit(idle)
     queue.submit([request()])
     finish(idle, *idle.running)
-    assert admit(busy) == []  # three of four rows are its own already
+    assert admit(busy) == []  # it runs three of four rows already
     assert len(admit(idle)) == 1
     finish(busy, *running)
     queue.submit([request(), request()])
     assert len(admit(busy)) == 2
 
 
-def test_no_worker_takes_more_rows_than_it_may_run() -> None:
-    queue = queue_of(*[request() for _ in range(20)], workers=2, rows=9)
+def test_worker_never_exceeds_its_rows() -> None:
+    queue = queue_with(*[request() for _ in range(20)], workers=2, rows=9)
     assert queue.rows_per_worker == 4
     one, other = Scheduler(queue), Scheduler(queue)
     assert [len(admit(one)), len(admit(other)), len(admit(one)), len(admit(other))] == [4, 4, 0, 0]
 
 
-def test_there_is_always_room_for_one_row() -> None:
+def test_every_worker_may_run_at_least_one_row() -> None:
     assert Queue(QueueLimits(rows=2), workers=3).rows_per_worker == 1
 
 
-def test_a_beam_counts_as_many_rows_as_it_is_wide() -> None:
+def test_beam_search_occupies_one_row_per_hypothesis() -> None:
     wide, narrow, last = request(rows=4), request(rows=2), request()
-    scheduler = Scheduler(queue_of(wide, narrow, last, rows=6))
+    scheduler = Scheduler(queue_with(wide, narrow, last, rows=6))
     assert admit(scheduler) == [wide, narrow]
     assert scheduler.rows == 6
     finish(scheduler, narrow)
@@ -76,16 +76,16 @@ def test_a_beam_counts_as_many_rows_as_it_is_wide() -> None:
     assert scheduler.rows == 5
 
 
-def test_beams_are_shared_by_rows() -> None:
-    queue = queue_of(*[request(rows=4) for _ in range(4)], *[request() for _ in range(8)], workers=2, rows=32)
+def test_fair_share_counts_rows_not_requests() -> None:
+    queue = queue_with(*[request(rows=4) for _ in range(4)], *[request() for _ in range(8)], workers=2, rows=32)
     one, other = Scheduler(queue), Scheduler(queue)
     assert [t.rows for t in admit(one)] == [4, 4, 4]
     assert sum(t.rows for t in admit(other)) == 12
 
 
-def test_a_beam_wider_than_what_is_free_waits_and_nobody_passes_it() -> None:
+def test_beam_wider_than_the_free_rows_waits_and_is_not_overtaken() -> None:
     small, wide, late = [request() for _ in range(3)], request(rows=4), [request() for _ in range(9)]
-    scheduler = Scheduler(queue_of(*small, wide, *late, rows=5))
+    scheduler = Scheduler(queue_with(*small, wide, *late, rows=5))
     assert admit(scheduler) == small
     assert admit(scheduler) == []
     finish(scheduler, small[0])
@@ -96,11 +96,11 @@ def test_a_beam_wider_than_what_is_free_waits_and_nobody_passes_it() -> None:
     assert admit(scheduler) == late[:1]
 
 
-def test_only_the_withdrawn_are_waiting() -> None:
-    """Nothing joins, nothing is counted, and the worker may ask again."""
-    gone = [request(rows=2), request()]
-    queue = queue_of(*gone, workers=2)
-    for one in gone:
+def test_queue_of_cancelled_requests_is_emptied() -> None:
+    """Nothing joins, and cancelled requests count for no worker's share."""
+    cancelled = [request(rows=2), request()]
+    queue = queue_with(*cancelled, workers=2)
+    for one in cancelled:
         one.future.cancel()
     scheduler = Scheduler(queue)
     assert admit(scheduler) == []
@@ -109,16 +109,16 @@ def test_only_the_withdrawn_are_waiting() -> None:
     assert len(admit(scheduler)) == 1  # the share of one of two workers
 
 
-def test_a_running_ticket_that_is_withdrawn_leaves_with_the_next_plan_and_frees_its_rows() -> None:
-    beam, other, waits = request(rows=3), request(), request(rows=3)
-    scheduler = Scheduler(queue_of(beam, other, waits, rows=4))
+def test_cancelled_running_request_is_in_the_next_plan_and_frees_its_rows() -> None:
+    beam, other, waiting = request(rows=3), request(), request(rows=3)
+    scheduler = Scheduler(queue_with(beam, other, waiting, rows=4))
     admit(scheduler)
     beam.future.cancel()
-    assert scheduler.pick() == IterationPlan([beam], [[waits]])
+    assert scheduler.pick() == IterationPlan([beam], [[waiting]])
 
 
-def test_a_group_that_cannot_join_gets_the_error_and_gives_back_its_rows() -> None:
-    queue = queue_of(request(rows=4), workers=2, rows=8)
+def test_rejected_group_fails_and_frees_its_rows() -> None:
+    queue = queue_with(request(rows=4), workers=2, rows=8)
     scheduler = Scheduler(queue)
     plan = scheduler.pick()
     assert plan is not None
@@ -127,17 +127,17 @@ def test_a_group_that_cannot_join_gets_the_error_and_gives_back_its_rows() -> No
     assert [t.future.exception() for t in group] == [error]
     assert scheduler.running == []
     queue.submit([request() for _ in range(4)])
-    assert len(admit(scheduler)) == 2  # half of what there is: the refused rows are not counted
+    assert len(admit(scheduler)) == 2  # half of the waiting rows: those of the rejected group are not counted
 
 
-def test_the_encode_budget_is_each_workers_own() -> None:
-    queue = queue_of(*[request(length=10) for _ in range(8)], workers=2, encode_tokens=20)
+def test_each_worker_has_its_own_encode_budget() -> None:
+    queue = queue_with(*[request(length=10) for _ in range(8)], workers=2, encode_tokens=20)
     one, other = Scheduler(queue), Scheduler(queue)
     assert [len(admit(one)), len(admit(other)), len(admit(one)), len(admit(other))] == [2, 2, 2, 2]
 
 
-def test_a_closed_queue_ends_a_worker_when_it_has_nothing_left() -> None:
-    queue = queue_of(request(), request(), workers=2)
+def test_closed_queue_ends_a_worker_without_requests() -> None:
+    queue = queue_with(request(), request(), workers=2)
     one, other = Scheduler(queue), Scheduler(queue)
     running = admit(one)
     admit(other)
@@ -148,14 +148,14 @@ def test_a_closed_queue_ends_a_worker_when_it_has_nothing_left() -> None:
     assert other.pick() is not None
 
 
-def test_a_failed_queue_spares_what_another_worker_runs() -> None:
-    running, waits = request(), [request(), request()]
-    queue = queue_of(running, workers=2)
+def test_failed_queue_does_not_affect_running_requests() -> None:
+    running, waiting = request(), [request(), request()]
+    queue = queue_with(running, workers=2)
     scheduler, error = Scheduler(queue), RuntimeError("the other worker died")
     admit(scheduler)
-    queue.submit(waits)
+    queue.submit(waiting)
     queue.fail_waiting(error)
-    assert [t.future.exception() for t in waits] == [error, error]
+    assert [t.future.exception() for t in waiting] == [error, error]
     finish(scheduler, running)
     assert running.future.result() is not None
     assert (queue.closed, queue.waiting, scheduler.pick()) == (True, 0, None)
@@ -163,20 +163,33 @@ def test_a_failed_queue_spares_what_another_worker_runs() -> None:
         queue.submit([request()])
 
 
+def test_requests_admitted_elsewhere_are_never_rejected() -> None:
+    queue = queue_with(request(), queue_segments=1, queue_tokens=1)
+    more = [request(length=9) for _ in range(3)]
+    queue.submit_admitted(more)
+    assert queue.waiting == 4
+    more[0].future.cancel()
+    queue.submit_admitted([request()])
+    assert queue.waiting == 4  # the cancelled one has made room
+    queue.close()
+    with pytest.raises(Closed):
+        queue.submit_admitted([request()])
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 4), st.integers(1, 20), st.integers(0, 3)), max_size=40),
     st.integers(1, 3),
     st.randoms(use_true_random=False),
 )
-def test_everybody_is_served_in_order_and_within_the_bounds(
+def test_requests_are_scheduled_in_order_and_within_the_limits(
     arrivals: list[tuple[int, int, int]], workers: int, random: object
 ) -> None:
-    """Whatever comes: no worker runs more rows than it may, and of those who stay nobody waits for ever."""
+    """No worker exceeds its rows, and every request that is not cancelled is computed."""
     requests = [request(length, rows) for rows, length, _ in arrivals]
-    queue = queue_of(*requests, workers=workers, rows=4 * workers, encode_tokens=40)
+    queue = queue_with(*requests, workers=workers, rows=4 * workers, encode_tokens=40)
     schedulers = [Scheduler(queue) for _ in range(workers)]
-    for one, (_, _, mood) in zip(requests, arrivals, strict=True):
-        if mood == 0:
+    for one, (_, _, kept) in zip(requests, arrivals, strict=True):
+        if not kept:
             one.future.cancel()
     joined: list[EngineRequest] = []
     for _ in range(200):
@@ -184,10 +197,10 @@ def test_everybody_is_served_in_order_and_within_the_bounds(
             break
         for scheduler in schedulers:
             if not queue.waiting and not scheduler.rows:
-                continue  # it would wait
+                continue  # it would block
             joined += sorted(admit(scheduler), key=requests.index)
             assert scheduler.rows == sum(one.rows for one in scheduler.running) <= queue.rows_per_worker
             if scheduler.running:
                 finish(scheduler, random.choice(scheduler.running))  # type: ignore[attr-defined]
-    assert joined == [one for one, (_, _, mood) in zip(requests, arrivals, strict=True) if mood]
+    assert joined == [one for one, (_, _, kept) in zip(requests, arrivals, strict=True) if kept]
     assert all(one.future.done() for one in requests)

@@ -1,4 +1,4 @@
-"""The worker's thread over fake engines: faults stay where they happen, and nobody waits for ever."""
+"""Worker threads with fake engines: a failure affects only its own requests, and no request waits for ever."""
 
 import random
 import threading
@@ -17,7 +17,7 @@ Start = Callable[..., LocalWorkerPool]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start the workers of a model; they are drained when the test ends."""
+    """Start worker pools; they are drained when the test ends."""
     worker_pools = []
 
     def start(*engines: Engine, **limits: int) -> LocalWorkerPool:
@@ -47,7 +47,7 @@ def failure(request: EngineRequest) -> str:
     return str(error)
 
 
-def test_a_failed_step_fails_its_rows_and_the_next_ticket_is_served(start: Start) -> None:
+def test_failed_step_fails_its_requests_and_the_next_request_is_served(start: Start) -> None:
     worker_pool = start(EchoEngine(on_step=Failing(1)))
     both = [EngineRequest([1, 2]), EngineRequest([3])]
     worker_pool.queue.submit(both)
@@ -59,7 +59,7 @@ def test_a_failed_step_fails_its_rows_and_the_next_ticket_is_served(start: Start
     assert record(worker_pool).failures == 1
 
 
-def test_a_failed_step_spares_those_who_wait(start: Start) -> None:
+def test_failed_step_does_not_affect_waiting_requests(start: Start) -> None:
     worker_pool = start(EchoEngine(on_step=Failing(1)), rows=1)
     first, second = both = [EngineRequest([1]), EngineRequest([2])]
     worker_pool.queue.submit(both)
@@ -67,7 +67,7 @@ def test_a_failed_step_spares_those_who_wait(start: Start) -> None:
     assert ids(second) == [2]
 
 
-def test_a_group_that_fails_to_join_fails_alone(start: Start) -> None:
+def test_group_that_fails_to_join_fails_alone(start: Start) -> None:
     engine = HeldEngine()
     engine.on_join = Failing(3)
     worker_pool = start(engine)
@@ -81,7 +81,7 @@ def test_a_group_that_fails_to_join_fails_alone(start: Start) -> None:
     assert (ids(running), ids(short)) == ([1, 2, 3], [4])
 
 
-def test_what_the_observer_is_told(start: Start) -> None:
+def test_observer_receives_groups_steps_and_results(start: Start) -> None:
     worker_pool = start(EchoEngine())
     worker_pool.queue.submit([EngineRequest([1, 2, 3]), EngineRequest([4])])
     assert worker_pool.drain(PATIENCE)
@@ -91,54 +91,56 @@ def test_what_the_observer_is_told(start: Start) -> None:
     assert record(worker_pool).answers == 2
 
 
-class Confused(EchoEngine):
-    """Answers a request that it was never given, and that is no fault of one step."""
+class WrongRequestEngine(EchoEngine):
+    """Returns a request that never joined, which is an error outside of a step."""
 
     def step(self) -> list[FinishedRequest]:
         return [(EngineRequest([1]), outcome) for _, outcome in super().step()]
 
 
-def test_a_dead_worker_fails_everybody_and_takes_nobody(start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    worker_pool = start(Confused(), rows=1)
-    everybody = [EngineRequest([1]), EngineRequest([2]), EngineRequest([3])]
-    worker_pool.queue.submit(everybody)
-    assert [failure(request) for request in everybody] == ["the worker died: KeyError"] * 3
+def test_death_of_a_worker_fails_all_requests_and_closes_the_queue(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker_pool = start(WrongRequestEngine(), rows=1)
+    all_requests = [EngineRequest([1]), EngineRequest([2]), EngineRequest([3])]
+    worker_pool.queue.submit(all_requests)
+    assert [failure(request) for request in all_requests] == ["the worker died: KeyError"] * 3
     assert worker_pool.drain(PATIENCE)
     assert not worker_pool.alive
     with pytest.raises(Closed):
         worker_pool.queue.submit([EngineRequest([4])])
     assert "worker-test-0 died" in caplog.text
-    assert record(worker_pool).turns == 1  # so that what became of them is told
+    assert record(worker_pool).turns == 1  # so that their errors are reported
 
 
-class Clinging(HeldEngine):
-    """Cannot let go of a request that is withdrawn."""
+class FailingDropEngine(HeldEngine):
+    """Fails when a cancelled request is dropped."""
 
     def drop(self, requests: list[EngineRequest]) -> None:
         if any(request.cancelled for request in requests):
-            raise RuntimeError("it clings")
+            raise RuntimeError("cannot drop")
         super().drop(requests)
 
 
-def test_a_worker_that_dies_between_picking_and_joining_fails_whom_it_picked(start: Start) -> None:
-    engine = Clinging()
+def test_death_between_pick_and_join_fails_the_picked_requests(start: Start) -> None:
+    engine = FailingDropEngine()
     worker_pool = start(engine)
-    gone, picked = EngineRequest([1] * 9), [EngineRequest([2]), EngineRequest([3] * 50)]
-    worker_pool.queue.submit([gone])
+    cancelled, picked = EngineRequest([1] * 9), [EngineRequest([2]), EngineRequest([3] * 50)]
+    worker_pool.queue.submit([cancelled])
     engine.wait_for_step(1)
     worker_pool.queue.submit(picked)
-    gone.future.cancel()
+    cancelled.future.cancel()
     engine.allow(1)
     assert [failure(request) for request in picked] == ["the worker died: RuntimeError"] * 2
 
 
-def test_a_cancelled_running_ticket_leaves_before_the_next_step(start: Start) -> None:
+def test_cancelled_running_request_is_dropped_before_the_next_step(start: Start) -> None:
     engine = HeldEngine()
     worker_pool = start(engine)
-    gone, stays = EngineRequest([1] * 9), EngineRequest([2] * 9)
-    worker_pool.queue.submit([gone, stays])
+    cancelled, stays = EngineRequest([1] * 9), EngineRequest([2] * 9)
+    worker_pool.queue.submit([cancelled, stays])
     engine.wait_for_step(1)
-    gone.future.cancel()
+    cancelled.future.cancel()
     engine.allow(1)
     engine.wait_for_step(2)
     assert engine.requests == [stays]
@@ -146,53 +148,53 @@ def test_a_cancelled_running_ticket_leaves_before_the_next_step(start: Start) ->
     assert ids(stays) == [2] * 9
 
 
-def test_when_all_callers_have_left_nothing_of_theirs_stays(start: Start) -> None:
+def test_cancelled_requests_are_dropped_when_nothing_else_runs(start: Start) -> None:
     empty = threading.Event()
 
-    class Watched(HeldEngine):
+    class WatchedEngine(HeldEngine):
         def drop(self, requests: list[EngineRequest]) -> None:
             super().drop(requests)
             if requests and not self.requests:
                 empty.set()
 
-    engine = Watched()
+    engine = WatchedEngine()
     worker_pool = start(engine)
-    gone = [EngineRequest([1] * 9), EngineRequest([2] * 9)]
-    worker_pool.queue.submit(gone)
+    cancelled = [EngineRequest([1] * 9), EngineRequest([2] * 9)]
+    worker_pool.queue.submit(cancelled)
     engine.wait_for_step(1)
-    for request in gone:
+    for request in cancelled:
         request.future.cancel()
     engine.allow(1)
-    assert empty.wait(PATIENCE)  # and nobody came to have it done
+    assert empty.wait(PATIENCE)  # without another request that starts an iteration
 
 
-def test_draining_answers_everything_admitted(start: Start) -> None:
+def test_drain_waits_for_all_admitted_requests(start: Start) -> None:
     engine = HeldEngine()
     worker_pool = start(engine, rows=2)
     admitted = [EngineRequest([n] * 3) for n in range(7)]
     worker_pool.queue.submit(admitted)
     engine.wait_for_step(1)
-    assert not worker_pool.drain(timeout=0)  # held, so it cannot be done yet
+    assert not worker_pool.drain(timeout=0)  # the engine is held, so requests are unfinished
     assert worker_pool.alive
     engine.allow(100)
     assert worker_pool.drain(PATIENCE)
     assert [ids(request) for request in admitted] == [request.ids for request in admitted]
 
 
-def test_every_answer_is_its_own(start: Start) -> None:
-    """Many callers at once, texts of all lengths: an answer that went to another's request would show."""
+def test_concurrent_callers_get_their_own_results(start: Start) -> None:
+    """Many callers, sources of all lengths: a result that reaches another request would be noticed."""
     generator = random.Random(1)
-    everybody = [
+    all_requests = [
         EngineRequest([generator.randrange(10_000) for _ in range(generator.randint(1, 60))]) for _ in range(200)
     ]
     worker_pool = start(EchoEngine(), rows=16, encode_tokens=200)
-    callers = [threading.Thread(target=submit_in_pairs, args=(worker_pool, everybody[i::5])) for i in range(5)]
+    callers = [threading.Thread(target=submit_in_pairs, args=(worker_pool, all_requests[i::5])) for i in range(5)]
     for caller in callers:
         caller.start()
     for caller in callers:
         caller.join()
-    assert not wait([request.future for request in everybody], PATIENCE).not_done
-    assert [ids(request) for request in everybody] == [request.ids for request in everybody]
+    assert not wait([request.future for request in all_requests], PATIENCE).not_done
+    assert [ids(request) for request in all_requests] == [request.ids for request in all_requests]
 
 
 def submit_in_pairs(worker_pool: LocalWorkerPool, requests: list[EngineRequest]) -> None:

@@ -1,6 +1,7 @@
-"""Options that change logits, by hand-computed values and by what they do to whole answers."""
+"""Options that change logits: values computed by hand, and the effect on whole outputs."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +18,14 @@ INF = np.inf
 MODELS = [random_model(seed, ending=1.5) for seed in range(20)]
 
 
-def processes_logits(logits: list[float], written: list[int], **options: object) -> list[float]:
+def processed(logits: list[float], generated: list[int], **options: Any) -> list[float]:
     line = np.array(logits, dtype=np.float32)
-    process_logits(line, np.array(written, dtype=np.int64), DecodingOptions(max_length=20, **options), EOS)  # type: ignore[arg-type]
+    process_logits(line, np.array(generated, dtype=np.int64), DecodingOptions(max_length=20, **options), EOS)
     return [float(value) for value in line]
 
 
 @pytest.mark.parametrize(
-    ("options", "written", "expected"),
+    ("options", "generated", "expected"),
     [
         ({}, [0, 1], [2, -2, 0, 1, 4]),
         ({"prefix": (4, 0)}, [], [-INF, -INF, -INF, -INF, 0]),
@@ -43,14 +44,16 @@ def processes_logits(logits: list[float], written: list[int], **options: object)
         ({"no_repeat_ngram": 3}, [1, 2], [2, -2, 0, 1, 4]),
     ],
 )
-def test_logits_by_hand(options: dict[str, object], written: list[int], expected: list[float]) -> None:
-    assert processes_logits([2, -2, 0, 1, 4], written, **options) == expected
+def test_processed_logits_equal_hand_computed_values(
+    options: dict[str, object], generated: list[int], expected: list[float]
+) -> None:
+    assert processed([2, -2, 0, 1, 4], generated, **options) == expected
 
 
-def test_what_would_repeat() -> None:
-    written = np.array([7, 8, 9, 7, 8, 5, 7, 8])
-    assert sorted(repeating(written, 3).tolist()) == [5, 9]
-    assert repeating(written[:2], 3).tolist() == []
+def test_repeating_returns_tokens_that_complete_an_ngram() -> None:
+    generated = np.array([7, 8, 9, 7, 8, 5, 7, 8])
+    assert sorted(repeating(generated, 3).tolist()) == [5, 9]
+    assert repeating(generated[:2], 3).tolist() == []
 
 
 SEARCHES: dict[str, Callable[[], SearchGroup]] = {
@@ -61,25 +64,25 @@ SEARCHES: dict[str, Callable[[], SearchGroup]] = {
 every_search = pytest.mark.parametrize("search", SEARCHES)
 
 
-def decoded(search: str, **options: object) -> list[list[int]]:
-    """All hypotheses of all models."""
+def decoded(search: str, **options: Any) -> list[list[int]]:
+    """Return all hypotheses of all models."""
     group = SEARCHES[search]()
     width, temperature = group.rows.shape[1], float(search == "sampling")
-    wanted = DecodingOptions(
+    decoding_options = DecodingOptions(
         **{"max_length": 16, "beam_size": width, "n_best": width, "temperature": temperature} | options
-    )  # type: ignore[arg-type]
-    found = answers(decode(group, MODELS, [wanted] * len(MODELS)))
+    )
+    found = answers(decode(group, MODELS, [decoding_options] * len(MODELS)))
     return [hypothesis.ids for answer in found for hypothesis in answer.hypotheses]
 
 
 @every_search
-def test_every_answer_starts_with_the_prefix_and_goes_on_from_it(search: str) -> None:
+def test_output_starts_with_the_prefix_and_continues_it(search: str) -> None:
     found = decoded(search, prefix=(5, 5, 9))
     assert {tuple(ids[:3]) for ids in found} == {(5, 5, 9)}
     assert len({tuple(ids) for ids in found}) > len(MODELS) / 2
 
 
-def test_a_prefix_adds_nothing_to_scores() -> None:
+def test_prefix_adds_nothing_to_scores() -> None:
     [answer] = answers(
         decode(
             BeamGroup(2, EOS, ROOM), MODELS[:1], [DecodingOptions(8, beam_size=2, prefix=(5, 9), length_penalty=0.0)]
@@ -91,27 +94,27 @@ def test_a_prefix_adds_nothing_to_scores() -> None:
 
 
 @every_search
-def test_no_answer_is_shorter_than_the_least_length(search: str) -> None:
+def test_output_is_never_shorter_than_min_length(search: str) -> None:
     assert min(map(len, decoded(search))) < 6
     assert min(map(len, decoded(search, min_length=6))) == 6
 
 
 @every_search
-def test_suppressed_tokens_are_never_written(search: str) -> None:
-    written = {token for ids in decoded(search, suppressed=(4, 5, 6, EOS)) for token in ids}
-    assert written.isdisjoint({4, 5, 6})
-    assert len(written) > 3
+def test_suppressed_tokens_are_never_generated(search: str) -> None:
+    generated = {token for ids in decoded(search, suppressed=(4, 5, 6, EOS)) for token in ids}
+    assert generated.isdisjoint({4, 5, 6})
+    assert len(generated) > 3
 
 
 @pytest.mark.parametrize("n", [1, 2])
 @every_search
-def test_no_n_tokens_come_twice(search: str, n: int) -> None:
+def test_no_ngram_is_generated_twice(search: str, n: int) -> None:
     for ids in decoded(search, no_repeat_ngram=n, max_length=10, suppressed=(EOS,)):
         found = [tuple(ids[i : i + n]) for i in range(len(ids) - n + 1)]
         assert len(set(found)) == len(found)
 
 
-def test_a_repetition_penalty_makes_repetition_rarer() -> None:
+def test_repetition_penalty_reduces_repetition() -> None:
     def repeated(**options: object) -> int:
         return sum(len(ids) - len(set(ids)) for ids in decoded("greedy", **options))
 

@@ -1,4 +1,4 @@
-"""What is no number among the logits: a clear error for one request, and the neighbours' answers are what they were."""
+"""Logits that are not finite: an error for one request, and no change for the others in the batch."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,22 +18,22 @@ from tests.conftest import LEXICON
 from tests.service.conftest import Service, assert_problem
 from tests.service.fakes import PATIENCE, Record
 
-WISHES: list[dict[str, object]] = [{}, {"beam_size": 3, "n_best": 3}, {"temperature": 1.0, "log_probabilities": True}]
-SICK = 26  # a token that makes the model fail
+OPTIONS: list[dict[str, object]] = [{}, {"beam_size": 3, "n_best": 3}, {"temperature": 1.0, "log_probabilities": True}]
+BROKEN = 26  # a source token with which the logits are broken
 
 
-class Sick(TranslateEngine):
-    """Some logits of whoever reads a certain token are no numbers, from the second step on."""
+class BrokenEngine(TranslateEngine):
+    """Some logits of requests with a certain source token are not finite, from the second step on."""
 
     def __init__(self, graphs: TranslateGraphs, value: float) -> None:
         super().__init__(graphs, rows=16)
-        self.value, self.sick = value, SICK
+        self.value, self.broken = value, BROKEN
 
     def forward(self) -> np.ndarray:
         logits = super().forward()
         for group in self.groups.values():
             for request, rows in zip(group.requests, group.rows, strict=True):
-                if self.sick in request.ids and self.position[rows[0]] >= 1:
+                if self.broken in request.ids and self.position[rows[0]] >= 1:
                     logits[rows[-1], 7:9] = self.value
         return logits
 
@@ -51,39 +51,39 @@ def serve(engine: TranslateEngine, requests: list[EngineRequest]) -> Record:
     return record
 
 
-def requests(*, sick: bool) -> list[EngineRequest]:
-    """Three neighbours of every search, and between them sick ones of every search."""
+def requests(*, broken: bool) -> list[EngineRequest]:
+    """Return three healthy requests of every kind of search and, if `broken`, a broken one after each."""
     found = []
-    for i, wish in enumerate(WISHES * 3):
-        options = DecodingOptions(max_length=12, min_length=4, seed=i, **wish)  # type: ignore[arg-type]
+    for i, changes in enumerate(OPTIONS * 3):
+        options = DecodingOptions(max_length=12, min_length=4, seed=i, **changes)  # type: ignore[arg-type]
         found.append(EngineRequest([5, 30 + i, 40 + i, 3], options))
-        if sick:
-            found.append(EngineRequest([5, SICK, 40 + i, 3], options))
+        if broken:
+            found.append(EngineRequest([5, BROKEN, 40 + i, 3], options))
     return found
 
 
-def told(answer: EngineResult) -> list[tuple[object, ...]]:
+def hypotheses(answer: EngineResult) -> list[tuple[object, ...]]:
     return [(h.ids, h.finish_reason, h.score, h.log_probabilities) for h in answer.hypotheses]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_row_without_numbers_fails_alone(graphs: TranslateGraphs, value: float) -> None:
-    healthy, mixed = requests(sick=False), requests(sick=True)
+def test_request_with_non_finite_logits_fails_alone(graphs: TranslateGraphs, value: float) -> None:
+    healthy, mixed = requests(broken=False), requests(broken=True)
     serve(TranslateEngine(graphs, rows=16), healthy)
-    record = serve(Sick(graphs, value), mixed)
-    expected = [told(request.future.result()) for request in healthy]
-    assert [told(request.future.result()) for request in mixed if SICK not in request.ids] == expected
+    record = serve(BrokenEngine(graphs, value), mixed)
+    expected = [hypotheses(request.future.result()) for request in healthy]
+    assert [hypotheses(request.future.result()) for request in mixed if BROKEN not in request.ids] == expected
     for request in mixed:
-        if SICK in request.ids:
+        if BROKEN in request.ids:
             assert isinstance(request.future.exception(), NotANumber)
     assert record.failures == 0
 
 
-def test_over_http_it_is_the_fault_of_one_request(pretend: Callable[..., Service], graphs: TranslateGraphs) -> None:
-    engine = Sick(graphs, np.nan)
+def test_non_finite_logits_fail_one_http_request(pretend: Callable[..., Service], graphs: TranslateGraphs) -> None:
+    engine = BrokenEngine(graphs, np.nan)
     service = pretend(engine)
     [model] = service.registry
-    [[_, engine.sick, _]] = model.codec.encode(["bird"], [5], append_eos=True)
+    [[_, engine.broken, _]] = model.codec.encode(["bird"], [5], append_eos=True)
     with ThreadPoolExecutor(8) as pool:
         texts = ["bird", "dog", "red house", "bird dog", "one two three", "bird bird"] * 3
         replies = list(pool.map(lambda text: service.post("/v1/translate", {"text": text, "target": "b"}), texts))

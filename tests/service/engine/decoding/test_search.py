@@ -1,4 +1,4 @@
-"""Greedy and beam search on made-up language models, against a few plain lines of their own."""
+"""Greedy and beam search on artificial language models, compared with a plain implementation."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from service.engine.decoding.search import NotANumber
 from service.engine.types import EngineResult, Hypothesis
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 
-ScoredPair = list[tuple[list[int], str, float]]
+ScoredIds = list[tuple[list[int], str, float]]
 
 
 def beam(width: int) -> BeamGroup:
@@ -21,15 +21,15 @@ def greedy() -> GreedyGroup:
     return GreedyGroup(EOS, ROOM)
 
 
-def told(answer: EngineResult) -> ScoredPair:
+def scored(answer: EngineResult) -> ScoredIds:
     return [(h.ids, h.finish_reason, h.score or 0.0) for h in answer.hypotheses]
 
 
-def plain_beam(model: Model, options: DecodingOptions) -> ScoredPair:
-    """Beam search on lists, as its rule says it."""
+def plain_beam(model: Model, options: DecodingOptions) -> ScoredIds:
+    """Beam search on Python lists."""
     k, penalty = options.beam_size, options.length_penalty
     running: list[tuple[float, list[int]]] = [(0.0, [])]
-    ended: ScoredPair = []
+    finished: ScoredIds = []
     for length in range(1, options.max_length + 1):
         log_probs = [log_softmax(model(ids)) for _, ids in running]
         candidates = [
@@ -38,23 +38,23 @@ def plain_beam(model: Model, options: DecodingOptions) -> ScoredPair:
             for token, log_prob in enumerate(line)
         ]
         candidates = sorted(candidates, key=lambda pair: -pair[0])[: 2 * k]
-        ended += [(ids[:-1], "stop", total / length**penalty) for total, ids in candidates[:k] if ids[-1] == EOS]
+        finished += [(ids[:-1], "stop", total / length**penalty) for total, ids in candidates[:k] if ids[-1] == EOS]
         running = [pair for pair in candidates if pair[1][-1] != EOS][:k]
-        ended = sorted(ended, key=lambda one: -one[2])[:k]
-        if len(ended) == k and (options.early_stopping or ended[-1][2] >= running[0][0] / length**penalty):
+        finished = sorted(finished, key=lambda one: -one[2])[:k]
+        if len(finished) == k and (options.early_stopping or finished[-1][2] >= running[0][0] / length**penalty):
             break
-    cut = [(ids, "length", total / length**penalty) for total, ids in running]
-    return [*ended, *cut][: options.n_best]
+    unfinished = [(ids, "length", total / length**penalty) for total, ids in running]
+    return [*finished, *unfinished][: options.n_best]
 
 
-def assert_same(found: ScoredPair, expected: ScoredPair) -> None:
+def assert_same(found: ScoredIds, expected: ScoredIds) -> None:
     assert [one[:2] for one in found] == [one[:2] for one in expected]
     assert [one[2] for one in found] == pytest.approx([one[2] for one in expected], rel=1e-9)
 
 
 @pytest.mark.parametrize("width", [2, 3, 4, 6])
 @pytest.mark.parametrize("early", [True, False])
-def test_beams_agree_with_a_plain_search(width: int, early: bool) -> None:
+def test_beam_search_equals_a_plain_implementation(width: int, early: bool) -> None:
     models = [random_model(seed, ending=seed % 4 - 1.0) for seed in range(24)]
     options = [
         DecodingOptions(
@@ -65,29 +65,30 @@ def test_beams_agree_with_a_plain_search(width: int, early: bool) -> None:
     ]  # fmt: skip
     found = answers(decode(beam(width), models, options))
     for model, one, answer in zip(models, options, found, strict=True):
-        assert_same(told(answer), plain_beam(model, one))
+        assert_same(scored(answer), plain_beam(model, one))
     assert {h.finish_reason for answer in found for h in answer.hypotheses} == {"stop", "length"}
 
 
-def eager(written: list[int]) -> np.ndarray:
-    """Ends at once with a fair chance, and far better after three tokens of one kind."""
+def ending_model(written: list[int]) -> np.ndarray:
+    """End at once with a moderate probability, and after three tokens with a much higher one."""
     line = np.full(8, -9.0)
     line[[4, EOS]] = [1.0, 0.9] if len(written) < 3 else [-9.0, 9.0]
     return line
 
 
-def test_early_stopping_ends_with_as_many_hypotheses_as_the_beam_is_wide() -> None:
-    hasty, patient = (
-        answers(decode(beam(2), [eager], [DecodingOptions(20, beam_size=2, length_penalty=2.0, early_stopping=early)]))[
-            0
-        ]
-        for early in (True, False)
+def test_early_stopping_ends_with_beam_size_finished_hypotheses() -> None:
+    early, late = (
+        answers(decode(beam(2), [ending_model], [options]))[0]
+        for options in (
+            DecodingOptions(20, beam_size=2, length_penalty=2.0, early_stopping=True),
+            DecodingOptions(20, beam_size=2, length_penalty=2.0, early_stopping=False),
+        )
     )
-    assert hasty.ids == [4]
-    assert patient.ids == [4, 4, 4]
+    assert early.ids == [4]
+    assert late.ids == [4, 4, 4]
 
 
-def test_a_beam_of_one_is_greedy_search_with_scores() -> None:
+def test_beam_of_one_equals_greedy_search_and_has_scores() -> None:
     models = [random_model(seed) for seed in range(30)]
     options = [DecodingOptions(max_length=1 + seed % 15) for seed in range(30)]
     scored = answers(decode(beam(1), models, options))
@@ -97,7 +98,7 @@ def test_a_beam_of_one_is_greedy_search_with_scores() -> None:
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0, 2.0])
-def test_scores_are_made_of_the_tokens_log_probabilities(penalty: float) -> None:
+def test_score_is_the_normalised_sum_of_log_probabilities(penalty: float) -> None:
     models = [random_model(seed, ending=0.0) for seed in range(10)]
     options = [DecodingOptions(max_length=8, beam_size=3, n_best=3, length_penalty=penalty)] * 10
     for model, answer in zip(models, answers(decode(beam(3), models, options)), strict=True):
@@ -108,7 +109,7 @@ def test_scores_are_made_of_the_tokens_log_probabilities(penalty: float) -> None
             assert hypothesis.score == pytest.approx(sum(expected) / len(tokens) ** penalty)
 
 
-def test_hypotheses_come_best_first_and_whole_ones_before_cut_ones() -> None:
+def test_hypotheses_are_sorted_finished_ones_first_then_by_score() -> None:
     models = [random_model(seed, ending=-1.0) for seed in range(40)]
     options = [DecodingOptions(max_length=6, beam_size=4, n_best=4)] * 40
     for answer in answers(decode(beam(4), models, options)):
@@ -118,28 +119,28 @@ def test_hypotheses_come_best_first_and_whole_ones_before_cut_ones() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 3])
-def test_an_answer_does_not_depend_on_the_group(width: int) -> None:
+def test_result_does_not_depend_on_the_group(width: int) -> None:
     models = [random_model(seed) for seed in range(12)]
     options = [DecodingOptions(max_length=3 + seed, beam_size=width, n_best=width) for seed in range(12)]
     alone = [decode(beam(width), [model], [one])[0] for model, one in zip(models, options, strict=True)]
     together = decode(beam(width), models, options)
-    assert [told(answer) for answer in answers(together)] == [told(answer) for answer in answers(alone)]
+    assert [scored(answer) for answer in answers(together)] == [scored(answer) for answer in answers(alone)]
 
 
-def test_one_hypothesis_there_is_one_answer() -> None:
-    """Where only one text is possible, n_best does not make up others."""
+def test_fewer_hypotheses_than_n_best_if_only_one_is_possible() -> None:
+    """If only one output is possible, n_best adds no others."""
 
-    def narrow(written: list[int]) -> np.ndarray:
+    def single_output_model(written: list[int]) -> np.ndarray:
         line = np.full(8, -np.inf)
         line[5 if len(written) < 2 else EOS] = 0.0
         return line
 
-    [answer] = answers(decode(beam(3), [narrow], [DecodingOptions(max_length=6, beam_size=3, n_best=3)]))
+    [answer] = answers(decode(beam(3), [single_output_model], [DecodingOptions(max_length=6, beam_size=3, n_best=3)]))
     assert answer.hypotheses == [Hypothesis([5, 5], "stop", 0.0, [0.0, 0.0, 0.0])]
 
 
-def poisoned(value: float, after: int) -> Model:
-    """A healthy model but for one step, after so many tokens: a value at one token, or -inf at all of them."""
+def broken_model(value: float, after: int) -> Model:
+    """Return a model with one broken step after this many tokens: the value at one token, or -inf at all tokens."""
     healthy = random_model(1, ending=-99.0)
 
     def logits(written: list[int]) -> np.ndarray:
@@ -154,10 +155,10 @@ def poisoned(value: float, after: int) -> Model:
 @pytest.mark.parametrize("width", [0, 1, 3])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("after", [0, 2])
-def test_what_is_no_number_fails_one_ticket_alone(width: int, value: float, after: int) -> None:
-    models = [random_model(3), poisoned(value, after), random_model(4)]
+def test_non_finite_logits_fail_one_request_alone(width: int, value: float, after: int) -> None:
+    models = [random_model(3), broken_model(value, after), random_model(4)]
     options = [DecodingOptions(max_length=6, beam_size=max(1, width))] * 3
     expected = [decode(beam(width) if width else greedy(), [models[i]], options[:1])[0] for i in (0, 2)]
-    first, sick, last = decode(beam(width) if width else greedy(), models, options)
-    assert isinstance(sick, NotANumber)
-    assert [told(a) for a in answers([first, last])] == [told(a) for a in answers(expected)]
+    first, broken, last = decode(beam(width) if width else greedy(), models, options)
+    assert isinstance(broken, NotANumber)
+    assert [scored(a) for a in answers([first, last])] == [scored(a) for a in answers(expected)]

@@ -246,7 +246,8 @@ def test_process_that_cannot_start_raises(monkeypatch: pytest.MonkeyPatch, toy_c
 
 
 def engine_pid(service: Process) -> int:
-    [_, engine] = [process.pid for process in process_tree(service.process.pid)]
+    pids: list[int] = [process.pid for process in process_tree(service.process.pid)]
+    [_, engine] = pids
     return engine
 
 
