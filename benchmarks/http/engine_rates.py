@@ -23,10 +23,10 @@ import numpy as np
 from benchmarks.http.load_generator import CLIENTS
 from service.artifact import Artifact, read_artifact
 from service.engine.cores import available_cores
-from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import NullObserver
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.options import DecodingOptions
 from service.engine.queue import Queue, QueueLimits
 from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import LocalWorkerPool

@@ -16,8 +16,8 @@ import torch
 
 from export.checks.local_engine import run_requests
 from service.artifact import read_artifact
-from service.engine.decoding.options import DecodingOptions
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 from service.models.options import default_target_length
 from training.data.corpus import read_corpus

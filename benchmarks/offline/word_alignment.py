@@ -22,10 +22,10 @@ import numpy as np
 from export.checks.local_engine import DEFAULT_ROWS, run_requests
 from service.artifact import Artifact, Direction, read_artifact
 from service.engine.cores import available_cores
-from service.engine.decoding.options import DecodingOptions
 from service.engine.models.score import alignment_layer
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.models.options import default_target_length
 from service.text.alignment import AlignmentLink, links_from_attention

@@ -15,10 +15,10 @@ from torch import nn
 from export.checks.local_engine import DEFAULT_ROWS, run_requests
 from service.artifact import Artifact, Parity
 from service.engine.cores import available_cores
-from service.engine.decoding.options import DecodingOptions
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from training.data.corpus import CorpusError, FilterReport, Row, clean, read_corpus
 from training.data.tokenizer import BOS, EOS, PAD

@@ -15,10 +15,10 @@ from export.graphs.transformer import cache_slices
 from export.quantization.calibration import QuantisationPlan, calibrate
 from service.artifact import Artifact, Evaluation
 from service.engine.cores import available_cores
-from service.engine.decoding.options import DecodingOptions
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from training.config import Recipe
 from training.data.corpus import FilterReport, Row, clean, read_corpus, split_corpus

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, request_scope
 from service.api.text_fields import Texts, text_schema, texts_schema
-from service.engine.decoding.options import MAX_BEAM, DecodingOptions
+from service.engine.options import MAX_BEAM, DecodingOptions
 from service.errors import ServiceError
 from service.http.error_formats import ErrorFormat, FieldErrors, error_message
 from service.http.forms import read_json_or_form

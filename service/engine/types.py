@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 
 
 class EngineFailure(Exception):

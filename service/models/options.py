@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 
 
 def default_target_length(source_tokens: int, limit: int) -> int:

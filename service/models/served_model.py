@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from service.artifact import Artifact, Direction, Manifest
-from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import WorkerPool
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
 from service.metrics import ModelMetrics

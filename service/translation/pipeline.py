@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
 from service.errors import InvalidRequest, NotReady, Overloaded
 from service.models.options import TranslationOptions

@@ -8,11 +8,11 @@ import pytest
 
 from export.checks.local_engine import run_requests
 from service.artifact import Artifact, read_artifact
-from service.engine.decoding.options import DecodingOptions
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import Engine
 

@@ -11,11 +11,11 @@ import torch
 from export.checks.local_engine import run_requests
 from service.app import create_app
 from service.artifact import read_artifact
-from service.engine.decoding.options import DecodingOptions
 from service.engine.factory import start_pools
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.metrics import Metrics
 from service.models.loading import load_models

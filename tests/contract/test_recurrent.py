@@ -20,11 +20,11 @@ from export.checks.parity import ParityError
 from export.graphs import recurrent
 from service.app import create_app
 from service.artifact import read_artifact
-from service.engine.decoding.options import DecodingOptions
 from service.engine.factory import start_pools
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.metrics import Metrics
 from service.models.loading import load_models

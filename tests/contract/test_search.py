@@ -10,8 +10,8 @@ from torch import Tensor
 from export.checks.local_engine import run_requests
 from service.artifact import read_artifact
 from service.engine.decoding.beam import BeamGroup
-from service.engine.decoding.options import DecodingOptions
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 from service.models.options import default_target_length
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, random_model

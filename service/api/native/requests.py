@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 from service.api.text_fields import Texts, texts_schema
-from service.engine.decoding.options import MAX_BEAM, DecodingOptions
+from service.engine.options import MAX_BEAM, DecodingOptions
 from service.http.openapi import Schema, inline_schema
 from service.models.options import TranslationOptions
 from service.settings import Settings

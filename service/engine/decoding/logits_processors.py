@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import SearchGroup
+from service.engine.options import DecodingOptions
 
 
 def process_group(logits: np.ndarray, group: SearchGroup, eos: int) -> None:

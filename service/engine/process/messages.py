@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from service.artifact import Artifact, ArtifactError
-from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import PoolConfig
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineResult
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 from service.engine.queue import Closed, Queue, QueueLimits
 from service.engine.scheduler import IterationPlan, Scheduler
 from service.engine.types import EngineRequest

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from service.artifact import Direction
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 from service.engine.queue import QueueFull
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 from service.metrics import Metrics

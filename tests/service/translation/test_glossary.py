@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 from tests.service.conftest import TRANSLATE, Service, assert_problem
 from tests.service.translation.helpers import FullAfterFirstSubmission, english_german, open_translator, translate
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 from service.models.options import TranslationOptions
 from tests.service.translation import helpers

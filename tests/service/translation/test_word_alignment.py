@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 from service.models.served_model import ServedModel
 from service.translation.request import TranslationResult
 from tests.conftest import LEXICON

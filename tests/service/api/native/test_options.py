@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.engine.decoding.options import DecodingOptions
 from service.engine.factory import start_pools
+from service.engine.options import DecodingOptions
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from service.engine.decoding.logits_processors import process_group
-from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import Candidates, SearchGroup
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 
 EOS = 3

@@ -9,9 +9,9 @@ import pytest
 from service.engine.decoding.beam import BeamGroup
 from service.engine.decoding.greedy import GreedyGroup
 from service.engine.decoding.logits_processors import process_logits, repeating
-from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.sampling import SamplingGroup
 from service.engine.decoding.search import SearchGroup
+from service.engine.options import DecodingOptions
 from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode, random_model
 
 INF = np.inf

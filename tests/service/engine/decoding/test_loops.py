@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.engine.decoding.greedy import GreedyGroup, has_loop
-from service.engine.decoding.options import DecodingOptions
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode
 

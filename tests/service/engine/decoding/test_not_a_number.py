@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from service.artifact import read_artifact
-from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import NotANumber
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.options import DecodingOptions
 from service.engine.queue import Queue, QueueLimits
 from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import LocalWorkerPool

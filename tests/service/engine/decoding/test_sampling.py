@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from service.engine.decoding.greedy import GreedyGroup
-from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.sampling import SamplingGroup, nucleus
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineResult
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 

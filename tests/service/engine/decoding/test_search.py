@@ -5,8 +5,8 @@ import pytest
 
 from service.engine.decoding.beam import BeamGroup
 from service.engine.decoding.greedy import GreedyGroup
-from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import NotANumber
+from service.engine.options import DecodingOptions
 from service.engine.types import EngineResult, Hypothesis
 from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
 

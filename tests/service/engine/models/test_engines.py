@@ -10,10 +10,10 @@ import pytest
 
 from service.artifact import Artifact, read_artifact
 from service.engine.decoding.beam import BeamGroup
-from service.engine.decoding.options import DecodingOptions
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.options import DecodingOptions
 from service.engine.queue import Queue, QueueLimits
 from service.engine.types import EngineFailure, EngineRequest, EngineResult
 from service.engine.worker import Engine, LocalWorkerPool

@@ -7,11 +7,11 @@ import pytest
 
 from export.checks.local_engine import run_requests
 from service.artifact import Artifact, read_artifact
-from service.engine.decoding.options import DecodingOptions
 from service.engine.decoding.search import NotANumber
 from service.engine.models.score import ScoreEngine, alignment_layer
 from service.engine.models.session import Arrays, Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.options import DecodingOptions
 from service.engine.queue import Queue, QueueFull, QueueLimits
 from service.engine.types import EngineRequest, EngineResult
 

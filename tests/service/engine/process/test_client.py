@@ -14,8 +14,8 @@ import pytest
 
 from benchmarks.common.processes import process_tree
 from service.artifact import ArtifactError, read_artifact
-from service.engine.decoding.options import DecodingOptions
 from service.engine.interfaces import PoolConfig
+from service.engine.options import DecodingOptions
 from service.engine.process import messages
 from service.engine.process.__main__ import PoolServer
 from service.engine.process.channel import MessageChannel
