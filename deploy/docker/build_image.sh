@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 image=$1
 engine=$(deploy/docker/engine.sh)
-version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+version=$(sed -n 's/^__version__ = "\([^"]*\)".*/\1/p' service/__init__.py)
 revision=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 read -ra flags <<<"${IMAGE_FLAGS:-}"
 # The OCI format has no HEALTHCHECK, so podman and buildah must write Docker's format.
