@@ -56,7 +56,7 @@ SHARED = {"errors", "settings", "metrics", "artifact"}
 # The parts of service/, highest first, and what each may import of the others.
 SERVICE_LAYERS = {
     "__main__": {"app", "http", "models", "engine", *SHARED},
-    "app": {"api", "http", "translation", "models", *SHARED},
+    "app": {"api", "http", "translation", "models", "__version__", *SHARED},
     "api": {"http", "translation", "models", "engine", "text", *SHARED},
     "http": {"errors", "settings", "metrics"},
     "translation": {"models", "engine", "text", *SHARED},
