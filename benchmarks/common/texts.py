@@ -35,7 +35,7 @@ def sentences(data: Path, files: Sequence[str], columns: list[str], column: str,
 
 def within_limit(texts: list[str], codec: TextCodec, manifest: Manifest) -> list[str]:
     """Return the texts within the model's length limit, so that no server refuses one."""
-    room = manifest.limits.source_length - 2  # language token and end-of-sequence token
+    limit = manifest.limits.source_length - 2  # language token and end-of-sequence token
     return [
-        text for text, ids in zip(texts, codec.encode(texts, [], append_eos=False), strict=True) if len(ids) <= room
+        text for text, ids in zip(texts, codec.encode(texts, [], append_eos=False), strict=True) if len(ids) <= limit
     ]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.common.figures import machine
+from benchmarks.common.figures import medians, write_figures
 from benchmarks.common.rounds import alternate, ratio, table
 from benchmarks.common.texts import LABELLED, PARALLEL, sentences
 from benchmarks.http.load_generator import CLIENTS, Traffic
@@ -69,10 +69,8 @@ def main(words: Sequence[str] | None = None) -> int:
     sys.stdout.write("".join(f"{name}: {value:.3f}\n" for name, value in ratios.items()))
     sys.stdout.write(f"{agreement_share:.0%} of the answers are equal\n")
     if arguments.json:
-        found = {
-            "task": arguments.task, "machine": machine(), "alike": agreement_share, "ratios": ratios, "rounds": rounds
-        }  # fmt: skip
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        what = f"Two checkouts compared: POST /v1/{arguments.task}, one text a request"
+        write_figures(arguments.json, what, medians(rounds), ratios, equal_answers=agreement_share, rounds=rounds)
     return 0
 
 

@@ -43,8 +43,8 @@ def translation(client: httpx.Client, rows: Sequence[tuple[str, ...]], arguments
     body = {"source": arguments.source, "target": arguments.target, "beam_size": arguments.beam}
     body |= model_field(arguments)
     answers = post(client, "/v1/translate", body, [row[index] for row in rows], "translations")
-    figures = translation_metrics([answer.get("text", "") for answer in answers], [row[1 - index] for row in rows])
-    return figures | {
+    metrics = translation_metrics([answer.get("text", "") for answer in answers], [row[1 - index] for row in rows])
+    return metrics | {
         "refused": sum(not answer for answer in answers),
         "cut at max_length or as loops": sum(answer.get("finish_reason") in ("length", "loop") for answer in answers),
     }
@@ -56,12 +56,12 @@ def classification(client: httpx.Client, rows: Sequence[tuple[str, ...]], argume
     answers = post(client, "/v1/classify", model_field(arguments), [row[index] for row in rows], "results")
     expected = [row[1 - index] for row in rows]
     labels = sorted({*expected, *(answer["labels"][0]["label"] for answer in answers if answer)})
-    wanted = np.array([labels.index(label) for label in expected])
-    found = (wanted + 1) % len(labels)  # a refused text counts as a wrong label
+    expected_ids = np.array([labels.index(label) for label in expected])
+    found = (expected_ids + 1) % len(labels)  # a refused text counts as a wrong label
     for i, answer in enumerate(answers):
         if answer:
             found[i] = labels.index(answer["labels"][0]["label"])
-    return classification_metrics(found, wanted, len(labels)) | {"refused": sum(not answer for answer in answers)}
+    return classification_metrics(found, expected_ids, len(labels)) | {"refused": sum(not answer for answer in answers)}
 
 
 def model_field(arguments: argparse.Namespace) -> dict[str, object]:
@@ -84,8 +84,8 @@ def main() -> int:
     rows = read_corpus([arguments.file], arguments.columns, Path())
     measure = classification if "label" in arguments.columns else translation
     with httpx.Client(base_url=arguments.url, timeout=120, trust_env=False) as client:
-        figures = measure(client, rows, arguments)
-    sys.stdout.write(json.dumps({"file": arguments.file, "rows": len(rows)} | figures, indent=1) + "\n")
+        metrics = measure(client, rows, arguments)
+    sys.stdout.write(json.dumps({"file": arguments.file, "rows": len(rows)} | metrics, indent=1) + "\n")
     return 0
 
 

@@ -52,8 +52,8 @@ def main() -> int:
     column = arguments.columns.index(arguments.source)
     texts = [row[column] for row in read_corpus([arguments.file], arguments.columns, Path())]
     artifact = read_artifact(arguments.artifact)
-    room, limit = artifact.manifest.limits.source_length, artifact.manifest.limits.target_length
-    sources = [ids for ids in task.source_ids(texts, arguments.target) if len(ids) <= room][: arguments.count]
+    source_limit, limit = artifact.manifest.limits.source_length, artifact.manifest.limits.target_length
+    sources = [ids for ids in task.source_ids(texts, arguments.target) if len(ids) <= source_limit][: arguments.count]
     expected = beam_search(model, sources, torch.device("cpu"), BeamOptions(arguments.beam))
     options = [
         DecodingOptions(

@@ -60,8 +60,8 @@ class Aligner:
         """Yield the links of each pair by each method; none for a pair that is too long for the model."""
         limits, located = self.manifest.limits, self.codec.tokenise_pairs(*map(list, zip(*pairs, strict=True)))
         for pair, (source, target) in zip(pairs, located, strict=True):
-            room = limits.source_length - len(direction.prefix) - 1
-            if len(source.ids) > room or len(target.ids) >= limits.target_length:
+            max_tokens = limits.source_length - len(direction.prefix) - 1
+            if len(source.ids) > max_tokens or len(target.ids) >= limits.target_length:
                 yield {}
                 continue
             maps = self._maps(source, target, direction)  # (L, T+1, S)

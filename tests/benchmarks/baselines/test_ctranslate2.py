@@ -67,9 +67,9 @@ def test_greedy_ids_equal_ours(change: dict[str, object], joint: bool, tmp_path:
     assert len({tuple(ids) for ids in expected}) > 10
     translator = ctranslate2.Translator(str(tmp_path), intra_threads=1)
     for ids, answer in zip(sources, expected, strict=True):
-        room = default_target_length(len(ids), 64)
+        limit = default_target_length(len(ids), 64)
         tokens = [source[i] for i in ids]
-        (result,) = translator.translate_batch([tokens], beam_size=1, min_decoding_length=0, max_decoding_length=room)
+        (result,) = translator.translate_batch([tokens], beam_size=1, min_decoding_length=0, max_decoding_length=limit)
         assert [target.index(token) for token in result.hypotheses[0]] == answer
 
 
