@@ -75,13 +75,13 @@ def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -
         manifest = writer.write(models, fp32_folder)
         fp32 = Artifact(fp32_folder, manifest)
         verify = parity.verify_translator if isinstance(task, TranslateTask) else parity.verify_classifier
-        proof = verify(model, fp32, sources, options.tolerance)  # type: ignore[arg-type]
+        parity_result = verify(model, fp32, sources, options.tolerance)  # type: ignore[arg-type]
         if options.int8:
             plan = calibrate_on_training_rows(task, model, data)
             manifest = _write_int8(
                 models, plan, writer, folder, lambda int8: check_quality(fp32, int8, task, data, options.bound)
             )
-        manifest = manifest.model_copy(update={"parity": proof})
+        manifest = manifest.model_copy(update={"parity": parity_result})
         size = sum(file.stat().st_size for file in folder.iterdir())
         (folder / "MODEL_CARD.md").write_text(model_card(manifest, size, options.notes), "utf-8")
         files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
