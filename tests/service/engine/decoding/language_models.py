@@ -1,4 +1,4 @@
-"""Made-up language models, and a search group driven by hand on them: no graph, no thread, no state but the ids."""
+"""Artificial language models, and a search group run on them without graphs, threads or caches."""
 
 from collections.abc import Callable
 
@@ -11,11 +11,11 @@ from service.engine.types import EngineRequest, EngineResult
 
 EOS = 3
 ROOM = 40
-Model = Callable[[list[int]], np.ndarray]  # what is written -> logits (V,) of the next token
+Model = Callable[[list[int]], np.ndarray]  # generated ids -> logits (V,) of the next token
 
 
 def random_model(seed: int, vocabulary: int = 12, ending: float = 0.5) -> Model:
-    """Every text has its own next tokens; the end mark is a little more probable than the others."""
+    """Return a model with random logits for each prefix; `ending` is added to the logit of the end token."""
 
     def logits(written: list[int]) -> np.ndarray:
         line = 2 * np.random.default_rng([seed, *written]).normal(size=vocabulary)
@@ -32,12 +32,12 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def decode(group: SearchGroup, models: list[Model], options: list[DecodingOptions]) -> list[EngineResult | Exception]:
-    """What becomes of requests that join the group together, each with its own model and options."""
+    """Run requests that join the group together, each with its own model and options; return their outcomes."""
     requests = [EngineRequest([], one) for one in options]
     width = group.rows.shape[1]
     group.join(requests, np.arange(len(requests) * width).reshape(len(requests), width))
     model_of = [model for model in models for _ in range(width)]
-    written: list[list[int]] = [[] for _ in model_of]  # what the state of every row has read
+    written: list[list[int]] = [[] for _ in model_of]  # generated ids of every row
     token = np.zeros(len(model_of), np.int64)
     outcomes: dict[int, EngineResult | Exception] = {}
     while group.requests:
@@ -51,7 +51,7 @@ def decode(group: SearchGroup, models: list[Model], options: list[DecodingOption
         for to, row in zip(choice.target_rows.tolist(), choice.source_rows.tolist(), strict=True):
             assert (
                 written[to][: choice.shared_length] == before[row][: choice.shared_length]
-            )  # what they share need not move
+            )  # the shared part is not copied
             written[to] = list(before[row])
         for ids, chosen in zip(written, token.tolist(), strict=True):
             ids.append(chosen)
@@ -69,7 +69,7 @@ def candidates_of(logits: np.ndarray, width: int) -> Candidates | None:
 
 
 def answers(outcomes: list[EngineResult | Exception]) -> list[EngineResult]:
-    """The outcomes, none of which may be a fault."""
+    """Return the outcomes, all of which must be results."""
     for outcome in outcomes:
         assert isinstance(outcome, EngineResult), outcome
     return outcomes  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Small recurrent artifacts, written node by node: every state is replaced at every step."""
+"""Small recurrent artifacts, built node by node: every state is replaced in every step."""
 
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,17 @@ def write_graph(file: Path, nodes: list[Any], inputs: Tensors, outputs: Tensors,
     def values(tensors: Tensors) -> list[Any]:
         return [helper.make_tensor_value_info(name, ONNX[dtype], shape) for name, (dtype, shape) in tensors.items()]
 
-    def described(tensors: Tensors) -> list[Tensor]:
+    def tensors_of(tensors: Tensors) -> list[Tensor]:
         return [Tensor(name=name, dtype=dtype, shape=shape) for name, (dtype, shape) in tensors.items()]
 
     fixed = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, file.stem, values(inputs), values(outputs), fixed)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), file)
-    return Graph(file=file.name, inputs=described(inputs), outputs=described(outputs))
+    return Graph(file=file.name, inputs=tensors_of(inputs), outputs=tensors_of(outputs))
 
 
-def recurrent(folder: Path, manifest: Manifest, width: int, vocabulary: int, encode: Any, step: Any) -> Artifact:
-    """A manifest's artifact with graphs of its own: (nodes, constants) of encode and of step, one cell (B, D)."""
+def write_artifact(folder: Path, manifest: Manifest, width: int, vocabulary: int, encode: Any, step: Any) -> Artifact:
+    """Write an artifact with one state (B, D); `encode` and `step` are the (nodes, constants) of its graphs."""
     cell: Tensors = {"cell": ("float32", ["B", width])}
     written: Tensors = {"logits": ("float32", ["B", vocabulary]), "cell_out": ("float32", ["B", width])}
     onnx.save(select_graph(vocabulary), folder / "select.onnx")
@@ -43,8 +43,8 @@ def recurrent(folder: Path, manifest: Manifest, width: int, vocabulary: int, enc
     return Artifact(folder, manifest.model_copy(update={"graphs": graphs, "state": [state]}))
 
 
-def countdown(folder: Path, manifest: Manifest) -> Artifact:
-    """Its cell starts at the source's length, every step takes one away, at zero it ends."""
+def countdown_artifact(folder: Path, manifest: Manifest) -> Artifact:
+    """Write an artifact whose state counts down from the source length, one per step; at zero the output ends."""
     encode = [
         helper.make_node("Cast", ["source_length"], ["length"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["length", "axis"], ["cell"]),
@@ -58,11 +58,11 @@ def countdown(folder: Path, manifest: Manifest) -> Artifact:
         "weight": np.array([[0, 0, 0, -1]], np.float32),
         "bias": np.array([0, 0.5, 0, 1], np.float32),
     }
-    return recurrent(folder, manifest, 1, 4, (encode, {"axis": np.array([1])}), (step, constants))
+    return write_artifact(folder, manifest, 1, 4, (encode, {"axis": np.array([1])}), (step, constants))
 
 
-class Memory:
-    """A recurrent model in numpy: the cell remembers every token that was read, the older the less."""
+class DecayingMemoryModel:
+    """A recurrent model in numpy: its state is a sum of all token embeddings, halved in every step."""
 
     def __init__(self, vocabulary: int = 20, width: int = 8) -> None:
         generator = np.random.default_rng(1)
@@ -71,7 +71,7 @@ class Memory:
         self.half = np.array(0.5, np.float32)
 
     def logits(self, source: list[int], read: list[int]) -> np.ndarray:
-        """Of the next token, after the tokens that were read, the begin mark first."""
+        """Return the logits (V,) of the next token after these tokens, the begin token first."""
         cell = self.embedding[source[0]]
         for token in read:
             cell = self.half * cell + self.embedding[token]
@@ -79,6 +79,7 @@ class Memory:
         return line
 
     def artifact(self, folder: Path, manifest: Manifest) -> Artifact:
+        """Write the artifact of this model."""
         encode = [
             helper.make_node("Gather", ["source", "first"], ["begin"], axis=1),  # (B,)
             helper.make_node("Gather", ["embedding", "begin"], ["cell"]),
@@ -92,4 +93,4 @@ class Memory:
         vocabulary, width = self.embedding.shape
         begin = {"first": np.array(0), "embedding": self.embedding}
         constants = {"embedding": self.embedding, "half": self.half, "output": self.output}
-        return recurrent(folder, manifest, width, vocabulary, (encode, begin), (step, constants))
+        return write_artifact(folder, manifest, width, vocabulary, (encode, begin), (step, constants))

@@ -1,4 +1,4 @@
-"""The real engines under the real worker: recurrent state, recovery from a failed step; and paired tokenisers."""
+"""Engines with real graphs in a worker: recurrent state, recovery from a failed step; separate tokenizers."""
 
 import json
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from service.engine.types import EngineFailure, EngineRequest, EngineResult
 from service.engine.worker import Engine, LocalWorkerPool
 from service.text.tokenizer import TextCodec
 from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode
-from tests.service.engine.models.recurrent_artifacts import Memory, countdown
+from tests.service.engine.models.recurrent_artifacts import DecayingMemoryModel, countdown_artifact
 from tests.service.fakes import PATIENCE, Failing, Record
 
 
 def serve(engine: Engine, requests: list[EngineRequest], rows: int = 4) -> list[EngineRequest]:
-    """The requests, answered or failed."""
+    """Run an engine until all requests are done; return the requests."""
     worker_pool = LocalWorkerPool("test", [engine], Queue(QueueLimits(rows=rows)), Record())
     worker_pool.start()
     for request in requests:
@@ -37,16 +37,16 @@ def translator(artifact: Artifact, rows: int) -> TranslateEngine:
     return TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)
 
 
-def test_a_recurrent_model_runs_through_the_same_scheduler(toy_translator: Path, tmp_path: Path) -> None:
-    engine = translator(countdown(tmp_path, read_artifact(toy_translator).manifest), rows=3)
+def test_recurrent_model_runs_in_the_same_scheduler(toy_translator: Path, tmp_path: Path) -> None:
+    engine = translator(countdown_artifact(tmp_path, read_artifact(toy_translator).manifest), rows=3)
     lengths = [5, 1, 9, 3, 3, 12, 2, 7]
     requests = serve(engine, [EngineRequest([4] * n, DecodingOptions(max_length=40)) for n in lengths], rows=3)
     assert [request.future.result().ids for request in requests] == [[1] * (n - 1) for n in lengths]
 
 
-def test_cells_follow_the_hypotheses_of_a_beam(toy_translator: Path, tmp_path: Path) -> None:
-    """Beams of several widths that come and go: each finds what a search without any state finds."""
-    memory, manifest = Memory(), read_artifact(toy_translator).manifest
+def test_recurrent_state_follows_the_hypotheses_of_a_beam(toy_translator: Path, tmp_path: Path) -> None:
+    """Beams of several sizes join and finish: each finds the same as a search without state."""
+    memory, manifest = DecayingMemoryModel(), read_artifact(toy_translator).manifest
     sources = [[first, EOS] for first in range(4, 20)]
     options = [DecodingOptions(2 + i, beam_size=1 + i % 4, n_best=1 + i % 4, log_probabilities=True) for i in range(16)]
     requests = [EngineRequest(ids, one) for ids, one in zip(sources, options, strict=True)]
@@ -63,7 +63,7 @@ def test_cells_follow_the_hypotheses_of_a_beam(toy_translator: Path, tmp_path: P
 
 
 def fail_once(engine: Any) -> Any:
-    """The engine, its first step failing after its work was begun."""
+    """Let the first step of an engine fail after its rows have joined."""
     step, fault = engine.step, Failing(1)
 
     def failing() -> Any:
@@ -81,7 +81,7 @@ def fail_once(engine: Any) -> Any:
         ("toy_classifier", lambda a: ClassifyEngine(a, Session(a.graph("classify"), threads=1))),
     ],
 )
-def test_nothing_of_a_failed_step_remains(
+def test_failed_step_leaves_no_state_behind(
     artifact: str, build: Callable[[Artifact], Engine], request: pytest.FixtureRequest
 ) -> None:
     checked = read_artifact(request.getfixturevalue(artifact))
@@ -100,7 +100,7 @@ def test_nothing_of_a_failed_step_remains(
         assert outcome(other.future.result()) == outcome(one.future.result())
 
 
-def test_separate_tokenisers_for_source_and_target(toy_translator: Path, toy_classifier: Path, tmp_path: Path) -> None:
+def test_codec_with_separate_tokenizers(toy_translator: Path, toy_classifier: Path, tmp_path: Path) -> None:
     manifest, file = read_artifact(toy_translator).manifest, tmp_path / "tokenizer.json"
     source, target = (json.loads((a / "tokenizer.json").read_text("utf-8")) for a in (toy_classifier, toy_translator))
     file.write_text(json.dumps({"source": source, "target": target}), "utf-8")
