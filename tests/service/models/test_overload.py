@@ -168,7 +168,7 @@ def test_requests_unanswered_at_the_drain_timeout_fail_as_not_ready(
     admitted = callers.submit(echo, service, "red house")
     engine.wait_for_step(WARM_UP + 1)
     service.stop(signal.SIGTERM, None)
-    assert "the service stops" in assert_problem(admitted.result(PATIENCE), 503, "not_ready")["detail"]
+    assert "the service is stopping" in assert_problem(admitted.result(PATIENCE), 503, "not_ready")["detail"]
     assert "Traceback" not in caplog.text
     engine.allow(1000)
 
