@@ -166,8 +166,8 @@ def test_attention_of_score_is_that_of_the_model(architecture: str, run_of: Runs
 
     def look(state: Any) -> Any:
         def record(query: torch.Tensor) -> torch.Tensor:
-            seen.append(model.weights(query, state))
-            return model.look(state)(query)  # type: ignore[misc]
+            seen.append(model.attention_weights(query, state))
+            return model.attend_source(state)(query)  # type: ignore[misc]
 
         return record
 

@@ -216,4 +216,4 @@ def test_every_parameter_gets_a_gradient(architecture: str) -> None:
 
 def test_lstm_with_attention_learns_to_translate(toy_recurrent_run: RunFolder) -> None:
     report = json.loads(toy_recurrent_run.report.read_text())
-    assert min(figures["bleu"] for figures in report["valid"].values()) > 80
+    assert min(metrics["bleu"] for metrics in report["valid"].values()) > 80
