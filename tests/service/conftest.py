@@ -1,4 +1,4 @@
-"""Services on free loopback ports: over the toy models, or over fake engines with the toy models' texts and tables."""
+"""Services on free loopback ports, with the toy models or with fake engines."""
 
 import math
 import os
@@ -32,7 +32,7 @@ from service.models.scorer import PairScorer
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
-from tests.service.fakes import PATIENCE
+from tests.service.fakes import TIMEOUT
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., "Process"]
@@ -42,7 +42,7 @@ CLASSIFY = {"text": "orange yellow"}
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_settings_from_outside() -> Iterator[None]:
-    """Settings of the shell that runs the tests do not reach them."""
+    """Remove the settings of the shell that runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("ATTENDANT_")]:
             patch.delenv(name)
@@ -51,7 +51,7 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 @dataclass
 class Service:
-    """A running service: what it is made of, and a client of it."""
+    """A running service, its parts, and a client."""
 
     settings: Settings
     registry: Registry
@@ -69,18 +69,18 @@ class Service:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits or runs at the translator."""
+        """Whether the translator has no waiting and no running request."""
         worker_pool = self.worker_pool()
         return not worker_pool.queue.waiting and not worker_pool.running
 
     def sample(self, series: str, **labels: str) -> float:
-        """A metric's value now; 0 where nothing was counted yet."""
+        """Return the value of a metric, 0 if it was not counted yet."""
         return self.metrics.registry.get_sample_value(f"attendant_{series}", labels) or 0.0
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """Ask until it holds; only for what no event tells."""
-    deadline = time.monotonic() + PATIENCE
+    """Poll until the condition holds; only for conditions that no event signals."""
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.005)
@@ -94,7 +94,7 @@ def serving(
     authenticator: Authenticator | None = None,
     connection: type[BoundedHttpProtocol] = BoundedHttpProtocol,
 ) -> Iterator[Service]:
-    """The application behind uvicorn, in a thread."""
+    """Run the application in uvicorn, in a thread."""
     service = Service(settings, registry, metrics)
     app = create_app(settings, registry, metrics, authenticator)
     options: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none", "lifespan": "on"}
@@ -107,16 +107,16 @@ def serving(
     service.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     service.stop = server.handle_exit
     try:
-        with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as service.client:
+        with httpx.Client(base_url=service.url, timeout=TIMEOUT, verify=False) as service.client:
             yield service
     finally:
         server.should_exit = True
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
 
 
 @pytest.fixture(scope="session")
 def service(toy_models: Path) -> Iterator[Service]:
-    """The toy models with the default settings, computed by an engine process."""
+    """A service with the toy models, the default settings and an engine process."""
     settings, metrics = Settings(models=toy_models, workers=1, threads=1), Metrics()
     with (
         EngineProcess() as engine,
@@ -128,7 +128,7 @@ def service(toy_models: Path) -> Iterator[Service]:
 def fake_model(
     artifact: Path, engine: Engine, settings: Settings, metrics: Metrics, scoring: Engine | None = None
 ) -> ServedModel:
-    """An artifact's texts and tables, with engines that only pretend."""
+    """Return a served model with the tokenizer and the manifest of an artifact and a fake engine."""
     checked = read_artifact(artifact)
     codec, name = TextCodec(checked.tokenizer, checked.manifest), checked.manifest.name
     worker_pool, observer = fake_worker_pool(name, engine, settings, metrics)
@@ -149,8 +149,8 @@ def fake_worker_pool(
 
 
 @pytest.fixture
-def pretend(toy_translator: Path) -> Iterator[Callable[..., Service]]:
-    """Start services whose translator is a fake engine; they stop when the test ends."""
+def serve_fake(toy_translator: Path) -> Iterator[Callable[..., Service]]:
+    """Return a function that starts services with a fake engine as translator; they stop when the test ends."""
     stack = []
 
     def start(
@@ -172,7 +172,7 @@ def pretend(toy_translator: Path) -> Iterator[Callable[..., Service]]:
 
 
 def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
-    """A complete RFC 9457 answer; its detail, for what else is to be said about it."""
+    """Check that a response has complete RFC 9457 problem details, and return them."""
     assert response.status_code == status, response.text[:500]
     assert response.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
@@ -180,13 +180,13 @@ def assert_problem(response: httpx.Response, status: int, code: str) -> dict[str
     assert (body["status"], body["code"]) == (status, code)
     assert body["title"]
     assert body["request_id"] == response.headers["x-request-id"]
-    assert len(response.content) < 4000  # an error never repeats a large input
+    assert len(response.content) < 4000  # an error never quotes a large input
     return body
 
 
 @dataclass
 class Process:
-    """A service as a user starts it."""
+    """A service process, started as a user does."""
 
     process: "subprocess.Popen[str]"
     url: str = ""
@@ -201,7 +201,7 @@ class Process:
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
 
 def environment(models: Path, **settings: object) -> dict[str, str]:
@@ -211,7 +211,7 @@ def environment(models: Path, **settings: object) -> dict[str, str]:
 
 @pytest.fixture
 def start(toy_models: Path) -> Iterator[Start]:
-    """Start services and wait until they are ready; they are stopped when the test ends."""
+    """Return a function that starts a service process and waits until it is ready; it is stopped when the test ends."""
     running: list[tuple[Process, threading.Thread]] = []
 
     def start(**settings: object) -> Process:

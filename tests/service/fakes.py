@@ -1,23 +1,23 @@
-"""Engines with predictable answers, driven by hand or failing on demand."""
+"""Fake engines with predictable results, controlled by the test."""
 
 import threading
 from collections.abc import Callable, Sequence
 
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 
-PATIENCE = 20.0  # seconds a test waits for something that takes milliseconds
+TIMEOUT = 20.0  # seconds that a test waits for something that takes milliseconds
 
 
 def nothing() -> None: ...
 
 
 def answer(ids: list[int]) -> EngineResult:
-    """An answer that serves a translation and a classification alike."""
+    """Return a result that is valid for a translation and for a classification."""
     return EngineResult([Hypothesis(list(ids))], probabilities=[1.0, 0.0, 0.0])
 
 
 class EchoEngine:
-    """Writes every request's source back, one token a step, and tells whoever wants to know it."""
+    """An engine that returns the source of every request, one token a step."""
 
     pool_bytes = 0
 
@@ -44,27 +44,27 @@ class EchoEngine:
         return finished
 
     def drop(self, requests: list[EngineRequest]) -> None:
-        kept = [i for i, request in enumerate(self.requests) if request not in requests]
-        self.requests, self.written = [self.requests[i] for i in kept], [self.written[i] for i in kept]
+        remaining = [i for i, request in enumerate(self.requests) if request not in requests]
+        self.requests, self.written = [self.requests[i] for i in remaining], [self.written[i] for i in remaining]
 
     def clear(self) -> None:
         self.requests, self.written = [], []
 
 
 class Failing:
-    """Raises at the calls of the given numbers, from 1."""
+    """A callable that raises at the calls with these numbers; the first call has number 1."""
 
-    def __init__(self, *numbers: int) -> None:
-        self.numbers, self.calls = numbers, 0
+    def __init__(self, *failing_calls: int) -> None:
+        self.failing_calls, self.calls = failing_calls, 0
 
     def __call__(self) -> None:
         self.calls += 1
-        if self.calls in self.numbers:
+        if self.calls in self.failing_calls:
             raise RuntimeError(f"call {self.calls}")
 
 
 class HeldEngine(EchoEngine):
-    """An echo whose every step waits for a permit; `entered` counts the steps begun."""
+    """An echo engine whose steps wait for permits; `entered` counts the steps that began."""
 
     def __init__(self) -> None:
         super().__init__(on_step=self._hold)
@@ -76,8 +76,8 @@ class HeldEngine(EchoEngine):
         with self._changed:
             self.entered += 1
             self._changed.notify_all()
-            if not self._changed.wait_for(lambda: self._permits > 0, PATIENCE):
-                raise TimeoutError("nobody lets the engine go on")
+            if not self._changed.wait_for(lambda: self._permits > 0, TIMEOUT):
+                raise TimeoutError("the engine got no permit for its step")
             self._permits -= 1
 
     def allow(self, steps: int) -> None:
@@ -86,13 +86,13 @@ class HeldEngine(EchoEngine):
             self._changed.notify_all()
 
     def wait_for_step(self, number: int) -> None:
-        """Until the step of that number has begun; it is held until it is allowed."""
+        """Wait until the step with this number has begun; it is held until it is allowed."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.entered >= number, PATIENCE)
+            assert self._changed.wait_for(lambda: self.entered >= number, TIMEOUT)
 
 
-class Record:
-    """An observer that remembers."""
+class RecordingObserver:
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []

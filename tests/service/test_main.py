@@ -1,4 +1,4 @@
-"""`python -m service`: it starts, or says everything that is wrong; told to stop, it finishes what it took."""
+"""`python -m service`: start-up, start-up errors, and draining at a signal."""
 
 import json
 import shutil
@@ -19,26 +19,26 @@ from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import ROOT, Start, environment, eventually, waiting
-from tests.service.fakes import PATIENCE
+from tests.service.fakes import TIMEOUT
 
 
-def test_told_to_stop_it_answers_what_it_took_and_exits_with_zero(start: Start) -> None:
+def test_sigterm_finishes_accepted_requests_and_exits_with_zero(start: Start) -> None:
     service = start(rows=1, max_texts=4000)
     texts = ["one two three four five"] * 800
-    with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as pool:
+    with httpx.Client(base_url=service.url, timeout=TIMEOUT, verify=False) as client, ThreadPoolExecutor() as pool:
         assert client.get("/readyz").status_code == 200
         answer = pool.submit(client.post, "/v1/translate", json={"text": texts, "target": "b"})
         eventually(lambda: "rows_count" in (found := client.get("/metrics").text) and waiting(found) > 100)
         assert service.stop() == 0
         assert not answer.cancelled()
-        response = answer.result(PATIENCE)
+        response = answer.result(TIMEOUT)
     assert response.status_code == 200
     assert {one["text"] for one in response.json()["translations"]} == {"eins zwei drei vier fünf"}
     assert len(response.json()["translations"]) == len(texts)
     assert "Traceback" not in "".join(service.log)
 
 
-def test_a_taken_port_and_an_interrupt(start: Start, toy_models: Path) -> None:
+def test_port_in_use_and_interrupt(start: Start, toy_models: Path) -> None:
     service = start()
     port = httpx.URL(service.url).port
     second = subprocess.run(
@@ -54,7 +54,7 @@ def test_a_taken_port_and_an_interrupt(start: Start, toy_models: Path) -> None:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run the command with settings that it must refuse; what it writes."""
+    """Run the command with invalid settings; return what it writes to stderr."""
 
     def run(**settings: object) -> str:
         for name, value in settings.items():
@@ -72,17 +72,17 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     ("name", "value"),
     [("port", "http"), ("port", "65536"), ("rows", "0"), ("request_timeout_seconds", "inf"), ("threads", "-1")],
 )
-def test_a_setting_out_of_range_is_named(run: Callable[..., str], name: str, value: str) -> None:
+def test_setting_out_of_range_is_named(run: Callable[..., str], name: str, value: str) -> None:
     assert f"ATTENDANT_{name.upper()} is '{value}'" in run(**{name: value})
 
 
-def test_all_wrong_settings_are_named(run: Callable[..., str]) -> None:
+def test_all_invalid_settings_are_named(run: Callable[..., str]) -> None:
     written = run(port="x", rows="y")
     assert "ATTENDANT_PORT" in written
     assert "ATTENDANT_ROWS" in written
 
 
-def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(run: Callable[..., str]) -> None:
+def test_misspelt_setting_is_reported_with_a_suggestion(run: Callable[..., str]) -> None:
     written = run(max_body_byte=1000, prot=80, rows=0).splitlines()
     assert written[0] == "error: unknown setting ATTENDANT_MAX_BODY_BYTE; did you mean ATTENDANT_MAX_BODY_BYTES?"
     assert written[1] == "error: unknown setting ATTENDANT_PROT; did you mean ATTENDANT_PORT?"
@@ -90,11 +90,11 @@ def test_a_misspelt_setting_is_named_with_the_one_that_is_meant(run: Callable[..
 
 
 @pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://example.org/page", "null"])
-def test_what_is_no_origin(run: Callable[..., str], origin: str) -> None:
+def test_invalid_origin_is_rejected(run: Callable[..., str], origin: str) -> None:
     assert f"{origin} is not an origin; write https://host" in run(cors_origins=f"https://a.example {origin}")
 
 
-def test_keys_that_cannot_be_used_are_refused_before_a_model_is_loaded(run: Callable[..., str], tmp_path: Path) -> None:
+def test_invalid_keys_are_rejected_before_models_are_loaded(run: Callable[..., str], tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("alice.secret\nbob:secret\n", "utf-8")
     lines = run(key_file=file, models=tmp_path).splitlines()
@@ -105,7 +105,7 @@ def test_keys_that_cannot_be_used_are_refused_before_a_model_is_loaded(run: Call
     assert "secret" not in "".join(lines)
 
 
-def test_a_key_is_made_and_only_its_entry_goes_to_stdout(
+def test_key_command_prints_only_the_entry_to_stdout(
     start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["key", "alice"]) == 0
@@ -121,19 +121,19 @@ def test_a_key_is_made_and_only_its_entry_goes_to_stdout(
     assert not any(key in line for line in service.log)
 
 
-def test_a_key_for_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+def test_key_command_rejects_an_invalid_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["key", "a b"]) == 1
     assert capsys.readouterr().err.startswith("error: 'a b' is not a valid key name")
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_no_artifacts(run: Callable[..., str], tmp_path: Path, exists: bool) -> None:
+def test_missing_artifacts_are_an_error(run: Callable[..., str], tmp_path: Path, exists: bool) -> None:
     folder = tmp_path if exists else tmp_path / "nowhere"
     assert f"{folder}: no artifact folder in it; set ATTENDANT_MODELS" in run(models=folder)
 
 
-def spoil(artifact: Path, file: str, content: bytes) -> Path:
-    """Replace a file, its hash in the manifest included."""
+def corrupt(artifact: Path, file: str, content: bytes) -> Path:
+    """Replace a file of an artifact, and its hash in the manifest."""
     (artifact / file).write_bytes(content)
     manifest = json.loads((artifact / "manifest.json").read_text("utf-8"))
     manifest["files"][file] = sha256(artifact / file)
@@ -141,11 +141,11 @@ def spoil(artifact: Path, file: str, content: bytes) -> Path:
     return artifact
 
 
-def test_every_bad_artifact_is_reported(toy_models: Path, tmp_path: Path) -> None:
+def test_every_invalid_artifact_is_reported(toy_models: Path, tmp_path: Path) -> None:
     models = shutil.copytree(toy_models, tmp_path / "models")
     translator, classifier = models / "toy-translator", models / "toy-classifier"
-    spoil(shutil.copytree(classifier, models / "no-graph"), "classify.onnx", b"not a graph")
-    spoil(shutil.copytree(translator, models / "no-tokenizer"), "tokenizer.json", b"[]")
+    corrupt(shutil.copytree(classifier, models / "no-graph"), "classify.onnx", b"not a graph")
+    corrupt(shutil.copytree(translator, models / "no-tokenizer"), "tokenizer.json", b"[]")
     (shutil.copytree(translator, models / "no-weights") / "weights.bin").unlink()
     shutil.copytree(classifier, models / "twin")
     (models / "notes").mkdir()
@@ -153,23 +153,23 @@ def test_every_bad_artifact_is_reported(toy_models: Path, tmp_path: Path) -> Non
     (models / "readme.txt").write_text("hello", "utf-8")
     with pytest.raises(ArtifactError) as caught:
         load_models(Settings(models=models), Metrics(), start_pools)
-    for fault in (
+    for error in (
         "no-graph/classify.onnx: onnxruntime cannot load it",
         "no-tokenizer/tokenizer.json: not a tokenizer file",
         "no-weights: weights.bin is missing",
         "notes: not an artifact",
         "two artifacts are named 'toy-classifier'",
     ):
-        assert fault in str(caught.value)
+        assert error in str(caught.value)
     assert len(str(caught.value).splitlines()) == 5
 
 
-def test_a_classifier_that_is_not_served_is_refused_at_start(toy_models: Path) -> None:
+def test_unknown_default_classifier_is_an_error(toy_models: Path) -> None:
     with pytest.raises(ArtifactError, match="ATTENDANT_CLASSIFIER is 'langid', which is not served; there is toy-"):
         load_models(Settings(models=toy_models, classifier="langid"), Metrics(), start_pools)
 
 
-def test_a_bad_models_folder_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
+def test_invalid_models_folder_exits_without_a_traceback(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     result = subprocess.run(

@@ -13,7 +13,7 @@ from service.metrics import Metrics
 from service.models.loading import load_models
 from service.models.served_model import ServedModel
 from service.settings import MAX_DEFAULT_WORKERS, Settings
-from tests.service.fakes import PATIENCE
+from tests.service.fakes import TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -63,5 +63,5 @@ def test_settings_apply_to_loaded_models(toy_models: Path) -> None:
     engines = [worker.engine for worker in local_pool(translator).workers]
     assert all(isinstance(engine, TranslateEngine) and engine.pool.max_rows == 6 for engine in engines)
     assert len({id(engine.graphs) for engine in engines if isinstance(engine, TranslateEngine)}) == 1
-    registry.drain(PATIENCE)
+    registry.drain(TIMEOUT)
     assert not translator.worker_pool.alive

@@ -1,4 +1,4 @@
-"""The toy models under the names of languages that the public clients know: English and German."""
+"""The toy models with languages that the public clients know: English and German."""
 
 import json
 import shutil
@@ -18,8 +18,8 @@ from tests.service.conftest import Service, serving
 LANGUAGES = {"a": "en", "b": "de"}
 
 
-def renamed(artifact: Path, to: Path, **changes: Any) -> None:
-    """A copy of an artifact whose manifest says something else."""
+def copy_with_changes(artifact: Path, to: Path, **changes: Any) -> None:
+    """Copy an artifact, with changes to its manifest."""
     shutil.copytree(artifact, to)
     manifest = json.loads((to / "manifest.json").read_text("utf-8"))
     (to / "manifest.json").write_text(json.dumps(manifest | changes), "utf-8")
@@ -27,7 +27,7 @@ def renamed(artifact: Path, to: Path, **changes: Any) -> None:
 
 @pytest.fixture(scope="session")
 def toy_langid(export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The artifact of a classifier that tells the ten English words from the ten German ones."""
+    """The artifact of a classifier that distinguishes ten English words from ten German ones."""
     folder = tmp_path_factory.mktemp("toy-langid")
     run = fit_classifier(folder, "langid", {"en": list(LEXICON), "de": list(LEXICON.values())})
     return export_toy_run(run, folder / "langid")
@@ -40,13 +40,13 @@ def english_and_german(toy_translator: Path, toy_langid: Path, tmp_path_factory:
     directions = json.loads((toy_translator / "manifest.json").read_text("utf-8"))["directions"]
     for direction in directions:
         direction |= {"source": LANGUAGES[direction["source"]], "target": LANGUAGES[direction["target"]]}
-    renamed(toy_translator, folder / "translator", directions=directions)
+    copy_with_changes(toy_translator, folder / "translator", directions=directions)
     shutil.copytree(toy_langid, folder / "langid")
     return folder
 
 
 @pytest.fixture(scope="session")
-def babel(english_and_german: Path) -> Iterator[Service]:
+def bilingual(english_and_german: Path) -> Iterator[Service]:
     """A service between English and German."""
     settings, metrics = Settings(models=english_and_german, workers=1, threads=1), Metrics()
     with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:

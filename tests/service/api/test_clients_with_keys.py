@@ -1,4 +1,4 @@
-"""The public clients at a service that needs a key: each sends it in its own place, and knows what a refusal is."""
+"""The public clients against a service that requires a key: each sends it in its own place and understands errors."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,40 +25,40 @@ KEY, ENTRY = make_api_key("alice")
 
 
 @pytest.fixture(scope="module")
-def closed(english_and_german: Path) -> Iterator[Service]:
-    """Between English and German, for who has the key."""
+def secured(english_and_german: Path) -> Iterator[Service]:
+    """A service between English and German that requires a key."""
     settings, metrics = Settings(models=english_and_german, workers=1, threads=1, keys=ENTRY), Metrics()
     with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
         yield running
 
 
-def test_libretranslatepy(closed: Service) -> None:
-    assert LibreTranslateAPI(closed.url, KEY).translate("red house", "en", "de") == "rot Haus"
+def test_libretranslatepy_sends_its_key(secured: Service) -> None:
+    assert LibreTranslateAPI(secured.url, KEY).translate("red house", "en", "de") == "rot Haus"
     with pytest.raises(HTTPError) as caught:
-        LibreTranslateAPI(closed.url).translate("red house", "en", "de")
+        LibreTranslateAPI(secured.url).translate("red house", "en", "de")
     with caught.value as response:
         assert (response.code, b'"error"' in response.read()) == (403, True)
 
 
-def test_deep_translator(closed: Service) -> None:
+def test_deep_translator_sends_its_key(secured: Service) -> None:
     def client(key: str) -> LibreTranslator:
-        return LibreTranslator(source="en", target="de", api_key=key, custom_url=f"{closed.url}/")
+        return LibreTranslator(source="en", target="de", api_key=key, custom_url=f"{secured.url}/")
 
     assert client(KEY).translate("red house") == "rot Haus"
     with pytest.raises(AuthorizationException):
         client("another").translate("red house")
 
 
-def test_deepl(closed: Service) -> None:
-    found = deepl.DeepLClient(KEY, server_url=closed.url).translate_text("red house", target_lang="DE")
+def test_deepl_sends_its_key(secured: Service) -> None:
+    found = deepl.DeepLClient(KEY, server_url=secured.url).translate_text("red house", target_lang="DE")
     assert str(found) == "rot Haus"
     for ask in ("get_usage", "get_source_languages"):
         with pytest.raises(deepl.AuthorizationException, match="unknown API key"):
-            getattr(deepl.DeepLClient("another", server_url=closed.url), ask)()
+            getattr(deepl.DeepLClient("another", server_url=secured.url), ask)()
 
 
-def test_triton(closed: Service) -> None:
-    client = InferenceServerClient(closed.url.removeprefix("http://"))
+def test_triton_sends_its_key(secured: Service) -> None:
+    client = InferenceServerClient(secured.url.removeprefix("http://"))
     texts = InferInput("text", [1], "BYTES").set_data_from_numpy(np.array([b"red house"], dtype=object))
     key = {"Authorization": f"Bearer {KEY}"}
     assert client.is_server_ready()
@@ -73,7 +73,7 @@ def test_triton(closed: Service) -> None:
     ("path", "body", "keys"),
     [("/predict", {"inputs": "red"}, {"error", "error_type"}), ("/classify", {"input": ["red"]}, {"error"})],
 )
-def test_plain_clients(closed: Service, path: str, body: dict[str, object], keys: set[str]) -> None:
-    assert closed.post(path, body, headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
-    refused: httpx.Response = closed.post(path, body)
-    assert (refused.status_code, refused.json().keys()) == (401, keys)
+def test_http_clients_send_a_bearer_token(secured: Service, path: str, body: dict[str, object], keys: set[str]) -> None:
+    assert secured.post(path, body, headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
+    rejected: httpx.Response = secured.post(path, body)
+    assert (rejected.status_code, rejected.json().keys()) == (401, keys)

@@ -1,4 +1,4 @@
-"""infinity's dialect, over plain HTTP as its clients speak it."""
+"""infinity's dialect over plain HTTP."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from tests.service.conftest import Service
 
 
 def assert_error(response: httpx.Response, status: int, kind: str) -> str:
-    """An error in the dialect's own shape; what it says."""
+    """Check an error in the dialect's format, and return its message."""
     assert response.status_code == status, response.text[:500]
     assert response.headers["content-type"] == "application/json"
-    fault = response.json()["error"]
-    assert fault.keys() == {"message", "type", "param", "code"}
-    assert (fault["type"], fault["code"]) == (kind, status)
-    said: str = fault["message"]
-    assert len(said) < 1000
-    return said
+    error = response.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert (error["type"], error["code"]) == (kind, status)
+    message: str = error["message"]
+    assert len(message) < 1000
+    return message
 
 
-def test_a_list_is_answered_in_order_with_all_labels(service: Service) -> None:
+def test_texts_are_classified_in_order_with_all_labels(service: Service) -> None:
     reply = service.post("/classify", {"input": ["orange yellow", "cyan"], "model": "toy-classifier"})
     body = reply.json()
     assert body["object"] == "classify"
@@ -34,7 +34,7 @@ def test_a_list_is_answered_in_order_with_all_labels(service: Service) -> None:
     assert unnamed.json()["data"] == body["data"]
 
 
-def test_models(service: Service) -> None:
+def test_models_are_listed(service: Service) -> None:
     body = service.client.get("/models").json()
     assert body["object"] == "list"
     assert [model["id"] for model in body["data"]] == ["toy-classifier"]
@@ -44,17 +44,17 @@ def test_models(service: Service) -> None:
 
 
 @pytest.mark.parametrize("body", [{"input": "dog"}, {"input": []}, {"input": [5]}, {}, {"input": ["a"], "model": 5}])
-def test_wrong_bodies(service: Service, body: Any) -> None:
+def test_invalid_bodies_are_rejected(service: Service, body: Any) -> None:
     assert_error(service.post("/classify", body), 422, "invalid_request")
 
 
-def test_the_field_that_is_wrong_is_named(service: Service) -> None:
-    fault = service.post("/classify", {"input": [1] * 300_000}).json()["error"]
-    assert fault["param"] == "body.input.0"
+def test_invalid_field_is_named(service: Service) -> None:
+    error = service.post("/classify", {"input": [1] * 300_000}).json()["error"]
+    assert error["param"] == "body.input.0"
 
 
-def test_unknown_models_and_raw_scores(service: Service) -> None:
-    said = assert_error(service.post("/classify", {"input": ["a"], "model": "toy-translator"}), 400, "unknown_model")
-    assert "toy-classifier" in said
-    said = assert_error(service.post("/classify", {"input": ["a"], "raw_scores": True}), 422, "invalid_request")
-    assert "raw_scores" in said
+def test_unknown_models_and_raw_scores_are_rejected(service: Service) -> None:
+    message = assert_error(service.post("/classify", {"input": ["a"], "model": "toy-translator"}), 400, "unknown_model")
+    assert "toy-classifier" in message
+    message = assert_error(service.post("/classify", {"input": ["a"], "raw_scores": True}), 422, "invalid_request")
+    assert "raw_scores" in message

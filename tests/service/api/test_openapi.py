@@ -1,4 +1,4 @@
-"""The OpenAPI document: schemathesis asks all that it describes, and every route and error has an example."""
+"""The OpenAPI document: schemathesis tests all that it describes, and every route and error has an example."""
 
 import re
 import subprocess
@@ -20,33 +20,34 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
 @pytest.fixture
-def narrow(english_and_german: Path) -> Iterator[Service]:
-    """With narrow limits, so that cases at a limit and beyond it are soon made and soon answered."""
+def small_limits(english_and_german: Path) -> Iterator[Service]:
+    """A service with small limits, so that requests at and above a limit are generated and answered fast."""
     settings = Settings(models=english_and_german, workers=1, threads=1, max_texts=12, max_text_characters=200)
     metrics = Metrics()
     with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
         yield running
 
 
-def test_schemathesis_finds_nothing_in_two_thousand_cases(narrow: Service, tmp_path: Path) -> None:
-    """All checks: no 5xx, no status, media type or header that is not described, no answer against its schema."""
+def test_schemathesis_finds_no_error_in_two_thousand_cases(small_limits: Service, tmp_path: Path) -> None:
+    """All checks: no 5xx; no undocumented status, media type or header; no response that does not fit its schema."""
     run = subprocess.run(
         [
-            sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{narrow.url}/openapi.json",
-            "--checks", "all", "--phases", "examples,coverage,fuzzing", "--max-examples", "60", "--continue-on-failure",
+            sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run",
+            f"{small_limits.url}/openapi.json", "--checks", "all",
+            "--phases", "examples,coverage,fuzzing", "--max-examples", "60", "--continue-on-failure",
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
-    said = "\n".join(line[:300] for line in run.stdout.splitlines())[-6000:]
-    assert run.returncode == 0, said + run.stderr[-2000:]
+    output = "\n".join(line[:300] for line in run.stdout.splitlines())[-6000:]
+    assert run.returncode == 0, output + run.stderr[-2000:]
     cases = re.search(r"(\d[\d,]*) generated, (\d[\d,]*) passed", run.stdout)
-    assert cases is not None, said
+    assert cases is not None, output
     assert int(cases[1].replace(",", "")) >= 2000
 
 
 @pytest.fixture(scope="module")
-def document(babel: Service) -> dict[str, Any]:
-    found: dict[str, Any] = babel.client.get("/openapi.json").json()
+def document(bilingual: Service) -> dict[str, Any]:
+    found: dict[str, Any] = bilingual.client.get("/openapi.json").json()
     return found
 
 
@@ -56,19 +57,19 @@ def operations(document: dict[str, Any]) -> dict[str, Any]:
     return {f"{method} {path}": one for path, methods in paths.items() for method, one in methods.items()}
 
 
-def misfit(example: Any, schema: dict[str, Any], document: dict[str, Any]) -> str:
-    """What is wrong with an example, if anything."""
+def schema_errors(example: Any, schema: dict[str, Any], document: dict[str, Any]) -> str:
+    """Return the errors of an example against its schema; empty if it is valid."""
     validator = jsonschema_rs.validator_for(schema | {"components": document["components"]})
     return "; ".join(str(error)[:200] for error in validator.iter_errors(example))
 
 
-def test_every_answer_has_an_example(document: dict[str, Any], operations: dict[str, Any]) -> None:
-    for name in operations.keys() - {"get /metrics"}:  # which is no JSON
+def test_every_response_has_a_valid_example(document: dict[str, Any], operations: dict[str, Any]) -> None:
+    for name in operations.keys() - {"get /metrics"}:  # not JSON
         content = operations[name]["responses"]["200"]["content"]["application/json"]
-        assert not misfit(content["example"], content["schema"], document), name
+        assert not schema_errors(content["example"], content["schema"], document), name
 
 
-def test_every_error_has_an_example(document: dict[str, Any], operations: dict[str, Any]) -> None:
+def test_every_error_has_a_valid_example(document: dict[str, Any], operations: dict[str, Any]) -> None:
     found = [
         (name, status, content)
         for name, operation in operations.items()
@@ -80,7 +81,7 @@ def test_every_error_has_an_example(document: dict[str, Any], operations: dict[s
     for name, status, content in found:
         assert content["examples"], (name, status)
         for example in content["examples"].values():
-            assert not misfit(example["value"], content["schema"], document), (name, status)
+            assert not schema_errors(example["value"], content["schema"], document), (name, status)
 
 
 def test_every_body_has_an_example(operations: dict[str, Any]) -> None:

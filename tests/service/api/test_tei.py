@@ -1,4 +1,4 @@
-"""Text Embeddings Inference's dialect, over plain HTTP as its clients speak it."""
+"""Text Embeddings Inference's dialect over plain HTTP."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ WARM = {"warm", "cold", "none"}
 
 
 def assert_error(response: httpx.Response, status: int, kind: str) -> str:
-    """An error in the dialect's own shape; what it says."""
+    """Check an error in the dialect's format, and return its message."""
     assert response.status_code == status, response.text[:500]
     assert response.headers["content-type"] == "application/json"
     assert response.headers["x-request-id"]
     body = response.json()
     assert body.keys() == {"error", "error_type"}
     assert body["error_type"] == kind
-    said: str = body["error"]
-    assert len(said) < 1000
-    return said
+    message: str = body["error"]
+    assert len(message) < 1000
+    return message
 
 
-def test_one_text_is_answered_with_all_labels_the_best_first(service: Service) -> None:
+def test_all_labels_are_returned_the_best_first(service: Service) -> None:
     found = service.post("/predict", {"inputs": "orange yellow"}).json()
     assert found[0]["label"] == "warm"
     assert {one["label"] for one in found} == WARM
@@ -34,7 +34,7 @@ def test_one_text_is_answered_with_all_labels_the_best_first(service: Service) -
     assert found == [{"score": one["score"], "label": one["label"]} for one in native]
 
 
-def test_a_batch_is_a_list_of_lists(service: Service) -> None:
+def test_batch_is_a_list_of_lists(service: Service) -> None:
     body = {"inputs": [["orange yellow"], ["cyan"]], "truncate": False, "raw_scores": False}
     found = service.post("/predict", body).json()
     assert [one[0]["label"] for one in found] == ["warm", "cold"]
@@ -43,26 +43,26 @@ def test_a_batch_is_a_list_of_lists(service: Service) -> None:
 
 
 @pytest.mark.parametrize("inputs", [["orange", "cyan"], [["orange"], ["cyan", "blue"]]])
-def test_a_pair_of_texts_is_refused_and_never_taken_for_a_batch(service: Service, inputs: Any) -> None:
-    said = assert_error(service.post("/predict", {"inputs": inputs}), 422, "Validation")
-    assert "pair" in said
+def test_pair_of_texts_is_rejected(service: Service, inputs: Any) -> None:
+    message = assert_error(service.post("/predict", {"inputs": inputs}), 422, "Validation")
+    assert "pair" in message
 
 
 @pytest.mark.parametrize(
     "inputs", [[], [[]], ["a", "b", "c"], [["a"], "b"], ["a", ["b"]], [["a"], []], [[["a"]]], 5, None]
 )
-def test_other_inputs_are_refused(service: Service, inputs: Any) -> None:
+def test_invalid_inputs_are_rejected(service: Service, inputs: Any) -> None:
     assert_error(service.post("/predict", {"inputs": inputs}), 422, "Validation")
 
 
-def test_what_the_models_cannot_do_is_said(service: Service) -> None:
-    said = assert_error(service.post("/predict", {"inputs": "dog", "raw_scores": True}), 422, "Validation")
-    assert "raw_scores" in said
-    said = assert_error(service.post("/predict", {"inputs": "red " * 60, "truncate": True}), 413, "Validation")
-    assert "at most 48" in said
+def test_unsupported_options_are_rejected(service: Service) -> None:
+    message = assert_error(service.post("/predict", {"inputs": "dog", "raw_scores": True}), 422, "Validation")
+    assert "raw_scores" in message
+    message = assert_error(service.post("/predict", {"inputs": "red " * 60, "truncate": True}), 413, "Validation")
+    assert "at most 48" in message
 
 
-def test_info(service: Service) -> None:
+def test_info_describes_the_classifier(service: Service) -> None:
     info = service.client.get("/info").json()
     assert info["model_id"] == "toy-classifier"
     classifier = info["model_type"]["classifier"]

@@ -10,7 +10,7 @@ import pytest
 from service.engine.queue import Closed, Queue, QueueLimits
 from service.engine.types import EngineFailure, EngineRequest, FinishedRequest
 from service.engine.worker import Engine, LocalWorkerPool
-from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine, Record
+from tests.service.fakes import TIMEOUT, EchoEngine, Failing, HeldEngine, RecordingObserver
 
 Start = Callable[..., LocalWorkerPool]
 
@@ -21,28 +21,30 @@ def start() -> Iterator[Start]:
     worker_pools = []
 
     def start(*engines: Engine, **limits: int) -> LocalWorkerPool:
-        worker_pool = LocalWorkerPool("test", list(engines), Queue(QueueLimits(**limits), len(engines)), Record())
+        worker_pool = LocalWorkerPool(
+            "test", list(engines), Queue(QueueLimits(**limits), len(engines)), RecordingObserver()
+        )
         worker_pool.start()
         worker_pools.append(worker_pool)
         return worker_pool
 
     yield start
     for worker_pool in worker_pools:
-        assert worker_pool.drain(PATIENCE)
+        assert worker_pool.drain(TIMEOUT)
 
 
-def record(worker_pool: LocalWorkerPool) -> Record:
+def record(worker_pool: LocalWorkerPool) -> RecordingObserver:
     observer = worker_pool.workers[0].observer
-    assert isinstance(observer, Record)
+    assert isinstance(observer, RecordingObserver)
     return observer
 
 
 def ids(request: EngineRequest) -> list[int]:
-    return request.future.result(PATIENCE).ids
+    return request.future.result(TIMEOUT).ids
 
 
 def failure(request: EngineRequest) -> str:
-    error = request.future.exception(PATIENCE)
+    error = request.future.exception(TIMEOUT)
     assert isinstance(error, EngineFailure)
     return str(error)
 
@@ -84,7 +86,7 @@ def test_group_that_fails_to_join_fails_alone(start: Start) -> None:
 def test_observer_receives_groups_steps_and_results(start: Start) -> None:
     worker_pool = start(EchoEngine())
     worker_pool.queue.submit([EngineRequest([1, 2, 3]), EngineRequest([4])])
-    assert worker_pool.drain(PATIENCE)
+    assert worker_pool.drain(TIMEOUT)
     assert record(worker_pool).groups == [[1, 3]]
     assert record(worker_pool).steps == [2, 1, 1]
     assert record(worker_pool).turns == 3
@@ -105,7 +107,7 @@ def test_death_of_a_worker_fails_all_requests_and_closes_the_queue(
     all_requests = [EngineRequest([1]), EngineRequest([2]), EngineRequest([3])]
     worker_pool.queue.submit(all_requests)
     assert [failure(request) for request in all_requests] == ["the worker died: KeyError"] * 3
-    assert worker_pool.drain(PATIENCE)
+    assert worker_pool.drain(TIMEOUT)
     assert not worker_pool.alive
     with pytest.raises(Closed):
         worker_pool.queue.submit([EngineRequest([4])])
@@ -165,7 +167,7 @@ def test_cancelled_requests_are_dropped_when_nothing_else_runs(start: Start) -> 
     for request in cancelled:
         request.future.cancel()
     engine.allow(1)
-    assert empty.wait(PATIENCE)  # without another request that starts an iteration
+    assert empty.wait(TIMEOUT)  # without another request that starts an iteration
 
 
 def test_drain_waits_for_all_admitted_requests(start: Start) -> None:
@@ -177,7 +179,7 @@ def test_drain_waits_for_all_admitted_requests(start: Start) -> None:
     assert not worker_pool.drain(timeout=0)  # the engine is held, so requests are unfinished
     assert worker_pool.alive
     engine.allow(100)
-    assert worker_pool.drain(PATIENCE)
+    assert worker_pool.drain(TIMEOUT)
     assert [ids(request) for request in admitted] == [request.ids for request in admitted]
 
 
@@ -193,7 +195,7 @@ def test_concurrent_callers_get_their_own_results(start: Start) -> None:
         caller.start()
     for caller in callers:
         caller.join()
-    assert not wait([request.future for request in all_requests], PATIENCE).not_done
+    assert not wait([request.future for request in all_requests], TIMEOUT).not_done
     assert [ids(request) for request in all_requests] == [request.ids for request in all_requests]
 
 

@@ -14,10 +14,10 @@ from service.http.auth import PUBLIC_PATHS, Authenticator
 from service.http.rate_limit import RateLimiter
 from service.settings import Settings
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
-from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
+from tests.service.fakes import TIMEOUT, EchoEngine, HeldEngine
 from tests.service.http.test_rate_limit import Clock
 
-Pretend = Callable[..., Service]
+ServeFake = Callable[..., Service]
 (ALICE, ALICE_ENTRY), (BOB, BOB_ENTRY) = make_api_key("alice"), make_api_key("bob")
 KEYS = f"{ALICE_ENTRY} {BOB_ENTRY}"
 FIELDS = {"q": "dog", "target": "b", "api_key": ALICE}
@@ -29,9 +29,9 @@ def bearer(key: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def secured(pretend: Pretend) -> Service:
+def secured(serve_fake: ServeFake) -> Service:
     """A service with two API keys."""
-    return pretend(EchoEngine(), keys=KEYS)
+    return serve_fake(EchoEngine(), keys=KEYS)
 
 
 @pytest.mark.parametrize(
@@ -170,13 +170,13 @@ def test_log_has_the_name_of_the_key_but_no_secret_and_no_text(
         assert not [line for line in lines if secret in line]
 
 
-def limited(pretend: Pretend, clock: Clock, keys: str | None = KEYS) -> Service:
+def limited(serve_fake: ServeFake, clock: Clock, keys: str | None = KEYS) -> Service:
     authenticator = Authenticator(read_api_keys(Settings(keys=keys)), RateLimiter(per_minute=2, clock=clock))
-    return pretend(EchoEngine(), authenticator=authenticator)
+    return serve_fake(EchoEngine(), authenticator=authenticator)
 
 
-def test_each_key_has_its_own_rate_limit(pretend: Pretend) -> None:
-    service = limited(pretend, clock := Clock())
+def test_each_key_has_its_own_rate_limit(serve_fake: ServeFake) -> None:
+    service = limited(serve_fake, clock := Clock())
 
     def send(key: str) -> httpx.Response:
         return service.post("/v1/translate", TRANSLATE, headers=bearer(key))
@@ -192,8 +192,8 @@ def test_each_key_has_its_own_rate_limit(pretend: Pretend) -> None:
     assert send(ALICE).status_code == 200
 
 
-def test_without_keys_rate_limits_are_per_address_and_never_apply_to_probes(pretend: Pretend) -> None:
-    service = limited(pretend, Clock(), keys=None)
+def test_without_keys_rate_limits_are_per_address_and_never_apply_to_probes(serve_fake: ServeFake) -> None:
+    service = limited(serve_fake, Clock(), keys=None)
     assert [service.post("/v1/translate", TRANSLATE).status_code for _ in range(2)] == [200, 200]
     detail = assert_problem(service.post("/v1/translate", TRANSLATE), 429, "rate_limited")["detail"]
     assert detail.startswith("address 127.0.0.1 sends more")
@@ -202,10 +202,10 @@ def test_without_keys_rate_limits_are_per_address_and_never_apply_to_probes(pret
     assert service.post("/v1/translate", TRANSLATE, headers=other).status_code == 200
 
 
-def test_concurrent_requests_of_a_key_are_limited(pretend: Pretend) -> None:
+def test_concurrent_requests_of_a_key_are_limited(serve_fake: ServeFake) -> None:
     engine = HeldEngine()
     engine.allow(1)  # to warm up
-    service = pretend(engine, keys=KEYS, concurrent_requests=1)
+    service = serve_fake(engine, keys=KEYS, concurrent_requests=1)
     with ThreadPoolExecutor() as pool:
         first = pool.submit(service.post, "/v1/translate", TRANSLATE, headers=bearer(ALICE))
         engine.wait_for_step(2)
@@ -214,14 +214,14 @@ def test_concurrent_requests_of_a_key_are_limited(pretend: Pretend) -> None:
         assert rejected.headers["retry-after"] == "1"
         other = pool.submit(service.post, "/v1/translate", TRANSLATE, headers=bearer(BOB))
         engine.allow(1000)
-        assert [answer.result(PATIENCE).status_code for answer in (first, other)] == [200, 200]
+        assert [answer.result(TIMEOUT).status_code for answer in (first, other)] == [200, 200]
     assert service.post("/v1/translate", TRANSLATE, headers=bearer(ALICE)).status_code == 200
 
 
-def test_disconnect_and_failure_end_a_request(pretend: Pretend) -> None:
+def test_disconnect_and_failure_end_a_request(serve_fake: ServeFake) -> None:
     engine = HeldEngine()
     engine.allow(1)  # to warm up
-    service = pretend(engine, concurrent_requests=1)
+    service = serve_fake(engine, concurrent_requests=1)
     with pytest.raises(httpx.ReadTimeout):
         service.post("/v1/translate", TRANSLATE, timeout=0.2)
     eventually(lambda: service.sample("requests_total", route="/v1/translate", method="POST", status="499") == 1)
@@ -237,8 +237,8 @@ def test_cors_is_off_by_default(service: Service) -> None:
     assert not [name for name in response.headers if name.startswith("access-control")]
 
 
-def test_pages_of_an_allowed_origin_may_read_responses_and_errors(pretend: Pretend) -> None:
-    service = pretend(EchoEngine(), keys=KEYS, cors_origins=f"https://other.example, {ORIGIN}")
+def test_pages_of_an_allowed_origin_may_read_responses_and_errors(serve_fake: ServeFake) -> None:
+    service = serve_fake(EchoEngine(), keys=KEYS, cors_origins=f"https://other.example, {ORIGIN}")
     preflight = {
         "Origin": ORIGIN, "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "authorization,content-type,x-api-key",

@@ -9,7 +9,7 @@ import pytest
 
 from service.http.protocol import BoundedHttpProtocol
 from tests.service.conftest import TRANSLATE, Service
-from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
+from tests.service.fakes import TIMEOUT, EchoEngine, HeldEngine
 from tests.service.http.test_request_log import connect, exchange, request
 
 JAVA_HEADERS = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk")
@@ -22,8 +22,8 @@ class ShortHeadTimeout(BoundedHttpProtocol):
 
 
 @pytest.fixture
-def short_timeout(pretend: Callable[..., Service]) -> Service:
-    return pretend(EchoEngine(), connection=ShortHeadTimeout)
+def short_timeout(serve_fake: Callable[..., Service]) -> Service:
+    return serve_fake(EchoEngine(), connection=ShortHeadTimeout)
 
 
 def read_until_closed(connection: socket.socket) -> bytes:
@@ -86,11 +86,11 @@ def test_connection_without_a_request_is_closed(short_timeout: Service) -> None:
         assert read_until_closed(connection) == b""
 
 
-def test_head_timeout_does_not_limit_the_response(pretend: Callable[..., Service]) -> None:
+def test_head_timeout_does_not_limit_the_response(serve_fake: Callable[..., Service]) -> None:
     """Not even when the next request has begun on the connection."""
     engine = HeldEngine()
     engine.allow(1)  # to warm up
-    service = pretend(engine, connection=ShortHeadTimeout)
+    service = serve_fake(engine, connection=ShortHeadTimeout)
     with connect(service) as connection, connect(service) as other:
         connection.sendall(HEAD.encode() + b"\r\n" + BODY + b"GET /healthz HTTP/1.1\r\n")
         engine.wait_for_step(2)
@@ -116,7 +116,7 @@ def test_head_within_the_limit_may_arrive_in_pieces(service: Service) -> None:
 
 
 def test_head_limit_is_per_request_not_per_connection(service: Service) -> None:
-    with httpx.Client(base_url=service.url, timeout=PATIENCE, headers={"X-Long": "x" * 10_000}, verify=False) as client:
+    with httpx.Client(base_url=service.url, timeout=TIMEOUT, headers={"X-Long": "x" * 10_000}, verify=False) as client:
         assert {client.get("/healthz").status_code for _ in range(20)} == {200}
 
 
@@ -128,8 +128,8 @@ class ByteByByte(BoundedHttpProtocol):
             super().data_received(bytes([byte]))
 
 
-def test_upgrade_header_may_arrive_byte_by_byte(pretend: Callable[..., Service]) -> None:
-    service = pretend(EchoEngine(), connection=ByteByByte)
+def test_upgrade_header_may_arrive_byte_by_byte(serve_fake: Callable[..., Service]) -> None:
+    service = serve_fake(EchoEngine(), connection=ByteByByte)
     with connect(service) as connection:
         for _ in range(2):
             connection.sendall((HEAD + "\r\n".join(JAVA_HEADERS) + "\r\n\r\n").encode() + BODY)

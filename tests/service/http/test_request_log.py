@@ -22,7 +22,7 @@ from service.http.rate_limit import RateLimiter
 from service.http.request_log import RequestLogMiddleware
 from service.metrics import Metrics
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
-from tests.service.fakes import PATIENCE, EchoEngine, HeldEngine
+from tests.service.fakes import TIMEOUT, EchoEngine, HeldEngine
 
 MEGABYTE = b"x" * 2**20
 
@@ -87,8 +87,8 @@ def test_disconnect_in_the_body_is_counted_as_499(service: Service, caplog: pyte
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-def test_slow_body_is_rejected(pretend: Callable[..., Service], chunked: bool) -> None:
-    service = pretend(EchoEngine(), body_timeout_seconds=0.05)
+def test_slow_body_is_rejected(serve_fake: Callable[..., Service], chunked: bool) -> None:
+    service = serve_fake(EchoEngine(), body_timeout_seconds=0.05)
     header, part = ("Transfer-Encoding: chunked", b"3\r\nabc\r\n") if chunked else ("Content-Length: 500", b"abc")
     received = exchange(service, request("/v1/translate", "Host: x", header, body=part))
     assert received.startswith(b"HTTP/1.1 408")
@@ -98,24 +98,24 @@ def test_slow_body_is_rejected(pretend: Callable[..., Service], chunked: bool) -
     assert service.sample("requests_total", route="unmatched", method="POST", status="408") == 1
 
 
-def test_slow_body_above_the_limit_is_too_large(pretend: Callable[..., Service]) -> None:
-    service = pretend(EchoEngine(), body_timeout_seconds=0.05, max_body_bytes=2)
+def test_slow_body_above_the_limit_is_too_large(serve_fake: Callable[..., Service]) -> None:
+    service = serve_fake(EchoEngine(), body_timeout_seconds=0.05, max_body_bytes=2)
     received = exchange(service, request("/v1/translate", "Host: x", "Content-Length: 5", body=b"abc"))
     assert received.startswith(b"HTTP/1.1 413")
 
 
-def test_body_timeout_does_not_limit_the_response(pretend: Callable[..., Service]) -> None:
+def test_body_timeout_does_not_limit_the_response(serve_fake: Callable[..., Service]) -> None:
     """The timeout is for the body alone; once it has arrived, the response may take longer."""
     engine = HeldEngine()
     engine.allow(1)  # to warm up
-    service = pretend(engine, body_timeout_seconds=0.05)
+    service = serve_fake(engine, body_timeout_seconds=0.05)
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(service.post, "/v1/translate", TRANSLATE)
         engine.wait_for_step(2)
         exchange(service, request("/v1/translate", "Host: x", "Content-Length: 5"))  # waits for the timeout
         assert not answer.done()
         engine.allow(100)
-        assert answer.result(PATIENCE).status_code == 200
+        assert answer.result(TIMEOUT).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["[::1", "", "a b", "x:99999", "\xff"])

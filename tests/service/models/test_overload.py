@@ -21,9 +21,9 @@ from service.models.registry import Registry
 from service.settings import Settings
 from tests.conftest import LEXICON
 from tests.service.conftest import Service, assert_problem, eventually, fake_model
-from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine
+from tests.service.fakes import TIMEOUT, EchoEngine, Failing, HeldEngine
 
-Pretend = Callable[..., Service]
+ServeFake = Callable[..., Service]
 WARM_UP = 1  # steps of the warm-up
 
 
@@ -38,19 +38,19 @@ def echo(service: Service, text: str | list[str]) -> httpx.Response:
 
 
 def translated_texts(response: "Future[httpx.Response]") -> list[str]:
-    answer = response.result(PATIENCE)
+    answer = response.result(TIMEOUT)
     assert answer.status_code == 200, answer.text
     return [translation["text"] for translation in answer.json()["translations"]]
 
 
-def held_service(pretend: Pretend, **settings: Any) -> tuple[Service, HeldEngine]:
+def held_service(serve_fake: ServeFake, **settings: Any) -> tuple[Service, HeldEngine]:
     engine = HeldEngine()
     engine.allow(WARM_UP)
-    return pretend(engine, **settings), engine
+    return serve_fake(engine, **settings), engine
 
 
-def test_every_caller_gets_its_own_answer(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
-    service, generator = pretend(EchoEngine(), rows=8, encode_tokens=100), random.Random(1)
+def test_every_caller_gets_its_own_answer(serve_fake: ServeFake, callers: ThreadPoolExecutor) -> None:
+    service, generator = serve_fake(EchoEngine(), rows=8, encode_tokens=100), random.Random(1)
     words = list(LEXICON)
     requests = [
         [" ".join(generator.choices(words, k=generator.randint(1, 12))) for _ in range(generator.randint(1, 6))]
@@ -60,8 +60,8 @@ def test_every_caller_gets_its_own_answer(pretend: Pretend, callers: ThreadPoolE
     assert [translated_texts(answer) for answer in answers] == requests
 
 
-def test_a_full_queue_rejects_a_request_at_once(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
-    service, engine = held_service(pretend, rows=1, queue_segments=2)
+def test_a_full_queue_rejects_a_request_at_once(serve_fake: ServeFake, callers: ThreadPoolExecutor) -> None:
+    service, engine = held_service(serve_fake, rows=1, queue_segments=2)
     first = callers.submit(echo, service, "red house")
     engine.wait_for_step(WARM_UP + 1)
     second = callers.submit(echo, service, ["dog", "bird"])
@@ -75,22 +75,24 @@ def test_a_full_queue_rejects_a_request_at_once(pretend: Pretend, callers: Threa
 
 
 @pytest.mark.parametrize("limits", [{"queue_segments": 2}, {"queue_tokens": 12}])
-def test_a_request_beyond_the_limits_of_an_empty_queue_is_too_large(pretend: Pretend, limits: dict[str, int]) -> None:
-    service = pretend(EchoEngine(), **limits)
+def test_a_request_beyond_the_limits_of_an_empty_queue_is_too_large(
+    serve_fake: ServeFake, limits: dict[str, int]
+) -> None:
+    service = serve_fake(EchoEngine(), **limits)
     assert "send several" in assert_problem(echo(service, ["red dog", "blue", "one two"]), 413, "too_large")["detail"]
     assert echo(service, "dog").status_code == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_texts_beyond_the_queue_limit_are_not_segmented(pretend: Pretend, stream: bool) -> None:
-    service = pretend(EchoEngine(), queue_segments=10)
+def test_texts_beyond_the_queue_limit_are_not_segmented(serve_fake: ServeFake, stream: bool) -> None:
+    service = serve_fake(EchoEngine(), queue_segments=10)
     body = {"text": ["dog.\n" * 6] * 200, "target": "b", "stream": stream}
     problem = assert_problem(service.post("/v1/translate", body), 413, "too_large")
     assert problem["detail"].startswith("12 segments or more; model 'toy-translator' queues at most 10 segments")
 
 
-def test_a_deadline_frees_rows_and_queue(pretend: Pretend, callers: ThreadPoolExecutor) -> None:
-    service, engine = held_service(pretend, rows=1, request_timeout_seconds=0.3)
+def test_a_deadline_frees_rows_and_queue(serve_fake: ServeFake, callers: ThreadPoolExecutor) -> None:
+    service, engine = held_service(serve_fake, rows=1, request_timeout_seconds=0.3)
     late = assert_problem(echo(service, ["red house", "dog"]), 504, "deadline_exceeded")
     assert "within 0.3 s" in late["detail"]
     engine.allow(1)
@@ -99,12 +101,12 @@ def test_a_deadline_frees_rows_and_queue(pretend: Pretend, callers: ThreadPoolEx
     assert translated_texts(callers.submit(echo, service, "bird")) == ["bird"]
 
 
-def test_a_disconnect_frees_the_rows(pretend: Pretend, caplog: pytest.LogCaptureFixture) -> None:
-    service, engine = held_service(pretend, rows=2)
+def test_a_disconnect_frees_the_rows(serve_fake: ServeFake, caplog: pytest.LogCaptureFixture) -> None:
+    service, engine = held_service(serve_fake, rows=2)
     url = httpx.URL(service.url)
     body = b'{"text": ["red house", "dog", "bird"], "target": "b"}'
     head = f"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    with socket.create_connection((url.host, url.port), timeout=PATIENCE) as connection:
+    with socket.create_connection((url.host, url.port), timeout=TIMEOUT) as connection:
         connection.sendall(head.encode() + b"\r\n\r\n" + body)
         engine.wait_for_step(WARM_UP + 1)
         requests = list(engine.requests)
@@ -119,8 +121,8 @@ def test_a_disconnect_frees_the_rows(pretend: Pretend, caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("kind", ["on_step", "on_join"])
-def test_an_engine_failure_is_an_internal_error_of_one_request(pretend: Pretend, kind: str) -> None:
-    service = pretend(EchoEngine(**{kind: Failing(2)}))  # the first call is the warm-up
+def test_an_engine_failure_is_an_internal_error_of_one_request(serve_fake: ServeFake, kind: str) -> None:
+    service = serve_fake(EchoEngine(**{kind: Failing(2)}))  # the first call is the warm-up
     body = assert_problem(echo(service, "red house"), 500, "internal")
     assert "call 2" not in body["detail"]
     assert echo(service, "red house").json()["translations"][0]["text"] == "red house"
@@ -137,8 +139,8 @@ class Confused(EchoEngine):
         return [(EngineRequest([1]), outcome) for _, outcome in finished] if warm else finished
 
 
-def test_a_dead_worker_makes_the_service_not_ready(pretend: Pretend) -> None:
-    service = pretend(Confused())
+def test_a_dead_worker_makes_the_service_not_ready(serve_fake: ServeFake) -> None:
+    service = serve_fake(Confused())
     assert service.client.get("/readyz").status_code == 200
     assert_problem(echo(service, "red house"), 500, "internal")
     red = service.client.get("/readyz")
@@ -149,9 +151,9 @@ def test_a_dead_worker_makes_the_service_not_ready(pretend: Pretend) -> None:
 
 
 def test_a_draining_service_answers_admitted_requests_and_admits_no_more(
-    pretend: Pretend, callers: ThreadPoolExecutor
+    serve_fake: ServeFake, callers: ThreadPoolExecutor
 ) -> None:
-    service, engine = held_service(pretend)
+    service, engine = held_service(serve_fake)
     admitted = callers.submit(echo, service, "red house")
     engine.wait_for_step(WARM_UP + 1)
     service.registry.drain(0)
@@ -162,13 +164,13 @@ def test_a_draining_service_answers_admitted_requests_and_admits_no_more(
 
 
 def test_requests_unanswered_at_the_drain_timeout_fail_as_not_ready(
-    pretend: Pretend, callers: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+    serve_fake: ServeFake, callers: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service, engine = held_service(pretend, drain_timeout_seconds=0.05)  # the server rounds up to a second
+    service, engine = held_service(serve_fake, drain_timeout_seconds=0.05)  # the server rounds up to a second
     admitted = callers.submit(echo, service, "red house")
     engine.wait_for_step(WARM_UP + 1)
     service.stop(signal.SIGTERM, None)
-    assert "the service is stopping" in assert_problem(admitted.result(PATIENCE), 503, "not_ready")["detail"]
+    assert "the service is stopping" in assert_problem(admitted.result(TIMEOUT), 503, "not_ready")["detail"]
     assert "Traceback" not in caplog.text
     engine.allow(1000)
 
@@ -184,4 +186,4 @@ def test_a_service_that_cannot_warm_up_does_not_start(toy_translator: Path) -> N
 
     with pytest.raises(EngineFailure):
         asyncio.run(start())
-    registry.drain(PATIENCE)
+    registry.drain(TIMEOUT)

@@ -29,7 +29,7 @@ from service.translation.request import (
 )
 from service.translation.translator import Translator
 from tests.service.conftest import fake_model
-from tests.service.fakes import PATIENCE
+from tests.service.fakes import TIMEOUT
 
 TAG_TOKENS = 1  # before the ids of a source: the tag of the direction, as of the toy translator
 TAG = 4
@@ -145,7 +145,7 @@ def open_translator(*models: ServedModel, **settings: Any) -> Iterator[Translato
     try:
         yield Translator(registry, Settings(**settings))
     finally:
-        registry.drain(PATIENCE)
+        registry.drain(TIMEOUT)
 
 
 @contextmanager
@@ -155,7 +155,7 @@ def open_scope() -> Iterator[RequestScope]:
     async def never() -> None:
         await asyncio.Event().wait()
 
-    with RequestScope(PATIENCE, never) as scope:
+    with RequestScope(TIMEOUT, never) as scope:
         yield scope
 
 

@@ -1,4 +1,4 @@
-"""Bad input gets a correct answer or a complete problem, never a 500; and its neighbour's answer is its usual one."""
+"""Bad input gets a correct answer or a complete error, never a 500, and does not affect other clients."""
 
 import json
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ def others() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture(autouse=True)
 def _neighbour(service: Service, others: ThreadPoolExecutor) -> Iterator[None]:
-    """While a test asks strange things, another caller asks ordinary ones and gets the ordinary answers."""
-    asked = [others.submit(service.post, path, PATHS[path]) for path in PATHS]
+    """During each test, another client sends plain requests and must get the usual answers."""
+    sent = [others.submit(service.post, path, PATHS[path]) for path in PATHS]
     yield
-    translated, classified = (one.result() for one in asked)
+    translated, classified = (one.result() for one in sent)
     assert translated.json()["translations"][0]["text"] == "rot Haus"
     assert classified.json()["results"][0]["labels"][0]["label"] == "warm"
 
 
 def send(service: Service, path: str, body: Any, **options: Any) -> httpx.Response:
-    """The usual body with changes; bytes go out as they are."""
+    """Send the usual body with changes; bytes are sent as they are."""
     content = body if isinstance(body, bytes) else json.dumps(PATHS[path] | body).encode()
     headers = {"Content-Type": "application/json"} | options.pop("headers", {})
     return service.client.post(path, content=content, headers=headers, **options)
@@ -43,7 +43,7 @@ def send(service: Service, path: str, body: Any, **options: Any) -> httpx.Respon
     "body",
     [b'{"text": "dog"', b"", b"null", b"[]", b'"text"', b"{}", b'{"target": "b"}', b'{"text": NaN, "target": "b"}'],
 )
-def test_what_is_no_body_of_ours(service: Service, path: str, body: bytes) -> None:
+def test_invalid_body_is_rejected(service: Service, path: str, body: bytes) -> None:
     assert_problem(send(service, path, body), 422, "invalid_request")
 
 
@@ -58,61 +58,61 @@ def test_what_is_no_body_of_ours(service: Service, path: str, body: bytes) -> No
     ],
     ids=["invalid UTF-8", "deep list", "deep object", "long number"],
 )
-def test_what_cannot_be_parsed(service: Service, path: str, body: bytes) -> None:
+def test_unparsable_body_is_rejected(service: Service, path: str, body: bytes) -> None:
     detail = assert_problem(send(service, path, body), 422, "invalid_request")["detail"]
     assert "JSON" in detail
 
 
 @both
 @pytest.mark.parametrize("text", [5, None, True, {"a": "b"}, [5], ["dog", None], [["dog"]], [True]])
-def test_texts_of_the_wrong_type(service: Service, path: str, text: object) -> None:
+def test_texts_of_the_wrong_type_are_rejected(service: Service, path: str, text: object) -> None:
     body = assert_problem(send(service, path, {"text": text}), 422, "invalid_request")
     assert "text" in body["errors"][0]["field"]
 
 
 @both
-def test_half_a_million_wrong_texts_are_one_fault(service: Service, path: str) -> None:
+def test_many_invalid_texts_are_reported_as_one_error(service: Service, path: str) -> None:
     body = assert_problem(send(service, path, {"text": [1] * 300_000}), 422, "invalid_request")
     assert len(body["errors"]) <= 2
 
 
 @both
 @pytest.mark.parametrize("text", ["", " ", "\n\t\r ", "\u3000\u2028", ["dog", " "]])
-def test_nothing_to_read(service: Service, path: str, text: Any) -> None:
+def test_blank_texts_are_rejected(service: Service, path: str, text: Any) -> None:
     detail = assert_problem(send(service, path, {"text": text}), 422, "empty_text")["detail"]
     assert f"text {1 if isinstance(text, list) else 0} is empty" in detail
 
 
 @both
-def test_an_empty_list(service: Service, path: str) -> None:
+def test_empty_list_is_rejected(service: Service, path: str) -> None:
     assert_problem(send(service, path, {"text": []}), 422, "invalid_request")
 
 
 @both
-def test_too_many_texts(service: Service, path: str) -> None:
+def test_too_many_texts_are_rejected(service: Service, path: str) -> None:
     detail = assert_problem(send(service, path, {"text": ["dog"] * 10_000}), 413, "too_large")["detail"]
     assert "10000 texts" in detail
     assert "at most 256" in detail
 
 
 @both
-def test_too_many_characters(service: Service, path: str) -> None:
+def test_too_long_text_is_rejected(service: Service, path: str) -> None:
     detail = assert_problem(send(service, path, {"text": ["dog", "dog " * 6000]}), 413, "too_large")["detail"]
     assert "text 1 has 24000 characters; at most 20000" in detail
 
 
-def test_too_many_tokens_are_refused_never_cut(service: Service) -> None:
+def test_too_many_tokens_are_rejected_not_truncated(service: Service) -> None:
     response = send(service, "/v1/classify", {"text": ["red", "red " * 60]})
     detail = assert_problem(response, 413, "too_large")["detail"]
     assert "text 1 has" in detail
     assert "reads at most 48" in detail
 
 
-def test_a_sentence_that_is_too_long_is_split_and_the_reply_says_so(service: Service) -> None:
+def test_too_long_sentence_is_split_with_a_warning(service: Service) -> None:
     short, long = send(service, "/v1/translate", {"text": ["red", "red " * 60]}).json()["translations"]
     assert "warnings" not in short
     assert long["warnings"] == ["split_long_sentence"]
-    assert long["text"].endswith("rot ")  # the space behind it too
+    assert long["text"].endswith("rot ")  # with the trailing space
 
 
 @both
@@ -123,11 +123,11 @@ def test_a_sentence_that_is_too_long_is_split_and_the_reply_says_so(service: Ser
         ("Text", "dog"), ("", "dog"), ("\ud800", "dog"), ("x" * 5000, "dog"), ("\u202e\n\0", 1), ("model", "\ud800"),
     ],
 )  # fmt: skip
-def test_options_that_do_not_exist_or_have_another_type(service: Service, path: str, field: str, value: Any) -> None:
+def test_unknown_options_and_wrong_types_are_rejected(service: Service, path: str, field: str, value: Any) -> None:
     assert_problem(send(service, path, {field: value}), 422, "invalid_request")
 
 
-def test_many_unknown_fields_are_a_short_answer(service: Service) -> None:
+def test_many_unknown_fields_give_a_short_error(service: Service) -> None:
     fields = {f"field-{i}-{'x' * 80}": i for i in range(5000)}
     body = assert_problem(send(service, "/v1/classify", fields), 422, "invalid_request")
     assert 0 < len(body["errors"]) <= 20
@@ -135,7 +135,7 @@ def test_many_unknown_fields_are_a_short_answer(service: Service) -> None:
 
 @pytest.mark.parametrize("value", [0, -1, "5", True, 1.5, [], None])
 @pytest.mark.parametrize(("path", "field"), [("/v1/translate", "max_length"), ("/v1/classify", "top_k")])
-def test_numbers_are_whole_and_positive(service: Service, path: str, field: str, value: Any) -> None:
+def test_counts_must_be_positive_integers(service: Service, path: str, field: str, value: Any) -> None:
     if (field, value) == ("max_length", None):
         assert send(service, path, {field: value}).status_code == 200
     else:
@@ -143,18 +143,18 @@ def test_numbers_are_whole_and_positive(service: Service, path: str, field: str,
 
 
 @pytest.mark.parametrize("value", [41, 10**30])
-def test_max_length_within_the_model(service: Service, value: int) -> None:
+def test_max_length_above_the_models_limit_is_rejected(service: Service, value: int) -> None:
     detail = assert_problem(send(service, "/v1/translate", {"max_length": value}), 413, "too_large")["detail"]
     assert "at most 40" in detail
 
 
-def test_top_k_has_a_limit(service: Service) -> None:
+def test_too_large_top_k_is_rejected(service: Service) -> None:
     assert_problem(send(service, "/v1/classify", {"top_k": 10**30}), 422, "invalid_request")
 
 
 @pytest.mark.parametrize("value", [5, None, "", "x" * 36, ["b"]])
 @pytest.mark.parametrize("field", ["source", "target"])
-def test_languages_of_the_wrong_type(service: Service, field: str, value: Any) -> None:
+def test_languages_of_the_wrong_type_are_rejected(service: Service, field: str, value: Any) -> None:
     if (field, value) == ("source", None):
         assert send(service, "/v1/translate", {field: value}).status_code == 200
     else:
@@ -162,22 +162,22 @@ def test_languages_of_the_wrong_type(service: Service, field: str, value: Any) -
 
 
 @both
-def test_a_flood_of_unknown_fields_is_told_as_one(service: Service, path: str) -> None:
+def test_thousands_of_unknown_fields_are_one_error(service: Service, path: str) -> None:
     body = {f"field {i}": 1 for i in range(50_000)}
-    refused = assert_problem(send(service, path, body), 422, "invalid_request")
-    assert refused["detail"] == "body: 50000 unknown fields; leave them out"
-    assert len(refused["errors"]) == 1
+    response = assert_problem(send(service, path, body), 422, "invalid_request")
+    assert response["detail"] == "body: 50000 unknown fields; leave them out"
+    assert len(response["errors"]) == 1
 
 
-def test_too_many_terms_are_not_looked_at(service: Service) -> None:
-    body = {"glossary": {f" {i}": "" for i in range(201)}}  # each of them wrong, too
-    refused = assert_problem(send(service, "/v1/translate", body), 422, "invalid_request")
-    assert refused["detail"] == "body.glossary: 201 terms are too many; send at most 200"
+def test_too_many_terms_are_rejected_before_validation(service: Service) -> None:
+    body = {"glossary": {f" {i}": "" for i in range(201)}}  # each of them is invalid, too
+    response = assert_problem(send(service, "/v1/translate", body), 422, "invalid_request")
+    assert response["detail"] == "body.glossary: 201 terms are too many; send at most 200"
 
 
 @both
 @pytest.mark.parametrize("text", ["a \ud800 b", ["dog", "\udfff"], "\ude00\ud83d"])
-def test_half_a_surrogate_pair_in_a_text(service: Service, path: str, text: Any) -> None:
+def test_unpaired_surrogate_is_rejected(service: Service, path: str, text: Any) -> None:
     detail = assert_problem(send(service, path, {"text": text}), 422, "invalid_request")["detail"]
     assert "surrogate" in detail
 
@@ -187,7 +187,7 @@ def test_half_a_surrogate_pair_in_a_text(service: Service, path: str, text: Any)
     [("/v1/translate", "source"), ("/v1/translate", "target"), ("/v1/translate", "model"), ("/v1/classify", "model")],
 )
 @pytest.mark.parametrize("value", ["\0", "b\n", "\u202eb", "🙂"])
-def test_strange_names_are_unknown_names(service: Service, path: str, field: str, value: str) -> None:
+def test_strange_names_are_unknown(service: Service, path: str, field: str, value: str) -> None:
     assert_problem(send(service, path, {field: value}), 404, "unknown_model")
 
 
@@ -211,7 +211,7 @@ STRANGE = {
 
 @both
 @pytest.mark.parametrize("name", STRANGE)
-def test_any_unicode_is_answered_and_always_alike(service: Service, path: str, name: str) -> None:
+def test_any_unicode_is_answered_the_same_every_time(service: Service, path: str, name: str) -> None:
     alone = send(service, path, {"text": STRANGE[name]})
     assert alone.status_code == 200, alone.text
     among = send(service, path, {"text": ["one two", STRANGE[name], "dog"]}).json()
@@ -219,7 +219,7 @@ def test_any_unicode_is_answered_and_always_alike(service: Service, path: str, n
 
 
 @both
-def test_one_endless_word(service: Service, path: str) -> None:
+def test_very_long_word_is_split_or_rejected(service: Service, path: str) -> None:
     response = send(service, path, {"text": "x" * 20_000})
     if path == "/v1/translate":
         assert response.json()["translations"][0]["warnings"] == ["split_long_sentence"]
@@ -228,25 +228,25 @@ def test_one_endless_word(service: Service, path: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["<eos>", "<2a>", "<pad>", "<bos>", "<unk>"])
-def test_a_text_that_spells_a_mark_means_its_letters(service: Service, text: str) -> None:
+def test_text_that_spells_a_special_token_is_plain_text(service: Service, text: str) -> None:
     model = next(model for model in service.registry if model.name == "toy-translator")
     ids = model.codec.encode([text], prefix=[], append_eos=False)[0]
-    marks = set(model.manifest.special_tokens.model_dump().values()) - {model.manifest.special_tokens.unk}
-    tags = {id for direction in model.manifest.directions for id in direction.prefix}
-    assert not set(ids) & (marks | tags)
+    special_tokens_ids = set(model.manifest.special_tokens.model_dump().values()) - {model.manifest.special_tokens.unk}
+    direction_tokens = {id for direction in model.manifest.directions for id in direction.prefix}
+    assert not set(ids) & (special_tokens_ids | direction_tokens)
     assert ids
 
 
 @both
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "💥"])
-def test_another_content_type(service: Service, path: str, kind: str) -> None:
+def test_other_content_types_are_rejected(service: Service, path: str, kind: str) -> None:
     headers = {"Content-Type": kind.encode()}
     response = service.client.post(path, content=json.dumps(PATHS[path]), headers=headers)  # type: ignore[arg-type]
     assert_problem(response, 422, "invalid_request")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD"])
-def test_the_wrong_method(service: Service, method: str) -> None:
+def test_wrong_method_is_rejected(service: Service, method: str) -> None:
     response = service.client.request(method, "/v1/translate")
     assert response.headers["allow"] == "POST"
     assert response.status_code == 405
@@ -255,11 +255,11 @@ def test_the_wrong_method(service: Service, method: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1", "/v1/translate/", "/%00%ff/%2e", "/" + "x" * 5000])
-def test_unknown_paths(service: Service, path: str) -> None:
+def test_unknown_paths_are_rejected(service: Service, path: str) -> None:
     assert_problem(service.client.post(path, json=TRANSLATE), 404, "not_found")
 
 
-def test_an_unknown_method_is_counted_under_one_name(service: Service) -> None:
+def test_unknown_methods_are_counted_as_other(service: Service) -> None:
     def counted() -> float:
         return service.sample("requests_total", route="unmatched", method="other", status="404")
 
@@ -268,6 +268,6 @@ def test_an_unknown_method_is_counted_under_one_name(service: Service) -> None:
     eventually(lambda: counted() == before + 1)
 
 
-def test_a_method_that_nobody_knows_leaves_the_service_standing(service: Service) -> None:
-    assert service.client.request("BREW", "/coffee").status_code in (400, 404)  # some servers' parsers refuse it
+def test_service_survives_an_unknown_method(service: Service) -> None:
+    assert service.client.request("BREW", "/coffee").status_code in (400, 404)  # the parser of some servers rejects it
     assert service.client.get("/readyz").status_code == 200

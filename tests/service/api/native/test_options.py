@@ -1,4 +1,4 @@
-"""Every decoding option does over HTTP what it says; what is out of range or contradictory is told, with limits."""
+"""The decoding options over HTTP: their effect, and errors with limits for values out of range or contradictory."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def ids(translation: Json) -> list[int]:
     return [token["id"] for token in translation["tokens"]]
 
 
-def test_nothing_is_told_that_was_not_asked_for(service: Service) -> None:
+def test_optional_fields_are_returned_only_on_request(service: Service) -> None:
     assert translate(service).keys() == {"text", "finish_reason", "source", "target"}
     assert translate(service, beam_size=3).keys() == {"text", "finish_reason", "source", "target"}
     assert "tokens" not in translate(service, include=["score"])
@@ -40,17 +40,17 @@ def test_nothing_is_told_that_was_not_asked_for(service: Service) -> None:
 
 @pytest.mark.parametrize("search", [{}, {"beam_size": 3}, {"temperature": 1.0, "seed": 4}])
 @pytest.mark.parametrize("penalty", [0.0, 1.0])
-def test_score_and_tokens(service: Service, search: Json, penalty: float) -> None:
-    """The end mark has no text, but it counts in the score: the answer without it is worth more."""
-    told = translate(service, include=EVERYTHING, length_penalty=penalty, **search)
-    gains = [token["log_probability"] for token in told["tokens"]]
-    assert told["finish_reason"] == "stop"
-    assert all(gain <= 0 for gain in gains)
-    assert "".join(token["text"] for token in told["tokens"]).replace("Ġ", " ").strip() == told["text"]
-    assert told["score"] * (len(gains) + 1) ** penalty < sum(gains) < 0
+def test_score_and_tokens_are_consistent(service: Service, search: Json, penalty: float) -> None:
+    """The end-of-sentence token has no text, but counts in the score: without it the sum is higher."""
+    translation = translate(service, include=EVERYTHING, length_penalty=penalty, **search)
+    log_probabilities = [token["log_probability"] for token in translation["tokens"]]
+    assert translation["finish_reason"] == "stop"
+    assert all(value <= 0 for value in log_probabilities)
+    assert "".join(token["text"] for token in translation["tokens"]).replace("Ġ", " ").strip() == translation["text"]
+    assert translation["score"] * (len(log_probabilities) + 1) ** penalty < sum(log_probabilities) < 0
 
 
-def test_what_is_told_does_not_change_the_answer(service: Service) -> None:
+def test_include_does_not_change_the_translation(service: Service) -> None:
     texts = ["one two", "green bird house", "five dog", "rot", "zzz"]
     for search in ({}, {"temperature": 1.0, "seed": 3}, {"beam_size": 2}):
         plain = [translate(service, text, **search)["text"] for text in texts]
@@ -58,15 +58,15 @@ def test_what_is_told_does_not_change_the_answer(service: Service) -> None:
 
 
 def test_alternatives_are_the_next_best(service: Service) -> None:
-    told = translate(service, beam_size=4, n_best=3, include=["score"])
-    scores = [told["score"], *(other["score"] for other in told["alternatives"])]
+    translation = translate(service, beam_size=4, n_best=3, include=["score"])
+    scores = [translation["score"], *(other["score"] for other in translation["alternatives"])]
     assert scores == sorted(scores, reverse=True)
-    assert len({told["text"], *(other["text"] for other in told["alternatives"])}) == 3
-    assert all(other.keys() == {"text", "finish_reason", "score"} for other in told["alternatives"])
+    assert len({translation["text"], *(other["text"] for other in translation["alternatives"])}) == 3
+    assert all(other.keys() == {"text", "finish_reason", "score"} for other in translation["alternatives"])
     assert "alternatives" not in translate(service, beam_size=4)
 
 
-def test_a_wider_beam_finds_no_worse(service: Service) -> None:
+def test_wider_beam_scores_no_worse(service: Service) -> None:
     texts = ["one two three", "green bird house", "five dog", "red red"]  # what it was not trained for proves nothing
     narrow, wide = (
         [translate(service, text, beam_size=k, include=["score"])["score"] for text in texts] for k in (1, 8)
@@ -85,7 +85,7 @@ def test_length_penalty_favours_long_answers(service: Service) -> None:
     assert sum(short) < sum(long)
 
 
-def test_early_stopping_takes_the_first_that_end(service: Service) -> None:
+def test_early_stopping_returns_the_first_to_end(service: Service) -> None:
     texts = ["zzz", "qq xx", "dog dog dog dog dog", "zzz zzz zzz", "one red house zz"]
     hasty, patient = (
         [
@@ -113,26 +113,26 @@ def test_samples_from_one_token_are_greedy(service: Service, options: Json) -> N
 
 
 @pytest.mark.parametrize("search", [{}, {"beam_size": 3}, {"temperature": 1.0}])
-def test_a_prefix_begins_the_answer(service: Service, search: Json) -> None:
-    told = translate(service, prefix="grün Vogel", include=EVERYTHING, **search)
-    assert told["text"].startswith("grün Vogel")
-    assert told["tokens"][0]["log_probability"] == 0
+def test_translation_begins_with_the_prefix(service: Service, search: Json) -> None:
+    translation = translate(service, prefix="grün Vogel", include=EVERYTHING, **search)
+    assert translation["text"].startswith("grün Vogel")
+    assert translation["tokens"][0]["log_probability"] == 0
     assert translate(service, "green bird house", prefix="grün Vogel", **search)["text"].startswith("grün Vogel")
 
 
-def test_a_prefix_adds_to_the_length_that_is_allowed_by_default(service: Service) -> None:
-    told = translate(service, "dog", prefix="eins " * 6, min_length=23, include=["tokens"])
-    assert len(ids(told)) > 2 * 3 + 16
+def test_prefix_adds_to_the_default_max_length(service: Service) -> None:
+    translation = translate(service, "dog", prefix="eins " * 6, min_length=23, include=["tokens"])
+    assert len(ids(translation)) > 2 * 3 + 16
 
 
-def test_minimum_and_maximum(service: Service) -> None:
+def test_min_length_and_max_length(service: Service) -> None:
     assert len(ids(translate(service, "dog", include=["tokens"]))) < 9
     assert len(ids(translate(service, "dog", min_length=9, include=["tokens"]))) >= 9
     cut = translate(service, "dog", min_length=9, max_length=9, include=["tokens"])
     assert (len(ids(cut)), cut["finish_reason"]) == (9, "length")
 
 
-def test_suppressed_tokens_do_not_come(service: Service) -> None:
+def test_suppressed_tokens_are_not_generated(service: Service) -> None:
     before = ids(translate(service, include=["tokens"]))
     after = ids(translate(service, include=["tokens"], suppress=[before[0], before[0]]))
     assert before[0] not in after
@@ -140,14 +140,14 @@ def test_suppressed_tokens_do_not_come(service: Service) -> None:
 
 
 @pytest.mark.parametrize("search", [{}, {"beam_size": 2}])
-def test_no_repetition(service: Service, search: Json) -> None:
+def test_no_repeat_ngram_prevents_repetition(service: Service, search: Json) -> None:
     before = ids(translate(service, "dog dog dog dog", include=["tokens"]))
     assert len(set(before)) < len(before)
     after = ids(translate(service, "dog dog dog dog", no_repeat_ngram=1, include=["tokens"], **search))
     assert len(set(after)) == len(after)
 
 
-def test_repetition_has_its_price(service: Service) -> None:
+def test_repetition_penalty_reduces_repetition(service: Service) -> None:
     before, after = (
         ids(translate(service, "dog dog dog dog", repetition_penalty=penalty, include=["tokens"]))
         for penalty in (1.0, 9.0)
@@ -155,13 +155,13 @@ def test_repetition_has_its_price(service: Service) -> None:
     assert len(after) - len(set(after)) < len(before) - len(set(before))
 
 
-def test_callers_with_different_wishes_share_the_batch(service: Service) -> None:
-    wishes: list[Json] = [
+def test_requests_with_different_options_share_a_batch(service: Service) -> None:
+    option_sets: list[Json] = [
         {}, {"beam_size": 4, "n_best": 2}, {"temperature": 1.5, "seed": 1}, {"prefix": "rot"}, {"min_length": 8},
         {"include": EVERYTHING}, {"no_repeat_ngram": 1, "beam_size": 2}, {"suppress": [20, 30]},
     ]  # fmt: skip
-    requests = [(text, wish) for text in (TEXT, "zzz qqq", "dog dog dog dog") for wish in wishes]
-    alone = [translate(service, text, **wish) for text, wish in requests]
+    requests = [(text, option_set) for text in (TEXT, "zzz qqq", "dog dog dog dog") for option_set in option_sets]
+    alone = [translate(service, text, **option_set) for text, option_set in requests]
     with ThreadPoolExecutor(24) as pool:
         together = list(pool.map(lambda one: translate(service, one[0], **one[1]), requests * 3))
     assert together == alone * 3
@@ -186,7 +186,7 @@ RANGES: list[tuple[str, list[Any]]] = [
 
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in RANGES for value in values])
-def test_out_of_range(service: Service, field: str, value: Any) -> None:
+def test_values_out_of_range_are_rejected(service: Service, field: str, value: Any) -> None:
     reply = service.post("/v1/translate", TRANSLATE | {field: value})
     body = assert_problem(reply, 422, "invalid_request")
     assert any(field in error["field"] for error in body["errors"])
@@ -194,7 +194,7 @@ def test_out_of_range(service: Service, field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
 @pytest.mark.parametrize("field", ["length_penalty", "temperature", "top_p", "repetition_penalty"])
-def test_what_is_no_finite_number(service: Service, field: str, value: str) -> None:
+def test_infinite_numbers_are_rejected(service: Service, field: str, value: str) -> None:
     content = json.dumps(TRANSLATE)[:-1] + f', "{field}": {value}}}'
     reply = service.client.post("/v1/translate", content=content, headers={"Content-Type": "application/json"})
     assert_problem(reply, 422, "invalid_request")
@@ -218,19 +218,19 @@ def test_what_is_no_finite_number(service: Service, field: str, value: str) -> N
         ({"beam_size": 2, "n_best": 3, "top_k": 5}, ["n_best is 3", "top_k and top_p"]),
     ],
 )
-def test_contradictions_are_told_all_together(service: Service, options: Json, words: list[str]) -> None:
+def test_all_contradictions_are_reported_together(service: Service, options: Json, words: list[str]) -> None:
     detail = assert_problem(service.post("/v1/translate", TRANSLATE | options), 422, "invalid_request")["detail"]
     for word in words:
         assert word in detail
 
 
-def test_a_length_above_the_models_is_too_large(service: Service) -> None:
+def test_max_length_above_the_models_is_too_large(service: Service) -> None:
     detail = assert_problem(service.post("/v1/translate", TRANSLATE | {"max_length": 41}), 413, "too_large")["detail"]
     assert "max_length is 41" in detail
     assert "at most 40" in detail
 
 
-def test_a_beam_wider_than_the_workers_rows_is_refused(toy_models: Path) -> None:
+def test_beam_wider_than_the_workers_rows_is_rejected(toy_models: Path) -> None:
     settings, metrics = Settings(models=toy_models, rows=8, workers=2, threads=1), Metrics()
     with serving(settings, load_models(settings, metrics, start_pools), metrics) as small:
         reply = small.post("/v1/translate", TRANSLATE | {"beam_size": 5})
@@ -243,7 +243,7 @@ def test_good_options_have_no_faults(changes: Json) -> None:
     assert DecodingOptions(max_length=9, **changes).find_errors(vocabulary=100, target_length=9, rows=4) == []
 
 
-def test_the_description_shows_the_options(service: Service) -> None:
+def test_openapi_schema_has_the_options(service: Service) -> None:
     schema = service.client.get("/openapi.json").json()["components"]["schemas"]["TranslateBody"]["properties"]
     assert {field for field, _ in RANGES} <= schema.keys()
     assert (schema["beam_size"]["minimum"], schema["beam_size"]["maximum"], schema["beam_size"]["default"]) == (
@@ -254,8 +254,8 @@ def test_the_description_shows_the_options(service: Service) -> None:
     assert all("description" in schema[field] for field, _ in RANGES)
 
 
-def test_the_pool_gives_its_memory_back(service: Service, pretend: Callable[..., Service]) -> None:
-    """A crowd of equal texts ends in one step; what it took is not kept."""
+def test_state_pool_releases_memory(service: Service, serve_fake: Callable[..., Service]) -> None:
+    """Many equal texts end in one step; their memory is released."""
     one = translate(service)
     idle = service.sample("pool_bytes", model="toy-translator")
     with ThreadPoolExecutor(8) as pool:

@@ -1,4 +1,4 @@
-"""What a caller reads: translations, labels, figures, health, metrics and the description of it all."""
+"""The native API's responses: translations, labels, usage, health, metrics and the OpenAPI document."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ def classify(service: Service, text: str | list[str], **options: Any) -> dict[st
     return body
 
 
-def test_a_string_has_one_translation(service: Service) -> None:
+def test_string_has_one_translation(service: Service) -> None:
     body = translate(service, "red house", source="a")
     assert body["model"] == "toy-translator"
     assert body["translations"] == [{"text": "rot Haus", "source": "a", "target": "b", "finish_reason": "stop"}]
@@ -39,7 +39,7 @@ def test_a_string_has_one_translation(service: Service) -> None:
     assert 0 < timings["compute"] <= timings["total"]
 
 
-def test_a_list_is_answered_in_order(service: Service) -> None:
+def test_list_is_translated_in_order(service: Service) -> None:
     texts = ["red house", "dog", "one two three", "green bird", "dog"]
     alone = [translate(service, text)["translations"][0] for text in texts]
     together = translate(service, texts)
@@ -47,12 +47,12 @@ def test_a_list_is_answered_in_order(service: Service) -> None:
     assert [answer["text"] for answer in alone] == ["rot Haus", "Hund", "eins zwei drei", "grün Vogel", "Hund"]
 
 
-def test_the_other_direction(service: Service) -> None:
+def test_opposite_direction(service: Service) -> None:
     body = translate(service, "rot Haus", target="a", model="toy-translator")
     assert body["translations"][0] == {"text": "red house", "source": "b", "target": "a", "finish_reason": "stop"}
 
 
-def test_max_length_cuts_and_says_so(service: Service) -> None:
+def test_max_length_truncates_and_sets_the_finish_reason(service: Service) -> None:
     whole, cut = (translate(service, "one two three", **options) for options in ({}, {"max_length": 1}))
     assert cut["translations"][0]["finish_reason"] == "length"
     assert cut["usage"]["target_tokens"] == 1
@@ -60,7 +60,7 @@ def test_max_length_cuts_and_says_so(service: Service) -> None:
     assert translate(service, "dog", max_length=40)["translations"][0]["text"] == "Hund"
 
 
-def test_labels_come_with_the_most_probable_first(service: Service) -> None:
+def test_labels_are_sorted_by_probability(service: Service) -> None:
     body = classify(service, ["orange yellow", "blue violet cyan"], top_k=3)
     assert [result["labels"][0]["label"] for result in body["results"]] == ["warm", "cold"]
     for result in body["results"]:
@@ -73,13 +73,13 @@ def test_labels_come_with_the_most_probable_first(service: Service) -> None:
     assert body["timings_ms"]["compute"] > 0
 
 
-def test_top_k_is_one_by_default_and_no_more_than_there_are(service: Service) -> None:
+def test_top_k_defaults_to_one_and_is_capped(service: Service) -> None:
     assert [len(classify(service, "red", **k)["results"][0]["labels"]) for k in ({}, {"top_k": 2}, {"top_k": 9})] == [
         1, 2, 3,
     ]  # fmt: skip
 
 
-def test_the_models_are_described(service: Service) -> None:
+def test_models_are_described(service: Service) -> None:
     classifier, translator = service.client.get("/v1/models").json()["models"]
     assert (classifier["name"], classifier["task"]) == ("toy-classifier", "classify")
     assert classifier["labels"] == ["cold", "none", "warm"]
@@ -89,12 +89,12 @@ def test_the_models_are_described(service: Service) -> None:
     assert {"metric", "value", "data"} <= translator["evaluation"][0].keys()
 
 
-def test_alive_and_ready(service: Service) -> None:
+def test_health_routes(service: Service) -> None:
     assert service.client.get("/healthz").json() == {"status": "alive"}
     assert service.client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_the_root_leads_to_the_documentation(service: Service) -> None:
+def test_root_redirects_to_the_documentation(service: Service) -> None:
     assert service.client.get("/", follow_redirects=True).status_code == 200
 
 
@@ -113,7 +113,7 @@ SERIES = [
 ]  # fmt: skip
 
 
-def test_traffic_shows_in_the_metrics(service: Service) -> None:
+def test_requests_are_counted_in_the_metrics(service: Service) -> None:
     counted = service.sample("segments_total", model="toy-translator")
     translate(service, ["red dog", "one"])
     classify(service, "red")
@@ -127,7 +127,7 @@ def test_traffic_shows_in_the_metrics(service: Service) -> None:
     assert service.sample("pool_bytes", model="toy-classifier") == 0
 
 
-def test_logs_hold_no_text(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_have_no_text(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="attendant")
     word = "xylophonist"
     translate(service, f"red {word}")
@@ -135,7 +135,7 @@ def test_logs_hold_no_text(service: Service, caplog: pytest.LogCaptureFixture) -
     service.post("/v1/translate", {"text": word, "target": word, word: word})
     service.client.get(f"/{word}?q={word}")
 
-    # An answer arrives before its line is written; an earlier test's last line may still come in among these.
+    # A response arrives before its line is logged; the last line of an earlier test may be logged among these.
     mine = ("POST /v1/translate 200", "POST /v1/classify 200", "POST /v1/translate 422", "GET unmatched 404")
     eventually(lambda: all(line in caplog.text for line in mine))
     assert word not in caplog.text
@@ -147,7 +147,7 @@ def openapi(service: Service) -> Any:
 
 
 @pytest.mark.parametrize("name", ["TranslateBody", "ClassifyBody", "ScoreBody"])
-def test_the_description_shows_the_limits(openapi: Any, name: str) -> None:
+def test_openapi_schema_has_the_limits(openapi: Any, name: str) -> None:
     schema = openapi["components"]["schemas"][name]
     one, many = schema["properties"]["text"]["anyOf"]
     assert (one["minLength"], one["maxLength"]) == (1, 20_000)
@@ -156,7 +156,7 @@ def test_the_description_shows_the_limits(openapi: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/translate", "/v1/classify", "/v1/score"])
-def test_the_description_shows_the_problems(openapi: Any, path: str) -> None:
+def test_openapi_document_has_the_errors(openapi: Any, path: str) -> None:
     found = openapi["paths"][path]["post"]["responses"]
     assert {"200", "400", "404", "413", "422", "500", "503", "504"} <= found.keys()
     for status in found.keys() - {"200"}:
@@ -168,14 +168,14 @@ def test_the_description_shows_the_problems(openapi: Any, path: str) -> None:
 
 
 def changed(service: Service, task: str, name: str, **changes: Any) -> Any:
-    """The served model for a task under another name, its manifest changed."""
+    """Return a copy of the served model for a task, with another name and other changes to its manifest."""
     model = next(model for model in service.registry if model.manifest.task == task)
     copy = object.__new__(type(model))
     copy.__dict__ = model.__dict__ | {"manifest": model.manifest.model_copy(update={"name": name, **changes})}
     return copy
 
 
-def test_a_source_that_could_be_several_must_be_given(service: Service) -> None:
+def test_ambiguous_source_is_required(service: Service) -> None:
     a_b, b_a = next(model for model in service.registry if model.manifest.directions).manifest.directions
     both = [a_b, b_a.model_copy(update={"target": "b"})]
     twins = [changed(service, "translate", name, directions=both) for name in ("one", "two")]
@@ -189,7 +189,7 @@ def test_a_source_that_could_be_several_must_be_given(service: Service) -> None:
     assert Registry(twins).direct_step("two", "a", "b").model.name == "two"
 
 
-def test_one_of_several_classifiers_must_be_named(service: Service) -> None:
+def test_model_is_required_with_several_classifiers(service: Service) -> None:
     with pytest.raises(ModelRequired, match="give model as one of one, two"):
         Registry([changed(service, "classify", name) for name in ("two", "one")]).classifier(None)
     chosen = Registry([changed(service, "classify", name) for name in ("two", "one")], classifier="two")
@@ -202,7 +202,7 @@ def test_one_of_several_classifiers_must_be_named(service: Service) -> None:
 
 @pytest.mark.parametrize("name", ["toy-translator", None])
 @pytest.mark.parametrize(("source", "target"), [("de", "de"), ("de", "b"), (None, "de")])
-def test_an_unknown_direction(service: Service, name: str | None, source: str | None, target: str) -> None:
+def test_unknown_direction_is_rejected(service: Service, name: str | None, source: str | None, target: str) -> None:
     response = service.post("/v1/translate", {"text": "dog", "model": name, "source": source, "target": target})
     assert target in assert_problem(response, 404, "unknown_model")["detail"]
 
@@ -216,7 +216,7 @@ def test_an_unknown_direction(service: Service, name: str | None, source: str | 
         ("/v1/classify", CLASSIFY | {"model": "toy-translator"}),
     ],
 )
-def test_a_model_that_is_unknown_or_does_something_else(service: Service, path: str, body: dict[str, Any]) -> None:
+def test_unknown_model_or_wrong_task_is_rejected(service: Service, path: str, body: dict[str, Any]) -> None:
     detail = assert_problem(service.post(path, body), 404, "unknown_model")["detail"]
     assert body["model"] in detail
     assert ("toy-translator" if path == "/v1/translate" else "toy-classifier") in detail.partition("there is")[2]
@@ -226,18 +226,18 @@ def test_a_model_that_is_unknown_or_does_something_else(service: Service, path: 
     ("given", "echoed"),
     [("abc-1.2:3_4", True), ("x" * 100, True), ("x" * 101, False), ("a b", False), ('"><script>', False), ("", False)],
 )
-def test_a_harmless_request_id_is_kept(service: Service, given: str, echoed: bool) -> None:
+def test_safe_request_id_is_kept(service: Service, given: str, echoed: bool) -> None:
     response = service.client.get("/healthz", headers={"X-Request-ID": given})
     assert (response.headers["x-request-id"] == given) == echoed
     assert len(response.headers["x-request-id"]) >= 10
 
 
-def test_every_request_has_an_id_of_its_own(service: Service) -> None:
+def test_every_request_has_its_own_id(service: Service) -> None:
     found = {service.client.get("/healthz").headers["x-request-id"] for _ in range(3)}
     assert len(found) == 3
 
 
-def test_a_client_is_not_kept_waiting_by_an_idle_neighbour(service: Service) -> None:
+def test_idle_connection_does_not_delay_other_clients(service: Service) -> None:
     with httpx.Client(base_url=service.url, verify=False) as idle:
         idle.get("/healthz")
         assert translate(service, "dog")["translations"][0]["text"] == "Hund"

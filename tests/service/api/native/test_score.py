@@ -1,4 +1,4 @@
-"""POST /v1/score: what given translations are worth, and what is no pair."""
+"""POST /v1/score: scores of given translations, and invalid pairs."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def scores(service: Service, **changes: Any) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_pair_has_a_score(service: Service) -> None:
+def test_pair_has_a_score(service: Service) -> None:
     body = score(service).json()
     [one] = body["scores"]
     assert body["model"] == "toy-translator"
@@ -43,29 +43,29 @@ def test_a_pair_has_a_score(service: Service) -> None:
     assert body["timings_ms"].keys() == {"queue", "compute", "total"}
 
 
-def test_the_right_translation_is_the_most_probable(service: Service) -> None:
+def test_right_translation_has_the_best_score(service: Service) -> None:
     candidates = ["grün Hund", "rot Haus", "Haus rot"]
     found = scores(service, text=["red house"] * 3, translation=candidates)
     assert max(range(3), key=lambda k: found[k]["score"]) == 1
 
 
-def test_tokens_add_up_and_end_with_the_end_mark(service: Service) -> None:
+def test_tokens_add_up_and_end_with_the_eos_token(service: Service) -> None:
     [one] = scores(service, **ALL)
-    gains = [token["log_probability"] for token in one["tokens"]]
+    log_probabilities = [token["log_probability"] for token in one["tokens"]]
     assert one["tokens"][-1]["text"] == "<eos>"
-    assert sum(gains) == pytest.approx(one["log_probability"])
-    assert sum(gains) / len(gains) == pytest.approx(one["score"])
+    assert sum(log_probabilities) == pytest.approx(one["log_probability"])
+    assert sum(log_probabilities) / len(log_probabilities) == pytest.approx(one["score"])
 
 
-def test_scores_are_those_of_the_translation(service: Service) -> None:
+def test_score_equals_that_of_the_translation(service: Service) -> None:
     texts = ["one red dog", "two green house", "five", "three bird"]
-    told = {"text": texts, "source": "a", "target": "b", "include": ["score", "tokens"]}
-    translations = service.post("/v1/translate", told).json()["translations"]
+    translate_body = {"text": texts, "source": "a", "target": "b", "include": ["score", "tokens"]}
+    translations = service.post("/v1/translate", translate_body).json()["translations"]
     found = scores(service, text=texts, translation=[one["text"] for one in translations], **ALL)
     for one, translation in zip(found, translations, strict=True):
         assert [token["id"] for token in one["tokens"][:-1]] == [token["id"] for token in translation["tokens"]]
-        gains = [token["log_probability"] for token in translation["tokens"]]
-        assert [token["log_probability"] for token in one["tokens"][:-1]] == pytest.approx(gains, abs=1e-4)
+        log_probabilities = [token["log_probability"] for token in translation["tokens"]]
+        assert [token["log_probability"] for token in one["tokens"][:-1]] == pytest.approx(log_probabilities, abs=1e-4)
         assert one["score"] == pytest.approx(translation["score"], abs=1e-4)
 
 
@@ -77,16 +77,16 @@ def test_words_are_aligned_by_characters(service: Service) -> None:
     assert {(link["source_start"], link["source_end"]) for link in one["alignment"]} <= words
 
 
-def test_an_answer_does_not_depend_on_the_others(service: Service) -> None:
+def test_score_does_not_depend_on_other_pairs(service: Service) -> None:
     texts = ["red " * n + "house" for n in range(1, 12)]
     translations = ["rot " * n + "Haus" for n in range(1, 12)]
     together = scores(service, text=texts, translation=translations, **ALL)
     with ThreadPoolExecutor(8) as callers:
-        asked = [
+        sent = [
             callers.submit(scores, service, text=text, translation=translation, **ALL)
             for text, translation in zip(texts, translations, strict=True)
         ]
-        assert [one.result()[0] for one in asked] == together
+        assert [one.result()[0] for one in sent] == together
 
 
 @pytest.mark.parametrize(
@@ -103,25 +103,25 @@ def test_an_answer_does_not_depend_on_the_others(service: Service) -> None:
         ({"beam_size": 4}, "beam_size"),
     ],
 )
-def test_what_is_no_pair(service: Service, changes: dict[str, Any], value: str) -> None:
+def test_invalid_pairs_are_rejected(service: Service, changes: dict[str, Any], value: str) -> None:
     reply = service.client.post(
         "/v1/score", content=json.dumps(PAIR | changes), headers={"Content-Type": "application/json"}
     )
     assert value in assert_problem(reply, 422, "invalid_request")["detail"]
 
 
-def test_a_translation_is_needed(service: Service) -> None:
+def test_translation_is_required(service: Service) -> None:
     reply = service.post("/v1/score", {name: value for name, value in PAIR.items() if name != "translation"})
     assert "translation" in assert_problem(reply, 422, "invalid_request")["detail"]
 
 
-def test_nothing_but_white_space(service: Service) -> None:
+def test_blank_texts_are_rejected(service: Service) -> None:
     assert "translation 0" in assert_problem(score(service, translation=" \n"), 422, "empty_text")["detail"]
     assert "text 0" in assert_problem(score(service, text="\t"), 422, "empty_text")["detail"]
 
 
 @pytest.mark.parametrize(("field", "limit"), [("text", 48), ("translation", 40)])
-def test_too_many_tokens_are_refused_never_cut(service: Service, field: str, limit: int) -> None:
+def test_too_many_tokens_are_rejected_not_truncated(service: Service, field: str, limit: int) -> None:
     many = {"text": ["red", "x" * 60], "translation": ["rot", "rot"]}
     if field == "translation":
         many = {"text": ["red", "red"], "translation": ["rot", "x" * 60]}
@@ -130,7 +130,7 @@ def test_too_many_tokens_are_refused_never_cut(service: Service, field: str, lim
     assert f"at most {limit}" in detail
 
 
-def test_the_longest_pair_that_fits_is_scored(service: Service) -> None:
+def test_longest_pair_that_fits_is_scored(service: Service) -> None:
     words = "rot"
     while (longer := score(service, text="red", translation=f"{words} q")).status_code == 200:
         words += " q"
@@ -138,25 +138,25 @@ def test_the_longest_pair_that_fits_is_scored(service: Service) -> None:
     assert len(scores(service, text="red", translation=words, **ALL)[0]["tokens"]) in (39, 40)
 
 
-def test_too_many_characters_and_texts(service: Service) -> None:
+def test_too_many_characters_or_texts_are_rejected(service: Service) -> None:
     assert_problem(score(service, translation="x" * 20_001), 413, "too_large")
     assert_problem(score(service, text=["red"] * 257, translation=["rot"] * 257), 413, "too_large")
 
 
-def test_models_and_languages_are_chosen_as_for_translations(service: Service) -> None:
+def test_model_is_selected_as_for_translations(service: Service) -> None:
     assert_problem(score(service, target="c"), 404, "unknown_model")
     assert_problem(score(service, model="toy-classifier"), 404, "unknown_model")
     assert scores(service, source=None) == scores(service)
 
 
-def test_metrics_tell_scores_apart(service: Service) -> None:
+def test_scores_have_their_own_metrics(service: Service) -> None:
     counted = service.sample("segments_total", model="toy-translator/score")
     scores(service)
     eventually(lambda: service.sample("segments_total", model="toy-translator/score") > counted)
 
 
-class Confused(EchoEngine):
-    """Warms up, then answers requests that it was never given."""
+class MisroutingEngine(EchoEngine):
+    """An engine that after the warm-up returns results for requests it never received."""
 
     def step(self) -> list[FinishedRequest]:
         warm = len(self.requests[0].ids) > 1
@@ -164,16 +164,16 @@ class Confused(EchoEngine):
         return [(EngineRequest([1]), outcome) for _, outcome in finished] if warm else finished
 
 
-def test_a_dead_worker_turns_readiness_red(pretend: Callable[..., Service]) -> None:
-    service = pretend(EchoEngine(), Confused())
+def test_dead_worker_makes_the_service_not_ready(serve_fake: Callable[..., Service]) -> None:
+    service = serve_fake(EchoEngine(), MisroutingEngine())
     assert service.client.get("/readyz").status_code == 200
     assert_problem(score(service), 500, "internal")
     assert "toy-translator" in assert_problem(service.client.get("/readyz"), 503, "not_ready")["detail"]
     assert_problem(score(service), 503, "not_ready")
 
 
-class Sick:
-    """A graph that finds what is no number, from the second run on."""
+class NanSession:
+    """A session that returns NaN from the second run on."""
 
     def __init__(self, artifact: Path) -> None:
         self.graph, self.runs = Session(read_artifact(artifact).graph("score"), threads=1), 0
@@ -186,8 +186,8 @@ class Sick:
         return found
 
 
-def test_what_is_no_number_is_an_internal_error(pretend: Callable[..., Service], toy_translator: Path) -> None:
-    engine = ScoreEngine(read_artifact(toy_translator), Sick(toy_translator))  # type: ignore[arg-type]
-    service = pretend(EchoEngine(), engine)
+def test_nan_from_the_model_is_an_internal_error(serve_fake: Callable[..., Service], toy_translator: Path) -> None:
+    engine = ScoreEngine(read_artifact(toy_translator), NanSession(toy_translator))  # type: ignore[arg-type]
+    service = serve_fake(EchoEngine(), engine)
     assert "not finite numbers" in assert_problem(score(service), 500, "internal")["detail"]
     assert service.client.get("/readyz").status_code == 200

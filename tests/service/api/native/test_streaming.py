@@ -1,4 +1,4 @@
-"""A stream over a real server: bit by bit and in order, the same text as without; faults are events."""
+"""Streams over a real server: events in order, the same text as without streaming, errors as events."""
 
 import json
 import signal
@@ -11,16 +11,16 @@ import pytest
 
 from service.engine.types import EngineRequest
 from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
-from tests.service.fakes import PATIENCE, EchoEngine, Failing, HeldEngine
+from tests.service.fakes import TIMEOUT, EchoEngine, Failing, HeldEngine
 
-Pretend = Callable[..., Service]
+ServeFake = Callable[..., Service]
 Events = list[tuple[str, dict[str, Any]]]
 Json = dict[str, Any]
 WARM_UP = 1
 
 
 def parsed(lines: Iterator[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Events by the rules of Server-Sent Events, as far as they are used."""
+    """Parse Server-Sent Events, as far as the service uses the format."""
     name = ""
     for line in lines:
         field, _, value = line.partition(": ")
@@ -47,13 +47,13 @@ def deltas(found: Events, index: int = 0) -> list[str]:
 
 
 def steps(service: Service, text: str) -> int:
-    """How many an echo takes."""
+    """Return the number of steps that an echo engine takes."""
     [model] = service.registry
     [ids] = model.encode([text], model.direction("a", "b"))
     return len(ids)
 
 
-def test_tokens_are_told_as_they_come(service: Service) -> None:
+def test_stream_has_deltas_translation_and_done(service: Service) -> None:
     plain = service.post("/v1/translate", TRANSLATE).json()
     found = events(service)
     assert "".join(deltas(found)) == plain["translations"][0]["text"] == "rot Haus"
@@ -63,18 +63,18 @@ def test_tokens_are_told_as_they_come(service: Service) -> None:
     assert found[-1][1]["usage"] == plain["usage"]
 
 
-def test_each_token_is_an_event_of_its_own(pretend: Pretend) -> None:
-    """The engine is allowed a step when the token before has been read by the client."""
+def test_each_token_is_an_event(serve_fake: ServeFake) -> None:
+    """The engine may run a step only after the client has read the previous token."""
     engine = HeldEngine()
-    engine.allow(WARM_UP + 2)  # the direction's mark, and a token
-    service, said = pretend(engine), []
+    engine.allow(WARM_UP + 2)  # the direction token, and one more
+    service, received = serve_fake(engine), []
     with service.client.stream("POST", "/v1/translate", json=TRANSLATE | {"stream": True}) as response:
         for name, data in parsed(response.iter_lines()):
             if name == "delta":
-                said.append(data["delta"])
+                received.append(data["delta"])
                 engine.allow(1)
-    assert len(said) == 2
-    assert "".join(said) == "red house"
+    assert len(received) == 2
+    assert "".join(received) == "red house"
 
 
 TEXTS = [
@@ -88,11 +88,11 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("options", [{}, {"beam_size": 3, "n_best": 2}, {"temperature": 0.7, "seed": 3}])
-def test_a_stream_says_what_the_reply_says(service: Service, options: dict[str, Any]) -> None:
+def test_stream_equals_the_plain_response(service: Service, options: dict[str, Any]) -> None:
     plain = service.post("/v1/translate", TRANSLATE | {"text": TEXTS} | options).json()
     found = events(service, text=TEXTS, **options)
-    told = [data for name, data in found if name == "translation"]
-    assert told == [one | {"index": i} for i, one in enumerate(plain["translations"])]
+    translations = [data for name, data in found if name == "translation"]
+    assert translations == [one | {"index": i} for i, one in enumerate(plain["translations"])]
     for i, one in enumerate(plain["translations"]):
         assert "".join(deltas(found, i)) == one["text"]
     order = [data["index"] for _, data in found[:-1]]
@@ -110,25 +110,25 @@ def test_a_stream_says_what_the_reply_says(service: Service, options: dict[str, 
         ("- 12\n" * 500, {}),
     ],
 )
-def test_long_texts_are_cut_in_two_goes_and_say_the_same(
+def test_stream_of_long_texts_equals_the_plain_response(
     service: Service, text: str | list[str], options: dict[str, Any]
 ) -> None:
     plain = service.post("/v1/translate", TRANSLATE | {"text": text} | options).json()
     found = events(service, text=text, **options)
-    told = [data for name, data in found if name == "translation"]
-    assert told == [one | {"index": i} for i, one in enumerate(plain["translations"])]
+    translations = [data for name, data in found if name == "translation"]
+    assert translations == [one | {"index": i} for i, one in enumerate(plain["translations"])]
     assert "".join(deltas(found)) == plain["translations"][0]["text"]
     assert found[-1][1]["usage"] == plain["usage"]
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_a_text_alone_too(service: Service, text: str) -> None:
+def test_stream_of_one_text_equals_the_plain_response(service: Service, text: str) -> None:
     plain = service.post("/v1/translate", TRANSLATE | {"text": text}).json()
     found = events(service, text=text)
     assert "".join(deltas(found)) == plain["translations"][0]["text"]
 
 
-def test_a_page_comes_block_by_block(service: Service) -> None:
+def test_html_is_streamed_block_by_block(service: Service) -> None:
     markup = "<h1>red house</h1>\n<p>one <b>dog</b>. two</p><hr>"
     plain = service.post("/v1/translate", TRANSLATE | {"text": markup, "format": "html"}).json()
     found = events(service, text=markup, format="html")
@@ -136,10 +136,10 @@ def test_a_page_comes_block_by_block(service: Service) -> None:
     assert len(deltas(found)) == 3
 
 
-def test_the_first_sentence_does_not_wait_for_the_others(pretend: Pretend) -> None:
+def test_first_sentence_does_not_wait_for_the_others(serve_fake: ServeFake) -> None:
     engine = HeldEngine()
     engine.allow(WARM_UP)
-    service = pretend(engine)
+    service = serve_fake(engine)
     engine.allow(steps(service, "dog bird."))
     body = TRANSLATE | {"stream": True, "text": "dog bird.\none two three four.\nred house dog."}
     with service.client.stream("POST", "/v1/translate", json=body) as response:
@@ -150,7 +150,7 @@ def test_the_first_sentence_does_not_wait_for_the_others(pretend: Pretend) -> No
     assert "".join(deltas(rest)) == "\none two three four.\nred house dog."
 
 
-def test_what_is_wrong_before_the_first_event_has_a_status(service: Service) -> None:
+def test_error_before_the_first_event_has_its_status(service: Service) -> None:
     cases: list[tuple[Json, int, str]] = [
         ({"target": "xx"}, 404, "unknown_model"),
         ({"max_length": 10**6}, 413, "too_large"),
@@ -161,18 +161,18 @@ def test_what_is_wrong_before_the_first_event_has_a_status(service: Service) -> 
         assert_problem(service.post("/v1/translate", {**TRANSLATE, "stream": True, **wrong}), status, code)
 
 
-def test_a_full_queue_says_so_before_the_stream_begins(pretend: Pretend) -> None:
-    service = pretend(EchoEngine(), queue_segments=2)
+def test_full_queue_is_an_error_before_the_stream_begins(serve_fake: ServeFake) -> None:
+    service = serve_fake(EchoEngine(), queue_segments=2)
     queue = service.worker_pool().queue
     held = [EngineRequest([5, 6, 3]) for _ in range(2)]
-    queue._waiting.extend(held)  # nobody is told, so nobody takes them
+    queue._waiting.extend(held)  # the workers are not notified, so they stay in the queue
     body = {**TRANSLATE, "stream": True, "text": "dog.\nbird."}
     assert_problem(service.post("/v1/translate", body), 503, "overloaded")
     queue._waiting.clear()
 
 
-def test_a_fault_on_the_way_is_an_event(pretend: Pretend) -> None:
-    service = pretend(EchoEngine(on_join=Failing(3)))  # warm-up, the first sentence, then the rest
+def test_error_during_the_stream_is_an_event(serve_fake: ServeFake) -> None:
+    service = serve_fake(EchoEngine(on_join=Failing(3)))  # joins: warm-up, the first sentence, the rest
     found = events(service, text="red house.\ntwo dog.\none bird.")
     assert [name for name, _ in found] == ["delta", "error"]
     assert found[1][1]["status"] == 500
@@ -181,10 +181,10 @@ def test_a_fault_on_the_way_is_an_event(pretend: Pretend) -> None:
     assert service.post("/v1/translate", TRANSLATE).status_code == 200
 
 
-def test_a_deadline_on_the_way_is_an_event(pretend: Pretend) -> None:
+def test_deadline_during_the_stream_is_an_event(serve_fake: ServeFake) -> None:
     engine = HeldEngine()
     engine.allow(WARM_UP)
-    service = pretend(engine, request_timeout_seconds=0.5)
+    service = serve_fake(engine, request_timeout_seconds=0.5)
     engine.allow(steps(service, "dog."))
     found = events(service, text="dog.\n" + "one two three four five one two three four five one two three.")
     assert [name for name, _ in found] == ["delta", "error"]
@@ -193,14 +193,14 @@ def test_a_deadline_on_the_way_is_an_event(pretend: Pretend) -> None:
     eventually(lambda: service.idle)
 
 
-def test_who_leaves_a_stream_stops_the_work(pretend: Pretend) -> None:
+def test_disconnect_stops_the_stream(serve_fake: ServeFake) -> None:
     engine = HeldEngine()
     engine.allow(WARM_UP)
-    service = pretend(engine)
+    service = serve_fake(engine)
     engine.allow(steps(service, "dog."))
     url, body = httpx.URL(service.url), json.dumps(TRANSLATE | {"stream": True, "text": "dog.\n" + "one two. " * 20})
     head = f"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    with socket.create_connection((url.host, url.port), timeout=PATIENCE) as connection:
+    with socket.create_connection((url.host, url.port), timeout=TIMEOUT) as connection:
         connection.sendall(f"{head}\r\n\r\n{body}".encode())
         assert b"200 OK" in connection.recv(4096)
         eventually(lambda: len(engine.requests) > 1)
@@ -209,12 +209,12 @@ def test_who_leaves_a_stream_stops_the_work(pretend: Pretend) -> None:
     eventually(lambda: service.idle)
 
 
-def test_a_service_that_may_wait_no_longer_says_so_in_the_stream(
-    pretend: Pretend, caplog: pytest.LogCaptureFixture
+def test_stopping_service_ends_the_stream_with_an_error(
+    serve_fake: ServeFake, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = HeldEngine()
     engine.allow(WARM_UP)
-    service = pretend(engine, drain_timeout_seconds=0.05)  # the server rounds up to a second
+    service = serve_fake(engine, drain_timeout_seconds=0.05)  # the server rounds up to a second
     engine.allow(steps(service, "dog."))
     body = TRANSLATE | {"stream": True, "text": "dog.\none two three."}
     with service.client.stream("POST", "/v1/translate", json=body) as response:

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol: Triton's own client against a running service, and bodies that it would never send."""
+"""The Open Inference Protocol: Triton's client against a running service, and bodies that it would never send."""
 
 import json
 import struct
@@ -31,17 +31,17 @@ def tensor(texts: list[str], shape: list[int] | None = None, binary: bool = True
 
 
 def assert_error(response: httpx.Response, status: int) -> str:
-    """An error in the dialect's own shape; what it says."""
+    """Check an error in the dialect's format, and return its message."""
     assert response.status_code == status, response.text[:500]
     assert response.headers["content-type"] == "application/json"
     body = response.json()
     assert body.keys() == {"error"}
-    said: str = body["error"]
-    assert len(said) < 1000
-    return said
+    message: str = body["error"]
+    assert len(message) < 1000
+    return message
 
 
-def test_the_server_and_its_models(triton: InferenceServerClient) -> None:
+def test_server_and_models_are_described(triton: InferenceServerClient) -> None:
     assert triton.is_server_live()
     assert triton.is_server_ready()
     assert triton.is_model_ready("toy-translator")
@@ -62,8 +62,8 @@ def test_the_server_and_its_models(triton: InferenceServerClient) -> None:
 @pytest.mark.parametrize("outputs", [None, True, False])
 def test_classify(triton: InferenceServerClient, service: Service, binary_in: bool, outputs: bool | None) -> None:
     names = ("label", "score", "probability")
-    wishes = None if outputs is None else [InferRequestedOutput(name, binary_data=outputs) for name in names]
-    found = triton.infer("toy-classifier", [tensor(TEXTS, binary=binary_in)], outputs=wishes, request_id="42")
+    requested = None if outputs is None else [InferRequestedOutput(name, binary_data=outputs) for name in names]
+    found = triton.infer("toy-classifier", [tensor(TEXTS, binary=binary_in)], outputs=requested, request_id="42")
     assert found.get_response()["id"] == "42"
     assert found.get_response()["model_name"] == "toy-classifier"
     labels = [one.decode() if isinstance(one, bytes) else one for one in found.as_numpy("label").tolist()]
@@ -82,15 +82,18 @@ def test_translate(triton: InferenceServerClient) -> None:
     assert found.as_numpy("warnings").tolist() == [b"", b""]
 
 
-def test_outputs_have_the_inputs_shape(triton: InferenceServerClient) -> None:
+def test_outputs_have_the_shape_of_the_input(triton: InferenceServerClient) -> None:
     found = triton.infer("toy-classifier", [tensor(["cyan", "orange", "red", "blue"], shape=[2, 2])])
     assert found.as_numpy("label").tolist() == [[b"cold", b"warm"], [b"warm", b"cold"]]
     assert found.as_numpy("probability").shape == (2, 2, 3)
 
 
-def test_some_outputs_some_binary(triton: InferenceServerClient) -> None:
-    wishes = [InferRequestedOutput("score", binary_data=False), InferRequestedOutput("label", binary_data=True)]
-    found = triton.infer("toy-classifier", [tensor(["cyan"])], outputs=wishes)
+def test_outputs_may_be_selected_and_mixed_with_binary(triton: InferenceServerClient) -> None:
+    requested = [
+        InferRequestedOutput("score", binary_data=False),
+        InferRequestedOutput("label", binary_data=True),
+    ]
+    found = triton.infer("toy-classifier", [tensor(["cyan"])], outputs=requested)
     assert [output["name"] for output in found.get_response()["outputs"]] == ["score", "label"]
     assert found.as_numpy("label").tolist() == [b"cold"]
     assert found.as_numpy("score").dtype == np.float32
@@ -107,7 +110,7 @@ def test_some_outputs_some_binary(triton: InferenceServerClient) -> None:
         ("toy-classifier", {"request_compression_algorithm": "gzip"}, "400"),
     ],
 )
-def test_errors_reach_the_client_in_words(
+def test_client_raises_errors_with_their_message(
     triton: InferenceServerClient, model: str, options: dict[str, Any], status: str
 ) -> None:
     with pytest.raises(InferenceServerException) as caught:
@@ -116,9 +119,9 @@ def test_errors_reach_the_client_in_words(
     assert "decoding the response" not in caught.value.message()
 
 
-def test_which_languages_is_asked_for(service: Service) -> None:
-    said = assert_error(service.post("/v2/models/toy-translator/infer", request(["dog"])), 400)
-    assert "target as one of a, b" in said
+def test_target_language_is_required(service: Service) -> None:
+    message = assert_error(service.post("/v2/models/toy-translator/infer", request(["dog"])), 400)
+    assert "target as one of a, b" in message
 
 
 def request(data: Any, **changes: Any) -> dict[str, Any]:
@@ -156,12 +159,12 @@ def test_data_may_be_nested(service: Service) -> None:
         [],
     ],
 )
-def test_bodies_that_disagree_with_themselves(service: Service, body: Any) -> None:
+def test_contradictory_bodies_are_rejected(service: Service, body: Any) -> None:
     path = "/v2/models/toy-translator/infer" if isinstance(body, dict) and body.get("parameters") else INFER
     assert_error(service.client.post(path, content=json.dumps(body)), 400)
 
 
-def test_deeply_nested_data_is_no_trouble(service: Service) -> None:
+def test_deeply_nested_data_is_rejected(service: Service) -> None:
     body = (
         b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}"
     )
@@ -174,7 +177,7 @@ def send(service: Service, head: dict[str, Any] | bytes, binary: bytes, length: 
     return service.client.post(INFER, content=text + binary, headers=headers)
 
 
-def packed(*texts: bytes) -> bytes:
+def pack(*texts: bytes) -> bytes:
     return b"".join(struct.pack("<I", len(text)) + text for text in texts)
 
 
@@ -184,14 +187,14 @@ def head(size: Any, count: int = 1, **changes: Any) -> dict[str, Any]:
 
 
 def test_binary_in_and_json_out(service: Service) -> None:
-    data = packed(b"cyan", "größe".encode())
+    data = pack(b"cyan", "größe".encode())
     found = send(service, head(len(data), 2), data).json()
     assert found["outputs"][0]["data"][0] == "cold"
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "", "999999", "9" * 5000, "1.5", "٣"])
-def test_a_length_of_the_json_part_that_cannot_be(service: Service, length: str) -> None:
-    data = packed(b"cyan")
+def test_invalid_length_of_the_json_part_is_rejected(service: Service, length: str) -> None:
+    data = pack(b"cyan")
     headers = {b"Inference-Header-Content-Length": length.encode()}
     response = service.client.post(INFER, content=json.dumps(head(len(data))).encode() + data, headers=headers)
     assert_error(response, 400)
@@ -200,19 +203,19 @@ def test_a_length_of_the_json_part_that_cannot_be(service: Service, length: str)
 @pytest.mark.parametrize(
     ("size", "binary", "count"),
     [
-        (8, packed(b"cyan") + b"more", 1),
-        (4, packed(b"cyan"), 1),
-        (2**40, packed(b"cyan"), 1),
-        (-1, packed(b"cyan"), 1),
-        ("8", packed(b"cyan"), 1),
+        (8, pack(b"cyan") + b"more", 1),
+        (4, pack(b"cyan"), 1),
+        (2**40, pack(b"cyan"), 1),
+        (-1, pack(b"cyan"), 1),
+        ("8", pack(b"cyan"), 1),
         (True, b"x", 1),
-        (8, packed(b"cyan"), 2),
+        (8, pack(b"cyan"), 2),
         (8, b"\xff\xff\xff\xff" + b"cyan", 1),
         (3, b"\0\0\0", 1),
-        (6, packed(b"\xff\xfe"), 1),
-        (7, packed(b"\xed\xa0\x80"), 1),
-        (None, packed(b"cyan"), 1),
+        (6, pack(b"\xff\xfe"), 1),
+        (7, pack(b"\xed\xa0\x80"), 1),
+        (None, pack(b"cyan"), 1),
     ],
 )
-def test_binary_data_that_is_not_what_it_says(service: Service, size: Any, binary: bytes, count: int) -> None:
+def test_inconsistent_binary_data_is_rejected(service: Service, size: Any, binary: bytes, count: int) -> None:
     assert_error(send(service, head(size, count), binary), 400)

@@ -16,7 +16,7 @@ from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import LocalWorkerPool
 from tests.conftest import LEXICON
 from tests.service.conftest import Service, assert_problem
-from tests.service.fakes import PATIENCE, Record
+from tests.service.fakes import TIMEOUT, RecordingObserver
 
 OPTIONS: list[dict[str, object]] = [{}, {"beam_size": 3, "n_best": 3}, {"temperature": 1.0, "log_probabilities": True}]
 BROKEN = 26  # a source token with which the logits are broken
@@ -43,11 +43,11 @@ def graphs(toy_translator: Path) -> TranslateGraphs:
     return TranslateGraphs.load(read_artifact(toy_translator), threads=1)
 
 
-def serve(engine: TranslateEngine, requests: list[EngineRequest]) -> Record:
-    worker_pool = LocalWorkerPool("test", [engine], Queue(QueueLimits(rows=16)), record := Record())
+def serve(engine: TranslateEngine, requests: list[EngineRequest]) -> RecordingObserver:
+    worker_pool = LocalWorkerPool("test", [engine], Queue(QueueLimits(rows=16)), record := RecordingObserver())
     worker_pool.queue.submit(requests)
     worker_pool.start()
-    assert worker_pool.drain(PATIENCE)
+    assert worker_pool.drain(TIMEOUT)
     return record
 
 
@@ -79,9 +79,9 @@ def test_request_with_non_finite_logits_fails_alone(graphs: TranslateGraphs, val
     assert record.failures == 0
 
 
-def test_non_finite_logits_fail_one_http_request(pretend: Callable[..., Service], graphs: TranslateGraphs) -> None:
+def test_non_finite_logits_fail_one_http_request(serve_fake: Callable[..., Service], graphs: TranslateGraphs) -> None:
     engine = BrokenEngine(graphs, np.nan)
-    service = pretend(engine)
+    service = serve_fake(engine)
     [model] = service.registry
     [[_, engine.broken, _]] = model.codec.encode(["bird"], [5], append_eos=True)
     with ThreadPoolExecutor(8) as pool:

@@ -20,16 +20,16 @@ from service.engine.worker import Engine, LocalWorkerPool
 from service.text.tokenizer import TextCodec
 from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode
 from tests.service.engine.models.recurrent_artifacts import DecayingMemoryModel, countdown_artifact
-from tests.service.fakes import PATIENCE, Failing, Record
+from tests.service.fakes import TIMEOUT, Failing, RecordingObserver
 
 
 def serve(engine: Engine, requests: list[EngineRequest], rows: int = 4) -> list[EngineRequest]:
     """Run an engine until all requests are done; return the requests."""
-    worker_pool = LocalWorkerPool("test", [engine], Queue(QueueLimits(rows=rows)), Record())
+    worker_pool = LocalWorkerPool("test", [engine], Queue(QueueLimits(rows=rows)), RecordingObserver())
     worker_pool.start()
     for request in requests:
         worker_pool.queue.submit([request])
-    assert worker_pool.drain(PATIENCE)
+    assert worker_pool.drain(TIMEOUT)
     return requests
 
 

@@ -21,7 +21,7 @@ from service.engine.process.channel import (
     start_process,
 )
 from service.engine.types import EngineFailure
-from tests.service.fakes import PATIENCE
+from tests.service.fakes import TIMEOUT
 
 MESSAGES = ["first", list(range(100_000)), {"third": None}]
 # A process that sends back what it receives.
@@ -87,7 +87,7 @@ def test_protocol_reports_lost_connection(ends: tuple[socket.socket, socket.sock
         transport, _ = await loop.create_connection(lambda: MessageProtocol(received.append, lost.set), sock=near)
         MessageChannel(far).send("last")
         far.close()
-        await asyncio.wait_for(lost.wait(), PATIENCE)
+        await asyncio.wait_for(lost.wait(), TIMEOUT)
         transport.close()
         return received
 
@@ -104,7 +104,7 @@ def test_started_process_exchanges_messages_and_ends_with_the_connection(inherit
             sender.start()
             assert channel.receive() == message
             sender.join()
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(TIMEOUT) == 0
 
 
 def test_process_that_ends_before_it_connects_raises() -> None:
@@ -131,7 +131,7 @@ def test_connections_without_the_token_are_rejected() -> None:
     process, connection = start_process([sys.executable, "-c", INTRUDED], os.environ, inherit=False)
     with connection:
         assert MessageChannel(connection).receive() == "authentic"
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(TIMEOUT) == 0
 
 
 def test_loopback_connection_starts_with_the_token_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:

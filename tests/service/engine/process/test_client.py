@@ -27,8 +27,8 @@ from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import Process, Start, eventually, waiting
-from tests.service.fakes import PATIENCE, HeldEngine, Record, answer
-from tests.service.test_main import spoil
+from tests.service.fakes import TIMEOUT, HeldEngine, RecordingObserver, answer
+from tests.service.test_main import corrupt
 
 EOS = 3
 
@@ -38,7 +38,7 @@ def pool_config(workers: int = 1, **limits: int) -> PoolConfig:
 
 
 def remote_pool(sent: list[messages.Command], **limits: int) -> RemoteWorkerPool:
-    return RemoteWorkerPool("toy", pool_config(**limits), sent.append, Record(), lambda _: None)
+    return RemoteWorkerPool("toy", pool_config(**limits), sent.append, RecordingObserver(), lambda _: None)
 
 
 def submitted_numbers(sent: Sequence[messages.Command]) -> list[int]:
@@ -151,34 +151,34 @@ def test_pool_server_never_rejects_requests_that_the_service_has_admitted() -> N
         ]
         server.submit(requests)
     engine.allow(100)
-    assert pool.drain(PATIENCE)
+    assert pool.drain(TIMEOUT)
     assert channel.done() == list(range(12))
 
 
-Client = Callable[[RemoteWorkerPool, Record, int], Coroutine[None, None, None]]
+Client = Callable[[RemoteWorkerPool, RecordingObserver, int], Coroutine[None, None, None]]
 
 
 def run_client(artifact: Path, client: Client, *, inherit_socket: bool = True, **limits: int) -> int:
     """Run a client of an artifact's worker pool in an event loop; return the exit status of the engine process."""
-    observer = Record()
+    observer = RecordingObserver()
     with EngineProcess(inherit_socket=inherit_socket) as engine:
         pools = engine.start_pools([read_artifact(artifact)], pool_config(**limits), lambda _: observer)
 
         async def run() -> None:
             await client(pools[read_artifact(artifact).manifest.name], observer, engine._process.pid)
             for pool in pools.values():
-                await asyncio.to_thread(pool.drain, PATIENCE)
+                await asyncio.to_thread(pool.drain, TIMEOUT)
 
         asyncio.run(run())
     return engine._process.returncode
 
 
 async def result(request: EngineRequest) -> list[int]:
-    return (await asyncio.wait_for(asyncio.wrap_future(request.future), PATIENCE)).ids
+    return (await asyncio.wait_for(asyncio.wrap_future(request.future), TIMEOUT)).ids
 
 
 def test_cancelled_requests_are_not_computed(toy_translator: Path) -> None:
-    async def client(pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
+    async def client(pool: RemoteWorkerPool, observer: RecordingObserver, pid: int) -> None:
         long = DecodingOptions(max_length=20, min_length=20)
         requests = [EngineRequest([5, 9, EOS], long) for _ in range(500)]
         pool.queue.submit(requests)
@@ -195,7 +195,7 @@ def test_cancelled_requests_are_not_computed(toy_translator: Path) -> None:
 
 @pytest.mark.parametrize("inherit_socket", [True, False], ids=["inherited", "loopback"])
 def test_tokens_are_streamed_in_order(toy_translator: Path, inherit_socket: bool) -> None:
-    async def client(pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
+    async def client(pool: RemoteWorkerPool, observer: RecordingObserver, pid: int) -> None:
         streamed: list[int] = []
         request = EngineRequest([5, 9, EOS], DecodingOptions(max_length=20, min_length=20), on_token=streamed.append)
         pool.queue.submit([request])
@@ -209,7 +209,7 @@ def test_tokens_are_streamed_in_order(toy_translator: Path, inherit_socket: bool
 def test_death_of_the_process_fails_all_its_requests(
     toy_translator: Path, caplog: pytest.LogCaptureFixture, inherit_socket: bool
 ) -> None:
-    async def client(pool: RemoteWorkerPool, observer: Record, pid: int) -> None:
+    async def client(pool: RemoteWorkerPool, observer: RecordingObserver, pid: int) -> None:
         long = DecodingOptions(max_length=30, min_length=30)
         requests = [EngineRequest([5, 9, EOS], long) for _ in range(400)]
         pool.queue.submit(requests)
@@ -229,7 +229,7 @@ def test_death_of_the_process_fails_all_its_requests(
 
 def test_errors_of_all_graphs_come_from_the_process(toy_models: Path, toy_classifier: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        spoil(copytree(toy_classifier, tmp_path / name), "classify.onnx", b"not a graph")
+        corrupt(copytree(toy_classifier, tmp_path / name), "classify.onnx", b"not a graph")
     with EngineProcess() as engine, pytest.raises(ArtifactError) as caught:
         load_models(Settings(models=tmp_path), Metrics(), engine.start_pools)
     for name in ("one", "two"):
@@ -240,7 +240,7 @@ def test_errors_of_all_graphs_come_from_the_process(toy_models: Path, toy_classi
 def test_process_that_cannot_start_raises(monkeypatch: pytest.MonkeyPatch, toy_classifier: Path) -> None:
     monkeypatch.setattr("sys.executable", "/bin/false")
     with EngineProcess() as engine, pytest.raises(EngineFailure, match="ended at once, with status 1"):
-        engine.start_pools([read_artifact(toy_classifier)], pool_config(), lambda _: Record())
+        engine.start_pools([read_artifact(toy_classifier)], pool_config(), lambda _: RecordingObserver())
     with pytest.raises(EngineFailure, match="ended at once, with status 1"):
         EngineProcess(inherit_socket=False)
 
@@ -255,7 +255,7 @@ def engine_pid(service: Process) -> int:
 def pending_request(service: Process) -> Iterator["Future[httpx.Response]"]:
     """A request of many texts that the service has admitted and not answered."""
     body = {"text": ["one two three four five"] * 800, "source": "a", "target": "b"}
-    with httpx.Client(base_url=service.url, timeout=PATIENCE, verify=False) as client, ThreadPoolExecutor() as threads:
+    with httpx.Client(base_url=service.url, timeout=TIMEOUT, verify=False) as client, ThreadPoolExecutor() as threads:
         reply = threads.submit(client.post, "/v1/translate", json=body)
         eventually(lambda: waiting(client.get("/metrics").text) > 100)
         yield reply
@@ -267,7 +267,7 @@ def test_service_fails_requests_and_exits_when_its_engine_is_killed(start: Start
         os.kill(engine_pid(service), signal.SIGKILL)
         # Which of the two depends on whether some of its segments were not submitted yet.
         assert (reply.result().status_code, reply.result().json()["code"]) in {(500, "internal"), (503, "not_ready")}
-    assert service.process.wait(PATIENCE) == 1
+    assert service.process.wait(TIMEOUT) == 1
     assert "the engine process has died" in "".join(service.log)
     assert "Traceback" not in "".join(service.log)
 
