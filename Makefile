@@ -46,7 +46,7 @@ export: need-RUN need-ARTIFACT $(DEV_READY)  ## Run to artifact: RUN=runs/x ARTI
 
 .PHONY: test
 test: lint  ## Lint, types and tests: what CI runs
-	OMP_WAIT_POLICY=PASSIVE $(DEV) -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(DEV) -m pytest --cov --cov-report=term
 
 .PHONY: lint
 lint: $(DEV_READY)  ## Lint, format check and types, without the tests

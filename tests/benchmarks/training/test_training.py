@@ -14,8 +14,8 @@ from benchmarks.training.torch_transformer import TorchTransformer
 from training.config import TransformerConfig
 from training.data.corpus import read_corpus
 from training.models import build_translator
+from training.optimizer import count_parameters
 from training.tasks import create_task
-from training.trainer import count_parameters
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
