@@ -14,7 +14,7 @@ SCORE_TOLERANCE = 1e-6
 FINISH_REASONS = ("stop", "length", "loop")
 
 Kind = TypeVar("Kind")
-Answer = dict[str, Any]  # one element of `translations` or of `results`
+AnswerItem = dict[str, Any]  # one element of `translations` or of `results`
 
 
 class AnswerError(Exception):
@@ -25,7 +25,7 @@ class AnswerError(Exception):
 class ParsedResponse:
     """A response of the right shape. Times are in milliseconds, as measured by the service."""
 
-    answers: tuple[Answer, ...]
+    answers: tuple[AnswerItem, ...]
     source_tokens: int
     target_tokens: int
     queue: float
@@ -60,7 +60,7 @@ def parse(body: bytes) -> object:
         raise AnswerError(f"not JSON: {excerpt(body.decode('utf-8', 'replace'))}") from error
 
 
-def read_response(document: object, elements: str, texts: int, check: Callable[[object], Answer]) -> ParsedResponse:
+def read_response(document: object, elements: str, texts: int, check: Callable[[object], AnswerItem]) -> ParsedResponse:
     """Check the parts that both endpoints share; `elements` names the list of answers, `check` reads one of them."""
     field(document, "model", str)
     answers = field(document, elements, list)
@@ -91,7 +91,7 @@ def read_translations(body: bytes, texts: int) -> ParsedResponse:
     return replace(response, target_tokens=target_tokens)
 
 
-def _translation(answer: object) -> Answer:
+def _translation(answer: object) -> AnswerItem:
     fields = {name: field(answer, name, str) for name in ("text", "source", "target", "finish_reason")}
     if not fields["text"].strip():
         raise AnswerError("an empty translation")
@@ -104,14 +104,14 @@ def read_results(body: bytes, texts: int) -> ParsedResponse:
     return read_response(parse(body), "results", texts, _result)
 
 
-def _result(answer: object) -> Answer:
+def _result(answer: object) -> AnswerItem:
     labels = field(answer, "labels", list)
     if not labels:
         raise AnswerError("no labels")
     return {"labels": [field(one, "label", str) for one in labels], "scores": [number(one, "score") for one in labels]}
 
 
-def difference(answer: Answer, expected_answer: Answer) -> str:
+def difference(answer: AnswerItem, expected_answer: AnswerItem) -> str:
     """Describe the first difference between two answers; empty if they are equal."""
     for name, expected in expected_answer.items():
         found = answer[name]
@@ -133,7 +133,7 @@ def _first_difference(one: str, other: str) -> int:
     return min(len(one), len(other))
 
 
-def compare(response: ParsedResponse, indices: Sequence[int], expected: Sequence[Answer]) -> None:
+def compare(response: ParsedResponse, indices: Sequence[int], expected: Sequence[AnswerItem]) -> None:
     """Compare the answers for the texts of these indices with the expected answers.
 
     Raises:

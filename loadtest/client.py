@@ -11,8 +11,8 @@ from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
 from loadtest.checks import (
-    Answer,
     AnswerError,
+    AnswerItem,
     ParsedResponse,
     describe_failure,
     excerpt,
@@ -49,7 +49,7 @@ class Workload:
 
     endpoint: Endpoint
     texts: tuple[str, ...]
-    expected: tuple[Answer, ...]
+    expected: tuple[AnswerItem, ...]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def record_expected_answers(server: Server, endpoint: Endpoint, texts: Sequence[
     Raises:
         AnswerError: a response is missing or wrong.
     """
-    expected: list[Answer] = []
+    expected: list[AnswerItem] = []
     for index, text in enumerate(texts):
         try:
             status, body = server.request(endpoint.path, endpoint.body(text), ANSWER_TIMEOUT_S)

@@ -283,15 +283,15 @@ def publish(path: Path) -> Iterator[Path]:
     if path.exists() and not (path / MANIFEST).is_file():
         raise ArtifactError(f"{path}: exists and is not an artifact; choose another folder")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    draft.mkdir()
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    unfinished.mkdir()
     try:
-        yield draft
+        yield unfinished
         if path.exists():
             shutil.rmtree(path)
-        os.rename(draft, path)
+        os.rename(unfinished, path)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -39,16 +39,16 @@ class Figures:
         command = f" Command: `{self.command}`." if self.command else ""
         return f"\nMeasured {when} on {self.machine}{notes}.{command}\n"
 
-    def row(self, **wanted: object) -> dict[str, Any]:
+    def row(self, **conditions: object) -> dict[str, Any]:
         """Return the first row with these values.
 
         Raises:
             FiguresError: there is none.
         """
         for row in self.rows:
-            if all(row.get(key) == value for key, value in wanted.items()):
+            if all(row.get(key) == value for key, value in conditions.items()):
                 return row
-        raise FiguresError(f"{self.what}: no row with {wanted}")
+        raise FiguresError(f"{self.what}: no row with {conditions}")
 
 
 def load(name: str, folder: Path = FOLDER) -> Figures:

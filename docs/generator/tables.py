@@ -65,7 +65,7 @@ def plain(name: str, columns: Sequence[Column]) -> str:
     return table([column.heading for column in columns], rows) + figures.caption()
 
 
-def headline() -> str:
+def main_figures() -> str:
     """Return the few figures of the README, each beside the system it was compared with in the same run."""
     classify, base, shipped = load("http-classify"), load("http-translate-base"), load("http-translate-shipped")
     document, offline = load("document"), load("offline-shipped")
@@ -319,7 +319,7 @@ def muon() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "headline": headline,
+    "main-figures": main_figures,
     "models": models,
     "http-translate-shipped": partial(http, "http-translate-shipped", "sentence"),
     "http-translate-base": partial(http, "http-translate-base", "sentence"),

@@ -205,8 +205,8 @@ def match_language(code: str, languages: Iterable[str], field: str) -> str:
         UnknownModel: it is not served.
     """
     served = {language.lower(): language for language in languages}
-    wanted = code.lower()
-    language = served.get(wanted) or served.get(wanted.partition("-")[0])
+    requested = code.lower()
+    language = served.get(requested) or served.get(requested.partition("-")[0])
     if language is None:
         known = ", ".join(sorted(language.upper() for language in served)) or "no language"
         raise UnknownModel(f"Value for '{field}' not supported: {code!r}; there is {known}")

@@ -14,7 +14,7 @@ from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 from service.models.options import default_target_length
-from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, random_model
+from tests.service.engine.decoding.language_models import EOS, MAX_LENGTH, Model, answers, decode, random_model
 from training.data.tokenizer import BOS
 from training.data.tokenizer import EOS as REFERENCE_EOS
 from training.decoding import beam as reference
@@ -63,7 +63,7 @@ def test_beam_searches_agree_on_random_models(width: int, penalty: float, early:
         )
         for seed, limit in enumerate(limits)
     ]  # fmt: skip
-    found = answers(decode(BeamGroup(width, EOS, ROOM), models, options))
+    found = answers(decode(BeamGroup(width, EOS, MAX_LENGTH), models, options))
     expected = reference_hypotheses(models, limits, reference.BeamOptions(width, penalty, early_stopping=early))
     for answer, one, best in zip(found, options, expected, strict=True):
         assert hypotheses(answer) == [(h.ids, h.finished) for h in best[: one.n_best]]

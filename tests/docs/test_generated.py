@@ -13,8 +13,8 @@ FIGURES = sorted(path.stem for path in figures.FOLDER.glob("*.json"))
 
 
 def test_generated_files_are_up_to_date() -> None:
-    stale = [str(path.relative_to(ROOT)) for path in outdated()]
-    assert stale == [], "run `make docs`"
+    outdated_pages = [str(path.relative_to(ROOT)) for path in outdated()]
+    assert outdated_pages == [], "run `make docs`"
 
 
 def test_check_succeeds_when_nothing_is_out_of_date(capsys: pytest.CaptureFixture[str]) -> None:

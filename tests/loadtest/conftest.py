@@ -27,28 +27,28 @@ MODELS: list[dict[str, Any]] = [
 
 
 class Stub:
-    """Computes answers from the text alone; after `healthy_requests` requests, every fifth one shows the fault."""
+    """Computes answers from the text alone; after `healthy_requests` requests, every fifth one shows the defect."""
 
-    def __init__(self, fault: str = "", healthy_requests: int = 0, key: str | None = None) -> None:
-        self.fault, self.healthy_requests, self.key, self.requests = fault, healthy_requests, key, 0
+    def __init__(self, defect: str = "", healthy_requests: int = 0, key: str | None = None) -> None:
+        self.defect, self.healthy_requests, self.key, self.requests = defect, healthy_requests, key, 0
         self.last_text = "no text yet"
         self.bodies: list[dict[str, Any]] = []
         self.url = ""
 
-    def fault_is_due(self) -> bool:
+    def is_defect_due(self) -> bool:
         self.requests += 1
-        return bool(self.fault) and self.requests > self.healthy_requests and self.requests % 5 == 0
+        return bool(self.defect) and self.requests > self.healthy_requests and self.requests % 5 == 0
 
     async def answer(self, body: dict[str, Any], elements: str, element: Callable[[str], dict[str, Any]]) -> Response:
         await asyncio.sleep(0.002)
         self.bodies.append(body)
-        faulty = self.fault_is_due()
-        if faulty and self.fault == "500":
+        defective = self.is_defect_due()
+        if defective and self.defect == "500":
             problem = {"status": 500, "code": "internal"}
             return JSONResponse(problem, 500, media_type="application/problem+json")
         texts = body["text"] if isinstance(body["text"], list) else [body["text"]]
         answers = [element(text) for text in texts]
-        if faulty and self.fault == "misroute":
+        if defective and self.defect == "misroute":
             answers[-1] = element(self.last_text)
         self.last_text = texts[0]
         tokens = sum(len(text.split()) for text in texts)
@@ -78,7 +78,7 @@ def stub_app(stub: Stub) -> FastAPI:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        return JSONResponse({}, 503 if stub.fault == "unready" else 200)
+        return JSONResponse({}, 503 if stub.defect == "unready" else 200)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -100,8 +100,8 @@ def start_stub() -> Iterator[Callable[..., Stub]]:
     """Start servers on free loopback ports; they stop when the test ends."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(fault: str = "", healthy_requests: int = 0, key: str | None = None) -> Stub:
-        stub = Stub(fault, healthy_requests, key)
+    def start(defect: str = "", healthy_requests: int = 0, key: str | None = None) -> Stub:
+        stub = Stub(defect, healthy_requests, key)
         listener = socket.create_server(("127.0.0.1", 0))
         stub.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(stub_app(stub), log_level="error", ws="none", lifespan="off"))

@@ -36,9 +36,9 @@ def test_bf16_loss_and_gradients_are_close_to_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         loss = linear_cross_entropy(features, weight, labels, 0.1)
     torch.testing.assert_close(loss, expected, rtol=1e-3, atol=0)
-    for gradient, wanted in zip(torch.autograd.grad(loss, (features, weight)), expected_gradients, strict=True):
+    for gradient, reference in zip(torch.autograd.grad(loss, (features, weight)), expected_gradients, strict=True):
         assert gradient.dtype == torch.float32
-        assert (gradient - wanted).norm() < 0.02 * wanted.norm()
+        assert (gradient - reference).norm() < 0.02 * reference.norm()
 
 
 def test_loss_is_finite_when_probability_underflows() -> None:

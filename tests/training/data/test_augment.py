@@ -62,8 +62,8 @@ def test_entity_swap_replaces_names_and_numbers_alike_on_both_sides() -> None:
     found = [pair for pair in zip(*exchanged, strict=True) if pair[0] != sources[0]]
     assert len(found) == pytest.approx(100, abs=30)
     for source, target in found:
-        first, sah, number, dogs, within, city = source.rstrip(".").split()
-        assert (sah, dogs, within) == ("sah", "Hunde", "in")
+        first, sah, number, dogs, preposition, city = source.rstrip(".").split()
+        assert (sah, dogs, preposition) == ("sah", "Hunde", "in")
         assert target == f"In {city} {first} saw {number} dogs."
         assert number.isdecimal()
     assert len({pair[0] for pair in found}) == len(found)

@@ -10,7 +10,7 @@ from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 
 EOS = 3
-ROOM = 40
+MAX_LENGTH = 40
 Model = Callable[[list[int]], np.ndarray]  # generated ids -> logits (V,) of the next token
 
 

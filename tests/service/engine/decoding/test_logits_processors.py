@@ -12,7 +12,7 @@ from service.engine.decoding.logits_processors import process_logits, repeating
 from service.engine.decoding.sampling import SamplingGroup
 from service.engine.decoding.search import SearchGroup
 from service.engine.options import DecodingOptions
-from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode, random_model
+from tests.service.engine.decoding.language_models import EOS, MAX_LENGTH, answers, decode, random_model
 
 INF = np.inf
 MODELS = [random_model(seed, ending=1.5) for seed in range(20)]
@@ -57,9 +57,9 @@ def test_repeating_returns_tokens_that_complete_an_ngram() -> None:
 
 
 SEARCHES: dict[str, Callable[[], SearchGroup]] = {
-    "greedy": lambda: GreedyGroup(EOS, ROOM),
-    "beam": lambda: BeamGroup(3, EOS, ROOM),
-    "sampling": lambda: SamplingGroup(EOS, ROOM),
+    "greedy": lambda: GreedyGroup(EOS, MAX_LENGTH),
+    "beam": lambda: BeamGroup(3, EOS, MAX_LENGTH),
+    "sampling": lambda: SamplingGroup(EOS, MAX_LENGTH),
 }
 every_search = pytest.mark.parametrize("search", SEARCHES)
 
@@ -85,7 +85,9 @@ def test_output_starts_with_the_prefix_and_continues_it(search: str) -> None:
 def test_prefix_adds_nothing_to_scores() -> None:
     [answer] = answers(
         decode(
-            BeamGroup(2, EOS, ROOM), MODELS[:1], [DecodingOptions(8, beam_size=2, prefix=(5, 9), length_penalty=0.0)]
+            BeamGroup(2, EOS, MAX_LENGTH),
+            MODELS[:1],
+            [DecodingOptions(8, beam_size=2, prefix=(5, 9), length_penalty=0.0)],
         )
     )
     log_probs = answer.hypotheses[0].log_probabilities

@@ -8,7 +8,7 @@ import pytest
 from service.engine.decoding.greedy import GreedyGroup, has_loop
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
-from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode
+from tests.service.engine.decoding.language_models import EOS, MAX_LENGTH, Model, answers, decode
 
 
 def fixed_model(*ids: int) -> Model:
@@ -31,26 +31,28 @@ def fixed_model(*ids: int) -> Model:
     ],
 )
 def test_a_loop_ends_after_some_rounds(ids: list[int], kept: list[int]) -> None:
-    options = DecodingOptions(max_length=ROOM - 1, end_loops=True)
-    [answer] = answers(decode(GreedyGroup(EOS, ROOM), [fixed_model(*ids)], [options]))
+    options = DecodingOptions(max_length=MAX_LENGTH - 1, end_loops=True)
+    [answer] = answers(decode(GreedyGroup(EOS, MAX_LENGTH), [fixed_model(*ids)], [options]))
     assert (answer.ids, answer.finish_reason) == (kept, "loop")
 
 
 @pytest.mark.parametrize("ids", [[4, 5] * 4, [6] * 8, [5, 6, 7] * 3, [4, *[5, 6, 7] * 3, 5, 6, 8, *[5, 6, 7] * 3]])
 def test_short_repetition_is_not_a_loop(ids: list[int]) -> None:
-    options = DecodingOptions(max_length=ROOM - 1, end_loops=True)
-    [answer] = answers(decode(GreedyGroup(EOS, ROOM), [fixed_model(*ids)], [options]))
+    options = DecodingOptions(max_length=MAX_LENGTH - 1, end_loops=True)
+    [answer] = answers(decode(GreedyGroup(EOS, MAX_LENGTH), [fixed_model(*ids)], [options]))
     assert (answer.ids, answer.finish_reason) == (ids, "stop")
 
 
 def test_a_loop_goes_on_without_end_loops() -> None:
     loop = [4, *[5, 6] * 15]
-    [answer] = answers(decode(GreedyGroup(EOS, ROOM), [fixed_model(*loop)], [DecodingOptions(max_length=ROOM - 1)]))
+    [answer] = answers(
+        decode(GreedyGroup(EOS, MAX_LENGTH), [fixed_model(*loop)], [DecodingOptions(max_length=MAX_LENGTH - 1)])
+    )
     assert (answer.ids, answer.finish_reason) == (loop, "stop")
 
 
 def test_a_source_that_repeats_itself_may_be_repeated() -> None:
-    search, token = GreedyGroup(EOS, ROOM), np.zeros(1, np.int64)
+    search, token = GreedyGroup(EOS, MAX_LENGTH), np.zeros(1, np.int64)
     search.join(
         [EngineRequest([7, *[8, 9] * 6, 3], DecodingOptions(max_length=20, end_loops=True))], np.zeros((1, 1), np.int64)
     )
@@ -67,8 +69,8 @@ def test_a_source_that_repeats_itself_may_be_repeated() -> None:
 )
 def test_repetition_that_the_options_ask_for_is_not_a_loop(options: DecodingOptions) -> None:
     loop = [5, 6] * 15
-    options = replace(options, max_length=ROOM - 1, end_loops=True)
-    [answer] = answers(decode(GreedyGroup(EOS, ROOM), [fixed_model(*loop)], [options]))
+    options = replace(options, max_length=MAX_LENGTH - 1, end_loops=True)
+    [answer] = answers(decode(GreedyGroup(EOS, MAX_LENGTH), [fixed_model(*loop)], [options]))
     assert answer.ids == loop
 
 

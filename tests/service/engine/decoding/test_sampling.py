@@ -10,14 +10,22 @@ from service.engine.decoding.greedy import GreedyGroup
 from service.engine.decoding.sampling import SamplingGroup, nucleus
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineResult
-from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
+from tests.service.engine.decoding.language_models import (
+    EOS,
+    MAX_LENGTH,
+    Model,
+    answers,
+    decode,
+    log_softmax,
+    random_model,
+)
 
 LOGITS = np.array([0.5, 1.5, -1.0, -np.inf, 2.0, 0.0])  # the end token is impossible
 MODELS = [random_model(seed) for seed in range(20)]
 
 
 def sample(models: list[Model], options: list[DecodingOptions]) -> list[EngineResult]:
-    return answers(decode(SamplingGroup(EOS, ROOM), models, options))
+    return answers(decode(SamplingGroup(EOS, MAX_LENGTH), models, options))
 
 
 def ids(models: list[Model], *, seed: int = 1, **options: Any) -> list[list[int]]:
@@ -42,7 +50,7 @@ def test_result_depends_on_the_seed_alone() -> None:
 
 @pytest.mark.parametrize("options", [{"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-3}, {"temperature": 1e-320}])
 def test_options_that_allow_one_token_equal_greedy_search(options: dict[str, Any]) -> None:
-    greedy = decode(GreedyGroup(EOS, ROOM), MODELS, [DecodingOptions(max_length=12)] * len(MODELS))
+    greedy = decode(GreedyGroup(EOS, MAX_LENGTH), MODELS, [DecodingOptions(max_length=12)] * len(MODELS))
     assert ids(MODELS, **options) == [answer.ids for answer in answers(greedy)]
 
 

@@ -8,17 +8,25 @@ from service.engine.decoding.greedy import GreedyGroup
 from service.engine.decoding.search import NotANumber
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineResult, Hypothesis
-from tests.service.engine.decoding.language_models import EOS, ROOM, Model, answers, decode, log_softmax, random_model
+from tests.service.engine.decoding.language_models import (
+    EOS,
+    MAX_LENGTH,
+    Model,
+    answers,
+    decode,
+    log_softmax,
+    random_model,
+)
 
 ScoredIds = list[tuple[list[int], str, float]]
 
 
 def beam(width: int) -> BeamGroup:
-    return BeamGroup(width, EOS, ROOM)
+    return BeamGroup(width, EOS, MAX_LENGTH)
 
 
 def greedy() -> GreedyGroup:
-    return GreedyGroup(EOS, ROOM)
+    return GreedyGroup(EOS, MAX_LENGTH)
 
 
 def scored(answer: EngineResult) -> ScoredIds:

@@ -18,7 +18,7 @@ from service.engine.queue import Queue, QueueLimits
 from service.engine.types import EngineFailure, EngineRequest, EngineResult
 from service.engine.worker import Engine, LocalWorkerPool
 from service.text.tokenizer import TextCodec
-from tests.service.engine.decoding.language_models import EOS, ROOM, answers, decode
+from tests.service.engine.decoding.language_models import EOS, MAX_LENGTH, answers, decode
 from tests.service.engine.models.recurrent_artifacts import DecayingMemoryModel, countdown_artifact
 from tests.service.fakes import TIMEOUT, Failing, RecordingObserver
 
@@ -56,7 +56,7 @@ def test_recurrent_state_follows_the_hypotheses_of_a_beam(toy_translator: Path, 
         def model(written: list[int], source: list[int] = request.ids) -> np.ndarray:
             return memory.logits(source, [manifest.special_tokens.bos, *written])
 
-        [expected] = answers(decode(BeamGroup(request.options.beam_size, EOS, ROOM), [model], [request.options]))
+        [expected] = answers(decode(BeamGroup(request.options.beam_size, EOS, MAX_LENGTH), [model], [request.options]))
         found = request.future.result()
         assert [h.ids for h in found.hypotheses] == [h.ids for h in expected.hypotheses]
         assert found.hypotheses[0].score == pytest.approx(expected.hypotheses[0].score, abs=1e-4)
@@ -64,10 +64,10 @@ def test_recurrent_state_follows_the_hypotheses_of_a_beam(toy_translator: Path, 
 
 def fail_once(engine: Any) -> Any:
     """Let the first step of an engine fail after its rows have joined."""
-    step, fault = engine.step, Failing(1)
+    step, failure = engine.step, Failing(1)
 
     def failing() -> Any:
-        fault()
+        failure()
         return step()
 
     engine.step = failing
