@@ -1,5 +1,6 @@
 """Read request bodies: JSON, or for LibreTranslate and DeepL also a form or the query string."""
 
+import codecs
 import json
 import re
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from service.errors import InvalidRequest
 Model = TypeVar("Model", bound=BaseModel)
 MAX_FORM_FIELDS = 10_000
 INVALID_JSON = "body: it cannot be parsed; send JSON in UTF-8"
+PLAIN_JSON = (b"content-type", b"application/json")  # as nearly all clients send it
 JSON_MEDIA_TYPE = re.compile(r"application/(.*\+)?json")
 ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # of a pair, or unpaired
 UNPAIRED_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -42,11 +44,13 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     Raises:
         InvalidRequest, RequestValidationError: the body is not JSON or does not fit the model.
     """
-    media_type = _media_type(request)
-    if not JSON_MEDIA_TYPE.fullmatch(media_type):
-        raise InvalidRequest(f"Content-Type is {ascii(media_type)[:60]}; send application/json")
+    if PLAIN_JSON not in request.scope["headers"]:
+        media_type = _media_type(request)
+        if not JSON_MEDIA_TYPE.fullmatch(media_type):
+            raise InvalidRequest(f"Content-Type is {ascii(media_type)[:60]}; send application/json")
+    message = await request.receive()  # the whole body: see BodyLimitMiddleware
     try:
-        return model.model_validate(parse_json(await request.body(), allow_surrogates=True))
+        return model.model_validate(parse_json(message["body"], allow_surrogates=True))
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         raise RequestValidationError([one | {"loc": ("body", *one["loc"])} for one in errors]) from None
@@ -64,7 +68,8 @@ def parse_json(body: bytes, allow_surrogates: bool = False) -> Any:
             `allow_surrogates` leaves that check to the caller, who can name the field.
     """
     try:
-        parsed = json.loads(body.decode("utf-8-sig"))  # json.loads would accept unpaired surrogates in bytes
+        # json.loads would accept unpaired surrogates, UTF-16 and UTF-32 in bytes.
+        parsed = json.loads(body.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):  # ValueError also for an integer with thousands of digits
         raise InvalidRequest(INVALID_JSON) from None
     if not allow_surrogates and ESCAPED_SURROGATE.search(body):
