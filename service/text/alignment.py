@@ -9,6 +9,7 @@ they are (0, 3, 0, 4) and (4, 8, 5, 10).
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -64,10 +65,18 @@ def compose_links(first: Iterable[AlignmentLink], second: Iterable[AlignmentLink
     several cover the same; without any overlap it is dropped.
     """
     first, composed = list(first), []
+    in_order = sorted(range(len(first)), key=lambda k: first[k].target_start)
+    starts = [first[k].target_start for k in in_order]
+    ends = list(accumulate((first[k].target_end for k in in_order), max))  # greatest so far
     for link in second:
-        overlaps = [min(one.target_end, link.source_end) - max(one.target_start, link.source_start) for one in first]
-        if overlaps and max(overlaps) > 0:
-            composed.append(AlignmentLink(*first[overlaps.index(max(overlaps))][:2], *link[2:]))
+        near = in_order[bisect_right(ends, link.source_start) : bisect_left(starts, link.source_end)]
+        overlaps = {
+            k: min(first[k].target_end, link.source_end) - max(first[k].target_start, link.source_start)
+            for k in sorted(near)
+        }
+        best = max(overlaps, key=overlaps.__getitem__, default=-1)
+        if best >= 0 and overlaps[best] > 0:
+            composed.append(AlignmentLink(*first[best][:2], *link[2:]))
     return tuple(composed)
 
 
@@ -147,7 +156,8 @@ def anchor_identical_words(links: tuple[AlignmentLink, ...], source: str, target
     """Link words that occur exactly once, spelled the same, in both texts to each other, whatever the links say."""
     source_words, target_words = _unique_words(source), _unique_words(target)
     anchors = {source_words[word]: target_words[word] for word in source_words.keys() & target_words.keys()}
-    kept = [link for link in links if link[2:] not in anchors.values()]
+    anchored = set(anchors.values())
+    kept = [link for link in links if link[2:] not in anchored]
     return tuple(sorted([*kept, *(AlignmentLink(*a, *b) for a, b in anchors.items())], key=lambda link: link[2:]))
 
 

@@ -222,8 +222,24 @@ def best_choices(scores: list[list[float]]) -> list[tuple[int, ...]]:
     greatest sum of scores that is left.
     """
     count = max(map(len, scores), default=1)
-    rows: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    totals = [0.0]
+    back_pointers: list[list[tuple[int, int]]] = []  # per segment and choice: the choice that it extends, and with what
     for row in scores:
-        longer = [(total + score, (*taken, k)) for total, taken in rows for k, score in enumerate(accumulate(row, min))]
-        rows = sorted(longer, key=lambda one: -one[0])[:count]
-    return [taken for _, taken in rows]
+        bounded = list(accumulate(row, min))
+        # Both lists descend, so that (i + 1) * (k + 1) sums are at least as great as that of i and k.
+        longer = [
+            (total + bounded[k], i, k)
+            for i, total in enumerate(totals)
+            for k in range(min(len(bounded), count // (i + 1)))
+        ]
+        longer = sorted(longer, key=lambda one: -one[0])[:count]
+        totals = [total for total, _, _ in longer]
+        back_pointers.append([(i, k) for _, i, k in longer])
+    choices = []
+    for i in range(len(totals)):
+        taken = []
+        for pointers in reversed(back_pointers):
+            i, k = pointers[i]
+            taken.append(k)
+        choices.append(tuple(reversed(taken)))
+    return choices

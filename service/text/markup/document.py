@@ -39,7 +39,8 @@ _NO_TRANSLATION = re.compile(
     re.IGNORECASE,
 )
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});?")
-_OBJECT_OR_ENTITY = re.compile(rf"{OBJECT}|&[A-Za-z][A-Za-z0-9]{{1,31}};")
+_OBJECT_OR_ENTITY = re.compile(rf"{OBJECT}|&[A-Za-z][A-Za-z0-9]{{1,31}};|&#(?:[0-9]++|[xX][0-9a-fA-F]++);?")
+_LONGEST_REFERENCE = 12  # "&#x0010FFFF;": a longer numeric reference is kept as it is
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 
@@ -55,12 +56,13 @@ class Document:
         """Hold the blocks, the markup between them, and the characters to write as entities."""
         self._entities = entities
         self._blocks = [part for part in parts if isinstance(part, Block)]
-        self._markup_between = [""]  # before each block, and after the last one
+        between: list[list[str]] = [[]]
         for part in parts:
             if isinstance(part, Block):
-                self._markup_between.append("")
+                between.append([])
             else:
-                self._markup_between[-1] += part
+                between[-1].append(part)
+        self._markup_between = list(map("".join, between))  # before each block, and after the last one
         self.block_texts = [block.text for block in self._blocks]
         self.has_inline_tags = [bool(block.elements or block.markers) for block in self._blocks]
 
@@ -185,10 +187,10 @@ def _items(token: MarkupToken, is_boundary: bool) -> Iterator[MarkupItem]:
 
 
 def _text_items(raw: str) -> Iterator[MarkupItem]:
-    """Yield the unescaped text; unknown entities and object characters become objects."""
+    """Yield the unescaped text; object characters, and entities that stand for no character, become objects."""
     start = 0
     for match in _OBJECT_OR_ENTITY.finditer(raw):
-        if match[0] != OBJECT and html.unescape(match[0]) != match[0]:
+        if match[0] != OBJECT and _is_character(match[0]):
             continue
         if start < match.start():
             yield MarkupItem("text", raw[start : match.start()], html.unescape(raw[start : match.start()]))
@@ -198,6 +200,16 @@ def _text_items(raw: str) -> Iterator[MarkupItem]:
         yield MarkupItem("text", raw[start:], html.unescape(raw[start:]))
 
 
+def _is_character(entity: str) -> bool:
+    """Return whether an entity stands for a character.
+
+    A name may be unknown. A number may be 0, a surrogate, a control character or greater than the last code point;
+    `html.unescape` replaces those, and fails for one of thousands of digits.
+    """
+    is_short = entity[1] != "#" or len(entity) <= _LONGEST_REFERENCE
+    return is_short and html.unescape(entity) not in {entity, "", "\ufffd"}
+
+
 def _entities(tokens: list[MarkupToken]) -> dict[str, str]:
     """Return the characters to write as entities: the special ones of HTML, and those the document always escapes."""
     entities: dict[str, str] = {}
@@ -205,7 +217,8 @@ def _entities(tokens: list[MarkupToken]) -> dict[str, str]:
     for token in tokens:
         if token.kind == "text":
             for entity in _ENTITY.findall(token.raw):
-                entities.setdefault(html.unescape(entity), entity)
+                if _is_character(entity):
+                    entities.setdefault(html.unescape(entity), entity)
             unescaped.update(_ENTITY.sub("", token.raw))
     # An ASCII letter, digit or space that is written as an entity somewhere is not to be written so everywhere.
     always_escaped = {

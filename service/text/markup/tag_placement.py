@@ -17,14 +17,17 @@ a second id is an error; one rule for all elements keeps the number of tags.
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from service.text.alignment import AlignedText, AlignmentLink, Span
 from service.text.markup.blocks import OBJECT, Block, InlineMarker
 from service.text.segmentation.placeholders import find_protected_spans
 from service.text.words import is_word_character, word_spans
+
+MAX_SEARCHED = 1000  # characters of a link's source in which a longer run of signs is looked for
 
 
 def place_tags(block: Block, translation: AlignedText, escape: Callable[[str], str]) -> str:
@@ -60,10 +63,28 @@ class _Cell:
     source_start: int | None = None  # None without a link
     source_end: int = 0
     owner: int | None = None  # index of the innermost element around it, -1 for none, None while it is unknown
+    has_word_character: bool = field(init=False)
 
-    @property
-    def has_word_character(self) -> bool:
-        return any(map(is_word_character, self.text))
+    def __post_init__(self) -> None:
+        self.has_word_character = any(map(is_word_character, self.text))
+
+
+class _LinkSource:
+    """The source of a link, read once for all characters of the translation that the link covers."""
+
+    def __init__(self, link: AlignmentLink, block: Block, translation: str, deepest: int) -> None:
+        """`deepest` is the innermost element in the source span."""
+        text = block.text[max(0, link.source_start) : link.source_end]
+        self.deepest = deepest
+        self.is_valid = bool(text) and link.source_start >= 0
+        self.is_copied = self.is_valid and text == translation[link.target_start : link.target_end]
+        self.offset = link.source_start - link.target_start
+        self._characters = frozenset(text)
+        self._start = text[:MAX_SEARCHED]
+
+    def contains(self, text: str) -> bool:
+        """Return whether the source has a text; a long source is searched in its beginning only."""
+        return text in self._characters if len(text) == 1 else text in self._start
 
 
 class _Content(NamedTuple):
@@ -83,6 +104,8 @@ class TagPlacer:
         self._regions: list[Span] = []  # first cell of each element, and the one after its last
         self._cell_by_source_end: list[tuple[int, int]] = []  # (source_end, index) of the linked cells, sorted
         self._object_by_cell: dict[int, str] = {}
+        self._signs_end: list[int] = []  # for each cell, where the run of signs that begins with it ends
+        self._link_sources: dict[AlignmentLink, _LinkSource] = {}
         # The innermost element at each character of the source, and the path of elements down to each element.
         self._innermost = [-1] * len(block.text)
         self._paths: list[tuple[int, ...]] = []
@@ -117,19 +140,29 @@ class TagPlacer:
             cell = _Cell(text[start:end])
             cell_link = next((link for link in links[start:end] if link is not None), None)
             if cell_link is not None and self._is_trusted(cell.text, cell_link):
-                elements = self._innermost[cell_link.source_start : cell_link.source_end]
-                cell.owner = max(elements, key=lambda k: len(self._paths[k]))
+                cell.owner = self._source_of(cell_link).deepest
                 cell.source_start, cell.source_end = cell_link.source_start, cell_link.source_end
             self._cells.append(cell)
+        self._signs_end = list(range(len(self._cells)))
+        for i in range(len(self._cells) - 1, -1, -1):
+            cell = self._cells[i]
+            if not cell.text.isspace() and not cell.has_word_character:
+                self._signs_end[i] = self._signs_end[i + 1] if i + 1 < len(self._cells) else i + 1
+
+    def _source_of(self, link: AlignmentLink) -> _LinkSource:
+        source = self._link_sources.get(link)
+        if source is None:
+            elements = self._innermost[max(0, link.source_start) : link.source_end]
+            deepest = max(elements, key=lambda k: len(self._paths[k]), default=-1)
+            source = _LinkSource(link, self._block, self._translation.text, deepest)
+            self._link_sources[link] = source
+        return source
 
     def _copied_from(self, i: int, link: AlignmentLink | None) -> int | None:
         """Return the source position of a character of the translation whose link joins two equal texts, else None."""
-        if link is None or link.source_start < 0:
+        if link is None or not self._source_of(link).is_copied:
             return None
-        source = self._block.text[link.source_start : link.source_end]
-        if not source or source != self._translation.text[link.target_start : link.target_end]:
-            return None
-        return link.source_start + i - link.target_start
+        return self._source_of(link).offset + i
 
     def _add_copied_word(self, word: str, source_start: int) -> None:
         """Add the cells of a word that is the same in the source; tags inside it stay where they are."""
@@ -142,10 +175,8 @@ class TagPlacer:
 
     def _is_trusted(self, text: str, link: AlignmentLink) -> bool:
         """Return whether a cell's link counts: that of a word does, that of punctuation only if the source has it."""
-        source = self._block.text[max(0, link.source_start) : link.source_end]
-        if not source or link.source_start < 0 or text.isspace():
-            return False
-        return is_word_character(text[0]) or text in source
+        source = self._source_of(link)
+        return source.is_valid and not text.isspace() and (is_word_character(text[0]) or source.contains(text))
 
     def _assign_unlinked_cells(self) -> None:
         """Set the owner of spaces and of cells without a link: the innermost element around both neighbours."""
@@ -198,13 +229,25 @@ class TagPlacer:
         """Group cells into runs (first, last); cells of the parent, with at most one word, may be between two cells."""
         runs: list[tuple[int, int]] = []
         for i in indices:
-            gap = self._cells[runs[-1][1] + 1 : i] if runs else []
-            foreign_words = sum(cell.has_word_character for cell in gap)
-            if runs and foreign_words <= 1 and all(cell.owner == parent for cell in gap):
+            if runs and self._is_bridgeable(runs[-1][1] + 1, i, parent):
                 runs[-1] = (runs[-1][0], i)
             else:
                 runs.append((i, i))
         return runs
+
+    def _is_bridgeable(self, first: int, end: int, parent: int) -> bool:
+        """Return whether the cells first..end are the parent's, with at most one word; stops at the first that tells.
+
+        Cells of the parent between two of an element are looked at for that element alone, so that all calls for the
+        elements of one parent take linear time together.
+        """
+        words = 0
+        for i in range(first, end):
+            cell = self._cells[i]
+            words += cell.has_word_character
+            if words > 1 or cell.owner != parent:
+                return False
+        return True
 
     def _letters(self, run: tuple[int, int]) -> int:
         """Return the number of characters in the words of a run."""
@@ -226,11 +269,8 @@ class TagPlacer:
         position = min(max(self._cell_by_source_end[k][1] + 1, low), high)
         # After punctuation in the source: also after the punctuation in the translation.
         before = text[source_position - 1 : source_position]
-        if before.strip() and not is_word_character(before):
-            while position < high and not self._cells[position].text.isspace():
-                if self._cells[position].has_word_character:
-                    break
-                position += 1
+        if before.strip() and not is_word_character(before) and position < high:
+            position = min(self._signs_end[position], high)
         # After a space in the source: also after the space in the translation.
         return position + (before == " " and position < high and self._cells[position].text.isspace())
 
@@ -238,12 +278,15 @@ class TagPlacer:
         """Assign the objects to the object characters, by link or else in order; return those that are left over."""
         unplaced = {marker.position: marker for marker in self._block.objects}
         object_cells = [i for i, cell in enumerate(self._cells) if cell.text == OBJECT]
-        for by_link in (True, False):
-            for i in object_cells:
-                source_position = self._cells[i].source_start if by_link else next(iter(unplaced), None)
-                if i not in self._object_by_cell and source_position in unplaced:
-                    self._object_by_cell[i] = unplaced.pop(source_position).raw
-        return list(unplaced.values())
+        for i in object_cells:
+            source_position = self._cells[i].source_start
+            if source_position is not None and source_position in unplaced:
+                self._object_by_cell[i] = unplaced.pop(source_position).raw
+        left_over = deque(unplaced.values())
+        for i in object_cells:
+            if i not in self._object_by_cell and left_over:
+                self._object_by_cell[i] = left_over.popleft().raw
+        return list(left_over)
 
     def _contents(self, markers: list[InlineMarker]) -> dict[int, list[_Content]]:
         """Return what stands directly within each element (-1: within the block), in the order of writing."""

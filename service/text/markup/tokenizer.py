@@ -100,6 +100,7 @@ def _tag(markup: str, start: int, mode: Mode, respect_quotes: bool) -> tuple[Mar
     if attributes.endswith("/") or (mode == "html" and name in VOID_ELEMENTS):
         return MarkupToken("void", match[0], name), quoted is not None
     if mode == "html" and name in RAW_ELEMENTS:
-        end = re.compile(rf"</{name}(?=[\s/>])[^>]*>", re.IGNORECASE).search(markup, match.end())
-        return MarkupToken("raw", markup[start : end.end() if end else len(markup)], name), quoted is not None
+        end_tag = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(markup, match.end())
+        end = markup.find(">", end_tag.end()) + 1 if end_tag else 0
+        return MarkupToken("raw", markup[start : end or len(markup)], name), quoted is not None
     return MarkupToken("open", match[0], name), quoted is not None

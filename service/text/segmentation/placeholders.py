@@ -46,7 +46,8 @@ _THOUSANDS_SPACE = re.compile(r"(?<=\d)\s(?=\d{3}(?!\d))")
 # 5, 3rd, 10am: may be written as a word if it is small.
 _SHORT_NUMBER = re.compile(r"\d{1,2}[a-z]{0,3}")
 # 2020-05-01, or digits and letters with separators between the digits: 1,000.50, 2:30, x86, 13kg.
-_NUMBER = re.compile(r"\d++(?:-\d++){2,}+(?!\w)|\w+(?:(?<=\d)[.,:/'’\u00a0\u202f](?=\d)\w+)*+")
+# At most 9 groups joined by hyphens, so that a run of them without a word's end after it takes linear time.
+_NUMBER = re.compile(r"\d++(?:-\d++){2,8}+(?!\w)|\w+(?:(?<=\d)[.,:/'’\u00a0\u202f](?=\d)\w+)*+")
 
 
 def find_protected_spans(text: str) -> list[Span]:
@@ -128,11 +129,12 @@ def _ascii_digits(number: str) -> str:
 
 def _normalised(number: str) -> str:
     """Return a number without thousands separators and with a point between its other groups: 1,234.56 as 1234.56."""
-    first, *rest = _digit_groups(number)
-    if len(first) <= 3 and first[0] != "0":
-        while rest and len(rest[0]) == 3:
-            first += rest.pop(0)
-    return ".".join([first.lstrip("0") or "0", *rest])
+    groups = _digit_groups(number)
+    whole = 1  # groups before the decimal point
+    if len(groups[0]) <= 3 and groups[0][0] != "0":
+        while whole < len(groups) and len(groups[whole]) == 3:
+            whole += 1
+    return ".".join(["".join(groups[:whole]).lstrip("0") or "0", *groups[whole:]])
 
 
 def _digit_groups(text: str) -> list[str]:

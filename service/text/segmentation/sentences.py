@@ -187,16 +187,24 @@ def _split_window(window: str, language: str) -> Iterator[str]:
             yield sentence
             continue
         start = end = 0
+        is_lower = _next_is_lower(sentence)
         for part in _sentencex(_QUOTE.sub(" ", sentence), language):
             end += len(part)
             opening_quote = _OPENING_QUOTE.search(sentence, max(start, end - 8), end)
             border = opening_quote.start() if opening_quote else end
-            following = next((c for c in sentence[border:] if c.isalnum()), "A")
-            if border > start and not following.islower():
+            if border > start and not is_lower[border]:
                 yield sentence[start:border]
                 start = border
         if start < len(sentence):
             yield sentence[start:]
+
+
+def _next_is_lower(text: str) -> list[bool]:
+    """Return for each position, the end included, whether the next letter or digit is a small letter."""
+    is_lower = [False] * (len(text) + 1)
+    for i in range(len(text) - 1, -1, -1):
+        is_lower[i] = text[i].islower() if text[i].isalnum() else is_lower[i + 1]
+    return is_lower
 
 
 def _sentencex(window: str, language: str) -> list[str]:

@@ -30,7 +30,9 @@ from service.text.segmentation.sentences import has_letters, spans_within, trim_
 _SENTENCE_END = ".!?…。！？"
 _CLOSING = "\"'”“»«’‘›‹)]}」』）】"
 # Where a sentence that is too long is split: after a clause if possible, otherwise at a space.
-_CLAUSE_END = re.compile(r"[.!?…;:,\u2013\u2014]+[\"'”»’)\]]*\s+|[，、；：。！？]")
+# A run of points is tried from its first one alone, and nothing is given back: so the search takes linear time.
+_CLAUSE_POINTS = r"[.!?…;:,\u2013\u2014]"
+_CLAUSE_END = re.compile(rf"(?<!{_CLAUSE_POINTS}){_CLAUSE_POINTS}++[\"'”»’)\]]*+\s++|[，、；：。！？]")
 # Models end every translation with a full stop, that of a heading, a list item or a part of a sentence too.
 FULL_STOPS = ".。"
 _SINGLE_FULL_STOP = re.compile(rf"[^{FULL_STOPS}][{FULL_STOPS}]$")
@@ -257,10 +259,12 @@ def _core(text: str, start: int, end: int, spans: Sequence[Span]) -> Span:
 
     The core begins with a letter, digit or span, and ends with one or with the punctuation that ends a sentence.
     """
-    starts, ends = {a for a, _ in spans}, {b for _, b in spans}
-    while start < end and start not in starts and not text[start].isalnum():
+    inside = spans_within(spans, start, end)
+    first = inside[0][0] if inside else end
+    while start < min(first, end) and not text[start].isalnum():
         start += 1
-    while start < end and end not in ends and not _ends_core(text[end - 1]):
+    last = inside[-1][1] if inside else start
+    while max(start, last) < end and not _ends_core(text[end - 1]):
         end -= 1
     return start, end
 

@@ -24,6 +24,17 @@ def test_choices_are_ordered_by_the_sum_of_scores(scores: list[list[float]]) -> 
     assert len(set(choices)) == len(choices)
 
 
+@given(SCORES)
+def test_equal_sums_are_ordered_as_their_hypotheses(scores: list[list[float]]) -> None:
+    rounded = [[float(round(score)) for score in row] for row in scores]
+    ordered = sorted(itertools.product(*map(range, map(len, scores))), key=lambda ks: (-_sum(rounded, ks), ks))
+    assert best_choices(rounded) == ordered[: max(map(len, scores), default=1)]
+
+
+def _sum(scores: list[list[float]], choice: tuple[int, ...]) -> float:
+    return sum(row[k] for row, k in zip(scores, choice, strict=True))
+
+
 def test_a_hypothesis_cut_at_the_limit_is_not_preferred_for_its_score() -> None:
     assert best_choices([[-0.8, -0.5]]) == [(0,), (1,)]
     assert best_choices([[-0.8, -0.5], [-1.0, -1.2]]) == [(0, 0), (1, 0)]

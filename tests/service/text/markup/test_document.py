@@ -101,6 +101,24 @@ def test_xml_is_rendered_with_every_tag_in_its_place(markup: str, expected: str)
     assert render(markup, "xml") == expected
 
 
+@pytest.mark.parametrize(
+    "number",
+    ["9" * 5000, "0" * 5000 + "65", "x" + "f" * 9000, "x110000", "xD800", "0", "1", "99999999"],
+    ids=["9999...", "000...65", "xfff...", "after the last", "surrogate", "NUL", "control", "8 digits"],
+)
+@pytest.mark.parametrize("end", [";", ""])
+@pytest.mark.parametrize("mode", ["html", "xml"])
+def test_a_reference_to_no_character_stays_as_it_is(number: str, end: str, mode: Mode) -> None:
+    assert sorted(render(f"one &#{number}{end} two", mode).split()) == sorted(["ONE", f"&#{number}{end}", "TWO"])
+
+
+@given(st.text("&#xX09aAfF;tgl<>! \0\ud800\ufffd", max_size=40), st.sampled_from(["html", "xml"]))
+def test_no_malformed_entity_is_an_error(markup: str, mode: Mode) -> None:
+    document = parse(markup, mode)
+    assert document.render([AlignedText(block) for block in document.block_texts]) == markup
+    document.render([AlignedText(f"{block}!") for block in document.block_texts])
+
+
 def test_the_caller_names_splitting_and_ignored_elements() -> None:
     document = parse("one <x>two</x> three <y>four</y>", "xml", frozenset({"x"}), frozenset({"y"}))
     assert document.block_texts == ["one", "two", "three \ufffc"]
