@@ -45,8 +45,8 @@ export: need-RUN need-ARTIFACT $(DEV_READY)  ## Run to artifact: RUN=runs/x ARTI
 ##@ Check
 
 .PHONY: test
-test: lint  ## Lint, types and tests: what CI runs
-	OMP_WAIT_POLICY=PASSIVE $(DEV) -m pytest
+test: lint  ## Lint, types and tests: what CI runs; test files share up to four processes
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(DEV) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: coverage
 coverage: $(DEV_READY)  ## Tests with the coverage of service/ and export/; fails below the limit in pyproject.toml
