@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from service.engine.decoding.search import NotANumber
 from service.engine.types import EngineFailure, EngineRequest, EngineResult
 from service.errors import ClientGone, DeadlineExceeded, InternalError
 from service.models.engine_client import EngineClient
 
+T = TypeVar("T")
+Check = Callable[[], None]  # raises if the request has ended
 # Returns when the client has closed the connection.
 WaitForDisconnect = Callable[[], Awaitable[None]]
 
@@ -37,7 +39,7 @@ class RequestScope:
         # (request, token), or (request, None) for a request that is done; worker threads append to it.
         self._updates: deque[tuple[EngineRequest, int | None]] = deque()
         self._wake_scheduled = False
-        self._expired = False
+        self._expired = self._left = False
         self._waiter: asyncio.Future[None] | None = None
         self._disconnect: asyncio.Future[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -50,6 +52,7 @@ class RequestScope:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._left = True
         for timer in self._timers:
             timer.cancel()
         if self._disconnect is not None:
@@ -89,16 +92,48 @@ class RequestScope:
             # Results may come faster than they are processed: let other requests, the deadline and the watch run.
             await asyncio.sleep(0)
         while self._pending:
-            if self._disconnect is not None and self._disconnect.done():
-                raise ClientGone("the client closed the connection")
-            if self._expired:
-                raise DeadlineExceeded(f"no answer within {self._timeout:g} s")
+            self.check()
             if self._updates:
                 break
             self._waiter = self._loop.create_future()
             await self._waiter
         updates = [self._updates.popleft() for _ in range(min(len(self._updates), MAX_UPDATES))]
         return [(request, self._result(request) if token is None else token) for request, token in updates]
+
+    def check(self) -> None:
+        """Raise if nobody waits for the answer any more. Long work in a thread calls it every few milliseconds.
+
+        Raises:
+            DeadlineExceeded: the timeout has passed.
+            ClientGone: the client closed the connection, or the service has stopped.
+        """
+        if self._disconnect is not None and self._disconnect.done():
+            raise ClientGone("the client closed the connection")
+        if self._expired:
+            raise DeadlineExceeded(f"no answer within {self._timeout:g} s")
+        if self._left:
+            raise ClientGone("the request has ended")
+
+    async def run(self, work: Callable[[], T], *, in_thread: bool) -> T:
+        """Do CPU-bound work, in another thread if it is long.
+
+        If the request ends meanwhile, raise at once, see `check`. The work must call `check` often, so that its thread
+        ends soon too.
+        """
+        if not in_thread:
+            return work()
+        future = self._loop.run_in_executor(None, work)
+        future.add_done_callback(self._on_work_done)
+        while not future.done():
+            self.check()
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return future.result()
+
+    def _on_work_done(self, future: "asyncio.Future[T]") -> None:
+        if self._left and not future.cancelled():
+            future.exception()  # nobody else retrieves it, and asyncio would log it
+        self._wake()
 
     async def results(self, client: EngineClient, requests: Sequence[EngineRequest]) -> list[EngineResult]:
         """Submit requests and wait for all results; see `submit` and `updates` for the errors."""

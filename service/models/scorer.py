@@ -1,6 +1,5 @@
 """Scoring of given translations: their log-probability, and which words correspond."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,8 +90,14 @@ class PairScorer:
             TooLarge: a pair exceeds the model's limits, or there are too many pairs.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
-        short = sum(len(pair.text) + len(pair.translation) for pair in pairs) <= MAX_INLINE_CHARACTERS
-        encoded = self.encode(pairs, direction) if short else await asyncio.to_thread(self.encode, pairs, direction)
+
+        def encode_one(pair: Pair) -> EncodedPair:
+            scope.check()
+            [encoded] = self.encode([pair], direction)
+            return encoded
+
+        is_long = sum(len(pair.text) + len(pair.translation) for pair in pairs) > MAX_INLINE_CHARACTERS
+        encoded = await scope.run(lambda: list(map(encode_one, pairs)), in_thread=is_long)
         for i, one in enumerate(encoded):
             if error := self.length_error(one):
                 raise TooLarge(f"pair {i}: {error}, special tokens included: send it in sentences")

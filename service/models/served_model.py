@@ -127,7 +127,7 @@ class ServedModel:
             TooLarge: a text exceeds the model's limit, or there are too many texts.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
-        sources = await self._encode_to_classify(texts)
+        sources = await self._encode_to_classify(texts, scope)
         limit = self.manifest.limits.source_length
         for i, ids in enumerate(sources):
             if len(ids) > limit:
@@ -142,9 +142,15 @@ class ServedModel:
             compute_ms=max(result.compute_ms for result in results),
         )
 
-    async def _encode_to_classify(self, texts: list[str]) -> list[list[int]]:
+    async def _encode_to_classify(self, texts: list[str], scope: RequestScope) -> list[list[int]]:
         # Tokenising a short request takes less time than passing it to another thread.
-        arguments = texts, [self.manifest.special_tokens.bos], False
+        bos = [self.manifest.special_tokens.bos]
         if sum(map(len, texts)) <= MAX_INLINE_CHARACTERS:
-            return self.codec.encode(*arguments)
-        return await asyncio.to_thread(self.codec.encode, *arguments)
+            return self.codec.encode(texts, bos, append_eos=False)
+
+        def encode_one(text: str) -> list[int]:
+            scope.check()
+            [ids] = self.codec.encode([text], bos, append_eos=False)
+            return ids
+
+        return await scope.run(lambda: list(map(encode_one, texts)), in_thread=True)

@@ -1,9 +1,10 @@
 """Detection of the language that a text is in."""
 
 from service.engine.types import EngineRequest
-from service.models.request_scope import RequestScope
+from service.models.request_scope import Check, RequestScope
 from service.models.served_model import ServedModel
 from service.text.segmentation.placeholders import find_protected_spans, text_outside
+from service.text.tokenizer import MAX_INLINE_CHARACTERS
 from service.translation.request import Detection
 
 MIN_REPORTED_CONFIDENCE = 0.01  # less probable languages are left out of a list
@@ -28,12 +29,17 @@ class Detector:
 
     async def detect(self, texts: list[str], scope: RequestScope) -> list[list[Detection]]:
         """Return all languages for each text, the most probable first; see `RequestScope` for the errors."""
-        requests = [EngineRequest(self._encode(text)) for text in texts]
+        encoded = await scope.run(
+            lambda: [self._encode(text, scope.check) for text in texts],
+            in_thread=sum(map(len, texts)) > MAX_INLINE_CHARACTERS,
+        )
+        requests = list(map(EngineRequest, encoded))
         results = await scope.results(self._model.engine_client, requests)
         return [self._ranked(result.probabilities) for result in results]
 
-    def _encode(self, text: str) -> list[int]:
+    def _encode(self, text: str, check: Check) -> list[int]:
         """Encode a sample of the text that fits the model."""
+        check()
         part, manifest = sample(text), self._model.manifest
         limit = manifest.limits.source_length
         while True:

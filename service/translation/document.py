@@ -7,6 +7,7 @@ from itertools import accumulate, chain
 from service.engine.types import Hypothesis
 from service.models.engine_client import EngineClient
 from service.models.registry import Route
+from service.models.request_scope import Check
 from service.text.alignment import AlignedText, concatenate
 from service.text.markup.document import Document
 from service.text.markup.tag_placement import proportional_links
@@ -17,6 +18,9 @@ from service.translation.segment import Part, RestoredHypothesis, Segment
 
 # The opening of a long text ends at the first line break between these character positions.
 OPENING_START, OPENING_END = 40, 1000
+
+
+def _no_check() -> None: ...
 
 
 class DocumentTranslation:
@@ -46,18 +50,18 @@ class DocumentTranslation:
         self._rows: list[list[Part]] = []
         self._opening_length = 0
 
-    def segment(self) -> None:
-        """Cut what has not been cut yet into segments that the models can read."""
+    def segment(self, check: Check = _no_check) -> None:
+        """Cut what has not been cut yet into segments that the models can read; `check` may raise to stop this."""
         if self.segmented:
             return
         if not self.route:
             self._rows = [[self._text]]
         elif self._markup is not None:
-            self._rows = [self._segmented(block, k) for k, block in enumerate(self._markup.block_texts)]
+            self._rows = [self._segmented(block, check, k) for k, block in enumerate(self._markup.block_texts)]
         elif self._opening_length:
-            self._rows[0] += self._segmented(self._text[self._opening_length :])
+            self._rows[0] += self._segmented(self._text[self._opening_length :], check)
         else:
-            self._rows = [self._segmented(self._text)]
+            self._rows = [self._segmented(self._text, check)]
         self.segmented = True
 
     def segment_opening(self) -> bool:
@@ -67,15 +71,16 @@ class DocumentTranslation:
         end = self._text.find("\n", OPENING_START, OPENING_END) + 1
         if not end or any(a < end < b for a, b in find_protected_spans(self._text[: 2 * OPENING_END])):
             return False
-        self._rows, self._opening_length = [self._segmented(self._text[:end])], end
+        self._rows, self._opening_length = [self._segmented(self._text[:end], _no_check)], end
         return True
 
-    def _segmented(self, text: str, block: int = 0) -> list[Part]:
+    def _segmented(self, text: str, check: Check, block: int = 0) -> list[Part]:
         """Cut a text; each unit is encoded here, where its length is checked, and not again."""
         first = self.route[0]
         ids_of: dict[str, list[int]] = {}
 
         def lengths(texts: list[str]) -> list[int]:
+            check()
             encoded = first.model.encode(texts, first.direction)
             ids_of.update(zip(texts, encoded, strict=True))
             return list(map(len, encoded))
@@ -110,25 +115,27 @@ class DocumentTranslation:
                     yield None
             return
         for k, row in enumerate(self._rows):
-            while not _done(row):
-                yield None
+            for part in row:
+                while not _done([part]):
+                    yield None
             parts = list(_final_parts(row))
             best = [part if isinstance(part, str) else part.hypotheses[0] for part in parts]
             yield self._markup.render_block(k, self._joined(parts, best))
         yield self._markup.end
 
-    def result(self) -> TranslationResult:
-        """Return the translation; all segments must be done."""
+    def result(self, check: Check = _no_check) -> TranslationResult:
+        """Return the translation; all segments must be done. `check` may raise to stop the work."""
         rows = [list(_final_parts(row)) for row in self._rows]
         segments = [part for part in chain(*rows) if isinstance(part, Segment)]
         choices = best_choices([[one.hypothesis.score or 0.0 for one in segment.hypotheses] for segment in segments])
-        best, *best.alternatives = [self._candidate(rows, choice) for choice in choices]
+        best, *best.alternatives = [self._candidate(rows, choice, check) for choice in choices]
         best.detected = self.detected
         best.warnings = sorted(self.warnings.union(*(segment.all_warnings() for segment in self.segments)))
         return best
 
-    def _candidate(self, rows: list[list[Part]], choice: tuple[int, ...]) -> TranslationResult:
+    def _candidate(self, rows: list[list[Part]], choice: tuple[int, ...], check: Check) -> TranslationResult:
         """Return the translation with the chosen hypothesis of each segment."""
+        check()
         indices = iter(choice)
         chosen = [[part if isinstance(part, str) else part.hypotheses[next(indices)] for part in row] for row in rows]
         translations = [self._joined(*row) for row in zip(rows, chosen, strict=True)]
@@ -169,15 +176,16 @@ class DocumentTranslation:
         return [OutputToken(token, spell(token), log_prob) for token, log_prob in pairs]
 
 
-def segment_all(documents: Sequence[DocumentTranslation]) -> list[Segment]:
+def segment_all(documents: Sequence[DocumentTranslation], check: Check) -> list[Segment]:
     """Segment documents and return their segments.
 
     Raises:
+        DeadlineExceeded, ClientGone: `check` raised.
         TooLarge: there are more segments than a model's queue can hold; the remaining documents are not segmented.
     """
     counts = Counter[EngineClient]()
     for document in documents:
-        document.segment()
+        document.segment(check)
         if document.route:
             engine_client = document.route[0].model.engine_client
             counts[engine_client] += len(document.segments)

@@ -1,5 +1,7 @@
 """The calls to models that translate a request's segments: retries, glossary, restoration, word alignment."""
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +21,7 @@ from service.translation.request import TranslationResponse, TranslationResult
 from service.translation.segment import RestoredHypothesis, Segment
 from service.translation.word_alignment import WordAligner
 
+MAX_TURN = 0.005  # seconds of processing after which other tasks of the event loop run in between
 NOT_TRANSLATED = "not_translated"
 GLOSSARY_MISSED = "glossary_missed"
 
@@ -85,7 +88,12 @@ class TranslationPipeline:
 
     async def advance(self) -> None:
         """Wait for the next updates and process them; see `RequestScope.updates` for the errors."""
-        for request, update in await self._scope.updates():
+        updates = await self._scope.updates()
+        turn_started = time.perf_counter()
+        for request, update in updates:
+            if time.perf_counter() > turn_started + MAX_TURN:
+                await asyncio.sleep(0)
+                turn_started = time.perf_counter()
             if isinstance(update, int):
                 self._pending[request].segment.streamed_ids.append(update)
             elif not self._aligner.process(request, update):

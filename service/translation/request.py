@@ -1,9 +1,8 @@
 """A translation request and its response, in the caller's terms: texts and languages, no token ids."""
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Literal
 
 from service.models.options import TranslationOptions
 from service.text.alignment import AlignmentLink
@@ -11,7 +10,6 @@ from service.text.tokenizer import MAX_INLINE_CHARACTERS
 
 Format = Literal["text", "html", "xml"]
 AUTO = "auto"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,12 +29,8 @@ class TranslationRequest:
 
     @property
     def long(self) -> bool:
-        """Whether segmenting the texts takes longer than passing them to another thread."""
-        return sum(map(len, self.texts)) > MAX_INLINE_CHARACTERS
-
-    async def in_thread_if_long(self, work: Callable[[], T]) -> T:
-        """Do CPU-bound work on the texts, in another thread if they are long."""
-        return await asyncio.to_thread(work) if self.long else work()
+        """Whether work on the texts takes longer than passing them to another thread."""
+        return self.options.decoding.n_best * sum(map(len, self.texts)) > MAX_INLINE_CHARACTERS
 
 
 @dataclass(frozen=True)

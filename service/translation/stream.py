@@ -1,11 +1,17 @@
 """Streaming of a translation: parts of the texts, in order, as soon as they are translated."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import TypeVar
 
+from service.models.request_scope import RequestScope
 from service.translation.document import DocumentTranslation, segment_all
 from service.translation.pipeline import TranslationPipeline
 from service.translation.request import Delta, StreamEvent, TextFinished, TranslationRequest, TranslationResult
 from service.translation.segment import Segment
+
+T = TypeVar("T")
 
 
 class TranslationStream:
@@ -17,9 +23,13 @@ class TranslationStream:
     """
 
     def __init__(
-        self, documents: Sequence[DocumentTranslation], request: TranslationRequest, pipeline: TranslationPipeline
+        self,
+        documents: Sequence[DocumentTranslation],
+        request: TranslationRequest,
+        pipeline: TranslationPipeline,
+        scope: RequestScope,
     ) -> None:
-        self._documents, self._request, self._pipeline = documents, request, pipeline
+        self._documents, self._request, self._pipeline, self._scope = documents, request, pipeline, scope
         self._waiting: list[Segment] = []  # segments that have not been submitted
 
     async def events(self) -> AsyncGenerator[StreamEvent]:
@@ -32,7 +42,7 @@ class TranslationStream:
         for index, document in enumerate(self._documents):
             async for delta in self._deltas(index, document):
                 yield delta
-            results.append(document.result())
+            results.append(await self._run(partial(document.result, self._scope.check)))
             yield TextFinished(index, results[-1])
         yield self._pipeline.response(self._documents, results)
 
@@ -56,8 +66,11 @@ class TranslationStream:
 
     async def _segment_rest(self) -> None:
         known = len(self._documents[0].segments)
-        segments = await self._request.in_thread_if_long(lambda: segment_all(self._documents))
+        segments = await self._run(lambda: segment_all(self._documents, self._scope.check))
         self._waiting += segments[known:]
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await self._scope.run(work, in_thread=self._request.long)
 
     async def _advance(self) -> None:
         """Wait for results; submit the remaining segments when the first are done."""
@@ -73,13 +86,22 @@ class TranslationStream:
 
     async def _deltas(self, index: int, document: DocumentTranslation) -> AsyncIterator[Delta]:
         """Yield a text's translation as it comes; text between two sentences comes with the second."""
-        held = ""
-        for part in document.streamed():
-            held += part or ""
-            if any(map(str.isalnum, held)):
-                yield Delta(index, held)
-                held = ""
+        held: list[str] = []
+        parts = document.streamed()
+        while following := await self._next(parts):
+            [part] = following
             if part is None:
                 await self._advance()
-        if held:
-            yield Delta(index, held)
+                continue
+            held.append(part)
+            if any(map(str.isalnum, part)):
+                yield Delta(index, "".join(held))
+                held = []
+        if any(held):
+            yield Delta(index, "".join(held))
+
+    async def _next(self, parts: Iterator[str | None]) -> list[str | None]:
+        """Return the next part of a text, if there is one; a long block of markup is rendered in another thread."""
+        if self._request.format == "text":
+            return list(islice(parts, 1))
+        return await self._run(lambda: list(islice(parts, 1)))

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from service.errors import UnknownModel
 from service.models.registry import Registry, Route
-from service.models.request_scope import RequestScope
+from service.models.request_scope import Check, RequestScope
 from service.settings import Settings
 from service.text.markup.document import Document, parse
 from service.translation.detection import (
@@ -56,12 +56,15 @@ class Translator:
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         documents = await self._documents(request, scope)
-        segments = await request.in_thread_if_long(lambda: segment_all(documents))
+        segments = await scope.run(lambda: segment_all(documents, scope.check), in_thread=request.long)
         pipeline = self._pipeline(request, scope)
         pipeline.start(segments)
         while not pipeline.done:
             await pipeline.advance()
-        return pipeline.response(documents, [document.result() for document in documents])
+        results = await scope.run(
+            lambda: [document.result(scope.check) for document in documents], in_thread=request.long
+        )
+        return pipeline.response(documents, results)
 
     async def stream(self, request: TranslationRequest, scope: RequestScope) -> AsyncGenerator[StreamEvent]:
         """Translate like `translate`, but yield each sentence, in order, as soon as it is done; the response is last.
@@ -70,7 +73,7 @@ class Translator:
         issues, because its tokens have been sent already.
         """
         documents = await self._documents(request, scope)
-        stream = TranslationStream(documents, request, self._pipeline(request, scope))
+        stream = TranslationStream(documents, request, self._pipeline(request, scope), scope)
         async with aclosing(stream.events()) as events:
             async for event in events:
                 yield event
@@ -80,7 +83,9 @@ class Translator:
 
     async def _documents(self, request: TranslationRequest, scope: RequestScope) -> list[DocumentTranslation]:
         """Parse the texts and find a route for each."""
-        markups = await request.in_thread_if_long(lambda: [_parsed(text, request) for text in request.texts])
+        markups = await scope.run(
+            lambda: [_parsed(text, request, scope.check) for text in request.texts], in_thread=request.long
+        )
         detections = await self._detect_sources(request, markups, scope)
         given = None if request.source == AUTO else request.source
         sources = [detected.language if detected else given for detected in detections]
@@ -120,5 +125,6 @@ class Translator:
         return self._registry.route(request.model, source, request.target)
 
 
-def _parsed(text: str, request: TranslationRequest) -> Document | None:
+def _parsed(text: str, request: TranslationRequest, check: Check) -> Document | None:
+    check()
     return None if request.format == "text" else parse(text, request.format, request.splitting, request.ignored)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Response
 from pydantic import BaseModel, Field
+from pydantic_core import to_json
 
 from service.api.shared import LabelScore
 
@@ -181,4 +182,26 @@ def timings(queue_ms: float, compute_ms: float, started: float) -> Timings:
 
 def json_response(reply: BaseModel) -> Response:
     """Return a reply as JSON. FastAPI would validate a returned model again and serialise it in three passes."""
-    return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
+    return Response(reply_json(reply), media_type="application/json")
+
+
+def reply_json(reply: BaseModel) -> str:
+    """Return a reply as JSON, without the fields that are None.
+
+    Each call of pydantic encodes one model of a list: a single call for all of them would hold the interpreter, and
+    with it the event loop, for as long as a large reply takes.
+    """
+    fields = list(reply)
+    if not any(_is_model_list(value) for _, value in fields):
+        return reply.model_dump_json(exclude_none=True)
+    members = []
+    for name, value in fields:
+        if _is_model_list(value):
+            members.append(f'"{name}":[{",".join(map(reply_json, value))}]')
+        elif value is not None:
+            members.append(f'"{name}":{to_json(value, exclude_none=True, inf_nan_mode="null").decode()}')
+    return "{" + ",".join(members) + "}"
+
+
+def _is_model_list(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], BaseModel)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -26,6 +27,7 @@ from service.api.native.responses import (
     TranslationEvent,
     Usage,
     json_response,
+    reply_json,
     timings,
 )
 from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, ranked_labels, request_scope
@@ -127,8 +129,7 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
             return await event_stream(events, request.scope["request_id"])
         with scope:
             done = await translator.translate(translation_request, scope)
-        translations = [_translation(result) for result in done.results]
-        return json_response(TranslateReply(translations=translations, **_summary(done, started)))
+            return await scope.run(partial(_reply, done, started), in_thread=translation_request.long)
 
     @router.post(
         "/classify",
@@ -157,6 +158,11 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
     return router
 
 
+def _reply(response: TranslationResponse, started: float) -> Response:
+    translations = [_translation(result) for result in response.results]
+    return json_response(TranslateReply(translations=translations, **_summary(response, started)))
+
+
 def _summary(response: TranslationResponse, started: float) -> dict[str, Any]:
     return {
         "model": response.model,
@@ -175,14 +181,18 @@ async def _sse_events(
                 if isinstance(event, Delta):
                     yield _sse_event("delta", DeltaEvent(index=event.index, delta=event.text))
                 elif isinstance(event, TextFinished):
-                    translation = TranslationEvent(index=event.index, **dict(_translation(event.result)))
-                    yield _sse_event("translation", translation)
+                    encode = partial(_translation_event, event)
+                    yield await scope.run(encode, in_thread=translation_request.long)
                 else:
                     yield _sse_event("done", DoneEvent(**_summary(event, started)))
 
 
+def _translation_event(event: TextFinished) -> Event:
+    return _sse_event("translation", TranslationEvent(index=event.index, **dict(_translation(event.result))))
+
+
 def _sse_event(name: str, data: BaseModel) -> Event:
-    return Event(name, data.model_dump_json(exclude_none=True))
+    return Event(name, reply_json(data))
 
 
 def _translation(result: TranslationResult) -> TextTranslation:

@@ -27,6 +27,7 @@ from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.alignment import anchor_identical_words
 
+MAX_INLINE_TOKENS = 500  # up to so many, the scores of tokens take less time than passing them to another thread
 EXAMPLES = {
     "one pair": {"text": "Guten Morgen.", "translation": "Good morning.", "source": "de", "target": "en"},
     "a list of pairs": {
@@ -63,11 +64,15 @@ def score_router(registry: Registry, settings: Settings) -> APIRouter:
         model, direction = step.model, step.direction
         with request_scope(request, settings) as scope:
             scored = await model.scorer.score(pairs, direction, scope)
-        results = [one.result for one in scored]
+            results = [one.result for one in scored]
+            scores = await scope.run(
+                lambda: [_pair_score(model, direction, one, body.include) for one in scored],
+                in_thread=bool(body.include) and sum(len(result.ids) for result in results) > MAX_INLINE_TOKENS,
+            )
         queue, compute = max(r.queue_ms for r in results), max(r.compute_ms for r in results)
         reply = ScoreReply(
             model=model.name,
-            scores=[_pair_score(model, direction, one, body.include) for one in scored],
+            scores=scores,
             usage=Usage(
                 source_tokens=sum(len(one.encoded.request.ids) for one in scored),
                 target_tokens=sum(len(result.ids) for result in results),
