@@ -2,10 +2,10 @@
 
 import argparse
 import logging
-import math
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import uvicorn
 
@@ -15,7 +15,9 @@ from service.engine.process.client import EngineProcess
 from service.engine.process.runtime import configure_interpreter, freeze_gc
 from service.engine.types import EngineFailure
 from service.http.api_keys import ApiKeyError, make_api_key
+from service.http.descriptors import raise_open_files
 from service.http.protocol import BoundedHttpProtocol
+from service.http.server import STOP_SIGNALS, ListenError, Server, listen
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import SettingsError, read_settings
@@ -25,8 +27,6 @@ log = logging.getLogger("attendant")
 # Seconds that an idle connection stays open: longer than the connection pools of common clients and load balancers keep
 # one (60 s). If the server closed it first, a request could arrive on a connection that has just been closed.
 KEEP_ALIVE = 75
-# What a process manager stops the service with: SIGBREAK is Windows' own, where nothing else can send SIGTERM.
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
 
 
 def main(arguments: Sequence[str] = ()) -> int:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     options = parser.parse_args(arguments)
     try:
         return print_key(options.name) if options.command == "key" else serve()
-    except (SettingsError, ApiKeyError, ArtifactError, EngineFailure) as error:
+    except (SettingsError, ApiKeyError, ListenError, ArtifactError, EngineFailure) as error:
         sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 1
 
@@ -59,25 +59,33 @@ def print_key(name: str) -> int:
 
 
 def serve() -> int:
-    """Serve until a signal stops the process.
+    """Serve until a signal stops the process; return 1 if the engine process died instead.
 
     Raises:
-        SettingsError, ApiKeyError, ArtifactError, EngineFailure: the service cannot start.
+        SettingsError, ApiKeyError, ListenError, ArtifactError, EngineFailure: the service cannot start.
     """
     configure_interpreter()
     settings = read_settings()
+    raise_open_files(settings.max_connections)
     authenticator, metrics = create_authenticator(settings), Metrics()
-    # When the engine process dies, the service stops as at a signal, so that its process manager may restart it.
-    with EngineProcess(on_death=lambda: signal.raise_signal(signal.SIGTERM)) as engine:
+    server: Server | None = None
+
+    def on_engine_death() -> None:
+        # The service stops as at a signal, but at once, so that its process manager may restart it.
+        if server is not None:
+            server.stop()
+
+    with ExitStack() as stack:
+        # The port is taken before the models are loaded, which takes time.
+        sockets = [stack.enter_context(bound) for bound in listen(settings.host, settings.port)]
+        engine = stack.enter_context(EngineProcess(on_death=on_engine_death))
+        on_stop_signal(lambda: sys.exit(0))
         registry = load_models(settings, metrics, engine.start_pools)
         app = create_app(settings, registry, metrics, authenticator)
         freeze_gc()
         names = ", ".join(sorted(authenticator.keys.digests))
         log.info("API keys: %s", names or "none; every caller is served")
-        # uvicorn drains at the signal, then raises it again: a requested stop is not a failure.
-        for number in STOP_SIGNALS:
-            signal.signal(number, lambda *_: sys.exit(1 if engine.died else 0))
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
             host=settings.host,
             port=settings.port,
@@ -86,9 +94,19 @@ def serve() -> int:
             log_config=None,
             access_log=False,  # RequestLogMiddleware writes the access log
             timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=math.ceil(settings.drain_timeout_seconds),
         )
-    return 0
+        server = Server(config, app.state.admission, settings.lame_duck_seconds, settings.drain_timeout_seconds)
+        server.run(sockets)
+        on_stop_signal(engine.kill)  # a further signal
+        engine.exit_seconds = 0.0 if server.force_exit else app.state.admission.seconds_left(engine.exit_seconds)
+    return 1 if engine.died else 0
+
+
+def on_stop_signal(action: Callable[[], object]) -> None:
+    """Do this at a signal to stop, from now on; a signal that was ignored, as SIGHUP is under nohup, stays so."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: action())
 
 
 if __name__ == "__main__":

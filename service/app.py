@@ -15,9 +15,11 @@ from service.api.health import health_router
 from service.api.native.routes import native_router
 from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
+from service.http.admission import Admission, AdmissionLimits
 from service.http.api_keys import read_api_keys
 from service.http.auth import PUBLIC_PATHS, Authenticator, AuthMiddleware
 from service.http.body_limit import BodyLimitMiddleware
+from service.http.descriptors import connection_limit
 from service.http.error_formats import ErrorFormats
 from service.http.fast_routes import FastRoutesMiddleware
 from service.http.openapi import customise_openapi
@@ -45,27 +47,30 @@ def create_app(
     """Create the application over loaded models. It warms them up before it accepts requests, and drains them at the
     end.
 
-    Without `authenticator`, one is created from the settings.
+    Without `authenticator`, one is created from the settings. `app.state.admission` is for the server.
 
     Raises:
         ApiKeyError: the API keys in the settings are invalid.
     """
     authenticator = authenticator or create_authenticator(settings)
+    limits = AdmissionLimits(settings.max_requests, connection_limit(settings.max_connections))
+    admission = Admission(limits, metrics, ERROR_FORMATS)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for model in registry:
             await model.warm_up()
         yield
-        await asyncio.to_thread(registry.drain, settings.drain_timeout_seconds)
+        await asyncio.to_thread(registry.drain, admission.seconds_left(settings.drain_timeout_seconds))
 
     app = FastAPI(
         title="Attendant", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
         redirect_slashes=False,  # a redirect would use the client's Host header, and is not an error in our format
     )  # fmt: skip
+    app.state.admission = admission
     add_error_handlers(app, ERROR_FORMATS)
     customise_openapi(app, ERROR_FORMATS, PUBLIC_PATHS if authenticator.keys.digests else None)
-    fast_routes = _add_routes(app, settings, registry, metrics)
+    fast_routes = _add_routes(app, settings, registry, metrics, admission)
     app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
     _add_middleware(app, settings, metrics, authenticator)
     return app
@@ -82,7 +87,9 @@ def create_authenticator(settings: Settings) -> Authenticator:
     )
 
 
-def _add_routes(app: FastAPI, settings: Settings, registry: Registry, metrics: Metrics) -> list[BaseRoute]:
+def _add_routes(
+    app: FastAPI, settings: Settings, registry: Registry, metrics: Metrics, admission: Admission
+) -> list[BaseRoute]:
     """Add all routes, and return those of the native API."""
     translator = Translator(registry, settings)
     native, score = native_router(registry, translator, settings), score_router(registry, settings)
@@ -92,8 +99,8 @@ def _add_routes(app: FastAPI, settings: Settings, registry: Registry, metrics: M
     app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
-    app.include_router(open_inference.inference_router(registry, translator, settings))
-    app.include_router(health_router(registry, metrics))
+    app.include_router(open_inference.inference_router(registry, translator, settings, admission))
+    app.include_router(health_router(registry, metrics, admission))
 
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:

@@ -38,7 +38,16 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = self._counter("requests", "HTTP requests", "route", "method", "status")
-        self.request_seconds = self._histogram("request_seconds", "Time of an HTTP request", SECONDS, "route")
+        self.request_seconds = self._histogram(
+            "request_seconds",
+            "Time of an HTTP request, from its first byte on",
+            SECONDS,
+            "route",
+        )
+        self.refused = self._counter("refused_requests", "Requests refused before their body was read", "reason")
+        self.requests_in_flight = self._gauge("requests_in_flight", "HTTP requests that are being answered")
+        self.open_connections = self._gauge("open_connections", "Open connections, idle ones included")
+        self.loop_lag = self._histogram("event_loop_lag_seconds", "Lateness of a timer in the event loop", SECONDS)
         self.queue_seconds = self._histogram("queue_seconds", "Wait of a segment in the queue", SECONDS, "model")
         self.step_seconds = self._histogram("step_seconds", "Time of one decoding step", SECONDS, "model")
         self.step_rows = self._histogram("step_rows", "Rows computed by one step", ROWS, "model")
@@ -49,11 +58,14 @@ class Metrics:
         self.segments = self._counter("segments", "Segments answered", "model")
         self.target_tokens = self._counter("target_tokens", "Target tokens generated", "model")
         self.failures = self._counter("engine_failures", "Groups or steps that failed", "model")
-        self.waiting = Gauge("attendant_waiting_segments", "Segments in the queue", ["model"], registry=self.registry)
-        self.pool = Gauge("attendant_pool_bytes", "Memory of the state pool", ["model"], registry=self.registry)
+        self.waiting = self._gauge("waiting_segments", "Segments in the queue", "model")
+        self.pool = self._gauge("pool_bytes", "Memory of the state pool", "model")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"attendant_{name}", text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"attendant_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"attendant_{name}", text, labels, buckets=buckets, registry=self.registry)

@@ -118,7 +118,26 @@ class Settings(BaseSettings):
         default=30.0,
         gt=0,
         allow_inf_nan=False,
-        description="Time to finish accepted requests after the service was told to stop.",
+        description="Time to stop, after the lame-duck time: to finish accepted requests and to end the engine.",
+    )
+    lame_duck_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time after the signal to stop in which the service still accepts connections and requests, with "
+        "/readyz at 503 and `Connection: close` in every answer, until the load balancer has noticed. Kubernetes: 5.",
+    )
+    max_requests: int = Field(
+        default=256,
+        ge=1,
+        description="Requests that may be in flight; further ones get 503 before their body is read. Fewer are "
+        "accepted while the service cannot keep up.",
+    )
+    max_connections: int = Field(
+        default=8192,
+        ge=1,
+        description="Connections that may be open, fewer if the limit of open files is lower. A further one takes the "
+        "place of the longest idle one; if none is idle, it gets 503.",
     )
 
     @field_validator("cors_origins")

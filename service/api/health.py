@@ -5,6 +5,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 
 from service.errors import NotReady
+from service.http.admission import Admission
 from service.http.openapi import response_example
 from service.http.problem_json import PROBLEM_FORMAT
 from service.metrics import Metrics
@@ -17,7 +18,7 @@ class HealthStatus(BaseModel):
     status: str
 
 
-def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
+def health_router(registry: Registry, metrics: Metrics, admission: Admission) -> APIRouter:
     """Return the routes for orchestrators and monitoring."""
     router = APIRouter(tags=["health"])
 
@@ -31,8 +32,8 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
         responses=PROBLEM_FORMAT.openapi_responses(NotReady) | response_example({"status": "ready"}),
     )
     async def readyz() -> HealthStatus:
-        """Return 200 while the workers of every model are alive and accept requests."""
-        check_ready(registry)
+        """Return 200 while the workers of every model are alive and accept requests, and the service does not stop."""
+        check_ready(registry, admission)
         return HealthStatus(status="ready")
 
     @router.get("/metrics", response_class=Response)
@@ -43,11 +44,13 @@ def health_router(registry: Registry, metrics: Metrics) -> APIRouter:
     return router
 
 
-def check_ready(registry: Registry) -> None:
-    """Check that every model is being served.
+def check_ready(registry: Registry, admission: Admission) -> None:
+    """Check that every model is being served, and that the service is not about to stop.
 
     Raises:
-        NotReady: some are not.
+        NotReady: some are not, or it is.
     """
+    if admission.stopping:
+        raise NotReady("the service is stopping")
     if stopped := [model.name for model in registry if not model.ready]:
         raise NotReady(f"not serving: {', '.join(stopped)}; restart the process")

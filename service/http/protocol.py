@@ -7,7 +7,7 @@ import asyncio
 import re
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from service.http.connection import AdmissionProtocol
 
 # A server may ignore the offer of another protocol and continue in HTTP/1.1 (RFC 9110, section 7.8). The parser would
 # treat the body of such a request, as Java's client sends with h2c, as data of the new protocol and drop it; so the
@@ -17,7 +17,7 @@ UPGRADE_HEADER = re.compile(rb"\r\nupgrade(?=[ \t]*:)", re.IGNORECASE)
 INCOMPLETE_END = re.compile(rb"\r(\n(\r|u(p(g(r(a(d(e[ \t]*)?)?)?)?)?)?)?)?\Z", re.IGNORECASE)
 
 
-class BoundedHttpProtocol(HttpToolsProtocol):
+class BoundedHttpProtocol(AdmissionProtocol):
     """Close the connection when a request's head is too large or does not end in time."""
 
     head_bytes = 65_536

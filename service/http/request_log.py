@@ -29,7 +29,7 @@ class RequestLogMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = scope.get("started") or time.perf_counter()  # the protocol's: when the first byte was read
         scope["request_id"] = _request_id(scope)
         status = ClientGone.status  # unless a response begins
 

@@ -1,6 +1,5 @@
 """Services on free loopback ports, with the toy models or with fake engines."""
 
-import math
 import os
 import re
 import signal
@@ -25,6 +24,7 @@ from service.engine.queue import Queue
 from service.engine.worker import Engine, LocalWorkerPool
 from service.http.auth import Authenticator
 from service.http.protocol import BoundedHttpProtocol
+from service.http.server import Server
 from service.metrics import Metrics, ModelMetrics
 from service.models.loading import load_models, pool_config
 from service.models.registry import Registry
@@ -98,13 +98,15 @@ def serving(
     service = Service(settings, registry, metrics)
     app = create_app(settings, registry, metrics, authenticator)
     options: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none", "lifespan": "on"}
-    grace = math.ceil(settings.drain_timeout_seconds)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, http=connection, timeout_graceful_shutdown=grace, **options))
+    server = Server(
+        uvicorn.Config(app, port=0, http=connection, **options), app.state.admission, settings.lame_duck_seconds,
+        settings.drain_timeout_seconds,
+    )  # fmt: skip
     thread = threading.Thread(target=server.run)
     thread.start()
     eventually(lambda: server.started or not thread.is_alive())
     assert server.started
-    service.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    service.url = f"http://127.0.0.1:{server.listeners[0].getsockname()[1]}"
     service.stop = server.handle_exit
     try:
         with httpx.Client(base_url=service.url, timeout=TIMEOUT, verify=False) as service.client:

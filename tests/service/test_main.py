@@ -57,6 +57,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     """Run the command with invalid settings; return what it writes to stderr."""
 
     def run(**settings: object) -> str:
+        monkeypatch.setenv("ATTENDANT_PORT", "0")
         for name, value in settings.items():
             monkeypatch.setenv(f"ATTENDANT_{name.upper()}", str(value))
         assert main() == 1

@@ -21,6 +21,7 @@ from service.api.open_inference.tensors import (
 from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, ranked_labels, request_scope
 from service.api.text_fields import list_schema, text_schema
 from service.errors import InvalidRequest, ModelRequired, NotReady, ServiceError, UnknownModel
+from service.http.admission import Admission
 from service.http.error_formats import ErrorFormat, FieldErrors, error_message
 from service.http.openapi import inline_schema, json_body, response_example
 from service.models.registry import Registry
@@ -131,7 +132,7 @@ class InferReply(BaseModel):
     outputs: list[OutputTensor]
 
 
-def inference_router(registry: Registry, translator: Translator, settings: Settings) -> APIRouter:
+def inference_router(registry: Registry, translator: Translator, settings: Settings, admission: Admission) -> APIRouter:
     """Return the routes over all models."""
     router = APIRouter(prefix="/v2", tags=["open-inference-protocol"])
     inference = Inference(translator, settings)
@@ -152,7 +153,7 @@ def inference_router(registry: Registry, translator: Translator, settings: Setti
     @router.get("/health/ready", responses=ERROR_FORMAT.openapi_responses(NotReady) | response_example({"ready": True}))
     async def server_ready() -> ServerReady:
         """Return 200 while the workers of every model are alive and accept requests."""
-        check_ready(registry)
+        check_ready(registry, admission)
         return ServerReady()
 
     @router.get(

@@ -28,7 +28,7 @@ from service.engine.types import EngineFailure, EngineRequest, EngineResult, fai
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[3]  # the folder that contains the package `service`
-EXIT_TIMEOUT = 20.0  # seconds until a process that does not exit is killed
+EXIT_SECONDS = 1.0  # until a process that does not exit is killed, unless `exit_seconds` says otherwise
 
 Send = Callable[[messages.Command], None]
 
@@ -197,10 +197,12 @@ class EngineProcess:
 
     If the process dies before its worker pools are drained, all requests fail and `on_death` is called.
     `inherit_socket` says how the process gets its end of the connection, see `channel.py`.
+    `exit_seconds` is how long the process may take to exit at the end; then it is killed.
     """
 
     def __init__(self, on_death: Callable[[], object] = lambda: None, *, inherit_socket: bool = CAN_INHERIT) -> None:
         self.died = False
+        self.exit_seconds = EXIT_SECONDS
         self._on_death = on_death
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         command = [sys.executable, "-m", "service.engine.process"]
@@ -286,7 +288,11 @@ class EngineProcess:
         """Close the connection, which ends the process; kill the process if it does not exit in time."""
         self._socket.close()
         try:
-            self._process.wait(EXIT_TIMEOUT)
+            self._process.wait(self.exit_seconds)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill()
             self._process.wait()
+
+    def kill(self) -> None:
+        """Kill the process, stopped or not. It holds nothing that has to be saved."""
+        self._process.kill()

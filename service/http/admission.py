@@ -1,0 +1,137 @@
+"""Which connections and requests are served: decided from the head of a request, before anything is computed for it.
+
+Above the limit of requests in flight a request is refused before its body is read, with a response that was prepared
+beforehand, without a task or the application: under overload the refusals must not take the time of the answers. A
+connection above its limit takes the place of the one that has been idle longest, or else is refused too.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from service.errors import Overloaded
+from service.http.error_formats import ErrorFormat, ErrorFormats
+from service.metrics import Metrics
+
+log = logging.getLogger("attendant.admission")
+
+# Probes are answered when everything else is refused. They are cheap but not free: this many more may be in flight.
+PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/health", "/v2/health/live", "/v2/health/ready"})
+PROBE_RESERVE = 32
+REPORT_SECONDS = 10.0  # between two lines of the log about refusals
+REQUEST_ID = "#" * 32  # stands for the request id in a prepared response
+REQUESTS, CONNECTIONS = "requests", "connections"  # reasons of a refusal, in the metrics
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class IdleConnection(Protocol):
+    """A connection without a request in progress."""
+
+    def close_idle(self) -> None:
+        """Close it."""
+        ...
+
+
+@dataclass(frozen=True)
+class AdmissionLimits:
+    """The largest numbers of requests in flight and of open connections."""
+
+    requests: int
+    connections: int
+
+
+class Admission:
+    """The state of the service towards its clients: what is in flight, what is idle, and whether it stops."""
+
+    def __init__(self, limits: AdmissionLimits, metrics: Metrics, error_formats: ErrorFormats) -> None:
+        self.limits = limits
+        self.limit = limits.requests  # of requests in flight, now
+        self.stop_by: float | None = None  # time.monotonic() until which everything must have ended, once told to stop
+        self.idle: dict[IdleConnection, None] = {}  # longest idle first
+        self.connections: Set[Any] = frozenset()  # the server's open connections
+        self.tasks: Set[Any] = frozenset()  # the server's running requests
+        self.arriving = 0  # running requests whose body has not arrived completely
+        self._refused: Counter[str] = Counter()  # by reason, since the last line of the log
+        self._reported = -REPORT_SECONDS  # when that was written
+        self._metrics, self._error_formats = metrics, error_formats
+        self._counters = {reason: metrics.refused.labels(reason) for reason in (REQUESTS, CONNECTIONS)}
+        self._prepared: dict[tuple[ErrorFormat, str], tuple[bytes, list[bytes]]] = {}
+        self._default_headers: Headers = ()
+        metrics.requests_in_flight.set_function(lambda: self.in_flight)
+        metrics.open_connections.set_function(lambda: len(self.connections))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the service was told to stop: it is not ready, and every answer closes its connection."""
+        return self.stop_by is not None
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are being answered; one whose body is still arriving costs no more than its connection."""
+        return len(self.tasks) - self.arriving
+
+    def seconds_left(self, otherwise: float) -> float:
+        """Return the seconds until everything must have ended; `otherwise` if the service was not told to stop."""
+        return otherwise if self.stop_by is None else max(0.0, self.stop_by - time.monotonic())
+
+    def admits(self, path: str) -> bool:
+        """Return whether a request to the path is to be served now."""
+        return self.in_flight < self.limit or (path in PROBES and self.in_flight < self.limit + PROBE_RESERVE)
+
+    def make_room(self, newcomer: IdleConnection) -> bool:
+        """Close the connection that has been idle longest; return False if every other one has a request."""
+        for connection in self.idle:
+            if connection is not newcomer:
+                del self.idle[connection]
+                connection.close_idle()
+                return True
+        return False
+
+    def refuse(self, reason: str, path: str, request_id: bytes) -> tuple[bytes, bytes]:
+        """Count a refusal; return its response: the head, which further headers may follow, and the body."""
+        self._refused[reason] += 1
+        self._counters[reason].inc()
+        error_format = self._error_formats.for_path(path)
+        prepared = self._prepared.get((error_format, reason))
+        if prepared is None:
+            prepared = self._prepared[error_format, reason] = self._prepare(error_format, reason)
+        head, parts = prepared
+        body = request_id.join(parts)
+        return b"%scontent-length: %d\r\nx-request-id: %s\r\n" % (head, len(body), request_id), body
+
+    def _prepare(self, error_format: ErrorFormat, reason: str) -> tuple[bytes, list[bytes]]:
+        """Return the head without length and request id, and the body, split where the request id belongs."""
+        if reason == REQUESTS:
+            detail = f"{self.limit} requests are in flight, as many as can be answered in time; try again later"
+        else:
+            detail = f"{self.limits.connections} connections have a request in progress, the most allowed; try later"
+        response = error_format.response(Overloaded(detail), REQUEST_ID)
+        headers = [*self._default_headers, *response.raw_headers]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers if name != b"content-length"]
+        return STATUS_LINE[response.status_code] + b"".join(lines), bytes(response.body).split(REQUEST_ID.encode())
+
+    def on_tick(self, lag: float, default_headers: Headers) -> None:
+        """Take note of how late the event loop was, in seconds, and of the headers of every response.
+
+        The server calls it several times a second.
+        """
+        self._metrics.loop_lag.observe(lag)
+        if default_headers is not self._default_headers:
+            self._default_headers = default_headers
+            self._prepared.clear()
+        if self._refused and time.monotonic() > self._reported + REPORT_SECONDS:
+            self._report()
+
+    def _report(self) -> None:
+        """Log the refusals: one line for many, as a line for each would cost more than the refusal."""
+        self._reported = time.monotonic()
+        for reason, count in self._refused.items():
+            limit = self.limit if reason == REQUESTS else self.limits.connections
+            log.warning("%d requests were refused with 503: too many %s, the limit is %d", count, reason, limit)
+        self._refused.clear()

@@ -1,0 +1,145 @@
+"""uvicorn's HTTP protocol with admission: refused requests never reach the application, and a stop loses no request."""
+
+import asyncio
+import random
+import time
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from service.http.admission import CONNECTIONS, REQUESTS, Admission
+from service.http.request_log import REQUEST_ID
+
+# A refused body up to this size is read and discarded, so that the connection can be kept; after a larger one it is
+# closed, since a client could go on sending for as long as it likes.
+DISCARDED_BYTES = 65_536
+# Seconds in which a client that was refused may read the answer and close. If the server closed at once, while the body
+# is arriving, the client's system would discard the answer and report a reset (RFC 9112, section 9.6).
+LINGER_SECONDS = 2.0
+
+
+class AdmissionState(ServerState):
+    """uvicorn's state of a server, with the admission."""
+
+    def __init__(self, admission: Admission) -> None:
+        super().__init__()
+        self.admission = admission
+        admission.connections, admission.tasks = self.connections, self.tasks
+
+
+class AdmissionProtocol(HttpToolsProtocol):
+    """Serve or refuse each request; while the service stops, close the connection with the next answer."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.admission = cast(AdmissionState, self.server_state).admission
+        self._one_too_many = False  # above the limit of connections: its first request is refused
+        self._refused = False  # the current request; its body is discarded
+        self._closing = False  # after the body of the current, refused request
+        self._arriving = False  # the body of the current, admitted request
+        self._keeps_alive = False  # whether the client of the current, admitted request may send another one
+        self._begun = 0.0  # when the first byte of the current request was read, by time.perf_counter()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.admission.idle[self] = None
+        if len(self.connections) > self.admission.limits.connections:
+            self._one_too_many = not self.admission.make_room(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.admission.idle.pop(self, None)
+        self._body_arrived()
+        super().connection_lost(exc)
+
+    def close_idle(self) -> None:
+        """Close the connection, which has no request in progress."""
+        self.transport.close()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._begun = time.perf_counter()
+
+    def on_headers_complete(self) -> None:
+        if self.transport.is_closing():  # sent together with a request after which the connection is closed
+            self._refused = self._closing = True
+            return
+        previous, previous_keeps_alive = self.cycle, self._keeps_alive
+        pipelined = previous is not None and not previous.response_complete
+        reason = None if pipelined else self._reason_to_refuse()
+        if reason is not None:
+            self._refuse(reason)
+            return
+        self.admission.idle.pop(self, None)
+        self._arriving = True
+        self.admission.arriving += 1
+        super().on_headers_complete()
+        self.scope["started"] = self._begun  # type: ignore[typeddict-unknown-key]
+        self._keeps_alive = self.cycle.keep_alive
+        if self.admission.stopping:
+            self.close_after_response()
+            if pipelined and not previous.response_started:
+                previous.keep_alive = previous_keeps_alive  # this request follows it on the connection
+
+    def _reason_to_refuse(self) -> str | None:
+        if self._one_too_many:
+            return CONNECTIONS
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        return None if self.admission.admits(path) else REQUESTS
+
+    def close_after_response(self) -> None:
+        """Let the answer to the latest request say that it is the last one, if it has not begun."""
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_started:
+            cycle.keep_alive = False
+
+    def _refuse(self, reason: str) -> None:
+        headers = dict(self.headers)
+        given = headers.get(b"x-request-id", b"")
+        request_id = given if REQUEST_ID.fullmatch(given) and given.isascii() else b"%032x" % random.getrandbits(128)
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        head, body = self.admission.refuse(reason, path, request_id)
+        length = headers.get(b"content-length", b"0")
+        self._refused = True
+        self._closing = (
+            self.admission.stopping
+            or self._one_too_many
+            or not self.parser.should_keep_alive()
+            or self.expect_100_continue
+            or b"transfer-encoding" in headers
+            or int(length) > DISCARDED_BYTES
+        )
+        end = b"connection: close\r\n\r\n" if self._closing else b"\r\n"
+        self.transport.write(head + end + (b"" if self.parser.get_method() == b"HEAD" else body))
+        if self._closing:
+            self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._refused:
+            self._on_refused_message_complete()
+        else:
+            self._body_arrived()
+            super().on_message_complete()
+
+    def _on_refused_message_complete(self) -> None:
+        self._refused = False
+        if self._closing:
+            self.transport.close()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _body_arrived(self) -> None:
+        if self._arriving:
+            self._arriving = False
+            self.admission.arriving -= 1
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.pipeline and not self.transport.is_closing():
+            self.admission.idle[self] = None
