@@ -99,7 +99,7 @@ def _add_routes(
     app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
-    app.include_router(open_inference.inference_router(registry, translator, settings, admission))
+    app.include_router(open_inference.inference_router(registry, translator, settings, metrics, admission))
     app.include_router(health_router(registry, metrics, admission))
 
     @app.get("/", include_in_schema=False)

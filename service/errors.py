@@ -14,6 +14,7 @@ ServiceError
 │   └── Stopping 503            the time to drain is over
 ├── DeadlineExceeded 504
 ├── ClientGone 499              the client disconnected; the response is not read
+├── NotSupported 501            a function of a dialect that this service does not have
 └── InternalError 500
 """
 
@@ -132,6 +133,13 @@ class ClientGone(ServiceError):
 
     status, code, title = 499, "client_gone", "Client closed the connection"
     example = "the client closed the connection"
+
+
+class NotSupported(ServiceError):
+    """The dialect has this function, the service does not."""
+
+    status, code, title = 501, "not_supported", "Not supported"
+    example = "shared memory is not supported; send the data in the request"
 
 
 class InternalError(ServiceError):

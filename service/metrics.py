@@ -49,6 +49,7 @@ class Metrics:
         self.open_connections = self._gauge("open_connections", "Open connections, idle ones included")
         self.loop_lag = self._histogram("event_loop_lag_seconds", "Lateness of a timer in the event loop", SECONDS)
         self.queue_seconds = self._histogram("queue_seconds", "Wait of a segment in the queue", SECONDS, "model")
+        self.compute_seconds = self._histogram("compute_seconds", "Computation of a segment", SECONDS, "model")
         self.step_seconds = self._histogram("step_seconds", "Time of one decoding step", SECONDS, "model")
         self.step_rows = self._histogram("step_rows", "Rows computed by one step", ROWS, "model")
         self.encode_seconds = self._histogram("encode_seconds", "Time to encode a group of segments", SECONDS, "model")
@@ -74,6 +75,15 @@ class Metrics:
         """Return the metrics in Prometheus' exposition format."""
         return generate_latest(self.registry)
 
+    def samples(self, model: str, *series: str) -> dict[str, float]:
+        """Return the values of some series of one model, by the names of the series; 0 for one without a sample."""
+        found = dict.fromkeys(series, 0.0)
+        for metric in self.registry.restricted_registry([f"attendant_{name}" for name in series]).collect():
+            for sample in metric.samples:
+                if sample.labels.get("model") == model:
+                    found[sample.name.removeprefix("attendant_")] = sample.value
+        return found
+
     def of_model(self, name: str) -> "ModelMetrics":
         """Return the observer of one model's workers."""
         return ModelMetrics(self, name)
@@ -94,7 +104,9 @@ class ModelMetrics:
         self._step_seconds, self._step_rows = metrics.step_seconds.labels(model), metrics.step_rows.labels(model)
         self._segments, self._failures = metrics.segments.labels(model), metrics.failures.labels(model)
         self.queue_seconds = metrics.queue_seconds.labels(model)
+        self.compute_seconds = metrics.compute_seconds.labels(model)
         self.target_tokens = metrics.target_tokens.labels(model)
+        self.answered_at = 0.0  # Unix time of the last result that was returned; 0: none
 
     def on_encoded(self, group: Sequence[_Tokenised], seconds: float) -> None:
         """Count the tokens of a group that joined the batch, and the padding to its longest member."""

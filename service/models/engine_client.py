@@ -1,5 +1,6 @@
 """Submission of engine requests to one model's queue."""
 
+import time
 from collections.abc import Sequence
 
 from service.engine.interfaces import RequestQueue
@@ -13,7 +14,7 @@ class EngineClient:
     """Submits requests to one model's queue and turns the queue's errors into service errors."""
 
     def __init__(self, name: str, queue: RequestQueue, observer: ModelMetrics) -> None:
-        self.name, self.queue, self._observer = name, queue, observer
+        self.name, self.queue, self.observer = name, queue, observer
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
         """Queue all requests, or none.
@@ -46,5 +47,7 @@ class EngineClient:
 
     def record(self, result: EngineResult) -> None:
         """Count a result that was returned to a caller."""
-        self._observer.queue_seconds.observe(result.queue_ms / 1000)
-        self._observer.target_tokens.inc(len(result.ids))
+        self.observer.queue_seconds.observe(result.queue_ms / 1000)
+        self.observer.compute_seconds.observe(result.compute_ms / 1000)
+        self.observer.answered_at = time.time()
+        self.observer.target_tokens.inc(len(result.ids))

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.errors import InvalidRequest
 from service.http.forms import parse_json
+from service.models.served_model import ServedModel
 
 JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 Parameters = Annotated[
@@ -50,7 +51,7 @@ class InferBody(BaseModel):
     id: str | None = None
     parameters: Parameters = {}
     inputs: list[InputTensor] = Field(min_length=1, max_length=1)
-    outputs: list[RequestedOutput] | None = Field(default=None, max_length=16)
+    outputs: list[RequestedOutput] | None = Field(default=None, max_length=16)  # None or empty: all outputs
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,19 @@ def read_texts(tensor: InputTensor, binary: bytes) -> list[str]:
     elif tensor.data is not None:
         raise InvalidRequest("inputs.0 has both data and binary_data_size; give one of them")
     else:
-        texts = _unpack(binary)
-    if len(texts) != math.prod(tensor.shape):
-        raise InvalidRequest(f"inputs.0 has shape {tensor.shape} and {len(texts)} elements; they must agree")
+        texts = unpack_texts(binary)
+    check_element_count(tensor, len(texts))
     return texts
+
+
+def check_element_count(tensor: InputTensor, count: int) -> None:
+    """Check that an input tensor has as many elements as its shape says.
+
+    Raises:
+        InvalidRequest: it has not.
+    """
+    if count != math.prod(tensor.shape):
+        raise InvalidRequest(f"inputs.0 has shape {tensor.shape} and {count} elements; they must agree")
 
 
 def _flatten(data: Any) -> list[str]:
@@ -119,7 +129,12 @@ def _flatten(data: Any) -> list[str]:
     return texts
 
 
-def _unpack(binary: bytes) -> list[str]:
+def unpack_texts(binary: bytes) -> list[str]:
+    """Return the elements of a BYTES tensor in binary data, as texts.
+
+    Raises:
+        InvalidRequest: an element ends beyond the data, or is not UTF-8.
+    """
     texts: list[str] = []
     start = 0
     while start < len(binary):
@@ -136,37 +151,32 @@ def _unpack(binary: bytes) -> list[str]:
     return texts
 
 
-def infer_response(model: str, body: InferBody, outputs: Sequence[OutputValues]) -> Response:
-    """Return the response with the requested outputs, or all, each in JSON or as binary data.
-
-    Raises:
-        InvalidRequest: a requested output does not exist.
-    """
-    by_name = {output.name: output for output in outputs}
-    requested = [RequestedOutput(name=name) for name in by_name] if body.outputs is None else body.outputs
+def infer_response(model: ServedModel, body: InferBody, outputs: Sequence[OutputValues]) -> Response:
+    """Return the HTTP response with the requested outputs, each in JSON or as binary data."""
+    default = body.parameters.get("binary_data_output", False)
+    requested = [one.parameters.get("binary_data", default) for one in body.outputs or ()]
+    wanted = requested or [default] * len(outputs)
     entries: list[dict[str, Any]] = []
-    binary = b""
-    for one in requested:
-        output = by_name.get(one.name)
-        if output is None:
-            raise InvalidRequest(f"no output {one.name[:80]!r}; there is {', '.join(by_name)}")
+    binary: list[bytes] = []
+    for output, as_binary in zip(outputs, wanted, strict=True):
         entry: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
-        if one.parameters.get("binary_data", body.parameters.get("binary_data_output", False)) is True:
-            packed = _pack(output)
-            binary += packed
-            entry["parameters"] = {"binary_data_size": len(packed)}
+        if as_binary:
+            binary.append(pack_values(output))
+            entry["parameters"] = {"binary_data_size": len(binary[-1])}
         else:
             entry["data"] = list(output.values)
         entries.append(entry)
-    reply = {"model_name": model, "outputs": entries} | ({} if body.id is None else {"id": body.id})
+    reply = {"model_name": model.name, "model_version": model.manifest.version, "outputs": entries}
+    reply |= {} if body.id is None else {"id": body.id}
     json_part = json.dumps(reply, ensure_ascii=False, separators=(",", ":")).encode()
-    if not any("parameters" in entry for entry in entries):
+    if not binary:
         return Response(json_part, media_type="application/json")
     headers = {JSON_LENGTH_HEADER: str(len(json_part))}
-    return Response(json_part + binary, headers=headers, media_type="application/octet-stream")
+    return Response(b"".join([json_part, *binary]), headers=headers, media_type="application/octet-stream")
 
 
-def _pack(output: OutputValues) -> bytes:
+def pack_values(output: OutputValues) -> bytes:
+    """Return the values of a tensor as binary data."""
     if output.datatype == "FP32":
         return np.asarray(output.values, "<f4").tobytes()
     texts = [text.encode() for text in output.values]
