@@ -92,4 +92,5 @@ def ranked_labels(model: ServedModel, probabilities: list[float], count: int | N
 
 def ranked_label_dicts(model: ServedModel, probabilities: list[float]) -> list[dict[str, str | float]]:
     """Return all labels as the dialects of classifiers write them, the most probable first."""
-    return [label.model_dump() for label in ranked_labels(model, probabilities)]
+    order = sorted(range(len(probabilities)), key=probabilities.__getitem__, reverse=True)
+    return [{"label": model.manifest.labels[i], "score": probabilities[i]} for i in order]

@@ -22,6 +22,7 @@ from service.translation.segment import RestoredHypothesis, Segment
 from service.translation.word_alignment import WordAligner
 
 MAX_TURN = 0.005  # seconds of processing after which other tasks of the event loop run in between
+MAX_INLINE_CALLS = 32  # up to so many, making engine requests takes less time than passing them to another thread
 NOT_TRANSLATED = "not_translated"
 GLOSSARY_MISSED = "glossary_missed"
 
@@ -51,6 +52,9 @@ class _ModelCall:
         return self.step_index == len(self.segment.route) - 1
 
 
+_EngineRequests = dict[RouteStep, dict[EngineRequest, _ModelCall]]
+
+
 class TranslationPipeline:
     """Takes the segments of one request through their models.
 
@@ -76,15 +80,14 @@ class TranslationPipeline:
         """Whether all segments are done."""
         return not self._pending and self._aligner.done
 
-    def start(self, segments: Sequence[Segment], stream: bool = False) -> None:
+    async def start(self, segments: Sequence[Segment], stream: bool = False) -> None:
         """Submit segments, with one submission per model.
 
         With `stream`, the tokens of verbatim units are appended to the segment's `streamed_ids` as they are generated.
         See `EngineClient.submit` and `ServedModel.engine_request` for the errors.
         """
-        self._submit(
-            [_ModelCall(segment, segment.unit.model_input, segment.ids, stream=stream) for segment in segments]
-        )
+        calls = [_ModelCall(segment, segment.unit.model_input, segment.ids, stream=stream) for segment in segments]
+        self._send(await self._scope.run(lambda: self._prepare(calls), in_thread=len(calls) > MAX_INLINE_CALLS))
 
     async def advance(self) -> None:
         """Wait for the next updates and process them; see `RequestScope.updates` for the errors."""
@@ -136,7 +139,11 @@ class TranslationPipeline:
                     call.segment.keep_source(NOT_TRANSLATED)
 
     def _submit(self, calls: list[_ModelCall]) -> None:
-        groups: dict[RouteStep, dict[EngineRequest, _ModelCall]] = {}
+        self._send(self._prepare(calls))
+
+    def _prepare(self, calls: list[_ModelCall]) -> _EngineRequests:
+        """Make the engine requests of calls; texts that exceed the model's limit are halved."""
+        groups: _EngineRequests = {}
         while calls:
             _encode(calls)
             halves: list[_ModelCall] = []
@@ -151,6 +158,10 @@ class TranslationPipeline:
                     self._scope.stream_tokens(request)
                 groups.setdefault(call.step, {})[request] = call
             calls = halves
+        return groups
+
+    def _send(self, groups: _EngineRequests) -> None:
+        """Submit engine requests, with one submission per model."""
         for step, group in groups.items():
             self._scope.submit(step.model.engine_client, list(group))
             self._pending |= group

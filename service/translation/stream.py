@@ -58,7 +58,7 @@ class TranslationStream:
         first, self._waiting = self._waiting[:workers], self._waiting[workers:]
         single = len(first) == 1 and not self._waiting and self._segmented
         plain = self._request.format == "text" and not self._request.glossary
-        self._pipeline.start(first, stream=single and plain)
+        await self._pipeline.start(first, stream=single and plain)
 
     @property
     def _segmented(self) -> bool:
@@ -82,7 +82,7 @@ class TranslationStream:
             if not self._segmented:
                 await self._segment_rest()
             waiting, self._waiting = self._waiting, []
-            self._pipeline.start(waiting)
+            await self._pipeline.start(waiting)
 
     async def _deltas(self, index: int, document: DocumentTranslation) -> AsyncIterator[Delta]:
         """Yield a text's translation as it comes; text between two sentences comes with the second."""

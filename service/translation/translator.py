@@ -58,7 +58,7 @@ class Translator:
         documents = await self._documents(request, scope)
         segments = await scope.run(lambda: segment_all(documents, scope.check), in_thread=request.long)
         pipeline = self._pipeline(request, scope)
-        pipeline.start(segments)
+        await pipeline.start(segments)
         while not pipeline.done:
             await pipeline.advance()
         results = await scope.run(

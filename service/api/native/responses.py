@@ -182,10 +182,15 @@ def timings(queue_ms: float, compute_ms: float, started: float) -> Timings:
 
 def json_response(reply: BaseModel) -> Response:
     """Return a reply as JSON. FastAPI would validate a returned model again and serialise it in three passes."""
-    return Response(reply_json(reply), media_type="application/json")
+    return Response(reply.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def reply_json(reply: BaseModel) -> str:
+def large_json_response(reply: BaseModel) -> Response:
+    """Return what `json_response` does; for replies that are made in another thread, see `large_json`."""
+    return Response(large_json(reply), media_type="application/json")
+
+
+def large_json(reply: BaseModel) -> str:
     """Return a reply as JSON, without the fields that are None.
 
     Each call of pydantic encodes one model of a list: a single call for all of them would hold the interpreter, and
@@ -197,7 +202,7 @@ def reply_json(reply: BaseModel) -> str:
     members = []
     for name, value in fields:
         if _is_model_list(value):
-            members.append(f'"{name}":[{",".join(map(reply_json, value))}]')
+            members.append(f'"{name}":[{",".join(map(large_json, value))}]')
         elif value is not None:
             members.append(f'"{name}":{to_json(value, exclude_none=True, inf_nan_mode="null").decode()}')
     return "{" + ",".join(members) + "}"

@@ -27,7 +27,8 @@ from service.api.native.responses import (
     TranslationEvent,
     Usage,
     json_response,
-    reply_json,
+    large_json,
+    large_json_response,
     timings,
 )
 from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, ranked_labels, request_scope
@@ -37,7 +38,7 @@ from service.http.problem_json import PROBLEM_FORMAT
 from service.http.sse import Event, event_stream
 from service.models.registry import Registry
 from service.models.request_scope import RequestScope
-from service.models.served_model import ServedModel
+from service.models.served_model import Classification, ServedModel
 from service.settings import Settings
 from service.translation.request import (
     Delta,
@@ -48,6 +49,7 @@ from service.translation.request import (
 )
 from service.translation.translator import Translator
 
+MAX_INLINE_LABELS = 1000  # up to so many, a reply is made in less time than another thread takes to begin with it
 TRANSLATE_EXAMPLES = {
     "one text": {"text": "Guten Morgen.", "source": "de", "target": "en"},
     "a list of texts": {"text": ["I am hungry.", "Where is the station?"], "source": "en", "target": "de"},
@@ -129,7 +131,9 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
             return await event_stream(events, request.scope["request_id"])
         with scope:
             done = await translator.translate(translation_request, scope)
-            return await scope.run(partial(_reply, done, started), in_thread=translation_request.long)
+            if translation_request.long:
+                return await scope.run(lambda: large_json_response(_reply(done, started)), in_thread=True)
+        return json_response(_reply(done, started))
 
     @router.post(
         "/classify",
@@ -145,10 +149,10 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         model = registry.classifier(body.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope)
-        results = [TextClassification(labels=ranked_labels(model, row, body.top_k)) for row in answered.probabilities]
-        usage = Usage(source_tokens=answered.source_tokens, target_tokens=0)
-        timing = timings(answered.queue_ms, answered.compute_ms, started)
-        return json_response(ClassifyReply(model=model.name, results=results, usage=usage, timings_ms=timing))
+            if len(texts) * min(body.top_k, len(model.manifest.labels)) > MAX_INLINE_LABELS:
+                reply = partial(_classify_reply, model, answered, body.top_k, started)
+                return await scope.run(lambda: large_json_response(reply()), in_thread=True)
+        return json_response(_classify_reply(model, answered, body.top_k, started))
 
     @router.get("/models", responses=PROBLEM_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | MODELS_RESPONSE)
     async def models() -> ModelsReply:
@@ -158,9 +162,18 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
     return router
 
 
-def _reply(response: TranslationResponse, started: float) -> Response:
+def _classify_reply(model: ServedModel, answered: Classification, top_k: int, started: float) -> ClassifyReply:
+    return ClassifyReply(
+        model=model.name,
+        results=[TextClassification(labels=ranked_labels(model, row, top_k)) for row in answered.probabilities],
+        usage=Usage(source_tokens=answered.source_tokens, target_tokens=0),
+        timings_ms=timings(answered.queue_ms, answered.compute_ms, started),
+    )
+
+
+def _reply(response: TranslationResponse, started: float) -> TranslateReply:
     translations = [_translation(result) for result in response.results]
-    return json_response(TranslateReply(translations=translations, **_summary(response, started)))
+    return TranslateReply(translations=translations, **_summary(response, started))
 
 
 def _summary(response: TranslationResponse, started: float) -> dict[str, Any]:
@@ -188,11 +201,11 @@ async def _sse_events(
 
 
 def _translation_event(event: TextFinished) -> Event:
-    return _sse_event("translation", TranslationEvent(index=event.index, **dict(_translation(event.result))))
+    return Event("translation", large_json(TranslationEvent(index=event.index, **dict(_translation(event.result)))))
 
 
 def _sse_event(name: str, data: BaseModel) -> Event:
-    return Event(name, reply_json(data))
+    return Event(name, data.model_dump_json(exclude_none=True))
 
 
 def _translation(result: TranslationResult) -> TextTranslation:
