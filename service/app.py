@@ -11,13 +11,17 @@ from starlette.routing import BaseRoute
 
 from service import __version__
 from service.api import deepl, infinity, libretranslate, tei
+from service.api.documents import deepl as deepl_documents
+from service.api.documents import libretranslate as libretranslate_documents
 from service.api.health import health_router
 from service.api.native.routes import native_router
 from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
+from service.documents.jobs import DocumentJobs
+from service.documents.translation import DocumentTranslator
 from service.http.admission import Admission, AdmissionLimits
 from service.http.api_keys import read_api_keys
-from service.http.auth import PUBLIC_PATHS, Authenticator, AuthMiddleware
+from service.http.auth import PUBLIC_PATHS, UPLOAD_PATH, Authenticator, AuthMiddleware
 from service.http.body_limit import BodyLimitMiddleware
 from service.http.descriptors import connection_limit
 from service.http.error_formats import ErrorFormats
@@ -31,10 +35,12 @@ from service.models.registry import Registry
 from service.settings import Settings
 from service.translation.translator import Translator
 
-DIALECTS = (libretranslate, deepl, tei, infinity, open_inference)
+DIALECTS = (libretranslate, deepl, tei, infinity, open_inference, deepl_documents, libretranslate_documents)
 ERROR_FORMATS = ErrorFormats(
     PROBLEM_FORMAT, {path: dialect.ERROR_FORMAT for dialect in DIALECTS for path in dialect.PATHS}
 )
+UPLOAD_PATHS = (deepl_documents.UPLOAD_PATH, UPLOAD_PATH)
+UPLOAD_OVERHEAD_BYTES = 65_536  # of the form around a document
 DESCRIPTION = (
     "Translation and classification with continuous batching. The answer to a request never depends on which other "
     "requests were in the batch."
@@ -61,6 +67,7 @@ def create_app(
         for model in registry:
             await model.warm_up()
         yield
+        await documents.stop()
         await asyncio.to_thread(registry.drain, admission.seconds_left(settings.drain_timeout_seconds))
 
     app = FastAPI(
@@ -69,8 +76,13 @@ def create_app(
     )  # fmt: skip
     app.state.admission = admission
     add_error_handlers(app, ERROR_FORMATS)
-    customise_openapi(app, ERROR_FORMATS, PUBLIC_PATHS if authenticator.keys.digests else None)
-    fast_routes = _add_routes(app, settings, registry, metrics, admission)
+    public = PUBLIC_PATHS | {libretranslate_documents.DOWNLOAD_PATH}
+    customise_openapi(app, ERROR_FORMATS, public if authenticator.keys.digests else None)
+    translator = Translator(registry, settings)
+    documents = DocumentJobs(DocumentTranslator(translator, settings), settings)
+    app.include_router(deepl_documents.document_router(documents, translator))
+    app.include_router(libretranslate_documents.file_router(documents, translator))
+    fast_routes = _add_routes(app, settings, registry, metrics, translator, admission)
     app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
     _add_middleware(app, settings, metrics, authenticator)
     return app
@@ -88,10 +100,14 @@ def create_authenticator(settings: Settings) -> Authenticator:
 
 
 def _add_routes(
-    app: FastAPI, settings: Settings, registry: Registry, metrics: Metrics, admission: Admission
+    app: FastAPI,
+    settings: Settings,
+    registry: Registry,
+    metrics: Metrics,
+    translator: Translator,
+    admission: Admission,
 ) -> list[BaseRoute]:
-    """Add all routes, and return those of the native API."""
-    translator = Translator(registry, settings)
+    """Add all routes except those of documents, and return those of the native API."""
     native, score = native_router(registry, translator, settings), score_router(registry, settings)
     app.include_router(native)
     app.include_router(score)
@@ -122,6 +138,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, authenti
         max_bytes=settings.max_body_bytes,
         timeout_seconds=settings.body_timeout_seconds,
         error_formats=ERROR_FORMATS,
+        path_limits=dict.fromkeys(UPLOAD_PATHS, settings.max_document_bytes + UPLOAD_OVERHEAD_BYTES),
     )
     if origins := settings.origins:
         app.add_middleware(

@@ -7,6 +7,10 @@ ServiceError
 ├── SlowBody 408                the body did not arrive in time
 ├── RateLimited 429             the caller exceeds its rate limits: Retry-After
 ├── UnknownModel 404            no such model, or no model for these languages
+├── UnknownDocument 404         no such document, or one of another caller
+├── InvalidDocument 400         a document that cannot be read as what its name says
+├── UnsupportedDocument 415     a document format that cannot be translated
+├── DocumentNotReady 503        the document's translation is not done: Retry-After
 ├── ModelRequired 400           several models could answer
 ├── TooLarge 413                body, number of texts, or length of a text
 ├── Overloaded 503              the queue is full: Retry-After
@@ -82,6 +86,34 @@ class UnknownModel(ServiceError):
 
     status, code, title = 404, "unknown_model", "Unknown model or language"
     example = "no model translates xx to en"
+
+
+class UnknownDocument(ServiceError):
+    """No document has this id and key, or it is another caller's."""
+
+    status, code, title = 404, "unknown_document", "Unknown document"
+    example = "no document has this id and key; it may have been downloaded already, or has expired"
+
+
+class InvalidDocument(ServiceError):
+    """The document cannot be read as what its name says."""
+
+    status, code, title = 400, "invalid_document", "Invalid document"
+    example = "report.docx is not a zip archive; save it again as docx"
+
+
+class UnsupportedDocument(ServiceError):
+    """Documents of this format cannot be translated."""
+
+    status, code, title = 415, "unsupported_document", "Unsupported document format"
+    example = "report.pdf: the file extension 'pdf' is not supported; send one of html, srt, txt"
+
+
+class DocumentNotReady(ServiceError):
+    """The translation of the document is not done."""
+
+    status, code, title, retry_after = 503, "document_not_ready", "Document not ready", 1
+    example = "the document is queued; ask for its status until it is done"
 
 
 class ModelRequired(ServiceError):

@@ -102,6 +102,30 @@ class Settings(BaseSettings):
     max_text_characters: int = Field(
         default=20_000, ge=1, description="Characters of one text; a longer one fails with 413."
     )
+    max_document_bytes: int = Field(
+        default=10_000_000,
+        ge=1,
+        description="Size of a document to translate in bytes; a larger one fails with 413. A zip container, such as "
+        "docx, may be ten times as large when it is unpacked.",
+    )
+    max_documents: int = Field(
+        default=32,
+        ge=1,
+        description="Documents in memory: waiting, being translated or waiting to be downloaded. Of these, one caller "
+        "may have half; further ones fail with 429, or with 503 if there is no room for any caller.",
+    )
+    document_timeout_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Time to translate a document, from its turn; after it the document fails.",
+    )
+    document_lifetime_seconds: float = Field(
+        default=3600.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Time to download a translated document; after it the document is deleted.",
+    )
     body_timeout_seconds: float = Field(
         default=30.0,
         gt=0,

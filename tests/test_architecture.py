@@ -56,9 +56,10 @@ SHARED = {"errors", "settings", "metrics", "artifact"}
 # The parts of service/, highest first, and what each may import of the others.
 SERVICE_LAYERS = {
     "__main__": {"app", "http", "models", "engine", *SHARED},
-    "app": {"api", "http", "translation", "models", "__version__", *SHARED},
-    "api": {"http", "translation", "models", "engine", "text", *SHARED},
+    "app": {"api", "http", "documents", "translation", "models", "__version__", *SHARED},
+    "api": {"http", "documents", "translation", "models", "engine", "text", *SHARED},
     "http": {"errors", "settings", "metrics"},
+    "documents": {"translation", "models", "text", *SHARED},
     "translation": {"models", "engine", "text", *SHARED},
     "models": {"engine", "text", *SHARED},
     "metrics": {"engine.interfaces", "engine.types"},

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, request_scope
 from service.api.text_fields import Texts, text_schema, texts_schema
+from service.documents.translation import EXTENSIONS
 from service.engine.options import MAX_BEAM, DecodingOptions
 from service.errors import ServiceError
 from service.http.error_formats import ErrorFormat, FieldErrors, error_message
@@ -37,7 +38,7 @@ DETECT_RESPONSE = response_example([{"confidence": 84.32, "language": "de"}])
 LANGUAGES_RESPONSE = response_example([{"code": "de", "name": "German", "targets": ["en"]}])
 SETTINGS_RESPONSE = response_example({
     "charLimit": 20000, "frontendTimeout": 500, "apiKeys": False, "keyRequired": False, "suggestions": False,
-    "filesTranslation": False, "supportedFilesFormat": [],
+    "filesTranslation": True, "supportedFilesFormat": [".docx", ".html", ".srt", ".txt"],
     "language": {"source": {"code": "auto", "name": "Auto Detect"}, "target": {"code": "de", "name": "German"}},
 })  # fmt: skip
 Language = Annotated[str, Field(min_length=1, max_length=35)]
@@ -127,8 +128,8 @@ class FrontendSettings(BaseModel):
     apiKeys: bool  # noqa: N815
     keyRequired: bool  # noqa: N815
     suggestions: bool = False
-    filesTranslation: bool = False  # noqa: N815
-    supportedFilesFormat: list[str] = []  # noqa: N815
+    filesTranslation: bool  # noqa: N815
+    supportedFilesFormat: list[str]  # noqa: N815
     language: FrontendLanguages
 
 
@@ -194,6 +195,8 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
             charLimit=settings.max_text_characters,
             apiKeys=settings.requires_key,
             keyRequired=settings.requires_key,
+            filesTranslation=True,
+            supportedFilesFormat=[f".{extension}" for extension in EXTENSIONS],
             language=selected,
         )
 

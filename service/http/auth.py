@@ -13,6 +13,7 @@ from service.http.body_limit import BufferedBody
 from service.http.error_formats import ErrorFormats
 from service.http.forms import read_json_or_form
 from service.http.rate_limit import RateLimiter
+from service.http.uploads import read_upload
 
 # Paths that operators, probes and browsers request without a key. They reveal no text of any caller, and have no rate
 # limit. Every other path requires a key, unknown paths too.
@@ -20,8 +21,11 @@ PUBLIC_PATHS = frozenset({
     "/", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/healthz", "/readyz", "/metrics",
     "/health", "/frontend/settings", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
+# The URL of a translated file is secret and needs no key, as in LibreTranslate. A key that is sent is checked.
+SECRET_PATHS = "/download_file/"
 # LibreTranslate's clients send api_key as a field of the form, the JSON body or the query string.
-KEY_FIELD_PATHS = frozenset({"/translate", "/detect", "/languages"})
+UPLOAD_PATH = "/translate_file"
+KEY_FIELD_PATHS = frozenset({"/translate", "/detect", "/languages", UPLOAD_PATH})
 SCHEMES = frozenset({b"bearer", b"deepl-auth-key"})
 AUTH_ERRORS = (Unauthorised, RateLimited)  # that the middleware may return on any path that is not public
 
@@ -72,7 +76,7 @@ class AuthMiddleware:
         self.app, self.authenticator, self.error_formats = app, authenticator, error_formats
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS:
+        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or _is_secret(scope):
             await self.app(scope, receive, send)
             return
         key = None
@@ -98,6 +102,11 @@ class AuthMiddleware:
         return key, receive
 
 
+def _is_secret(scope: Scope) -> bool:
+    """Return whether the path is secret and the request has no key."""
+    return scope["path"].startswith(SECRET_PATHS) and key_in_headers(dict(scope["headers"])) is None
+
+
 def key_in_headers(headers: Mapping[bytes, bytes]) -> bytes | None:
     """Return the key in the headers of a request."""
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
@@ -109,8 +118,12 @@ async def _key_in_fields(scope: Scope, receive: Receive) -> bytes | None:
 
     An invalid body is an error for the route to report, and only to authenticated callers.
     """
+    request = Request(scope, receive)
     try:
-        fields = await read_json_or_form(Request(scope, receive), _KeyField)
+        if scope["path"] == UPLOAD_PATH:
+            fields = (await read_upload(request)).validated(_KeyField)
+        else:
+            fields = await read_json_or_form(request, _KeyField)
     except (InvalidRequest, RequestValidationError):
         return None
     return None if fields.api_key is None else fields.api_key.encode("utf-8", "replace")

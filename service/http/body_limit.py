@@ -20,16 +20,26 @@ class BodyLimitMiddleware:
     The application receives the body as one message.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int, timeout_seconds: float, error_formats: ErrorFormats) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_bytes: int,
+        timeout_seconds: float,
+        error_formats: ErrorFormats,
+        path_limits: Mapping[str, int] | None = None,
+    ) -> None:
+        """`path_limits` has the maximum number of bytes for paths with a limit of their own, such as uploads."""
         self.app, self.error_formats = app, error_formats
         self.max_bytes, self.timeout_seconds = max_bytes, timeout_seconds
+        self.path_limits = path_limits or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         try:
-            body = await self._read(dict(scope["headers"]), receive)
+            limit = self.path_limits.get(scope["path"], self.max_bytes)
+            body = await self._read(dict(scope["headers"]), receive, limit)
         except ClientGone:
             return
         except BODY_ERRORS as error:
@@ -39,15 +49,15 @@ class BodyLimitMiddleware:
             return
         await self.app(scope, BufferedBody(body, receive), send)
 
-    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-        """Read the whole body; never hold more than the limit in memory.
+    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+        """Read the whole body; never hold more than `limit` bytes in memory.
 
         Raises:
             TooLarge: the body is above the limit.
             SlowBody: the body did not arrive in time.
             ClientGone: the client disconnected before the end of the body.
         """
-        limit, discard_limit = self.max_bytes, DISCARD_FACTOR * self.max_bytes
+        discard_limit = DISCARD_FACTOR * limit
         content_length = headers.get(b"content-length", b"")
         declared = int(content_length) if content_length.isdigit() else 0
         too_large = declared > limit
@@ -74,7 +84,7 @@ class BodyLimitMiddleware:
                     "smaller requests"
                 ) from None
         if too_large:
-            raise TooLarge(f"the body is above {limit} bytes; send fewer texts in one request")
+            raise TooLarge(f"the body is above {limit} bytes; send less in one request")
         return bytes(body)
 
 

@@ -176,17 +176,17 @@ class DocumentTranslation:
         return [OutputToken(token, spell(token), log_prob) for token, log_prob in pairs]
 
 
-def segment_all(documents: Sequence[DocumentTranslation], check: Check) -> list[Segment]:
-    """Segment documents and return their segments.
+def segment_all(documents: Sequence[DocumentTranslation], check: Check, bounded: bool = True) -> list[Segment]:
+    """Segment documents and return their segments, at most as many as a model's queue can hold if `bounded`.
 
     Raises:
         DeadlineExceeded, ClientGone: `check` raised.
-        TooLarge: there are more segments than a model's queue can hold; the remaining documents are not segmented.
+        TooLarge: there are more; the remaining documents are not segmented.
     """
     counts = Counter[EngineClient]()
     for document in documents:
         document.segment(check)
-        if document.route:
+        if document.route and bounded:
             engine_client = document.route[0].model.engine_client
             counts[engine_client] += len(document.segments)
             engine_client.check_limits(counts[engine_client])

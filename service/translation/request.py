@@ -1,11 +1,12 @@
 """A translation request and its response, in the caller's terms: texts and languages, no token ids."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from service.models.options import TranslationOptions
 from service.text.alignment import AlignmentLink
+from service.text.markup.document import Document
 from service.text.tokenizer import MAX_INLINE_CHARACTERS
 
 Format = Literal["text", "html", "xml"]
@@ -26,6 +27,9 @@ class TranslationRequest:
     ignored: frozenset[str] = frozenset()  # elements whose content is not translated
     glossary: Mapping[str, str] = field(default_factory=dict)  # source term -> target term
     include: frozenset[str] = frozenset()  # of "score", "tokens", "alignment"
+    # The texts, parsed by the caller; None for a plain one. Empty: they are parsed according to `format`.
+    parsed: Sequence[Document | None] = ()
+    window: int | None = None  # segments that may be in the engine at once; None: all
 
     @property
     def long(self) -> bool:

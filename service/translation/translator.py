@@ -47,8 +47,27 @@ class Translator:
             [one for one in ranked if one.confidence >= MIN_REPORTED_CONFIDENCE] or ranked[:1] for ranked in detections
         ]
 
+    async def detect_source(self, text: str, target: str, scope: RequestScope) -> str | None:
+        """Return the language to translate a text from: the target language if the text seems to be in it already.
+
+        None if it need not or cannot be detected. See `RequestScope` for the errors.
+        """
+        request = TranslationRequest([text], target)
+        [detected] = await self._detect_sources(request, [None], scope)
+        return detected.language if detected else None
+
+    def check_languages(self, source: str | None, target: str) -> None:
+        """Check that a translation between two languages is possible.
+
+        Raises:
+            UnknownModel, ModelRequired: no model fits the languages, or several do.
+        """
+        self._route(TranslationRequest([], target), source)
+
     async def translate(self, request: TranslationRequest, scope: RequestScope) -> TranslationResponse:
         """Translate all texts of a request; their segments share the running batch.
+
+        With a window in the request, that many segments are submitted together, and then the next ones.
 
         Raises:
             UnknownModel, ModelRequired: no model fits the languages, or several do.
@@ -56,11 +75,14 @@ class Translator:
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         documents = await self._documents(request, scope)
-        segments = await scope.run(lambda: segment_all(documents, scope.check), in_thread=request.long)
+        bounded = request.window is None
+        segments = await scope.run(lambda: segment_all(documents, scope.check, bounded), in_thread=request.long)
         pipeline = self._pipeline(request, scope)
-        await pipeline.start(segments)
-        while not pipeline.done:
-            await pipeline.advance()
+        window = request.window or len(segments) or 1
+        for start in range(0, len(segments), window):
+            await pipeline.start(segments[start : start + window])
+            while not pipeline.done:
+                await pipeline.advance()
         results = await scope.run(
             lambda: [document.result(scope.check) for document in documents], in_thread=request.long
         )
@@ -83,7 +105,7 @@ class Translator:
 
     async def _documents(self, request: TranslationRequest, scope: RequestScope) -> list[DocumentTranslation]:
         """Parse the texts and find a route for each."""
-        markups = await scope.run(
+        markups = list(request.parsed) or await scope.run(
             lambda: [_parsed(text, request, scope.check) for text in request.texts], in_thread=request.long
         )
         detections = await self._detect_sources(request, markups, scope)

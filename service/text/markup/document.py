@@ -71,6 +71,17 @@ class Document:
         """The markup after the last block."""
         return self._markup_between[-1]
 
+    @property
+    def source(self) -> str:
+        """The document as it was parsed."""
+        parts = zip(self._markup_between, self._blocks, strict=False)
+        return "".join(before + block.raw for before, block in parts) + self.end
+
+    def split(self) -> "list[Document]":
+        """Return a document for each block, with the markup before it; the markup after the last block is `end`."""
+        parts = zip(self._markup_between, self._blocks, strict=False)
+        return [Document([before, block], self._entities) for before, block in parts]
+
     def render_block(self, k: int, translation: AlignedText) -> str:
         """Return the markup before the k-th block, and the block with its translation."""
         block = self._blocks[k]

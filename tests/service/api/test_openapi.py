@@ -64,7 +64,8 @@ def schema_errors(example: Any, schema: dict[str, Any], document: dict[str, Any]
 
 
 def test_every_response_has_a_valid_example(document: dict[str, Any], operations: dict[str, Any]) -> None:
-    for name in operations.keys() - {"get /metrics"}:  # not JSON
+    downloads = {"get /download_file/{filename}", "post /v2/document/{document_id}/result"}
+    for name in operations.keys() - {"get /metrics"} - downloads:  # not JSON
         content = operations[name]["responses"]["200"]["content"]["application/json"]
         assert not schema_errors(content["example"], content["schema"], document), name
 

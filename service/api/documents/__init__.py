@@ -1,0 +1,1 @@
+"""Translation of documents in the dialects that have it."""

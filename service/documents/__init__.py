@@ -1,0 +1,1 @@
+"""Documents: file formats, their translation part by part, and the jobs that do it in the background."""
