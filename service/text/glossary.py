@@ -7,6 +7,7 @@ is a term, and "Häuser" contains its target.
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -50,12 +51,18 @@ class Glossary:
         self._pattern = re.compile(rf"(?<!\w)({alternatives})({endings}|)(?!\w)", re.IGNORECASE)
 
     def find_terms(self, text: str, protected: Sequence[Span]) -> list[Term]:
-        """Return the terms in a text, in order; those that overlap a protected span are left out."""
+        """Return the terms in a text, in order; those that overlap a protected span are left out.
+
+        The protected spans must be in order.
+        """
         terms = []
+        ends = [end for _, end in protected]
         for match in self._pattern.finditer(text):
             term = " ".join(match[1].split())
             acronym = self._acronyms.get(_folded(term), term)
-            if term == acronym and not any(a < match.end() and match.start() < b for a, b in protected):
+            k = bisect_right(ends, match.start())
+            is_protected = k < len(ends) and protected[k][0] < match.end()
+            if term == acronym and not is_protected:
                 terms.append(Term(*match.span(), match[0], self._targets[_folded(term)]))
         return terms
 
