@@ -15,6 +15,7 @@ COPIED = "copied_source"
 REPETITION = "repetition"
 LENGTH = "length_ratio"
 SCRIPT = "wrong_script"
+NUMBER = "number_changed"
 
 # Names, titles and numbers stay as they are in a translation; a copied text of this many common words is an issue.
 MIN_COPIED_WORDS = 4

@@ -13,7 +13,8 @@ from service.models.registry import RouteStep
 from service.models.request_scope import RequestScope
 from service.text.alignment import AlignedText
 from service.text.glossary import Glossary, Term, missing_terms
-from service.text.quality_checks import EMPTY, LENGTH, REPETITION, find_issues
+from service.text.numbers import compare_numbers
+from service.text.quality_checks import EMPTY, LENGTH, NUMBER, REPETITION, find_issues
 from service.text.segmentation.segmenter import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
 from service.text.segmentation.units import Unit
 from service.translation.document import DocumentTranslation
@@ -197,7 +198,10 @@ class TranslationPipeline:
         return self._accept(call)
 
     def _find_issues(self, call: _ModelCall) -> list[str]:
-        issues = find_issues(call.text, call.texts[0], call.step.direction.target)
+        source, target = call.step.direction.source, call.step.direction.target
+        issues = find_issues(call.text, call.texts[0], target)
+        if any(compare_numbers(call.text, call.texts[0], source, target)):
+            issues.append(NUMBER)
         finish_reason = call.hypotheses[0].finish_reason
         if finish_reason == "loop" and REPETITION not in issues:
             issues.append(REPETITION)
@@ -208,11 +212,10 @@ class TranslationPipeline:
     def _accept(self, call: _ModelCall) -> list[_ModelCall]:
         """Go on with the hypotheses of a call, whatever their quality; return the calls that follow."""
         segment = call.segment
-        if call.glossary_unit is None:
-            segment.warnings.update(call.issues)
-        elif call.issues:
+        if call.glossary_unit is not None and call.issues:
             return self._finish(segment)
         if not call.is_last_step:
+            segment.warnings.update(call.issues)
             text = call.texts[0]
             pivot_texts = (*call.pivot_texts, text)
             next_step = call.step_index + 1
@@ -223,6 +226,7 @@ class TranslationPipeline:
         hypotheses = _restored_hypotheses(unit, call)
         if hypotheses:
             segment.unit, segment.hypotheses, segment.pivot_texts = unit, hypotheses, call.pivot_texts
+            segment.warnings.update(call.issues)
         elif call.glossary_unit is None:
             return self._split_at_protected(segment)
         return self._finish(segment) if call.glossary_unit is not None else self._enforce_glossary(segment)

@@ -1,4 +1,4 @@
-"""Protect the spans of a text that must come through a translation unchanged, and check that no number gets lost.
+"""Protect the spans of a text that must come through a translation unchanged.
 
 `find_protected_spans` finds URLs, e-mail addresses, template variables, code and tags. The model reads a placeholder in
 place of each: "Dear {name}," becomes "Dear 2013,", and `find_placeholders` finds 2013 again in the translation, where
@@ -12,14 +12,11 @@ and the parts are translated one by one.
 """
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from service.text.alignment import Span
 
 PLACEHOLDERS = ("2013", "2003", "2018", "2012", "2019", "2016", "2014", "1990")
-# Numbers up to this one may be written as words in a translation: "12 eggs" may become "a dozen".
-MAX_SPELLED_OUT = 12
 
 # Every repetition is bounded or cannot backtrack, so that the search takes linear time on any text.
 _PROTECTED = re.compile(
@@ -40,14 +37,6 @@ _PROTECTED = re.compile(
     """.replace("URL_END", r'\s\u200b\ufeff<>"`{}|\\^\u3001\u3002\uff0c\uff01\uff1f'),
     re.VERBOSE,
 )
-# One group of digits, or two with a decimal point or comma: the whole number must be in the translation.
-_SIMPLE_NUMBER = re.compile(r"[^\W\d]*\d+(?:[.,]\d+)?[^\W\d]*")
-_THOUSANDS_SPACE = re.compile(r"(?<=\d)\s(?=\d{3}(?!\d))")
-# 5, 3rd, 10am: may be written as a word if it is small.
-_SHORT_NUMBER = re.compile(r"\d{1,2}[a-z]{0,3}")
-# 2020-05-01, or digits and letters with separators between the digits: 1,000.50, 2:30, x86, 13kg.
-# At most 9 groups joined by hyphens, so that a run of them without a word's end after it takes linear time.
-_NUMBER = re.compile(r"\d++(?:-\d++){2,8}+(?!\w)|\w+(?:(?<=\d)[.,:/'’\u00a0\u202f](?=\d)\w+)*+")
 
 
 def find_protected_spans(text: str) -> list[Span]:
@@ -82,63 +71,6 @@ def text_outside(text: str, spans: Sequence[Span]) -> str:
     """Return the text without the spans, with a space in place of each."""
     borders = [0, *(border for span in spans for border in span), len(text)]
     return " ".join(text[a:b] for a, b in zip(borders[::2], borders[1::2], strict=True))
-
-
-def find_numbers(text: str) -> list[Span]:
-    """Return the spans of the numbers that every language writes in digits, with adjacent letters, as in "13kg"."""
-    return [(start, end) for start, end in _number_spans(text) if _is_always_in_digits(text[start:end])]
-
-
-def has_lost_numbers(source: str, target: str) -> bool:
-    """Return whether a number of the source is missing in the target.
-
-    1,000, 1.000, 1 000 and 1000 are equal, so are 1.5 and 1,5, but not 15. A number of several groups may be written
-    differently as long as all groups are there: 12:30 may be "12 Uhr 30".
-    """
-    numbers = [source[start:end] for start, end in find_numbers(source)]
-    if not numbers:
-        return False
-    target_numbers = [
-        text[start:end] for text in {target, _THOUSANDS_SPACE.sub("", target)} for start, end in _number_spans(text)
-    ]
-    target_values = set(map(_normalised, target_numbers))
-    target_groups = {group.lstrip("0") for group in _digit_groups(target)}
-    return any(
-        _normalised(number) not in target_values
-        and (
-            _SIMPLE_NUMBER.fullmatch(number) is not None
-            or not target_groups.issuperset(group.lstrip("0") for group in _digit_groups(number))
-        )
-        for number in numbers
-    )
-
-
-def _number_spans(text: str) -> list[Span]:
-    if not any(map(str.isdecimal, text)):
-        return []
-    return [match.span() for match in _NUMBER.finditer(text) if any(map(str.isdecimal, match[0]))]
-
-
-def _is_always_in_digits(number: str) -> bool:
-    return _SHORT_NUMBER.fullmatch(number) is None or int(_ascii_digits(number)) > MAX_SPELLED_OUT
-
-
-def _ascii_digits(number: str) -> str:
-    return "".join(str(unicodedata.decimal(c)) for c in number if c.isdecimal())
-
-
-def _normalised(number: str) -> str:
-    """Return a number without thousands separators and with a point between its other groups: 1,234.56 as 1234.56."""
-    groups = _digit_groups(number)
-    whole = 1  # groups before the decimal point
-    if len(groups[0]) <= 3 and groups[0][0] != "0":
-        while whole < len(groups) and len(groups[whole]) == 3:
-            whole += 1
-    return ".".join(["".join(groups[:whole]).lstrip("0") or "0", *groups[whole:]])
-
-
-def _digit_groups(text: str) -> list[str]:
-    return [_ascii_digits(group) for group in re.findall(r"\d+", text)]
 
 
 def choose_placeholders(text: str, spans: Sequence[Span]) -> list[str] | None:

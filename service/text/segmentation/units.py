@@ -17,12 +17,11 @@ from itertools import chain
 
 from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
 from service.text.glossary import Term
+from service.text.numbers import find_numbers, has_lost_numbers
 from service.text.segmentation.casing import lowercase, uppercase
 from service.text.segmentation.placeholders import (
     choose_placeholders,
-    find_numbers,
     find_placeholders,
-    has_lost_numbers,
     touches_word,
 )
 from service.text.segmentation.sentences import has_letters, spans_within, trim_span
@@ -108,7 +107,7 @@ class Unit:
         positions = find_placeholders(translation.text, self._placeholders)
         if positions is None:
             return None
-        if not self.numbers_protected and has_lost_numbers(self.model_input, translation.text):
+        if not self.numbers_protected and has_lost_numbers(self.model_input, translation.text, *self.languages):
             return None
         replacements = dict(self.replacements)
         edits = [

@@ -1,0 +1,161 @@
+"""Compare the numbers of a text with those of its translation: none may be lost, changed or invented.
+
+A number may be written in digits or as a word, and in the format of its language: 3.500,50 = 3,500.50 = 3 500,50. A
+time may lose its separator: "12:30" may be "12 Uhr 30". The value must stay.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.text.alignment import Span
+from service.text.number_words import LANGUAGES, NumberWord, find_number_words, has_cardinal
+
+# Numbers up to this one may be written as words in a translation into a language whose number words are not known.
+MAX_SPELLED_OUT = 12
+
+# 2020-05-01, or digits and letters with separators between the digits: 1,000.50, 2:30, x86, 13kg.
+# At most 9 groups joined by hyphens, so that a run of them without a word's end after it takes linear time.
+_NUMBER = re.compile(r"\d++(?:-\d++){2,8}+(?!\w)|\w+(?:(?<=\d)[.,:/'’\u00a0\u202f](?=\d)\w+)*+")
+# One group of digits, or two with a decimal point or comma: the whole number must be in the translation.
+_SIMPLE = re.compile(r"[^\W\d]*\d+(?:[.,]\d+)?[^\W\d]*")
+_THOUSANDS_SPACE = re.compile(r"(?<=\d)\s(?=\d{3}(?!\d))")
+_GROUP = re.compile(r"\d+")
+# 5, 3rd, 10am: may be written as a word if it is small.
+_SHORT = re.compile(r"\d{1,2}[a-z]{0,3}")
+# 2 million, 3,5 Millionen
+_SCALED = re.compile(r"(\d+(?:[.,]\d+)?)\s(?:(thousand|tausend|mille|mil)|(mill?i[oó]n\w*))\b")
+
+
+class NumberDifferences(NamedTuple):
+    """What is wrong with the numbers of a translation."""
+
+    lost: list[Span]  # of the source
+    invented: list[Span]  # of the translation
+
+
+def number_spans(text: str) -> list[Span]:
+    """Return the spans of all numbers in digits, with adjacent letters, as in "13kg"."""
+    if not any(map(str.isdecimal, text)):
+        return []
+    return [match.span() for match in _NUMBER.finditer(text) if any(map(str.isdecimal, match[0]))]
+
+
+def find_numbers(text: str) -> list[Span]:
+    """Return the spans of the numbers that every language writes in digits, with adjacent letters, as in "13kg"."""
+    return [(start, end) for start, end in number_spans(text) if not may_be_spelled_out(text[start:end])]
+
+
+def has_lost_numbers(source: str, target: str, source_language: str, target_language: str) -> bool:
+    """Return whether a number that every language writes in digits is missing in the target."""
+    always_in_digits = find_numbers(source)
+    if not always_in_digits:
+        return False
+    return not set(always_in_digits).isdisjoint(compare_numbers(source, target, source_language, target_language).lost)
+
+
+def compare_numbers(source: str, target: str, source_language: str, target_language: str) -> NumberDifferences:
+    """Return the numbers of the source that the target lacks, and those of the target that the source does not have.
+
+    Number words are compared only if the number words of both languages are known.
+    """
+    source_digits, target_digits = number_spans(source), number_spans(target)
+    knows_words = {source_language, target_language} <= LANGUAGES
+    has_words = knows_words and (has_cardinal(source, source_language) or has_cardinal(target, target_language))
+    if not source_digits and not target_digits and not has_words:
+        return NumberDifferences([], [])
+    source_words, target_words = (
+        find_number_words(text, language) if knows_words else []
+        for text, language in ((source, source_language), (target, target_language))
+    )
+    sides = _Side(source, source_digits, source_words), _Side(target, target_digits, target_words)
+    return NumberDifferences(_unmatched(*sides, knows_words), _unmatched(*sides[::-1], knows_words))
+
+
+class _Side:
+    """The numbers of a text or of its translation."""
+
+    def __init__(self, text: str, digits: Sequence[Span], words: Sequence[NumberWord]) -> None:
+        self.text, self.digits, self.words = text, digits, words
+        self.counts = Counter(_normalised(text[start:end]) for start, end in digits)
+        self.groups = {group.lstrip("0") for start, end in digits for group in _digit_groups(text[start:end])}
+        self.parts = {
+            group.lstrip("0")
+            for start, end in digits
+            if _SIMPLE.fullmatch(text[start:end]) is None
+            for group in _digit_groups(text[start:end])
+        }  # of times, dates and ranges
+        self.hours = {str((int(group) + 12) % 24) for group in self.groups if group and len(group) < 3}
+        # Values in other spellings: words, 3 500, 2 million.
+        self.others = {str(word.value) for word in words}
+        joined = _THOUSANDS_SPACE.sub("", text) if digits else ""
+        if joined != text:
+            self.others |= {_normalised(joined[start:end]) for start, end in number_spans(joined)}
+        for number, thousand, _ in _SCALED.findall(text) if digits else ():
+            value = float(_normalised(number)) * (1000 if thousand else 10**6)
+            self.others.add(f"{value:.10g}" if value < 1e10 else str(int(value)))
+
+    def contains(self, number: str, knows_words: bool) -> bool:
+        """Return whether a number in digits is here in another spelling, in several groups, or by the other clock."""
+        value = _normalised(number)
+        if value in self.others or _whole(number) in self.others:
+            return True
+        groups = {group.lstrip("0") for group in _digit_groups(number)} - {""}
+        if _SIMPLE.fullmatch(number) is None and groups <= self.groups | self.others | self.hours:
+            return True
+        if value in self.parts:  # 12 of 12:30
+            return True
+        if not knows_words and may_be_spelled_out(number):
+            return True
+        return value in self.hours
+
+
+def _unmatched(side: _Side, other: _Side, knows_words: bool) -> list[Span]:
+    """Return the numbers of one side that the other side lacks."""
+    found = []
+    left = Counter(other.counts)
+    for start, end in side.digits:
+        number = side.text[start:end]
+        value = _normalised(number)
+        if left[value] > 0:
+            left[value] -= 1
+        elif not other.contains(number, knows_words):
+            found.append((start, end))
+    found += [
+        (word.start, word.end)
+        for word in side.words
+        if word.cardinal
+        and not (str(word.value) in other.others or str(word.value) in other.counts or str(word.value) in other.parts)
+    ]
+    return sorted(found)
+
+
+def may_be_spelled_out(number: str) -> bool:
+    """Return whether a translation may have a word for a number in digits, in any language."""
+    return _SHORT.fullmatch(number) is not None and int(_ascii_digits(number)) <= MAX_SPELLED_OUT
+
+
+def _whole(number: str) -> str:
+    """Return the value of a whole number with letters, such as 3rd, without the letters."""
+    groups = _digit_groups(number)
+    return groups[0].lstrip("0") or "0" if len(groups) == 1 else ""
+
+
+def _ascii_digits(number: str) -> str:
+    return "".join(str(unicodedata.decimal(c)) for c in number if c.isdecimal())
+
+
+def _normalised(number: str) -> str:
+    """Return a number without thousands separators and with a point between its other groups: 1,234.56 as 1234.56."""
+    groups = _digit_groups(number)
+    whole = 1  # groups before the decimal point
+    if len(groups[0]) <= 3 and groups[0][0] != "0":
+        while whole < len(groups) and len(groups[whole]) == 3:
+            whole += 1
+    return ".".join(["".join(groups[:whole]).lstrip("0") or "0", *groups[whole:]])
+
+
+def _digit_groups(text: str) -> list[str]:
+    return [_ascii_digits(group) for group in _GROUP.findall(text)]

@@ -1,0 +1,104 @@
+"""Tests of service.text.numbers and service.text.number_words."""
+
+import time
+
+import pytest
+
+from service.text.number_words import find_number_words
+from service.text.numbers import compare_numbers, find_numbers, has_lost_numbers
+
+
+def test_numbers_up_to_twelve_are_not_found() -> None:
+    text = "In 1999, 3 of 12 men, a 3rd at 2:30, had 1,000.50 (or 20-odd) x86 and 13kg."
+    assert [text[start:end] for start, end in find_numbers(text)] == ["1999", "2:30", "1,000.50", "20", "x86", "13kg"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "is_lost"),
+    [
+        ("5,000 yen", "5.000 Yen", False),
+        ("5,000 yen", "5000 Yen", False),
+        ("5,000 yen", "500 Yen", True),
+        ("12/25/2019", "25.12.2019", False),
+        ("two of 12 in 1999", "zwei von zwölf 1999", False),
+        ("13 and 13", "13", True),
+        ("page 14", "Seite ١٤", False),
+        ("at 2:30", "um halb drei", False),
+        ("at 12:30", "um 12 Uhr 30", False),
+        ("1.5 miles", "15 Meilen", True),
+        ("1.5 miles", "1,5 Meilen", False),
+        ("3/4 of it", "34 davon", True),
+        ("250 books", "250.000 Bücher", True),
+        ("20 books", "20,5 Bücher", True),
+        ("0.125 and 1.05", "0,125 und 1,5", True),
+        ("1,234.56", "1.234,56", False),
+        ("5,000 yen", "5 000 yens", False),
+        ("on 2020-05-01", "am 2020-05-01", False),
+        ("on 2020-05-01", "am 2020-0501", True),
+        ("1914-1918", "1914 bis 1918", False),
+        ("555-01-02", "555", True),
+        ("the 1990s, 25th", "die 1990er, 25.", False),
+        ("08 to 09.15", "8 bis 9:15", False),
+    ],
+)
+def test_a_number_is_lost_unless_the_target_has_it_in_another_format(source: str, target: str, is_lost: bool) -> None:
+    assert has_lost_numbers(source, target, "en", "de") is is_lost
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "values"),
+    [
+        ("en", "two hundred and five cats, twenty-two dogs, two million", [205, 22, 2_000_000]),
+        ("de", "zweihundertfünfzig und dreiundzwanzig", [250, 23]),
+        (
+            "fr",
+            "quatre-vingt-dix-neuf, vingt et un, dix-huit, soixante-dix-sept, deux mille trois",
+            [99, 21, 18, 77, 2003],
+        ),
+        ("es", "treinta y dos, veintidós, quinientos", [32, 22, 500]),
+        ("en", "one second, twice, a dozen of both", []),
+        ("de", "ein Paar, halb drei, Gib acht!", []),
+        ("pl", "dwa", []),
+    ],
+)
+def test_cardinals_are_read_and_other_number_words_are_only_hints(language: str, text: str, values: list[int]) -> None:
+    assert [word.value for word in find_number_words(text, language) if word.cardinal] == values
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "language", "lost", "invented"),
+    [
+        ("It is 5.", "Es ist fünf.", "de", [], []),
+        ("Dose: 5.", "Setzen Sie mir!", "de", ["5"], []),
+        ("I am hungry", "(309)", "de", [], ["309"]),
+        ("I have three dogs.", "J'ai quatre chiens.", "fr", ["three"], ["quatre"]),
+        ("I have three dogs.", "Tengo 3 perros.", "es", [], []),
+        ("Both came.", "Tous les deux sont venus.", "fr", [], []),
+        ("Wait a fortnight.", "Attendez quinze jours.", "fr", [], []),
+        ("It is 2 p.m.", "Es ist 14 Uhr.", "de", [], []),
+        ("half past two", "halb drei", "de", [], []),
+        ("the 8th and the 7th", "der 8. und der 80e", "de", ["7th"], ["80e"]),
+        ("2 million", "2.000.000", "de", [], []),
+        ("My bike is new.", "Mon vélo est neuf.", "fr", [], []),
+        ("I have one.", "Ich habe eins.", "de", [], []),
+        ("5 cats", "5 Katzen, 5", "de", [], ["5"]),
+    ],
+)
+def test_lost_and_invented_numbers_are_found(
+    source: str, target: str, language: str, lost: list[str], invented: list[str]
+) -> None:
+    found = compare_numbers(source, target, "en", language)
+    assert [source[start:end] for start, end in found.lost] == lost
+    assert [target[start:end] for start, end in found.invented] == invented
+
+
+def test_without_known_number_words_only_numbers_above_twelve_must_be_in_digits() -> None:
+    assert compare_numbers("5 cats and 13 dogs", "pięć kotów", "en", "pl").lost == [(11, 13)]
+
+
+@pytest.mark.parametrize("unit", ["1a", "1.", "a_", "1 ", "two ", "two-", "1-", "zweiundzwanzig", "2 million "])
+def test_time_is_linear_for_runs_of_numbers(unit: str) -> None:
+    text = (unit * 20_000)[:20_000]
+    started = time.process_time()
+    compare_numbers(text, text + " 1", "en", "de")
+    assert time.process_time() - started < 2
