@@ -21,9 +21,10 @@ from service.text.glossary import Glossary, missing_terms
 from service.text.markup.document import parse
 from service.text.markup.tag_placement import proportional_links
 from service.text.markup.tokenizer import Mode
+from service.text.numbers import compare_numbers, find_numbers
 from service.text.quality_checks import find_issues
 from service.text.segmentation.casing import is_all_caps, lowercase, uppercase
-from service.text.segmentation.placeholders import find_numbers, find_protected_spans, has_lost_numbers
+from service.text.segmentation.placeholders import find_protected_spans
 from service.text.segmentation.segmenter import plan_segmentation
 from service.text.segmentation.sentences import find_sentences
 from service.text.words import word_spans
@@ -102,7 +103,7 @@ FUNCTIONS: dict[str, Work] = {
     "segment": segment,
     "find_protected_spans": find_protected_spans,
     "find_sentences": lambda text: find_sentences(text, "de", find_protected_spans(text)),
-    "numbers": lambda text: (find_numbers(text), has_lost_numbers(text, text[1:])),
+    "numbers": lambda text: (find_numbers(text), compare_numbers(text, text[1:], "en", "de")),
     "casing": lambda text: (is_all_caps(text), uppercase(lowercase(text, "tr", True), "tr")),
     "quality_checks": lambda text: find_issues(f"x {text}", f"{text} x", "ru"),
     "glossary": _glossary,
