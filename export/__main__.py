@@ -1,4 +1,4 @@
-"""Command line of the export: `python -m export RUN ARTIFACT`."""
+"""Command lines of the export: `python -m export RUN ARTIFACT` and `python -m export from-hf CHECKPOINT ARTIFACT`."""
 
 import argparse
 import sys
@@ -19,6 +19,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m export",
         description="Export a run to an artifact. It is published only if its graphs give the trained model's answers.",
+        epilog="`python -m export from-hf --help` tells how to import a checkpoint of Hugging Face transformers.",
     )
     top.add_argument("run", type=Path, help="run folder that `python -m training fit` wrote")
     top.add_argument("artifact", type=Path, help="folder to write the artifact to")
@@ -49,6 +50,10 @@ def _positive_int(text: str) -> int:
 
 
 def main() -> int:
+    if sys.argv[1:2] == ["from-hf"]:
+        from export import from_hf  # needs the extra `hf`
+
+        return from_hf.main(sys.argv[2:])
     arguments = parser().parse_args()
     try:
         notes = arguments.notes.read_text("utf-8") if arguments.notes else ""

@@ -26,6 +26,47 @@ Answers to other kinds of text are worse, and nothing in the answer says so. A t
 truncated. manifest.json holds the recipe, so the model can be trained again.
 {notes}"""
 
+IMPORTED_TEMPLATE = """\
+# {name}
+
+{description}
+
+- Task: {task}. {outputs}
+- Version {version}, {precision}, {size:.1f} MB; at most {source} source and {target} target tokens a segment.
+- Licence of the weights: {licence}.
+
+## Checks
+
+The import compared the graphs with transformers on {sentences} texts: largest difference of a logit or a score
+{difference:.1e} (allowed {tolerance:.0e}); every greedy token identical. The quality of the translations was not
+measured: see the model card of the checkpoint.
+"""
+
+
+def imported_card(manifest: Manifest, size: int) -> str:
+    """Return the Markdown for an imported translator of `size` bytes."""
+    return IMPORTED_TEMPLATE.format(
+        name=manifest.name,
+        description=manifest.provenance.description,
+        task=manifest.task,
+        outputs=_outputs(manifest),
+        version=manifest.version,
+        precision=manifest.precision,
+        size=size / 1e6,
+        source=manifest.limits.source_length,
+        target=manifest.limits.target_length,
+        licence=manifest.provenance.licence,
+        sentences=manifest.parity.sentences,
+        difference=manifest.parity.onnx,
+        tolerance=manifest.parity.tolerance,
+    )
+
+
+def _outputs(manifest: Manifest) -> str:
+    if manifest.task == "translate":
+        return "Directions: " + ", ".join(f"{d.source} to {d.target}" for d in manifest.directions) + "."
+    return f"{len(manifest.labels)} labels: " + ", ".join(manifest.labels) + "."
+
 
 def model_card(manifest: Manifest, size: int, notes: str) -> str:
     """Return the Markdown for an artifact of `size` bytes, with `notes` at the end."""
@@ -36,9 +77,7 @@ def model_card(manifest: Manifest, size: int, notes: str) -> str:
         name=manifest.name,
         description=manifest.provenance.description,
         task=manifest.task,
-        outputs="Directions: " + ", ".join(f"{d.source} to {d.target}" for d in manifest.directions) + "."
-        if translate
-        else f"{len(manifest.labels)} labels: " + ", ".join(manifest.labels) + ".",
+        outputs=_outputs(manifest),
         version=manifest.version,
         precision=manifest.precision,
         size=size / 1e6,

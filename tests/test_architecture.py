@@ -43,7 +43,7 @@ def rules(allowed: set[str], forbidden: set[str]) -> Rules:
 
 PACKAGE_RULES = {
     "training": rules(set(), {"onnx", "onnxscript", "onnxruntime", "locust"} | WEB),
-    "export": rules({"training", "service.artifact", "service.engine"}, {"locust"} | WEB),
+    "export": rules({"training", "service.artifact", "service.engine", "service.text.tokenizer"}, {"locust"} | WEB),
     "service": rules(set(), {"locust", "httpx"} | TRAINING_TOOLS),
     "loadtest": rules(set(), {"onnxruntime", "tokenizers"} | WEB | TRAINING_TOOLS),
     "deploy": rules({"service"}, set()),

@@ -1,6 +1,7 @@
 """The tokenisers of an artifact: source text to the ids that the encoder reads, target ids back to text.
 
 `tokenizer.json` is a file of the `tokenizers` library, or an object {"source": ..., "target": ...} of two such files.
+With the member "pieces" in that object, ids are looked up by piece, see `IdsOfPieces`.
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 # Without this, the library starts threads even for a single text, and under load these have to wait for a core.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-from tokenizers import Tokenizer  # noqa: E402
+from tokenizers import Encoding, Tokenizer  # noqa: E402
 
 from service.artifact import ArtifactError, Manifest
 
@@ -25,6 +26,31 @@ class TokenizedText(NamedTuple):
     spans: list[tuple[int, int]]
 
 
+class IdsOfPieces:
+    """Ids of a model whose pieces come from a SentencePiece model and whose ids come from a vocabulary of both sides.
+
+    The vocabulary has `count` ids; the tokenizer numbers further pieces of its own behind them, which are unknown to
+    the model. A vocabulary entry that the tokenizer cannot produce has a name that ends with a space: if the tokenizer
+    finds it as unknown characters, it gets that entry's id.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, count: int, unknown: int) -> None:
+        self._count, self._unknown = count, unknown
+        vocabulary = tokenizer.get_vocab(with_added_tokens=False).items()
+        self._others = {piece[:-1]: id for piece, id in vocabulary if piece.endswith(" ") and id < count}
+
+    def of(self, encoding: Encoding) -> list[int]:
+        """Return the model's ids of a tokenised text."""
+        ids: list[int] = encoding.ids
+        if self._unknown not in ids and max(ids, default=0) < self._count:
+            return ids
+        pairs = zip(ids, encoding.tokens, strict=True)
+        return [self._id(id, piece) if id == self._unknown or id >= self._count else id for id, piece in pairs]
+
+    def _id(self, id: int, piece: str) -> int:
+        return self._others.get(piece, self._unknown) if id == self._unknown else self._unknown
+
+
 class TextCodec:
     """Source and target tokeniser of an artifact, and its special tokens."""
 
@@ -37,6 +63,7 @@ class TextCodec:
         try:
             text = path.read_text("utf-8")
             sides = json.loads(text)
+            pieces = sides.get("pieces")
             if "source" in sides:
                 self._source, self._target = (Tokenizer.from_str(json.dumps(sides[s])) for s in ("source", "target"))
             else:
@@ -46,19 +73,25 @@ class TextCodec:
         # "<eos>" in a text means these five characters, not the special token.
         self._source.encode_special_tokens = self._target.encode_special_tokens = True
         self._special_tokens = manifest.special_tokens
+        # The fast variant tells ids alone, without pieces and spans.
+        self._encode_batch = self._source.encode_batch if pieces else self._source.encode_batch_fast
+        self._source_ids, self._target_ids = (
+            IdsOfPieces(tokenizer, pieces, manifest.special_tokens.unk).of if pieces else _ids
+            for tokenizer in (self._source, self._target)
+        )
 
     def encode(self, texts: list[str], prefix: list[int], append_eos: bool) -> list[list[int]]:
         """Tokenise source texts: the prefix, the ids of the text, and EOS if `append_eos`."""
         suffix = [self._special_tokens.eos] if append_eos else []
-        encoded = self._source.encode_batch_fast(texts, add_special_tokens=False)
-        return [prefix + encoding.ids + suffix for encoding in encoded]
+        encoded = self._encode_batch(texts, add_special_tokens=False)
+        return [prefix + self._source_ids(encoding) + suffix for encoding in encoded]
 
     def tokenise_pairs(self, texts: list[str], translations: list[str]) -> list[tuple[TokenizedText, TokenizedText]]:
         """Tokenise texts and their translations, pair by pair, without special tokens."""
-        sides = (self._source, texts), (self._target, translations)
+        sides = (self._source, self._source_ids, texts), (self._target, self._target_ids, translations)
         sources, targets = (
-            [TokenizedText(e.ids, e.offsets) for e in tokenizer.encode_batch(side, add_special_tokens=False)]
-            for tokenizer, side in sides
+            [TokenizedText(ids(e), e.offsets) for e in tokenizer.encode_batch(side, add_special_tokens=False)]
+            for tokenizer, ids, side in sides
         )
         return list(zip(sources, targets, strict=True))
 
@@ -68,9 +101,13 @@ class TextCodec:
 
     def target_ids(self, text: str) -> list[int]:
         """Tokenise a target text, without special tokens."""
-        ids: list[int] = self._target.encode(text, add_special_tokens=False).ids
-        return ids
+        return self._target_ids(self._target.encode(text, add_special_tokens=False))
 
     def token_text(self, token: int) -> str:
         """Return a target token as the vocabulary spells it; an unknown id gives an empty string."""
         return self._target.id_to_token(token) or ""
+
+
+def _ids(encoding: Encoding) -> list[int]:
+    ids: list[int] = encoding.ids
+    return ids

@@ -46,7 +46,9 @@ class TransformerKeys(Table):
     norm: Literal["pre", "post"] = Field(
         default="pre", description="LayerNorm before each sublayer (`pre`) or after its residual sum (`post`)."
     )
-    activation: Literal["relu", "gelu"] = Field(default="relu", description="Activation of the feed-forward sublayers.")
+    activation: Literal["relu", "gelu", "silu"] = Field(
+        default="relu", description="Activation of the feed-forward sublayers."
+    )
     positions: Literal["sinusoidal", "learned"] = Field(default="sinusoidal", description="Position embeddings.")
 
 

@@ -31,6 +31,7 @@ from training.models.attention import (
 from training.models.dropout import Dropout
 
 State = dict[str, Tensor]
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU}
 
 
 def sinusoidal_positions(length: int, width: int) -> Tensor:
@@ -90,7 +91,7 @@ class FeedForward(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.inner = nn.Linear(config.width, config.feed_forward)
-        self.activation = nn.GELU() if config.activation == "gelu" else nn.ReLU()
+        self.activation = ACTIVATIONS[config.activation]()
         self.outer = nn.Linear(config.feed_forward, config.width)
 
     def forward(self, x: Tensor) -> Tensor:

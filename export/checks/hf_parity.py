@@ -1,0 +1,89 @@
+"""The parity check of an import: an artifact must give the answers of transformers, or it is not published.
+
+The service's own engine translates the texts greedily; the model of transformers reads the same sources and targets
+with teacher forcing. At every step its logits must be those of the step graph, and its most probable token the one
+that the engine chose; so its own greedy search would give the same answer.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from export.checks.local_engine import DEFAULT_ROWS, run_requests
+from export.checks.parity import Differences, ParityError
+from service.artifact import Artifact, Parity
+from service.engine.cores import available_cores
+from service.engine.models.session import Session
+from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.options import DecodingOptions
+from service.engine.types import EngineRequest
+from training.decoding.greedy import default_target_length
+
+# source (B, S), attention mask (B, S), target (B, T) -> logits (B, T, V)
+Logits = Callable[[Tensor, Tensor, Tensor], Tensor]
+MAX_TOKENS = 64  # generated for each text: more of them prove nothing new
+
+
+@torch.inference_mode()
+def verify_import(
+    logits: Logits, artifact: Artifact, sources: list[list[int]], barred: list[int], tolerance: float
+) -> Parity:
+    """Compare an artifact with the model that it was imported from; `barred` are tokens that are never generated.
+
+    Raises:
+        ParityError: a logit or a score differs by more than the tolerance, or a token is another one.
+    """
+    differences = Differences(tolerance)
+    special, limits = artifact.manifest.special_tokens, artifact.manifest.limits
+    engine = TranslateEngine(TranslateGraphs.load(artifact, available_cores()), DEFAULT_ROWS)
+    score = Session(artifact.graph("score"), available_cores())
+    lengths = [min(MAX_TOKENS, default_target_length(len(ids), limits.target_length - 1)) for ids in sources]
+    requests = [EngineRequest(ids, DecodingOptions(max_length=n)) for ids, n in zip(sources, lengths, strict=True)]
+    answers = [result.ids for result in run_requests([engine], requests)]
+    ordered = sorted(range(len(sources)), key=lambda i: (len(sources[i]), len(answers[i])))
+    for start in range(0, len(ordered), DEFAULT_ROWS):
+        rows = ordered[start : start + DEFAULT_ROWS]
+        batch, generated = [sources[i] for i in rows], [answers[i] for i in rows]
+        arrays = pad(batch, special.pad)
+        source, source_length = (torch.from_numpy(arrays[name]) for name in ("source", "source_length"))
+        mask = (torch.arange(source.size(1)) < source_length[:, None]).long()
+        targets = pad([[special.bos, *ids] for ids in generated], special.pad)["source"]
+        labels = pad([[*ids, special.eos] for ids in generated], special.pad)["source"]
+        expected = logits(source, mask, torch.from_numpy(targets)).numpy().copy()  # (B, T, V)
+        real = np.arange(targets.shape[1]) <= np.array([[len(ids)] for ids in generated])  # (B, T)
+        expected[..., barred] = -np.inf
+        scores = torch.from_numpy(expected).log_softmax(-1).numpy()
+        found = score.run(arrays | {"target": targets, "label": labels})["log_probability"]
+        chosen = np.take_along_axis(scores, labels[..., None], -1)[..., 0]
+        differences.compare("score", found[real], chosen[real])
+        stopped = [len(ids) < lengths[i] for ids, i in zip(generated, rows, strict=True)]
+        wrong = sum(
+            expected[row, : len(ids) + ended].argmax(-1).tolist() != labels[row, : len(ids) + ended].tolist()
+            for row, (ids, ended) in enumerate(zip(generated, stopped, strict=True))
+        )
+        if wrong:
+            raise ParityError(f"greedy answers to {wrong} of {len(rows)} texts differ from those of transformers")
+        _compare_steps(engine, batch, targets, real, expected, differences)
+    largest = max(differences.largest.values())
+    return Parity(sentences=len(sources), cached=0.0, onnx=largest, tolerance=tolerance)
+
+
+def _compare_steps(
+    engine: TranslateEngine,
+    sources: list[list[int]],
+    targets: np.ndarray,
+    real: np.ndarray,
+    expected: np.ndarray,
+    differences: Differences,
+) -> None:
+    """Run the step graph over targets (B, T) and compare its logits with the expected ones (B, T, V)."""
+    engine.clear()
+    engine.join([EngineRequest(ids) for ids in sources])
+    finite = np.isfinite(expected[0, 0])
+    for position in range(targets.shape[1]):
+        engine.token[: len(sources)], engine.position[: len(sources)] = targets[:, position], position
+        rows = real[:, position]
+        found = engine.forward()[rows][:, finite]
+        differences.compare("ONNX logits", found, expected[rows, position][:, finite])

@@ -1,0 +1,223 @@
+"""Import a checkpoint of Hugging Face transformers: `python -m export from-hf CHECKPOINT ARTIFACT`.
+
+The weights flow into the same graphs as those of a trained run, and the artifact is published only if it gives the
+answers of transformers.
+"""
+
+import argparse
+import json
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.checks.hf_parity import verify_import
+from export.checks.parity import ParityError
+from export.graphs import transformer
+from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
+from export.graphs.topk import select_graph
+from export.hf.checkpoint import HfCheckpoint, ImportRefused, open_checkpoint
+from export.hf.encoder_decoder import build_marian
+from export.hf.marian import MarianTokenizers, special_tokens
+from export.hf.sample_texts import SAMPLE_TEXTS
+from export.model_card import imported_card
+from service.artifact import (
+    FORMAT,
+    NAME,
+    Artifact,
+    ArtifactError,
+    Graph,
+    Limits,
+    Manifest,
+    Parity,
+    Provenance,
+    State,
+    publish,
+    read_artifact,
+    sha256,
+    write_manifest,
+)
+from service.text.tokenizer import TextCodec
+
+IMPORTED = ("marian",)
+TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How to import a checkpoint."""
+
+    name: str
+    languages: list[tuple[str, str]]  # (source, target)
+    licence: str = "unknown; see where the checkpoint comes from"
+    version: str = "1"
+    tolerance: float = TOLERANCE
+    texts: tuple[str, ...] = SAMPLE_TEXTS  # for the parity check
+
+
+def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Manifest:
+    """Write the artifact of a checkpoint; nothing is published if a check fails.
+
+    Raises:
+        ImportRefused: the checkpoint cannot be imported.
+        ArtifactError: the artifact cannot be written there.
+        ParityError: the graphs differ from transformers.
+    """
+    checkpoint = open_checkpoint(path)
+    if checkpoint.model_type not in IMPORTED:
+        raise ImportRefused(
+            f"{path}: model_type is {checkpoint.model_type!r}; {', '.join(IMPORTED)} can be imported so far"
+        )
+    tokenizers = MarianTokenizers(checkpoint)
+    directions = tokenizers.directions(options.languages)
+    model = build_marian(checkpoint)
+    specs = transformer.translator_graphs(model)
+    with publish(artifact) as folder:
+        models = {name: to_onnx(spec) for name, spec in specs.items()}
+        models["select"] = select_graph(model.output.out_features)
+        graphs = write_graphs(models, folder)
+        tokenizers.save(folder / "tokenizer.json")
+        manifest = Manifest(
+            format=FORMAT,
+            name=options.name,
+            version=options.version,
+            task="translate",
+            directions=directions,
+            files={
+                name: sha256(folder / name) for name in ["tokenizer.json", WEIGHTS, *(g.file for g in graphs.values())]
+            },
+            special_tokens=special_tokens(checkpoint, tokenizers),
+            limits=Limits(source_length=model.config.max_source_length, target_length=model.config.max_target_length),
+            graphs=graphs,
+            state=_states(graphs["step"], specs["step"].state_kinds),
+            precision="fp32",
+            parity=Parity(sentences=0, cached=0.0, onnx=0.0, tolerance=0.0),
+            provenance=Provenance(
+                description=f"Imported from the checkpoint {path.resolve().name} of Hugging Face transformers.",
+                recipe={"checkpoint": path.resolve().name, "config": dict(checkpoint.config)},
+                licence=options.licence,
+            ),
+        )
+        manifest = manifest.model_copy(update={"parity": _parity(checkpoint, Artifact(folder, manifest), options)})
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        (folder / "MODEL_CARD.md").write_text(imported_card(manifest, size), "utf-8")
+        files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
+        manifest = manifest.model_copy(update={"files": files})
+        write_manifest(folder, manifest)
+        read_artifact(folder)  # as the service will
+    return manifest
+
+
+def _states(step: Graph, kinds: dict[str, str]) -> list[State]:
+    inputs = {tensor.name: tensor for tensor in step.inputs}
+    return [
+        State(input=name, output=f"{name}_out", dtype=inputs[name].dtype, shape=inputs[name].shape, kind=kind)  # type: ignore[arg-type]
+        for name, kind in kinds.items()
+    ]
+
+
+def _parity(checkpoint: HfCheckpoint, artifact: Artifact, options: ImportOptions) -> Parity:
+    """Compare the artifact with transformers' own tokenizer and model of the checkpoint."""
+    from transformers import MarianMTModel, MarianTokenizer
+
+    reference = MarianMTModel.from_pretrained(checkpoint.path, use_safetensors=True)
+    reference.eval()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # which the tokenizer does not call
+        tokenizer = MarianTokenizer.from_pretrained(checkpoint.path)
+    manifest = artifact.manifest
+    codec = TextCodec(artifact.tokenizer, manifest)
+    encoded = codec.encode(list(options.texts), [], append_eos=True)
+    for text, ids in zip(options.texts, encoded, strict=True):
+        if (expected := tokenizer(text)["input_ids"]) != ids:
+            raise ParityError(f"the ids of {text!r} are {ids}, those of transformers {expected}")
+    limit = manifest.limits.source_length
+    sources = [[*direction.prefix, *ids] for direction in manifest.directions for ids in encoded]
+    sources = [ids for ids in sources if len(ids) <= limit]
+    if not sources:
+        raise ImportRefused(f"no text of the parity check is within the model's {limit} tokens")
+    return verify_import(
+        lambda source, mask, target: reference(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits,
+        artifact,
+        sources,
+        [manifest.special_tokens.pad],
+        options.tolerance,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m export from-hf",
+        description="Import a checkpoint of Hugging Face transformers. It is published only if its answers are equal.",
+    )
+    top.add_argument("checkpoint", type=Path, help="folder with config.json, model.safetensors and tokenizer files")
+    top.add_argument("artifact", type=Path, help="folder to write the artifact to")
+    top.add_argument(
+        "--languages",
+        type=_pair,
+        nargs="+",
+        metavar="SOURCE-TARGET",
+        help="directions, such as en-de (default: from tokenizer_config.json or the checkpoint's name)",
+    )
+    top.add_argument("--name", help="of the model (default: the artifact folder's name)")
+    top.add_argument("--version", default="1", help="version written to the manifest (default: 1)")
+    top.add_argument("--licence", default=ImportOptions.licence, help="licence of the weights, for the model card")
+    top.add_argument("--texts", type=Path, help="file of texts, one a line, for the parity check (default: built in)")
+    top.add_argument("--tolerance", type=float, default=TOLERANCE, help=f"of the parity check (default: {TOLERANCE:g})")
+    return top
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        manifest = import_checkpoint(options.checkpoint, options.artifact, _import_options(options))
+    except (ArtifactError, ImportRefused, ParityError, OSError, UnicodeDecodeError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    parity = manifest.parity
+    sys.stdout.write(
+        f"{options.artifact}: {manifest.name} {manifest.version}; parity with transformers on {parity.sentences} "
+        f"texts: {parity.onnx:.1e} (allowed {parity.tolerance:.0e}), answers identical\n"
+    )
+    return 0
+
+
+def _import_options(options: argparse.Namespace) -> ImportOptions:
+    name = options.name or re.sub(r"[^a-z0-9._-]+", "-", options.artifact.resolve().name.lower())
+    if not NAME.fullmatch(name):
+        raise ImportRefused(f"--name is {name!r}; use lower-case letters, digits, '.', '_' and '-'")
+    texts = SAMPLE_TEXTS
+    if options.texts is not None:
+        texts = tuple(line for line in options.texts.read_text("utf-8").splitlines() if line.strip())
+    return ImportOptions(
+        name=name,
+        languages=options.languages or guess_languages(options.checkpoint),
+        licence=options.licence,
+        version=options.version,
+        tolerance=options.tolerance,
+        texts=texts,
+    )
+
+
+def guess_languages(checkpoint: Path) -> list[tuple[str, str]]:
+    """Return the direction that tokenizer_config.json or the checkpoint's name tells.
+
+    Raises:
+        ImportRefused: neither tells it.
+    """
+    file = checkpoint / "tokenizer_config.json"
+    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    if config.get("source_lang") and config.get("target_lang"):
+        return [(str(config["source_lang"]), str(config["target_lang"]))]
+    if found := re.search(r"(?:^|-)([a-z]{2,3})-([a-z]{2,3})$", checkpoint.resolve().name):
+        return [(found[1], found[2])]
+    raise ImportRefused(f"{checkpoint}: its languages are unknown; give them, for example --languages en-de")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    source, _, target = text.partition("-")
+    if not source or not target:
+        raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE-TARGET, such as en-de")
+    return source, target

@@ -1,0 +1,1 @@
+"""Import of checkpoints in the layout of Hugging Face transformers."""

@@ -1,0 +1,145 @@
+"""Encoder-decoder checkpoints as our Transformer, so that their weights flow into our graphs.
+
+MarianMT's layers are those of BART (Lewis et al. 2020), named alike in transformers: post-norm, all projections with
+biases, embeddings shared by both sides and the output, a bias on the logits.
+
+Shapes: D model width, V vocabulary.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from export.hf.checkpoint import HfCheckpoint, ImportRefused
+from training.config import TransformerConfig
+from training.models.transformer import DecoderLayer, EncoderLayer, Transformer
+
+ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu", "silu": "silu"}
+NEVER = -1e4  # added to the logit of a token that is never generated
+
+
+def build_marian(checkpoint: HfCheckpoint) -> Transformer:
+    """Return a MarianMT checkpoint as a Transformer.
+
+    Raises:
+        ImportRefused: the configuration asks for something that our graphs do not have, or weights are missing.
+    """
+    config = marian_config(checkpoint)
+    vocabulary = int(checkpoint.get("vocab_size"))
+    model = Transformer(config, vocabulary, vocabulary, joint=True)
+    model.output = nn.Linear(config.width, vocabulary)
+    model.output.weight = model.embedding.token.weight
+    weights = _Weights(checkpoint)
+    with torch.no_grad():
+        weights.copy(model.embedding.token.weight, "model.shared.weight")
+        for side, layers in (("encoder", model.encoder.layers), ("decoder", model.layers)):
+            for i, layer in enumerate(layers):
+                for target, names in _layer_parts(layer, f"model.{side}.layers.{i}"):
+                    weights.copy(target, *names)
+        weights.copy(model.output.bias, "final_logits_bias")
+        # transformers never lets MarianMT generate its padding, with which decoding starts ("bad words").
+        model.output.bias[int(checkpoint.get("pad_token_id"))] = NEVER
+    for embedding in (model.encoder.embedding, model.embedding):
+        embedding.scale = config.width**0.5 if checkpoint.config.get("scale_embedding") else 1.0
+        embedding.get_buffer("position").copy_(marian_positions(len(embedding.position), config.width))
+    return model.eval()
+
+
+def marian_config(checkpoint: HfCheckpoint) -> TransformerConfig:
+    """Return the configuration of our Transformer.
+
+    Raises:
+        ImportRefused: it differs in something that our graphs do not have.
+    """
+    get = checkpoint.get
+    activation = str(get("activation_function"))
+    heads = {int(get("encoder_attention_heads")), int(get("decoder_attention_heads"))}
+    inner = {int(get("encoder_ffn_dim")), int(get("decoder_ffn_dim"))}
+    problems = []
+    if activation not in ACTIVATIONS:
+        problems.append(f"activation_function is {activation!r}; {', '.join(ACTIVATIONS)} can be imported")
+    if len(heads) > 1 or len(inner) > 1:
+        problems.append("encoder and decoder differ in attention heads or feed-forward width; both must be the same")
+    if get("normalize_before", False) or get("normalize_embedding", False):
+        problems.append("normalize_before or normalize_embedding is set; only post-norm layers can be imported")
+    if get("static_position_embeddings", True) is not True:
+        problems.append("static_position_embeddings is not set; only sinusoidal positions can be imported")
+    if not get("share_encoder_decoder_embeddings", True):
+        problems.append("share_encoder_decoder_embeddings is not set; only one shared vocabulary can be imported")
+    if problems:
+        raise ImportRefused(f"{checkpoint.path}: " + "; ".join(problems))
+    length = int(get("max_position_embeddings"))
+    config = TransformerConfig(
+        width=int(get("d_model")),
+        heads=heads.pop(),
+        kv_heads=int(get("encoder_attention_heads")),
+        feed_forward=inner.pop(),
+        encoder_layers=int(get("encoder_layers")),
+        decoder_layers=int(get("decoder_layers")),
+        norm="post",
+        activation=ACTIVATIONS[activation],  # type: ignore[arg-type]
+        dropout=0.0,
+        max_source_length=length,
+        max_target_length=length,
+    )
+    if problems := config.find_problems():
+        raise ImportRefused(f"{checkpoint.path}: " + "; ".join(problems))
+    return config
+
+
+def marian_positions(length: int, width: int) -> Tensor:
+    """Return sinusoidal positions in Marian's layout, all sines before all cosines: (length, D)."""
+    wavelength = torch.pow(10000.0, torch.arange(0, width, 2, dtype=torch.float64) / width)  # (D/2,)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] / wavelength  # (length, D/2)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1).float()  # (length, D)
+
+
+def _layer_parts(layer: nn.Module, name: str) -> Iterator[tuple[Tensor, list[str]]]:
+    """Yield each parameter of a layer with the names of the weights that it is made of, stacked."""
+    modules: list[tuple[nn.Module, list[str]]] = []
+    if isinstance(layer, EncoderLayer):
+        own, around_own = layer.attention, layer.around_attention
+    else:
+        assert isinstance(layer, DecoderLayer)
+        own, around_own = layer.self_attention, layer.around_self
+        modules += [
+            (layer.cross_attention.query, ["encoder_attn.q_proj"]),
+            (layer.cross_attention.key_value, ["encoder_attn.k_proj", "encoder_attn.v_proj"]),
+            (layer.cross_attention.output, ["encoder_attn.out_proj"]),
+            (layer.around_cross.norm, ["encoder_attn_layer_norm"]),
+        ]
+    modules += [
+        (own.query_key_value, ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]),
+        (own.output, ["self_attn.out_proj"]),
+        (around_own.norm, ["self_attn_layer_norm"]),
+        (layer.feed_forward.inner, ["fc1"]),
+        (layer.feed_forward.outer, ["fc2"]),
+        (layer.around_feed_forward.norm, ["final_layer_norm"]),
+    ]
+    for module, parts in modules:
+        for kind, parameter in module.named_parameters():
+            yield parameter, [f"{name}.{part}.{kind}" for part in parts]
+
+
+class _Weights:
+    """The weights of a checkpoint, copied by name."""
+
+    def __init__(self, checkpoint: HfCheckpoint) -> None:
+        self._path, self._weights = checkpoint.path, checkpoint.weights()
+
+    def copy(self, target: Tensor, *names: str) -> None:
+        """Copy weights, stacked along the first axis, into a parameter.
+
+        Raises:
+            ImportRefused: one is missing, or the shapes differ.
+        """
+        if missing := [name for name in names if name not in self._weights]:
+            raise ImportRefused(f"{self._path}: the weight {missing[0]} is missing, as are {len(missing) - 1} others")
+        found = torch.cat([self._weights[name] for name in names])
+        if found.numel() != target.numel() or found.shape[-1] != target.shape[-1]:
+            raise ImportRefused(
+                f"{self._path}: {' + '.join(names)} has the shape {tuple(found.shape)}; config.json asks for "
+                f"{tuple(target.shape)}"
+            )
+        target.copy_(found.view_as(target))

@@ -1,0 +1,163 @@
+"""Import of MarianMT checkpoints: the same ids, the same answers, and errors before anything is written."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import MarianMTModel, MarianTokenizer
+
+from export.checks.hf_parity import verify_import
+from export.checks.local_engine import run_requests
+from export.checks.parity import ParityError
+from export.from_hf import ImportOptions, guess_languages, import_checkpoint, main
+from export.hf.checkpoint import ImportRefused
+from service.artifact import Artifact
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.options import DecodingOptions
+from service.engine.types import EngineRequest
+from service.text.tokenizer import TextCodec
+from tests.export.hf.conftest import MarianCheckpoint, sentences
+
+OPTIONS = ImportOptions("opus", [("en", "deu")])
+ODD_TEXTS = [
+    "", "   ", " a  b ", "\ta\u00a0b\n", "x\u200by", "👍🏽 ok", "①②ﬁ", "Ａｂｃ", "e\u0301",
+    "▁x ▁", "你好 abc", "U", "UU ü U", "éé", "äöü éèñ", ">>fra<", "\ufeffhi", "a\u00adb", "\x00x",
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Recommended. pip install sacremoses")  # which normalises nothing that is asked here
+def test_ids_and_texts_are_those_of_transformers(original: Path, imported: Artifact) -> None:
+    codec = TextCodec(imported.tokenizer, imported.manifest)
+    reference = MarianTokenizer.from_pretrained(original)
+    generator = random.Random(3)
+    letters = "abdeghnorstuäöüéèñU 127.,!?  "
+    texts = ODD_TEXTS + sentences(4, 200) + ["".join(generator.choices(letters, k=30)) for _ in range(300)]
+    expected = [reference(text)["input_ids"] for text in texts]
+    assert codec.encode(texts, [], append_eos=True) == expected
+    assert any(1 in ids for ids in expected)  # unknown pieces are among them
+    special = imported.manifest.special_tokens
+    [end, padding] = codec.encode(["</s>", "<pad>"], [], append_eos=False)  # text, where transformers sees tokens
+    assert special.eos not in end
+    assert special.pad not in padding
+    for text in texts:
+        ids = reference(text_target=text)["input_ids"][:-1]
+        assert codec.target_ids(text) == ids
+        ids = [id for id in ids if id != 1]
+        assert codec.decode([ids]) == [reference.decode(ids)]
+
+
+def test_answers_are_those_of_transformers(original: Path, imported: Artifact) -> None:
+    manifest = imported.manifest
+    assert 0 < manifest.parity.onnx < 1e-4
+    codec, model = TextCodec(imported.tokenizer, manifest), MarianMTModel.from_pretrained(original)
+    model.eval()
+    sources = codec.encode(sentences(5, 40), manifest.directions[0].prefix, append_eos=True)
+    engine = TranslateEngine(TranslateGraphs.load(imported, 1), 64)
+    for beam in (1, 4):
+        options = DecodingOptions(max_length=30, beam_size=beam)
+        found = [result.ids for result in run_requests([engine], [EngineRequest(ids, options) for ids in sources], 64)]
+        pad = manifest.special_tokens.pad
+        with torch.inference_mode():
+            generated = [
+                model.generate(
+                    torch.tensor([ids]), num_beams=beam, max_new_tokens=30, do_sample=False, bad_words_ids=[[pad]],
+                    forced_eos_token_id=None, early_stopping=False,
+                )[0, 1:].tolist()
+                for ids in sources
+            ]  # fmt: skip
+        expected = [[id for id in ids if id not in (0, pad)] for ids in generated]
+        assert found == expected
+
+
+def test_tag_selects_the_target_language(original: Path, imported: Artifact, tmp_path: Path) -> None:
+    ids = json.loads((original / "vocab.json").read_text("utf-8"))
+    assert [d.prefix for d in imported.manifest.directions] == [[ids[">>deu<<"]], [ids[">>fra<<"]]]
+    with pytest.raises(ImportRefused, match=r"no tag >>ita<<; it has >>deu<<, >>fra<<"):
+        import_checkpoint(original, tmp_path / "other", ImportOptions("opus", [("en", "ita")]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"activation_function": "tanh"}, "activation_function is 'tanh'; relu"),
+        ({"normalize_before": True}, "only post-norm"),
+        ({"decoder_attention_heads": 2}, "differ in attention heads"),
+        ({"vocab_size": 7}, "pieces, but the embedding has 7"),
+        ({"encoder_layers": 3}, r"model\.encoder\.layers\.2\.\S+ is missing"),
+        ({"d_model": 64}, r"config\.json asks for \(\d+, 64\)"),
+        ({"model_type": "t5"}, "model_type is 't5'; marian can be imported"),
+        ({"auto_map": {"AutoModel": "x.Y"}}, "never run"),
+    ],
+)
+def test_checkpoint_that_cannot_be_imported_is_refused(
+    marian_checkpoint: MarianCheckpoint, tmp_path: Path, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ImportRefused, match=message):
+        import_checkpoint(marian_checkpoint(**changes), tmp_path / "artifact", OPTIONS)
+    assert not (tmp_path / "artifact").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("source.spm", "source.spm is missing"), ("vocab.json", "vocab.json is missing"),
+        ("model.safetensors", "model.safetensors is missing; pytorch_model.bin may run code"),
+        ("config.json", "config.json is missing"),
+    ],
+)  # fmt: skip
+def test_missing_file_is_named(marian_checkpoint: MarianCheckpoint, tmp_path: Path, name: str, message: str) -> None:
+    folder = marian_checkpoint()
+    (folder / name).unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ImportRefused, match=message):
+        import_checkpoint(folder, tmp_path / "artifact", OPTIONS)
+    assert not (tmp_path / "artifact").exists()
+
+
+@pytest.mark.parametrize("name", ["source.spm", "vocab.json", "config.json", "model.safetensors"])
+def test_damaged_file_is_named(marian_checkpoint: MarianCheckpoint, tmp_path: Path, name: str) -> None:
+    folder = marian_checkpoint()
+    (folder / name).write_bytes(b"\xff\x00 no such format")
+    with pytest.raises(ImportRefused, match=name):
+        import_checkpoint(folder, tmp_path / "artifact", OPTIONS)
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_artifact_that_differs_is_refused(original: Path, imported: Artifact) -> None:
+    model = MarianMTModel.from_pretrained(original)
+    model.eval()
+
+    def logits(source: torch.Tensor, mask: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = model(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits
+        return found + shift * torch.arange(found.size(-1))  # (B, T, V)
+
+    codec = TextCodec(imported.tokenizer, imported.manifest)
+    sources = codec.encode(sentences(6, 5), imported.manifest.directions[0].prefix, append_eos=True)
+    padding = [imported.manifest.special_tokens.pad]
+    shift = 0.0
+    assert verify_import(logits, imported, sources, padding, 1e-4).sentences == 5
+    shift = 1e-5
+    with pytest.raises(ParityError, match=r"differs from the trained model by \S+, allowed is 0.0001"):
+        verify_import(logits, imported, sources, padding, 1e-4)
+    shift = 1.0
+    with pytest.raises(ParityError, match=r"greedy answers to \d of 5 texts differ"):
+        verify_import(logits, imported, sources, padding, 1e4)
+
+
+def test_command_describes_the_artifact(imported: Artifact) -> None:
+    manifest = imported.manifest
+    assert (manifest.name, manifest.version, manifest.precision) == ("opus-mt", "1", "fp32")
+    assert manifest.provenance.recipe["checkpoint"] == "opus-mt-en-deu"
+    card = (imported.path / "MODEL_CARD.md").read_text("utf-8")
+    assert "Directions: en to deu, en to fra." in card
+    assert "Licence of the weights: CC BY 4.0." in card
+
+
+def test_languages_come_from_the_name_or_must_be_given(
+    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert guess_languages(original) == [("en", "deu")]
+    assert main([str(tmp_path), str(tmp_path / "x")]) == 1
+    assert "its languages are unknown; give them, for example --languages en-de" in capsys.readouterr().err
