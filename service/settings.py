@@ -59,10 +59,14 @@ class Settings(BaseSettings):
         description="Source tokens, padding included, that may join a worker's batch before one decoding step.",
     )
     queue_segments: int = Field(
-        default=2048, ge=1, description="Segments that may wait for a model; further requests fail with 503."
+        default=2048,
+        ge=1,
+        description="Segments that may wait for a model; a caller that has its share of them fails with 503.",
     )
     queue_tokens: int = Field(
-        default=131_072, ge=1, description="Source tokens that may wait for a model; further requests fail with 503."
+        default=131_072,
+        ge=1,
+        description="Source tokens that may wait for a model; a caller that has its share of them fails with 503.",
     )
     guard: bool = Field(
         default=True,

@@ -45,6 +45,7 @@ class HttpLoad:
     warm_up: float = 2.0
     seconds: float = 8.0
     server: int | None = None  # process id, to measure its CPU time
+    address: str = "127.0.0.1"  # of the clients: another one of 127.0.0.0/8 makes them another caller
 
 
 @dataclass
@@ -66,8 +67,8 @@ class LoadResult:
 class ClientConnection:
     """One keep-alive connection."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+    def __init__(self, port: int, address: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT, source_address=(address, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sent = 0.0
         self._head = b""
@@ -142,7 +143,7 @@ class LoadLoop:
         Raises:
             TrafficError: see `ClientConnection.receive`; or no response came for a minute.
         """
-        clients = [ClientConnection(self.load.port) for _ in range(self.load.clients)]
+        clients = [ClientConnection(self.load.port, self.load.address) for _ in range(self.load.clients)]
         try:
             for client in clients:
                 self.selector.register(client.socket, selectors.EVENT_READ, client)

@@ -19,6 +19,7 @@ from service.errors import (
 )
 from service.http.auth import AUTH_ERRORS
 from service.http.body_limit import BODY_ERRORS
+from service.http.priority import is_bulk
 from service.models.request_scope import RequestScope, WaitForDisconnect
 from service.models.served_model import ServedModel
 from service.settings import Settings
@@ -81,7 +82,10 @@ def wait_for_disconnect(request: Request) -> WaitForDisconnect:
 
 def request_scope(request: Request, settings: Settings) -> RequestScope:
     """Return the scope of a request, which ends at the request timeout or when the client closes the connection."""
-    return RequestScope(settings.request_timeout_seconds, wait_for_disconnect(request))
+    scope = request.scope
+    return RequestScope(
+        settings.request_timeout_seconds, wait_for_disconnect(request), scope["caller"], is_bulk(scope["headers"])
+    )
 
 
 def ranked_labels(model: ServedModel, probabilities: list[float], count: int | None = None) -> list[LabelScore]:

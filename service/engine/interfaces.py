@@ -49,7 +49,7 @@ class RequestQueue(Protocol):
         """Whether the queue accepts no more requests."""
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
-        """Add all of the requests, or none of them.
+        """Add all of the requests, which have the same sender, or none of them.
 
         Raises:
             QueueFull: they exceed the limits together with the requests that already wait.

@@ -1,19 +1,36 @@
-"""The queue of one worker pool, shared by its workers."""
+"""The queue of one worker pool, shared by its workers: what is admitted, and what joins a batch next."""
 
 import threading
-from collections import deque
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from service.engine.types import EngineRequest, fail
+from service.engine.fair_order import FairClock, FairOrder
+from service.engine.types import EngineRequest, Sender, fail
+
+# A request with more unfinished segments than this is large: it may fill the batch only while no small one is there.
+SMALL_REQUEST = 8
+# Of a worker's rows, large requests may take this share while small requests come; of all rows, a caller may take it
+# before its requests count as large while other callers are there.
+LARGE_SHARE = 4
+# While small requests come, large ones may add this share of `encode_tokens` before a step.
+LARGE_ENCODE_SHARE = 16
+CONTENTION_SECONDS = 1.0  # how long large requests leave room after a small one
+BULK_WEIGHT = 1 / 16  # the share of a bulk caller beside an interactive one
+OVERFLOW = 2  # the queue may exceed its limits up to this many times, for callers that have less than their share
+
+
+T = TypeVar("T")
 
 
 class QueueFull(Exception):
-    """The requests do not fit into the queue; `waiting` segments are ahead of them."""
+    """The requests do not fit into the queue; `waiting` segments are ahead of them, `own` of the same caller."""
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self, waiting: int, own: int) -> None:
         super().__init__(f"{waiting} segments are waiting")
-        self.waiting = waiting
+        self.waiting, self.own = waiting, own
 
 
 class Closed(Exception):
@@ -34,14 +51,78 @@ class QueueLimits:
         return segments <= self.queue_segments and tokens <= self.queue_tokens
 
 
+class Occupancy:
+    """What waits in a queue, for each caller; decides what is admitted.
+
+    A queue that is full refuses a caller only if the caller has its share already: the limits, divided by the callers
+    that wait. So no caller can shut out another one. Memory stays bounded: at `OVERFLOW` times the limits, all are
+    refused. State is kept only for callers that wait.
+    """
+
+    def __init__(self, limits: QueueLimits) -> None:
+        self.limits = limits
+        self.segments = self.tokens = 0
+        self._segments, self._tokens = Counter[int](), Counter[int]()  # by caller
+
+    def check(self, requests: Sequence[EngineRequest]) -> None:
+        """Check that the requests of one caller may be added.
+
+        Raises:
+            QueueFull: they may not.
+        """
+        segments, tokens = len(requests), sum(request.tokens for request in requests)
+        if self.limits.allows(self.segments + segments, self.tokens + tokens):
+            return
+        caller = requests[0].sender.caller
+        own = self._segments[caller]
+        callers = len(self._segments) + (own == 0)
+        has_share = self.limits.allows(callers * (own + segments), callers * (self._tokens[caller] + tokens))
+        if not has_share or self.overflows(segments, tokens):
+            raise QueueFull(self.segments, own)
+
+    def overflows(self, segments: int = 0, tokens: int = 0) -> bool:
+        """Return whether the queue would exceed what it may ever hold."""
+        return not self.limits.allows(
+            -(-(self.segments + segments) // OVERFLOW), -(-(self.tokens + tokens) // OVERFLOW)
+        )
+
+    def add(self, request: EngineRequest) -> None:
+        """Count a request that begins to wait."""
+        self.segments += 1
+        self.tokens += request.tokens
+        self._segments[request.sender.caller] += 1
+        self._tokens[request.sender.caller] += request.tokens
+
+    def remove(self, request: EngineRequest) -> None:
+        """Count a request that no longer waits."""
+        self.segments -= 1
+        self.tokens -= request.tokens
+        caller = request.sender.caller
+        self._tokens[caller] -= request.tokens
+        _decrement(self._segments, caller)
+        if caller not in self._segments:
+            del self._tokens[caller]
+
+
 class Queue:
-    """The waiting requests of one worker pool, and the number of rows that its workers run."""
+    """The waiting requests of one worker pool, and what its workers run.
+
+    Requests are taken in fair order: see `fair_order.py`. Large requests, and those that are marked as bulk, keep to a
+    part of the rows while small ones come, because a step takes longer the more rows it has.
+    """
 
     def __init__(self, limits: QueueLimits, workers: int = 1) -> None:
         self.limits = limits
         self.workers = workers
-        self._waiting: deque[EngineRequest] = deque()
-        self._tokens = self._rows_waiting = self._rows_running = 0
+        self._occupancy = Occupancy(limits)
+        self._rows_waiting = self._rows_running = 0
+        clock = FairClock()
+        self._small: FairOrder[EngineRequest] = FairOrder(2, clock)
+        self._large: FairOrder[EngineRequest] = FairOrder(2, clock)
+        self._bulk: FairOrder[EngineRequest] = FairOrder(2, clock, BULK_WEIGHT)
+        self._large_unfinished = 0  # segments that wait or run
+        self._by_sender, self._by_caller = Counter[Sender](), Counter[int]()  # unfinished segments
+        self._contended_until = 0.0  # monotonic seconds
         self._changed = threading.Condition()
         self._closed = False
 
@@ -53,7 +134,7 @@ class Queue:
     @property
     def waiting(self) -> int:
         """Segments in the queue."""
-        return len(self._waiting)
+        return self._occupancy.segments
 
     @property
     def closed(self) -> bool:
@@ -61,7 +142,7 @@ class Queue:
         return self._closed
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
-        """Add all of the requests, or none of them.
+        """Add all of the requests, which have the same sender, or none of them.
 
         Raises:
             QueueFull: they exceed the limits together with the requests that already wait.
@@ -78,50 +159,99 @@ class Queue:
         self._add(requests, bounded=False)
 
     def _add(self, requests: Sequence[EngineRequest], *, bounded: bool) -> None:
-        tokens = sum(request.tokens for request in requests)
         with self._changed:
             if self._closed:
                 raise Closed("the model takes no more requests")
-            if not self._fits(len(requests), tokens):
+            if not requests:
+                return
+            if bounded:
+                try:
+                    self._occupancy.check(requests)
+                except QueueFull:
+                    self._remove_cancelled()
+                    self._occupancy.check(requests)
+            elif self._occupancy.overflows(len(requests)):
                 self._remove_cancelled()
-                if bounded and not self._fits(len(requests), tokens):
-                    raise QueueFull(len(self._waiting))
-            self._waiting.extend(requests)
-            self._tokens += tokens
-            self._rows_waiting += sum(request.rows for request in requests)
+            lane = self._lane(requests)
+            for request in requests:
+                request.large = lane is not self._small
+                lane.push((request.sender.caller, request.sender.request), request)
+                self._count(request)
             self._changed.notify_all()
 
-    def _fits(self, segments: int, tokens: int) -> bool:
-        return self.limits.allows(len(self._waiting) + segments, self._tokens + tokens)
+    def _lane(self, requests: Sequence[EngineRequest]) -> FairOrder[EngineRequest]:
+        """Return the lane for requests of one sender, counted together with the sender's unfinished ones."""
+        sender = requests[0].sender
+        if sender.bulk:
+            return self._bulk
+        own = len(requests) + self._by_caller[sender.caller] if len(self._by_caller) > 1 else 0
+        if len(requests) + self._by_sender[sender] > SMALL_REQUEST or own * LARGE_SHARE > self.limits.rows:
+            return self._large
+        return self._small
+
+    def _count(self, request: EngineRequest) -> None:
+        """Count a request that begins to wait."""
+        self._occupancy.add(request)
+        self._rows_waiting += request.rows
+        self._large_unfinished += request.large
+        self._by_sender[request.sender] += 1
+        self._by_caller[request.sender.caller] += 1
+        self._note_contention(request)
+
+    def _count_out(self, request: EngineRequest) -> None:
+        """Count a request that is finished or cancelled."""
+        self._large_unfinished -= request.large
+        _decrement(self._by_sender, request.sender)
+        _decrement(self._by_caller, request.sender.caller)
+        self._note_contention(request)
+
+    def _note_contention(self, request: EngineRequest) -> None:
+        """When a small request meets large ones, have the large ones leave room for a while."""
+        if self._large_unfinished and not request.large:
+            self._contended_until = time.monotonic() + CONTENTION_SECONDS
+
+    def _leave_queue(self, request: EngineRequest) -> None:
+        self._occupancy.remove(request)
+        self._rows_waiting -= request.rows
 
     def _remove_cancelled(self) -> None:
-        self._waiting = deque(request for request in self._waiting if not request.cancelled)
-        self._tokens = sum(request.tokens for request in self._waiting)
-        self._rows_waiting = sum(request.rows for request in self._waiting)
+        for lane in (self._small, self._large, self._bulk):
+            for request in lane.remove_cancelled():
+                self._leave_queue(request)
+                self._count_out(request)
 
-    def dequeue(self, running_rows: int, wait: bool = True) -> list[EngineRequest] | None:
-        """Return the next requests for a worker that runs `running_rows` rows; None when closed and empty.
+    def dequeue(self, running_rows: int, large_rows: int = 0, wait: bool = True) -> list[EngineRequest] | None:
+        """Return the next requests for a worker, in fair order; None when closed and empty.
 
-        First come, first served: as many requests as fit into the worker's rows, its fair share of all rows, and the
-        encode budget. Blocks while nothing waits and the worker runs nothing, unless `wait` is False.
+        As many requests as fit into the worker's rows, of which it runs `running_rows` and of these `large_rows` for
+        large requests, its fair share of all rows, and the encode budget. Blocks while nothing waits and the worker
+        runs nothing, unless `wait` is False.
         """
         with self._changed:
-            while wait and not self._waiting and not running_rows:
+            while wait and not self.waiting and not running_rows:
                 if self._closed:
                     return None
                 self._changed.wait()
-            selected = self._select(running_rows)
+            selected = self._select(running_rows, large_rows)
             self._rows_running += sum(request.rows for request in selected)
             return selected
 
-    def _select(self, occupied: int) -> list[EngineRequest]:
-        """Remove requests from the head of the queue; the last one may take the worker beyond its fair share."""
+    def _select(self, occupied: int, large_rows: int) -> list[EngineRequest]:
+        """Take requests out of the queue; the last one may take the worker beyond its fair share."""
         share = -(-(self._rows_waiting + self._rows_running) // self.workers)
+        budget = _LargeBudget(self.limits, self.rows_per_worker, large_rows, time.monotonic() < self._contended_until)
+        lanes = [lane for lane in (self._small, self._large, self._bulk) if lane]
         selected: list[EngineRequest] = []
         longest = 0
-        while self._waiting and occupied < share:
-            request = self._waiting[0]
-            if not request.cancelled:
+        while lanes and occupied < share:
+            lane = min(lanes, key=lambda one: one.tag)
+            request = lane.peek()
+            if request.cancelled:
+                self._count_out(request)
+            elif request.large and not budget.allows(request):
+                lanes.remove(lane)
+                continue
+            else:
                 longest = max(longest, len(request.ids))
                 if occupied + request.rows > self.rows_per_worker:
                     break
@@ -129,15 +259,18 @@ class Queue:
                     break
                 selected.append(request)
                 occupied += request.rows
-            self._waiting.popleft()
-            self._tokens -= request.tokens
-            self._rows_waiting -= request.rows
+                budget.spend(request)
+            self._leave_queue(lane.pop())
+            if not lane:
+                lanes.remove(lane)
         return selected
 
-    def release(self, rows: int) -> None:
+    def release(self, requests: Iterable[EngineRequest]) -> None:
         """Count the rows of finished requests as free."""
         with self._changed:
-            self._rows_running -= rows
+            for request in requests:
+                self._rows_running -= request.rows
+                self._count_out(request)
 
     def close(self) -> None:
         """Accept no more requests; the waiting ones are still computed."""
@@ -149,7 +282,40 @@ class Queue:
         """Close, and fail every waiting request."""
         self.close()
         with self._changed:
-            for request in self._waiting:
-                fail(request, error)
-            self._waiting.clear()
-            self._tokens = self._rows_waiting = 0
+            for lane in (self._small, self._large, self._bulk):
+                for request in lane:
+                    fail(request, error)
+                    self._leave_queue(request)
+                    self._count_out(request)
+                lane.clear()
+
+
+class _LargeBudget:
+    """What large requests may add to a worker's batch before one step."""
+
+    def __init__(self, limits: QueueLimits, rows: int, running: int, contended: bool) -> None:
+        """`running` of the worker's `rows` are running for large requests; `contended`: small requests come, too."""
+        self._rows, self._tokens = rows, limits.encode_tokens
+        if contended:
+            self._rows, self._tokens = rows // LARGE_SHARE, limits.encode_tokens // LARGE_ENCODE_SHARE
+        self._running, self._joining, self._longest = running, 0, 0
+
+    def allows(self, request: EngineRequest) -> bool:
+        """Return whether the request may join now; one large request always may run."""
+        if self._running and self._running + request.rows > self._rows:
+            return False
+        return not self._joining or max(self._longest, len(request.ids)) * (self._joining + 1) <= self._tokens
+
+    def spend(self, request: EngineRequest) -> None:
+        """Count a request that joins."""
+        if request.large:
+            self._running += request.rows
+            self._joining += 1
+            self._longest = max(self._longest, len(request.ids))
+
+
+def _decrement(counts: Counter[T], key: T) -> None:
+    """Count one less; forget a key that is at 0."""
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

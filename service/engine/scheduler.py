@@ -25,7 +25,7 @@ class Scheduler:
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self._joined: dict[EngineRequest, float] = {}  # running request -> time at which it joined, oldest first
-        self.rows = 0
+        self.rows = self._large_rows = 0
 
     @property
     def running(self) -> list[EngineRequest]:
@@ -36,7 +36,7 @@ class Scheduler:
         """Wait for work and plan the next iteration; None when the queue is closed and all requests are done."""
         cancelled = [request for request in self._joined if request.cancelled]
         self._remove(cancelled)
-        requests = self.queue.dequeue(self.rows, wait=not cancelled)
+        requests = self.queue.dequeue(self.rows, self._large_rows, wait=not cancelled)
         return None if requests is None else IterationPlan(cancelled, group_by_length(requests))
 
     def admit(self, group: list[EngineRequest]) -> None:
@@ -45,10 +45,11 @@ class Scheduler:
         for request in group:
             self._joined[request] = now
             self.rows += request.rows
+            self._large_rows += request.rows if request.large else 0
 
     def reject(self, group: list[EngineRequest], error: Exception) -> None:
         """Fail the requests of a picked group that could not join the batch."""
-        self.queue.release(sum(request.rows for request in group))
+        self.queue.release(group)
         for request in group:
             fail(request, error)
 
@@ -72,9 +73,9 @@ class Scheduler:
             return
         for request in requests:
             del self._joined[request]
-        rows = sum(request.rows for request in requests)
-        self.rows -= rows
-        self.queue.release(rows)
+            self.rows -= request.rows
+            self._large_rows -= request.rows if request.large else 0
+        self.queue.release(requests)
 
     def fail_running(self, error: Exception) -> None:
         """Fail every running request and free all rows."""

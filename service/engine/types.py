@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,6 +55,14 @@ class EngineResult:
         return self.hypotheses[0].finish_reason if self.hypotheses else "stop"
 
 
+class Sender(NamedTuple):
+    """Where a request comes from. It decides when the request is computed, never what the result is."""
+
+    caller: int = 0  # a number for the API key or the address
+    request: int = 0  # a number for the HTTP request
+    bulk: bool = False  # whether the request may wait for others
+
+
 @dataclass(eq=False)
 class EngineRequest:
     """A tokenised segment and the future of its result. Cancelling the future cancels the request at any time."""
@@ -64,6 +73,8 @@ class EngineRequest:
     future: "Future[EngineResult]" = field(default_factory=Future)
     # Called with each generated token of a greedy or sampling search, in the worker's thread; it must return quickly.
     on_token: Callable[[int], None] | None = None
+    sender: Sender = Sender()
+    large: bool = False  # set by the queue: one of so many that they leave room for others
     submitted: float = field(default_factory=time.monotonic)
 
     @property
@@ -75,6 +86,11 @@ class EngineRequest:
     def tokens(self) -> int:
         """Input tokens: the source and, for scoring, the translation."""
         return len(self.ids) + len(self.translation or ())
+
+    @property
+    def cost(self) -> int:
+        """What the request takes of the engine's time, in tokens: an output is about as long as its source."""
+        return self.rows * self.tokens
 
     @property
     def cancelled(self) -> bool:

@@ -1,6 +1,7 @@
 """ASGI middleware that authenticates callers and applies their rate limits."""
 
 from collections.abc import Mapping
+from ipaddress import IPv6Address, IPv6Network
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -45,13 +46,14 @@ class Authenticator:
     def authenticate(self, scope: Scope, key: bytes | None) -> str:
         """Return the caller and count the request; call `release` when it has ended.
 
-        Where keys are configured, set `scope["key"]` to the name of the key.
+        Set `scope["caller"]` to the caller; where keys are configured, set `scope["key"]` to the name of the key.
 
         Raises:
             Unauthorised: the key is missing or unknown.
             RateLimited: the caller exceeds a rate limit.
         """
         caller = self._check_key(scope, key) if self.keys.digests else _address(scope)
+        scope["caller"] = caller
         self.rate_limiter.acquire(caller)
         return caller
 
@@ -131,4 +133,12 @@ async def _key_in_fields(scope: Scope, receive: Receive) -> bytes | None:
 
 def _address(scope: Scope) -> str:
     client = scope.get("client")  # None on a Unix socket
-    return f"address {client[0]}" if client else "the local caller"
+    return f"address {_network(client[0])}" if client else "the local caller"
+
+
+def _network(host: str) -> str:
+    """Return an IPv4 address as it is, and of an IPv6 address the /64 network, all of which one caller has."""
+    if ":" not in host:
+        return host
+    address = IPv6Address(host.partition("%")[0])
+    return str(address.ipv4_mapped or IPv6Network((address, 64), strict=False))

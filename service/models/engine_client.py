@@ -28,7 +28,10 @@ class EngineClient:
         try:
             self.queue.submit(requests)
         except QueueFull as full:
-            raise Overloaded(f"model {self.name!r} has {full.waiting} segments waiting; try again later") from None
+            raise Overloaded(
+                f"model {self.name!r} has {full.waiting} segments waiting, {full.own} of them yours; at most "
+                f"{self.queue.limits.queue_segments} may wait, and each caller's share of these: try again later"
+            ) from None
         except Closed:
             raise NotReady(f"model {self.name!r} takes no more requests") from None
 

@@ -1,6 +1,7 @@
 """The lifetime of one HTTP request inside the engine: deadline, disconnect, pending engine requests."""
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -9,8 +10,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from service.engine.decoding.search import NotANumber
-from service.engine.types import EngineFailure, EngineRequest, EngineResult
+from service.engine.types import EngineFailure, EngineRequest, EngineResult, Sender
 from service.errors import ClientGone, DeadlineExceeded, InternalError
+from service.models.background import BackgroundThreads
 from service.models.engine_client import EngineClient
 
 T = TypeVar("T")
@@ -23,6 +25,8 @@ DISCONNECT_WATCH_DELAY = 0.05
 # Updates that are returned at once, so that other tasks of the event loop run in between: one decoding step may finish
 # a hundred segments.
 MAX_UPDATES = 8
+_numbers = itertools.count(1)  # of HTTP requests
+_threads = BackgroundThreads()
 
 
 class RequestScope:
@@ -32,8 +36,12 @@ class RequestScope:
     Leaving the context cancels the engine requests that are still pending.
     """
 
-    def __init__(self, timeout: float, wait_for_disconnect: WaitForDisconnect) -> None:
+    def __init__(
+        self, timeout: float, wait_for_disconnect: WaitForDisconnect, caller: str = "", bulk: bool = False
+    ) -> None:
+        """`caller` is whom the request comes from; a `bulk` request is computed when nothing else waits."""
         self._timeout, self._wait_for_disconnect = timeout, wait_for_disconnect
+        self._sender = Sender(hash(caller), next(_numbers), bulk)
         self._loop = asyncio.get_running_loop()
         self._pending: dict[EngineRequest, EngineClient] = {}
         # (request, token), or (request, None) for a request that is done; worker threads append to it.
@@ -68,6 +76,8 @@ class RequestScope:
 
     def submit(self, client: EngineClient, requests: Sequence[EngineRequest]) -> None:
         """Submit requests to a model; see `EngineClient.submit` for the errors."""
+        for request in requests:
+            request.sender = self._sender
         client.submit(requests)
         for request in requests:
             self._pending[request] = client
@@ -122,18 +132,16 @@ class RequestScope:
         """
         if not in_thread:
             return work()
-        future = self._loop.run_in_executor(None, work)
-        future.add_done_callback(self._on_work_done)
-        while not future.done():
-            self.check()
-            self._waiter = self._loop.create_future()
-            await self._waiter
+        future = asyncio.wrap_future(_threads.submit(self._sender, work))
+        future.add_done_callback(lambda _: self._wake())
+        try:
+            while not future.done():
+                self.check()
+                self._waiter = self._loop.create_future()
+                await self._waiter
+        finally:
+            future.cancel()  # work that has not begun is dropped
         return future.result()
-
-    def _on_work_done(self, future: "asyncio.Future[T]") -> None:
-        if self._left and not future.cancelled():
-            future.exception()  # nobody else retrieves it, and asyncio would log it
-        self._wake()
 
     async def results(self, client: EngineClient, requests: Sequence[EngineRequest]) -> list[EngineResult]:
         """Submit requests and wait for all results; see `submit` and `updates` for the errors."""

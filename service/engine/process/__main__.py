@@ -20,7 +20,7 @@ from service.engine.process import messages
 from service.engine.process.channel import MessageChannel, open_connection
 from service.engine.process.runtime import configure_interpreter, freeze_gc
 from service.engine.queue import Closed
-from service.engine.types import EngineRequest, EngineResult
+from service.engine.types import EngineRequest, EngineResult, Sender
 from service.engine.worker import LocalWorkerPool
 
 LAST_STEP_TIMEOUT = 10.0  # seconds for the running steps when the service has closed the connection
@@ -44,15 +44,17 @@ class PoolServer:
         """Set the pool that requests are submitted to."""
         self._pool = pool
 
-    def submit(self, requests: Sequence[messages.RequestMessage]) -> None:
+    def submit(self, sender: Sender, requests: Sequence[messages.RequestMessage]) -> None:
         """Submit requests that the service has admitted."""
         assert self._pool is not None
         with suppress(Closed):  # a worker has died: the service knows, and fails the waiting requests itself
-            self._pool.queue.submit_admitted([self._request(message) for message in requests])
+            self._pool.queue.submit_admitted([self._request(message, sender) for message in requests])
 
-    def _request(self, message: messages.RequestMessage) -> EngineRequest:
+    def _request(self, message: messages.RequestMessage, sender: Sender) -> EngineRequest:
         number = message.number
-        request = EngineRequest(message.ids, message.options, message.translation, submitted=message.submitted)
+        request = EngineRequest(
+            message.ids, message.options, message.translation, sender=sender, submitted=message.submitted
+        )
         if message.stream_tokens:
             request.on_token = lambda token: self._events.append(messages.TokenGenerated(number, token))
         self._requests[number], self._numbers[request] = request, number
@@ -128,7 +130,7 @@ def main(arguments: Sequence[str]) -> int:
     while (commands := channel.receive()) is not None:
         for command in commands:
             if isinstance(command, messages.SubmitRequests):
-                servers[command.pool].submit(command.requests)
+                servers[command.pool].submit(command.sender, command.requests)
             else:
                 servers[command.pool].cancel(command.number)
     for server in servers.values():

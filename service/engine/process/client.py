@@ -22,7 +22,7 @@ from service.artifact import Artifact, ArtifactError
 from service.engine.interfaces import Observer, PoolConfig
 from service.engine.process import messages
 from service.engine.process.channel import CAN_INHERIT, MessageChannel, MessageProtocol, encode, start_process
-from service.engine.queue import Closed, QueueFull
+from service.engine.queue import Closed, Occupancy
 from service.engine.types import EngineFailure, EngineRequest, EngineResult, fail, resolve
 
 log = logging.getLogger(__name__)
@@ -41,8 +41,8 @@ class RemoteQueue:
         self._send = send
         self._numbers = itertools.count()
         self._unfinished: dict[int, EngineRequest] = {}
-        self._waiting: dict[int, int] = {}  # number of each request that has not joined a batch -> its tokens
-        self._tokens = 0  # of the waiting requests
+        self._waiting: dict[int, EngineRequest] = {}  # by number: the requests that have not joined a batch
+        self._occupancy = Occupancy(pool_config.limits)
         self._idle = threading.Event()
         self._idle.set()
         self.closed = False
@@ -58,7 +58,7 @@ class RemoteQueue:
         return len(self._unfinished) - len(self._waiting)
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
-        """Add all of the requests, or none of them.
+        """Add all of the requests, which have the same sender, or none of them.
 
         Raises:
             QueueFull: they exceed the limits together with the requests that already wait.
@@ -66,16 +66,17 @@ class RemoteQueue:
         """
         if self.closed:
             raise Closed("the model takes no more requests")
-        tokens = sum(request.tokens for request in requests)
-        if not self.limits.allows(len(self._waiting) + len(requests), self._tokens + tokens):
-            raise QueueFull(len(self._waiting))
+        if not requests:
+            return
+        self._occupancy.check(requests)
         self._idle.clear()
-        self._send(messages.SubmitRequests(self.name, [self._register(request) for request in requests]))
+        registered = [self._register(request) for request in requests]
+        self._send(messages.SubmitRequests(self.name, requests[0].sender, registered))
 
     def _register(self, request: EngineRequest) -> messages.RequestMessage:
         number = next(self._numbers)
-        self._unfinished[number], self._waiting[number] = request, request.tokens
-        self._tokens += request.tokens
+        self._unfinished[number] = self._waiting[number] = request
+        self._occupancy.add(request)
         request.future.add_done_callback(partial(self._on_done, number))
         stream_tokens = request.on_token is not None
         return messages.RequestMessage(
@@ -88,16 +89,20 @@ class RemoteQueue:
             self._send(messages.CancelRequest(self.name, number))
 
     def _remove(self, number: int) -> EngineRequest | None:
-        self._tokens -= self._waiting.pop(number, 0)
+        self._leave_queue(number)
         request = self._unfinished.pop(number, None)
         if not self._unfinished:
             self._idle.set()
         return request
 
+    def _leave_queue(self, number: int) -> None:
+        if (request := self._waiting.pop(number, None)) is not None:
+            self._occupancy.remove(request)
+
     def mark_running(self, numbers: Sequence[int]) -> list[EngineRequest]:
         """Record that these requests have joined a batch; return them, without those cancelled meanwhile."""
         for number in numbers:
-            self._tokens -= self._waiting.pop(number, 0)
+            self._leave_queue(number)
         return [self._unfinished[number] for number in numbers if number in self._unfinished]
 
     def stream_token(self, number: int, token: int) -> None:

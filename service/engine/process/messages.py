@@ -14,7 +14,7 @@ from typing import NamedTuple
 from service.artifact import Artifact, ArtifactError
 from service.engine.interfaces import PoolConfig
 from service.engine.options import DecodingOptions
-from service.engine.types import EngineResult
+from service.engine.types import EngineResult, Sender
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class SubmitRequests(NamedTuple):
     """Requests that the service has admitted to a worker pool."""
 
     pool: str
+    sender: Sender  # of all of them
     requests: Sequence[RequestMessage]
 
 

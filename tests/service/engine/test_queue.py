@@ -5,14 +5,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine.options import DecodingOptions
-from service.engine.queue import Closed, Queue, QueueLimits
+from service.engine.queue import SMALL_REQUEST, Closed, Queue, QueueFull, QueueLimits
 from service.engine.scheduler import IterationPlan, Scheduler
-from service.engine.types import EngineRequest
+from service.engine.types import EngineRequest, Sender
 from tests.service.fakes import answer
 
 
-def request(length: int = 1, rows: int = 1) -> EngineRequest:
-    return EngineRequest([7] * length, DecodingOptions(beam_size=rows))
+def request(length: int = 1, rows: int = 1, sender: Sender = Sender()) -> EngineRequest:  # noqa: B008
+    return EngineRequest([7] * length, DecodingOptions(beam_size=rows), sender=sender)
+
+
+def of(caller: int, count: int, number: int = 0, bulk: bool = False) -> list[EngineRequest]:
+    """Return the segments of one HTTP request."""
+    return [request(sender=Sender(caller, number, bulk)) for _ in range(count)]
+
+
+def callers(requests: list[EngineRequest]) -> list[int]:
+    return [one.sender.caller for one in requests]
 
 
 def queue_with(*requests: EngineRequest, workers: int = 1, **limits: int) -> Queue:
@@ -204,3 +213,98 @@ def test_requests_are_scheduled_in_order_and_within_the_limits(
                 finish(scheduler, random.choice(scheduler.running))  # type: ignore[attr-defined]
     assert joined == [one for one, (_, _, kept) in zip(requests, arrivals, strict=True) if kept]
     assert all(one.future.done() for one in requests)
+
+
+def test_newcomer_is_next_however_many_segments_another_caller_has_waiting() -> None:
+    queue = queue_with(*of(1, 100), rows=4)
+    scheduler = Scheduler(queue)
+    finish(scheduler, *admit(scheduler))
+    queue.submit(of(2, 1))
+    assert 2 in callers(admit(scheduler))
+
+
+def test_callers_get_equal_shares_of_the_cost() -> None:
+    """One caller's segments cost three times as much, so it gets a third as many."""
+    queue = queue_with(*[request(3, sender=Sender(1)) for _ in range(60)], rows=1)
+    queue.submit([request(1, sender=Sender(2)) for _ in range(60)])
+    scheduler, joined = Scheduler(queue), list[int]()
+    for _ in range(40):
+        [one] = admit(scheduler)
+        joined.append(one.sender.caller)
+        finish(scheduler, one)
+    assert joined.count(1) == 10
+
+
+def test_requests_of_one_caller_take_turns_too() -> None:
+    queue = queue_with(*of(1, 50, number=1), rows=1)
+    queue.submit(of(1, 1, number=2))
+    scheduler = Scheduler(queue)
+    numbers = list[int]()
+    for _ in range(3):
+        [one] = admit(scheduler)
+        numbers.append(one.sender.request)
+        finish(scheduler, one)
+    assert 2 in numbers
+
+
+def test_large_requests_leave_rows_while_small_ones_come() -> None:
+    large = of(1, SMALL_REQUEST + 92)
+    queue = queue_with(*large, rows=16, encode_tokens=1600)
+    scheduler = Scheduler(queue)
+    assert len(admit(scheduler)) == 16  # alone, it may fill the batch
+    queue.submit(of(2, 1))
+    finish(scheduler, *scheduler.running)
+    joined = callers(admit(scheduler))
+    assert sorted(joined) == [1, 1, 1, 1, 2]  # a quarter of the rows, and the small one
+    assert admit(scheduler) == []
+
+
+def test_caller_with_many_small_requests_counts_as_large_only_beside_others() -> None:
+    queue = Queue(QueueLimits(rows=16))
+    for number in range(20):
+        queue.submit(of(1, 1, number=number))
+    assert not any(one.large for one in admit(Scheduler(queue)))
+    queue.submit(of(2, 1, number=100))
+    [beside] = of(1, 1, number=101)
+    queue.submit([beside])
+    assert beside.large
+
+
+def test_bulk_waits_for_interactive_requests_but_is_not_starved() -> None:
+    queue = queue_with(*of(1, 100, bulk=True), rows=1)
+    queue.submit(of(2, 100))
+    scheduler, joined = Scheduler(queue), list[int]()
+    for _ in range(64):
+        [one] = admit(scheduler)
+        joined.append(one.sender.caller)
+        finish(scheduler, one)
+    assert 3 <= joined.count(1) <= 5  # of 64: one in 16
+
+
+def test_caller_cannot_shut_others_out_of_the_queue() -> None:
+    queue = queue_with(*of(1, 8), queue_segments=8)
+    with pytest.raises(QueueFull) as full:
+        queue.submit(of(1, 1))
+    assert (full.value.waiting, full.value.own) == (8, 8)
+    queue.submit(of(2, 4))  # half of the limit is this caller's share
+    with pytest.raises(QueueFull):
+        queue.submit(of(2, 1))
+    queue.submit(of(3, 2))
+    queue.submit(of(4, 2))
+    with pytest.raises(QueueFull):  # twice the limit is held, however many callers come
+        queue.submit(of(5, 1))
+
+
+def test_queue_keeps_no_state_of_callers_that_are_gone() -> None:
+    queue = Queue(QueueLimits(rows=2))
+    scheduler = Scheduler(queue)
+    for caller in range(100):
+        queue.submit(of(caller, 3, number=caller))
+        while queue.waiting or scheduler.running:
+            admit(scheduler)
+            finish(scheduler, *scheduler.running)
+    assert not queue._by_caller
+    assert not queue._by_sender
+    assert not queue._occupancy._segments
+    assert not queue._occupancy._tokens
+    assert not any(lane._flows or lane._turns for lane in (queue._small, queue._large, queue._bulk))

@@ -134,7 +134,7 @@ class FullAfterFirstSubmission:
     def __call__(self, requests: list[EngineRequest]) -> None:
         self.calls += 1
         if self.calls > 1:
-            raise QueueFull(99)
+            raise QueueFull(99, 99)
         self.submit(requests)
 
 

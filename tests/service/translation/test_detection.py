@@ -115,7 +115,7 @@ def test_a_pivot_text_too_long_for_the_second_model_is_split(toy_translator: Pat
 
 def test_a_split_segment_keeps_its_source_if_the_second_queue_is_full(toy_translator: Path) -> None:
     def full(requests: list[EngineRequest]) -> None:
-        raise QueueFull(99)
+        raise QueueFull(99, 99)
 
     text = "one two three four five six seven eight nine ten eleven twelve"
     first, _ = fake_translator(toy_translator, "fr", "en", lambda text, _: " ".join(text.split() * 3))

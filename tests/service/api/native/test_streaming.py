@@ -164,11 +164,10 @@ def test_error_before_the_first_event_has_its_status(service: Service) -> None:
 def test_full_queue_is_an_error_before_the_stream_begins(serve_fake: ServeFake) -> None:
     service = serve_fake(EchoEngine(), queue_segments=2)
     queue = service.worker_pool().queue
-    held = [EngineRequest([5, 6, 3]) for _ in range(2)]
-    queue._waiting.extend(held)  # the workers are not notified, so they stay in the queue
+    for _ in range(4):  # of other callers: twice the limit, where nobody gets a share any more
+        queue._occupancy.add(EngineRequest([5, 6, 3]))  # no worker sees them, so they stay
     body = {**TRANSLATE, "stream": True, "text": "dog.\nbird."}
     assert_problem(service.post("/v1/translate", body), 503, "overloaded")
-    queue._waiting.clear()
 
 
 def test_error_during_the_stream_is_an_event(serve_fake: ServeFake) -> None:

@@ -27,8 +27,7 @@ def serve(engine: Engine, requests: list[EngineRequest], rows: int = 4) -> list[
     """Run an engine until all requests are done; return the requests."""
     worker_pool = LocalWorkerPool("test", [engine], Queue(QueueLimits(rows=rows)), RecordingObserver())
     worker_pool.start()
-    for request in requests:
-        worker_pool.queue.submit([request])
+    worker_pool.queue.submit(requests)
     assert worker_pool.drain(TIMEOUT)
     return requests
 

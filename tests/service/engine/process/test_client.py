@@ -21,7 +21,7 @@ from service.engine.process.__main__ import PoolServer
 from service.engine.process.channel import MessageChannel
 from service.engine.process.client import EngineProcess, RemoteQueue, RemoteWorkerPool
 from service.engine.queue import Closed, Queue, QueueFull, QueueLimits
-from service.engine.types import EngineFailure, EngineRequest
+from service.engine.types import EngineFailure, EngineRequest, Sender
 from service.engine.worker import LocalWorkerPool
 from service.metrics import Metrics
 from service.models.loading import load_models
@@ -149,7 +149,7 @@ def test_pool_server_never_rejects_requests_that_the_service_has_admitted() -> N
         requests = [
             messages.RequestMessage(n, [n] * 3, DecodingOptions(), None, 0.0, False) for n in range(start, start + 4)
         ]
-        server.submit(requests)
+        server.submit(Sender(), requests)
     engine.allow(100)
     assert pool.drain(TIMEOUT)
     assert channel.done() == list(range(12))
