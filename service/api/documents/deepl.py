@@ -192,4 +192,5 @@ def _upload_body(translator: Translator) -> dict[str, Any]:
             "filename": {"type": "string", "maxLength": 500, "description": "Instead of the name of the file."},
         },
         ["target_lang"],
+        {"filename": "hello.txt", "target_lang": "EN-GB"},
     )

@@ -152,4 +152,5 @@ def _upload_body(translator: Translator) -> dict[str, Any]:
             "api_key": {"type": "string"},
         },
         ["source", "target"],
+        {"source": "de", "target": "en"},
     ) | {"description": f"Translate a file: {', '.join(EXTENSIONS)}."}

@@ -40,8 +40,9 @@ FILE_RESPONSE: dict[int | str, dict[str, Any]] = {
 }
 
 
-def upload_body(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+def upload_body(properties: dict[str, Any], required: list[str], example: dict[str, Any]) -> dict[str, Any]:
     """Return the OpenAPI description of a form with a file."""
     file = {"type": "string", "format": "binary", "description": "The document; its name has the extension."}
     schema = {"type": "object", "properties": {"file": file} | properties, "required": ["file", *required]}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+    media = {"schema": schema, "example": {"file": "Guten Morgen.", **example}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": media}}}

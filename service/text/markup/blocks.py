@@ -5,7 +5,7 @@
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -29,6 +29,8 @@ class MarkupItem:
     kind: Literal["text", "object", "open", "close", "void", "hidden", "boundary"]
     raw: str
     text: str = ""  # the unescaped text, or the tag's name
+    written: str | None = None  # what to write for it in a translation; None: `raw`
+    optional: bool = False  # of an open tag: leave the element out where nothing is in it
 
 
 class InlineElement(NamedTuple):
@@ -40,6 +42,7 @@ class InlineElement(NamedTuple):
     end: int
     parent: int  # index of the element around it, -1 for none
     order: int  # among all items of the block
+    optional: bool = False  # leave it out where nothing is in it
 
 
 class InlineMarker(NamedTuple):
@@ -52,6 +55,22 @@ class InlineMarker(NamedTuple):
     replaces_space: bool  # the space after it is in the text only, to separate the words around the tag
 
 
+class Escaping:
+    """How the texts of a format are written."""
+
+    def __init__(self, entities: Mapping[str, str]) -> None:
+        """Take the characters that are written as something else."""
+        self._entities = entities
+
+    def escape(self, text: str) -> str:
+        """Return a piece of a text as it is written."""
+        return "".join(self._entities.get(c, c) for c in text)
+
+    def complete(self, rendered: str) -> str:
+        """Return a whole block, rendered from escaped pieces and tags, as it is written."""
+        return rendered
+
+
 class Block(NamedTuple):
     """A text to translate; `objects` belong to the object characters in it, in order."""
 
@@ -60,9 +79,10 @@ class Block(NamedTuple):
     elements: list[InlineElement]
     markers: list[InlineMarker]
     objects: list[InlineMarker]
+    escaping: Escaping
 
 
-def read_blocks(items: list[MarkupItem]) -> list[str | Block]:
+def read_blocks(items: list[MarkupItem], escaping: Escaping) -> list[str | Block]:
     """Return the blocks of a document, in order, and the markup between them as strings."""
     parts: list[str | Block] = []
     group: list[MarkupItem] = []
@@ -71,7 +91,7 @@ def read_blocks(items: list[MarkupItem]) -> list[str | Block]:
             group.append(item)
             continue
         for nested_items in _split_at_unpaired_tags(group) if group else ():
-            parts += _block(nested_items)
+            parts += _block(nested_items, escaping)
         parts.append(item.raw)
         group = []
     return [part for part in parts if part]
@@ -115,7 +135,7 @@ def _pair_tags(group: list[MarkupItem]) -> tuple[list[tuple[int, int]], set[int]
     return pairs, unpaired | set(open_tags)
 
 
-def _block(items: list[MarkupItem]) -> list[str | Block]:
+def _block(items: list[MarkupItem], escaping: Escaping) -> list[str | Block]:
     """Return a block between the markup around its text; without a letter to translate, all of it is one string."""
     if not any(item.kind == "text" and any(map(str.isalpha, item.text)) for item in items):
         return ["".join(item.raw for item in items)]
@@ -131,7 +151,7 @@ def _block(items: list[MarkupItem]) -> list[str | Block]:
         raw = content[-1].raw.rstrip(_SPACES)
         after = content[-1].raw[len(raw) :] + after
         content[-1] = replace(content[-1], raw=raw)
-    return [before, _BlockBuilder().build(content), after]
+    return [before, _BlockBuilder().build(content, escaping), after]
 
 
 def _content_range(items: list[MarkupItem]) -> tuple[int, int]:
@@ -162,7 +182,7 @@ class _BlockBuilder:
         self._path = [-1]  # indices of the open elements, the innermost last
         self._after_void_tag = False  # a void tag follows the last character
 
-    def build(self, items: list[MarkupItem]) -> Block:
+    def build(self, items: list[MarkupItem], escaping: Escaping) -> Block:
         for order, item in enumerate(items):
             if item.kind == "text":
                 self._append(_SPACE_RUN.sub(" ", item.text))
@@ -180,7 +200,7 @@ class _BlockBuilder:
                 self._after_void_tag |= item.kind == "void"
         text = "".join(self._text).rstrip(" ")
         elements = [_trimmed(element, text) for element in self._elements]
-        return Block("".join(item.raw for item in items), text, elements, self._markers, self._objects)
+        return Block("".join(item.raw for item in items), text, elements, self._markers, self._objects, escaping)
 
     def _append(self, piece: str) -> None:
         """Append text, with exactly one space where items meet at white space or at a void tag."""

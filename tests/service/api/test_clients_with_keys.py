@@ -19,15 +19,19 @@ from service.http.api_keys import make_api_key
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
-from tests.service.conftest import Service, serving
+from tests.service.conftest import Service, eventually, serving
 
 KEY, ENTRY = make_api_key("alice")
+OTHER_KEY, OTHER_ENTRY = make_api_key("bob")
 
 
 @pytest.fixture(scope="module")
 def secured(english_and_german: Path) -> Iterator[Service]:
     """A service between English and German that requires a key."""
-    settings, metrics = Settings(models=english_and_german, workers=1, threads=1, keys=ENTRY), Metrics()
+    settings, metrics = (
+        Settings(models=english_and_german, workers=1, threads=1, keys=f"{ENTRY},{OTHER_ENTRY}"),
+        Metrics(),
+    )
     with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
         yield running
 
@@ -77,3 +81,29 @@ def test_http_clients_send_a_bearer_token(secured: Service, path: str, body: dic
     assert secured.post(path, body, headers={"Authorization": f"Bearer {KEY}"}).status_code == 200
     rejected: httpx.Response = secured.post(path, body)
     assert (rejected.status_code, rejected.json().keys()) == (401, keys)
+
+
+def test_a_document_belongs_to_the_key_that_uploaded_it(secured: Service) -> None:
+    client = deepl.DeepLClient(KEY, server_url=secured.url)
+    handle = client.translate_document_upload("red house", source_lang="EN", target_lang="DE", filename="a.txt")
+    eventually(lambda: client.translate_document_get_status(handle).done)
+    other = deepl.DeepLClient(OTHER_KEY, server_url=secured.url)
+    for call in (other.translate_document_get_status, other.translate_document_download):
+        with pytest.raises(deepl.DeepLException, match="Not found"):
+            call(handle)
+    with pytest.raises(deepl.AuthorizationException):
+        deepl.DeepLClient("another", server_url=secured.url).translate_document_get_status(handle)
+    response = client.translate_document_download(handle)
+    assert response is not None
+    assert response.content == b"rot Haus"
+
+
+def test_the_url_of_a_translated_file_needs_no_key_but_no_other_key_opens_it(secured: Service) -> None:
+    fields = {"source": "en", "target": "de", "api_key": KEY}
+    files = {"file": ("a.txt", b"red house")}
+    assert secured.client.post("/translate_file", data=fields | {"api_key": ""}, files=files).status_code == 403
+    url = secured.client.post("/translate_file", data=fields, files=files).json()["translatedFileUrl"]
+    assert secured.client.get(url).content == b"rot Haus"
+    assert secured.client.get(url, headers={"X-API-Key": KEY}).content == b"rot Haus"
+    assert secured.client.get(url, headers={"X-API-Key": OTHER_KEY}).status_code == 404
+    assert secured.client.get(url, headers={"X-API-Key": "unknown"}).status_code == 403
