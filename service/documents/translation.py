@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TypeVar
 
-from service.documents.formats import html, plain_text, subtitles
+from service.documents.formats import html, markdown, plain_text, subtitles
 from service.documents.formats.document import (
     DocumentFormat,
     DocumentUnit,
@@ -23,7 +23,7 @@ from service.translation.request import TranslationRequest
 from service.translation.translator import Translator
 
 T = TypeVar("T")
-FORMATS = (plain_text.FORMAT, html.FORMAT, subtitles.SRT, subtitles.VTT)
+FORMATS = (plain_text.FORMAT, html.FORMAT, markdown.FORMAT, subtitles.SRT, subtitles.VTT)
 BY_EXTENSION = {extension: one for one in FORMATS for extension in one.extensions}
 EXTENSIONS = tuple(sorted(BY_EXTENSION))
 # A zip container may unpack to this many times the limit of the document's size.

@@ -9,7 +9,7 @@ from service.text.alignment import AlignmentLink
 from service.text.markup.document import Document
 from service.text.tokenizer import MAX_INLINE_CHARACTERS
 
-Format = Literal["text", "html", "xml"]
+Format = Literal["text", "html", "xml", "markdown"]
 AUTO = "auto"
 
 

@@ -8,6 +8,7 @@ from service.models.registry import Registry, Route
 from service.models.request_scope import Check, RequestScope
 from service.settings import Settings
 from service.text.markup.document import Document, parse
+from service.text.markup.markdown import parse_markdown
 from service.translation.detection import (
     MIN_REPORTED_CONFIDENCE,
     MIN_SURE_CONFIDENCE,
@@ -149,4 +150,6 @@ class Translator:
 
 def _parsed(text: str, request: TranslationRequest, check: Check) -> Document | None:
     check()
+    if request.format == "markdown":
+        return parse_markdown(text)
     return None if request.format == "text" else parse(text, request.format, request.splitting, request.ignored)

@@ -114,10 +114,10 @@ class TranslateBody(NativeBody):
         Field(max_length=8, description="What to return in addition to the translation."),
     ] = []
     format: Annotated[
-        Literal["text", "html"],
+        Literal["text", "html", "markdown"],
         Field(
             description="`html`: tags, attributes and entities are preserved; tags inside a sentence move with the "
-            "words they mark."
+            "words they mark. `markdown`: the same for marks, code, links and tables."
         ),
     ] = "text"
 

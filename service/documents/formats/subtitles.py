@@ -12,7 +12,7 @@ from functools import partial
 
 from service.documents.formats.document import DocumentFormat, ReadOptions, check_count, decode_text
 from service.errors import InvalidDocument
-from service.text.markup.blocks import OBJECT, MarkupItem, read_blocks
+from service.text.markup.blocks import OBJECT, Escaping, MarkupItem, read_blocks
 from service.text.markup.document import Document
 
 _TIME = r"(?:\d{1,4}:)?\d{1,3}:\d{2}[,.]\d{1,3}"
@@ -45,8 +45,9 @@ class CueText:
     def __init__(self, raw: str, escaped: bool) -> None:
         """Parse the text; it is `escaped` if it has entities, as in WebVTT."""
         self.raw = raw
-        entities = ESCAPES if escaped else {}
-        self.document = Document(read_blocks(list(_items(raw, html.unescape if escaped else str))), entities)
+        entities: dict[str, str] = ESCAPES if escaped else {}
+        items = list(_items(raw, html.unescape if escaped else str))
+        self.document = Document(read_blocks(items, Escaping(entities)))
 
     def wrapped(self, translation: str) -> str:
         """Return the translation in as many lines as the original has."""

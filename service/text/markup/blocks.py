@@ -32,6 +32,11 @@ class MarkupItem:
     written: str | None = None  # what to write for it in a translation; None: `raw`
     optional: bool = False  # of an open tag: leave the element out where nothing is in it
 
+    @property
+    def output(self) -> str:
+        """What to write for it in a translation."""
+        return self.raw if self.written is None else self.written
+
 
 class InlineElement(NamedTuple):
     """An element within a block: its tags, and the span of its content in the block's text."""
@@ -157,7 +162,9 @@ def _block(items: list[MarkupItem], escaping: Escaping) -> list[str | Block]:
 def _content_range(items: list[MarkupItem]) -> tuple[int, int]:
     """Return the range of items without the tags that are wholly before, after or around the text."""
     content = [
-        i for i, item in enumerate(items) if item.kind == "object" or (item.kind == "text" and item.text.strip(_SPACES))
+        i
+        for i, item in enumerate(items)
+        if item.kind == "object" or item.written is not None or (item.kind == "text" and item.text.strip(_SPACES))
     ]
     first, last = content[0], content[-1]
     partner = {a: b for pair in _pair_tags(items)[0] for a, b in (pair, pair[::-1])}
@@ -190,11 +197,12 @@ class _BlockBuilder:
                 self._append(OBJECT)
                 self._objects.append(InlineMarker(item.raw, self._length - 1, self._path[-1], order, False))
             elif item.kind == "open":
-                self._elements.append(InlineElement(item.raw, "", self._length, 0, self._path[-1], order))
+                element = InlineElement(item.output, "", self._length, 0, self._path[-1], order, item.optional)
+                self._elements.append(element)
                 self._path.append(len(self._elements) - 1)
             elif item.kind == "close":
                 k = self._path.pop()
-                self._elements[k] = self._elements[k]._replace(closing=item.raw, end=self._length)
+                self._elements[k] = self._elements[k]._replace(closing=item.output, end=self._length)
             else:
                 self._markers.append(InlineMarker(item.raw, self._length, self._path[-1], order, False))
                 self._after_void_tag |= item.kind == "void"

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from service.text.alignment import AlignedText
-from service.text.markup.blocks import OBJECT, Block, MarkupItem, read_blocks
+from service.text.markup.blocks import OBJECT, Block, Escaping, MarkupItem, read_blocks
 from service.text.markup.tag_placement import place_tags
 from service.text.markup.tokenizer import MarkupToken, Mode, tokenise
 
@@ -52,9 +52,8 @@ class Document:
         has_inline_tags: whether each block has tags inside, so that alignment links improve its rendering.
     """
 
-    def __init__(self, parts: list[str | Block], entities: dict[str, str]) -> None:
-        """Hold the blocks, the markup between them, and the characters to write as entities."""
-        self._entities = entities
+    def __init__(self, parts: list[str | Block]) -> None:
+        """Hold the blocks and the markup between them."""
         self._blocks = [part for part in parts if isinstance(part, Block)]
         between: list[list[str]] = [[]]
         for part in parts:
@@ -74,19 +73,24 @@ class Document:
     @property
     def source(self) -> str:
         """The document as it was parsed."""
-        parts = zip(self._markup_between, self._blocks, strict=False)
-        return "".join(before + block.raw for before, block in parts) + self.end
+        return "".join(part if isinstance(part, str) else part.raw for part in self.parts)
+
+    @property
+    def parts(self) -> list[str | Block]:
+        """The blocks, and the markup around them."""
+        pairs = zip(self._markup_between, self._blocks, strict=False)
+        return [part for pair in pairs for part in pair] + [self.end]
 
     def split(self) -> "list[Document]":
         """Return a document for each block, with the markup before it; the markup after the last block is `end`."""
         parts = zip(self._markup_between, self._blocks, strict=False)
-        return [Document([before, block], self._entities) for before, block in parts]
+        return [Document([before, block]) for before, block in parts]
 
     def render_block(self, k: int, translation: AlignedText) -> str:
         """Return the markup before the k-th block, and the block with its translation."""
         block = self._blocks[k]
         is_unchanged = translation.text == block.text
-        rendered = block.raw if is_unchanged else place_tags(block, translation, self._escape)
+        rendered = block.raw if is_unchanged else place_tags(block, translation)
         return self._markup_between[k] + rendered
 
     def render(self, translations: Sequence[AlignedText]) -> str:
@@ -98,9 +102,6 @@ class Document:
         if len(translations) != len(self.block_texts):
             raise ValueError(f"{len(translations)} translations for {len(self.block_texts)} blocks")
         return "".join(self.render_block(k, translation) for k, translation in enumerate(translations)) + self.end
-
-    def _escape(self, text: str) -> str:
-        return "".join(self._entities.get(c, c) for c in text)
 
 
 def parse(
@@ -126,7 +127,7 @@ def parse(
             items.append(MarkupItem("boundary" if is_boundary[i] else "object", raw))
         else:
             items += _items(token, is_boundary[i])
-    return Document(read_blocks(items), _entities(tokens))
+    return Document(read_blocks(items, Escaping(_entities(tokens))))
 
 
 def _find_end_tags(tokens: list[MarkupToken]) -> dict[int, int]:

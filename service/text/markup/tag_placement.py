@@ -18,7 +18,7 @@ a second id is an error; one rule for all elements keeps the number of tags.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,11 +30,11 @@ from service.text.words import is_word_character, word_spans
 MAX_SEARCHED = 1000  # characters of a link's source in which a longer run of signs is looked for
 
 
-def place_tags(block: Block, translation: AlignedText, escape: Callable[[str], str]) -> str:
+def place_tags(block: Block, translation: AlignedText) -> str:
     """Return the translation of a block as markup; without links, words are linked in proportion to their positions."""
     if not translation.links:
         translation = AlignedText(translation.text, tuple(proportional_links(block.text, translation.text)))
-    return TagPlacer(block, translation, escape).render()
+    return block.escaping.complete(TagPlacer(block, translation).render())
 
 
 def proportional_links(source: str, target: str) -> Iterator[AlignmentLink]:
@@ -98,8 +98,8 @@ class _Content(NamedTuple):
 class TagPlacer:
     """Renders one block; see the top of this module for the algorithm."""
 
-    def __init__(self, block: Block, translation: AlignedText, escape: Callable[[str], str]) -> None:
-        self._block, self._translation, self._escape = block, translation, escape
+    def __init__(self, block: Block, translation: AlignedText) -> None:
+        self._block, self._translation, self._escape = block, translation, block.escaping.escape
         self._cells: list[_Cell] = []
         self._regions: list[Span] = []  # first cell of each element, and the one after its last
         self._cell_by_source_end: list[tuple[int, int]] = []  # (source_end, index) of the linked cells, sorted
@@ -317,6 +317,8 @@ class TagPlacer:
                 written += node.replaces_space and written < high and self._cells[written].text.isspace()
             else:
                 element, (first, end) = self._block.elements[node], self._regions[node]
+                if element.optional and first == end and not contents[node]:
+                    continue
                 yield element.opening
                 yield from self._write(node, first, end, contents)
                 yield element.closing

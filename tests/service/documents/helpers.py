@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from service.documents.formats.document import DocumentUnit, ReadOptions, TranslatableDocument
-from service.text.alignment import AlignedText, AlignmentLink
+from service.text.alignment import AlignedText
 from service.text.markup.document import Document
-from service.text.words import word_spans
+from tests.service.text.markup.helpers import upper, word_links
 
 Read = Callable[[bytes, ReadOptions], TranslatableDocument]
 OPTIONS = ReadOptions("de")
@@ -21,16 +21,6 @@ def capitals(unit: DocumentUnit) -> str:
     if isinstance(unit, Document):
         return unit.render([AlignedText(upper(text), word_links(text)) for text in unit.block_texts])
     return upper(unit)
-
-
-def word_links(text: str) -> tuple[AlignmentLink, ...]:
-    """Link every word, and every other character, to itself."""
-    return tuple(AlignmentLink(start, end, start, end) for start, end in word_spans(text))
-
-
-def upper(text: str) -> str:
-    """Return a text in capitals with the same number of characters: 'ß' stays."""
-    return "".join(c.upper() if len(c.upper()) == 1 else c for c in text)
 
 
 def round_trip(read: Read, content: bytes, translate: Callable[[DocumentUnit], str] = unchanged) -> bytes:

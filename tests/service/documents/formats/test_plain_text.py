@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from service.documents.formats.plain_text import FORMAT, MAX_UNIT_CHARACTERS
 from service.errors import InvalidDocument
-from tests.service.documents.helpers import OPTIONS, capitals, round_trip, upper
+from tests.service.documents.helpers import OPTIONS, capitals, round_trip
+from tests.service.text.markup.helpers import upper
 
 ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from service.documents.formats.document import source_text
 from service.documents.formats.subtitles import SRT, VTT, wrap
 from service.errors import InvalidDocument
-from tests.service.documents.helpers import OPTIONS, capitals, round_trip, upper
+from tests.service.documents.helpers import OPTIONS, capitals, round_trip
+from tests.service.text.markup.helpers import upper
 
 TEXTS = ["one two", "<i>three</i> four", "{\\an8}five", "- six", "über", "<b>", "AT&T < 5"]
 LINE_ENDS = st.sampled_from(["\n", "\r\n"])
