@@ -15,8 +15,8 @@ from service.engine.process.client import EngineProcess
 from service.engine.process.runtime import configure_interpreter, freeze_gc
 from service.engine.types import EngineFailure
 from service.http.api_keys import ApiKeyError, make_api_key
+from service.http.connection import AdmissionProtocol
 from service.http.descriptors import raise_open_files
-from service.http.protocol import BoundedHttpProtocol
 from service.http.server import STOP_SIGNALS, ListenError, Server, listen
 from service.metrics import Metrics
 from service.models.loading import load_models
@@ -89,10 +89,11 @@ def serve() -> int:
             app,
             host=settings.host,
             port=settings.port,
-            http=BoundedHttpProtocol,
+            http=AdmissionProtocol,
             ws="none",
             log_config=None,
             access_log=False,  # RequestLogMiddleware writes the access log
+            server_header=False,
             timeout_keep_alive=KEEP_ALIVE,
         )
         server = Server(config, app.state.admission, settings.lame_duck_seconds, settings.drain_timeout_seconds)

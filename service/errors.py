@@ -3,6 +3,9 @@
 ServiceError
 ├── InvalidRequest 422          malformed or contradictory input
 │   └── EmptyText 422
+├── InvalidHeader 400           a header is missing, repeated or malformed
+├── ExpectationFailed 417       `Expect` asks for something unknown
+├── UnsupportedMediaType 415    Content-Type or Content-Encoding of the body
 ├── Unauthorised 401            no API key, or an unknown one
 ├── SlowBody 408                the body did not arrive in time
 ├── RateLimited 429             the caller exceeds its rate limits: Retry-After
@@ -21,6 +24,8 @@ ServiceError
 ├── NotSupported 501            a function of a dialect that this service does not have
 └── InternalError 500
 """
+
+from collections.abc import Mapping
 
 
 class ServiceError(Exception):
@@ -50,6 +55,36 @@ class EmptyText(InvalidRequest):
 
     code, title = "empty_text", "Empty text"
     example = "text 1 is empty; leave it out"
+
+
+class InvalidHeader(ServiceError):
+    """A header is missing, repeated or malformed."""
+
+    status, code, title = 400, "invalid_header", "Invalid header"
+    example = "the request has 2 Host headers; send one"
+
+
+class ExpectationFailed(ServiceError):
+    """The header `Expect` asks for something unknown."""
+
+    status, code, title = 417, "expectation_failed", "Expectation failed"
+    example = "Expect is '200-ok'; only 100-continue is known"
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body has a media type or a coding that the route does not read."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+    example = "Content-Type is 'text/plain'; send application/json"
+
+    def __init__(self, detail: str, accepted: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.accepted = dict(accepted or {})
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is accepted: `Accept-Encoding` where the coding is the error (RFC 9110, section 15.5.16)."""
+        return self.accepted
 
 
 class Unauthorised(ServiceError):

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import InvalidRequest, RateLimited, Unauthorised
+from service.errors import InvalidRequest, RateLimited, Unauthorised, UnsupportedMediaType
 from service.http.api_keys import ApiKeys
 from service.http.body_limit import BufferedBody
 from service.http.error_formats import ErrorFormats
@@ -126,7 +126,7 @@ async def _key_in_fields(scope: Scope, receive: Receive) -> bytes | None:
             fields = (await read_upload(request)).validated(_KeyField)
         else:
             fields = await read_json_or_form(request, _KeyField)
-    except (InvalidRequest, RequestValidationError):
+    except (InvalidRequest, UnsupportedMediaType, RequestValidationError):
         return None
     return None if fields.api_key is None else fields.api_key.encode("utf-8", "replace")
 

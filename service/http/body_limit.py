@@ -5,19 +5,31 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import ClientGone, SlowBody, TooLarge
+from service.errors import (
+    ClientGone,
+    ExpectationFailed,
+    InvalidHeader,
+    InvalidRequest,
+    ServiceError,
+    SlowBody,
+    TooLarge,
+    UnsupportedMediaType,
+)
+from service.http.content_coding import Decompressor, find_coding
 from service.http.error_formats import ErrorFormats
+from service.http.request_headers import check_headers
 
 # A body above the limit is read and discarded up to this many times the limit: most clients send the whole body before
 # they read the response, and would see a broken connection instead of it.
 DISCARD_FACTOR = 16
-BODY_ERRORS = (SlowBody, TooLarge)  # that the middleware may return on any path
+# That the middleware may return on any path.
+BODY_ERRORS = (InvalidHeader, SlowBody, TooLarge, UnsupportedMediaType, ExpectationFailed)
 
 
 class BodyLimitMiddleware:
     """Read the whole body before the application is called, and reject it if it is too large or too slow.
 
-    The application receives the body as one message.
+    The application receives the body as one message, decompressed.
     """
 
     def __init__(
@@ -39,53 +51,102 @@ class BodyLimitMiddleware:
             return
         try:
             limit = self.path_limits.get(scope["path"], self.max_bytes)
-            body = await self._read(dict(scope["headers"]), receive, limit)
+            body = await self._read(IncomingBody(scope, limit), receive)
         except ClientGone:
             return
-        except BODY_ERRORS as error:
+        except ServiceError as error:
             response = self.error_formats.response(scope, error)
             response.headers["Connection"] = "close"  # the rest of the body was not read
             await response(scope, receive, send)
             return
         await self.app(scope, BufferedBody(body, receive), send)
 
-    async def _read(self, headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-        """Read the whole body; never hold more than `limit` bytes in memory.
+    async def _read(self, incoming: "IncomingBody", receive: Receive) -> bytes:
+        """Read the whole body.
 
         Raises:
-            TooLarge: the body is above the limit.
             SlowBody: the body did not arrive in time.
             ClientGone: the client disconnected before the end of the body.
+            ServiceError: the body is not accepted: see `IncomingBody`.
         """
-        discard_limit = DISCARD_FACTOR * limit
-        content_length = headers.get(b"content-length", b"")
-        declared = int(content_length) if content_length.isdigit() else 0
-        too_large = declared > limit
-        # A client that sends `Expect` waits for permission to send the body; a rejected body is not requested.
-        more = not (declared > discard_limit or (too_large and b"expect" in headers))
-        body, size = bytearray(), 0
         try:
             async with asyncio.timeout(self.timeout_seconds):
-                while more and size <= discard_limit:
+                while incoming.is_wanted:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientGone("the client closed the connection")
-                    chunk, more = message.get("body", b""), message.get("more_body", False)
-                    size += len(chunk)
-                    too_large = too_large or size > limit
-                    if too_large:
-                        body.clear()
-                    else:
-                        body += chunk
+                    incoming.add(message.get("body", b""), message.get("more_body", False))
         except TimeoutError:
-            if not too_large:
-                raise SlowBody(
-                    f"only {size} bytes of the body arrived within {self.timeout_seconds:g} s; send it faster, or in "
-                    "smaller requests"
-                ) from None
-        if too_large:
-            raise TooLarge(f"the body is above {limit} bytes; send less in one request")
-        return bytes(body)
+            raise incoming.error or SlowBody(
+                f"only {incoming.size} bytes of the body arrived within {self.timeout_seconds:g} s; send it faster, or "
+                "in smaller requests"
+            ) from None
+        return incoming.finish()
+
+
+class IncomingBody:
+    """The part of a body that has arrived. It never holds more than the limit in memory; after an error, nothing."""
+
+    def __init__(self, scope: Scope, max_bytes: int) -> None:
+        headers = dict(scope["headers"])
+        self.max_bytes, self.size = max_bytes, 0  # as sent, before decompression
+        self.error: ServiceError | None = None
+        self._body, self._more = bytearray(), True
+        self._decompressor: Decompressor | None = None
+        self._waits = b"expect" in headers  # for permission to send the body; a rejected body is not requested
+        length = headers.get(b"content-length", b"")
+        self._declared = int(length) if length.isdigit() else 0
+        try:
+            check_headers(scope, headers)
+            if (value := headers.get(b"content-encoding")) and (coding := find_coding(value)):
+                self._decompressor = Decompressor(coding)
+        except BODY_ERRORS as error:
+            self.error = error
+        if self._declared > max_bytes:
+            self._reject(self._too_large())
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether to read on: to the end, or to discard what a client sends before it reads the response."""
+        if self.error is None:
+            return self._more
+        return self._more and not self._waits and max(self.size, self._declared) <= DISCARD_FACTOR * self.max_bytes
+
+    def add(self, chunk: bytes, more: bool) -> None:
+        """Add what has arrived; `more` is false for the last chunk."""
+        self._more = more
+        self.size += len(chunk)
+        if self.error is not None:
+            return
+        if self._decompressor is not None:
+            try:
+                chunk = self._decompressor.decompress(chunk, self.max_bytes + 1 - len(self._body))
+            except InvalidRequest as error:
+                self._reject(error)
+                return
+        self._body += chunk
+        if max(self.size, len(self._body)) > self.max_bytes:
+            self._reject(self._too_large())
+
+    def finish(self) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            ServiceError: it is too large, has an unknown or broken coding, or the request has invalid headers.
+        """
+        if self.error is not None:
+            raise self.error
+        if self._decompressor is not None and self.size:
+            self._decompressor.finish()
+        return bytes(self._body)
+
+    def _reject(self, error: ServiceError) -> None:
+        self.error = self.error or error
+        self._body.clear()
+
+    def _too_large(self) -> TooLarge:
+        compressed = " when decompressed" if self._decompressor is not None and self.size <= self.max_bytes else ""
+        return TooLarge(f"the body is above {self.max_bytes} bytes{compressed}; send less in one request")
 
 
 class BufferedBody:

@@ -1,15 +1,16 @@
-"""uvicorn's HTTP protocol with admission: refused requests never reach the application, and a stop loses no request."""
+"""The HTTP protocol with admission: refused requests never reach the application, and a stop loses no request."""
 
 import asyncio
 import random
 import time
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from service.http.admission import CONNECTIONS, REQUESTS, Admission
+from service.http.protocol import BoundedHttpProtocol
 from service.http.request_log import REQUEST_ID
+from service.http.response_cycle import DEFAULT_POLICY, FIXED_HEADERS
 
 # A refused body up to this size is read and discarded, so that the connection can be kept; after a larger one it is
 # closed, since a client could go on sending for as long as it likes.
@@ -28,7 +29,7 @@ class AdmissionState(ServerState):
         admission.connections, admission.tasks = self.connections, self.tasks
 
 
-class AdmissionProtocol(HttpToolsProtocol):
+class AdmissionProtocol(BoundedHttpProtocol):
     """Serve or refuse each request; while the service stops, close the connection with the next answer."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -60,7 +61,7 @@ class AdmissionProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._begun = time.perf_counter()
 
-    def on_headers_complete(self) -> None:
+    def _begin_request(self) -> None:
         if self.transport.is_closing():  # sent together with a request after which the connection is closed
             self._refused = self._closing = True
             return
@@ -73,7 +74,7 @@ class AdmissionProtocol(HttpToolsProtocol):
         self.admission.idle.pop(self, None)
         self._arriving = True
         self.admission.arriving += 1
-        super().on_headers_complete()
+        super()._begin_request()
         self.scope["started"] = self._begun  # type: ignore[typeddict-unknown-key]
         self._keeps_alive = self.cycle.keep_alive
         if self.admission.stopping:
@@ -109,13 +110,15 @@ class AdmissionProtocol(HttpToolsProtocol):
             or b"transfer-encoding" in headers
             or int(length) > DISCARDED_BYTES
         )
-        end = b"connection: close\r\n\r\n" if self._closing else b"\r\n"
+        end = FIXED_HEADERS + DEFAULT_POLICY + (b"connection: close\r\n\r\n" if self._closing else b"\r\n")
         self.transport.write(head + end + (b"" if self.parser.get_method() == b"HEAD" else body))
         if self._closing:
             self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
+        if self._refused:
+            self._overhead = 0
+        else:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -127,6 +130,7 @@ class AdmissionProtocol(HttpToolsProtocol):
 
     def _on_refused_message_complete(self) -> None:
         self._refused = False
+        self._end_request()
         if self._closing:
             self.transport.close()
         else:
@@ -139,7 +143,13 @@ class AdmissionProtocol(HttpToolsProtocol):
             self._arriving = False
             self.admission.arriving -= 1
 
+    def _reject(self, status: bytes, reason: str) -> None:
+        self._body_arrived()
+        super()._reject(status, reason)
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self.pipeline and not self.transport.is_closing():
-            self.admission.idle[self] = None
+        if not self._is_answering:
+            self._body_arrived()  # or the response came before it; it is discarded
+            if not self.transport.is_closing():
+                self.admission.idle[self] = None

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, UnsupportedMediaType
 
 Model = TypeVar("Model", bound=BaseModel)
 MAX_FORM_FIELDS = 10_000
@@ -27,6 +27,7 @@ async def read_json_or_form(request: Request, model: type[Model]) -> Model:
     """Read the body as the model: JSON strictly; a form, or the query string, with numbers as strings.
 
     Raises:
+        UnsupportedMediaType: Content-Type is neither JSON nor a form.
         InvalidRequest, RequestValidationError: the body cannot be parsed or does not fit the model.
     """
     media_type = _media_type(request)
@@ -42,18 +43,24 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     """Read a JSON body as the model. Its texts may have unpaired surrogates: see `checked_texts`.
 
     Raises:
+        UnsupportedMediaType: Content-Type is not JSON.
         InvalidRequest, RequestValidationError: the body is not JSON or does not fit the model.
     """
     if PLAIN_JSON not in request.scope["headers"]:
         media_type = _media_type(request)
         if not JSON_MEDIA_TYPE.fullmatch(media_type):
-            raise InvalidRequest(f"Content-Type is {ascii(media_type)[:60]}; send application/json")
+            raise _wrong_media_type(media_type, "application/json")
     message = await request.receive()  # the whole body: see BodyLimitMiddleware
     try:
         return model.model_validate(parse_json(message["body"], allow_surrogates=True))
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
         raise RequestValidationError([one | {"loc": ("body", *one["loc"])} for one in errors]) from None
+
+
+def _wrong_media_type(media_type: str, accepted: str) -> UnsupportedMediaType:
+    given = f"is {ascii(media_type)[:60]}" if media_type else "is missing"
+    return UnsupportedMediaType(f"Content-Type {given}; send {accepted}")
 
 
 def _media_type(request: Request) -> str:
@@ -91,7 +98,7 @@ async def _read_form(request: Request, media_type: str) -> dict[str, list[str]]:
     elif media_type == "application/x-www-form-urlencoded":
         added = _parse_urlencoded(body.decode("latin-1"))
     elif body:
-        raise InvalidRequest(f"Content-Type is {ascii(media_type)[:60]}; send application/json or a form")
+        raise _wrong_media_type(media_type, "application/json or a form")
     else:
         added = {}
     for name, values in added.items():

@@ -23,7 +23,7 @@ from service.engine.process.client import EngineProcess
 from service.engine.queue import Queue
 from service.engine.worker import Engine, LocalWorkerPool
 from service.http.auth import Authenticator
-from service.http.protocol import BoundedHttpProtocol
+from service.http.connection import AdmissionProtocol
 from service.http.server import Server
 from service.metrics import Metrics, ModelMetrics
 from service.models.loading import load_models, pool_config
@@ -92,12 +92,13 @@ def serving(
     registry: Registry,
     metrics: Metrics,
     authenticator: Authenticator | None = None,
-    connection: type[BoundedHttpProtocol] = BoundedHttpProtocol,
+    connection: type[AdmissionProtocol] = AdmissionProtocol,
 ) -> Iterator[Service]:
     """Run the application in uvicorn, in a thread."""
     service = Service(settings, registry, metrics)
     app = create_app(settings, registry, metrics, authenticator)
     options: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none", "lifespan": "on"}
+    options["server_header"] = False
     server = Server(
         uvicorn.Config(app, port=0, http=connection, **options), app.state.admission, settings.lame_duck_seconds,
         settings.drain_timeout_seconds,
@@ -159,7 +160,7 @@ def serve_fake(toy_translator: Path) -> Iterator[Callable[..., Service]]:
         engine: Engine,
         scoring: Engine | None = None,
         authenticator: Authenticator | None = None,
-        connection: type[BoundedHttpProtocol] = BoundedHttpProtocol,
+        connection: type[AdmissionProtocol] = AdmissionProtocol,
         **changes: Any,
     ) -> Service:
         settings, metrics = Settings(**changes), Metrics()

@@ -164,7 +164,6 @@ def test_invalid_bodies_are_rejected(bilingual: Service, body: Any) -> None:
     [
         (b"q=%ff%fe&source=en&target=de", "application/x-www-form-urlencoded"),
         (b"&".join([b"q=dog"] * 20_000), "application/x-www-form-urlencoded"),
-        (b"q=dog", "text/plain"),
         (b"--x\r\n\r\n", "multipart/form-data"),
         (b"--x\r\nnonsense", "multipart/form-data; boundary=x"),
         (b'--x\r\nContent-Disposition: form-data; name="q"; filename="a.txt"\r\n\r\ndog\r\n--x--\r\n',
@@ -178,3 +177,8 @@ def test_invalid_bodies_are_rejected(bilingual: Service, body: Any) -> None:
 )  # fmt: skip
 def test_invalid_forms_are_rejected(bilingual: Service, content: bytes, kind: str) -> None:
     assert_error(bilingual.client.post("/translate", content=content, headers={"Content-Type": kind}), 400)
+
+
+def test_body_that_is_neither_json_nor_a_form_is_rejected(bilingual: Service) -> None:
+    response = bilingual.client.post("/translate", content=b"q=dog", headers={"Content-Type": "text/plain"})
+    assert_error(response, 415)

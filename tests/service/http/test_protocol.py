@@ -1,14 +1,17 @@
-"""The head of a request: too large, too slow, or with an Upgrade header."""
+"""Requests and clients that the protocol limits: heads, trailers, pipelining, answers that nobody reads."""
 
+import asyncio
 import json
+import logging
 import socket
+import time
 from collections.abc import Callable
 
 import httpx
 import pytest
 
-from service.http.protocol import BoundedHttpProtocol
-from tests.service.conftest import TRANSLATE, Service
+from service.http.connection import AdmissionProtocol
+from tests.service.conftest import TRANSLATE, Service, eventually
 from tests.service.fakes import TIMEOUT, EchoEngine, HeldEngine
 from tests.service.http.test_request_log import connect, exchange, request
 
@@ -17,7 +20,7 @@ BODY = json.dumps(TRANSLATE).encode()
 HEAD = f"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
 
 
-class ShortHeadTimeout(BoundedHttpProtocol):
+class ShortHeadTimeout(AdmissionProtocol):
     head_seconds = 0.05
 
 
@@ -105,7 +108,7 @@ def test_too_large_head_is_rejected(service: Service) -> None:
         connection.sendall(b"GET /healthz HTTP/1.1\r\n" + b"X: x\r\n" * 11_000)
         received = read_until_closed(connection)
     assert received.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
-    assert received.endswith(b"The head of the request is above 65536 bytes.")
+    assert received.endswith(b"The head of the request is above 65536 bytes; send fewer or shorter header fields.")
 
 
 def test_head_within_the_limit_may_arrive_in_pieces(service: Service) -> None:
@@ -120,7 +123,180 @@ def test_head_limit_is_per_request_not_per_connection(service: Service) -> None:
         assert {client.get("/healthz").status_code for _ in range(20)} == {200}
 
 
-class ByteByByte(BoundedHttpProtocol):
+LIMIT = AdmissionProtocol.head_bytes
+CHUNKED = (
+    b"POST /v1/translate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n"
+)
+CHUNK = b"%x\r\n%b\r\n" % (len(BODY), BODY)
+GOOD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def address(service: Service) -> tuple[str, int]:
+    url = httpx.URL(service.url)
+    return url.host, url.port or 80
+
+
+def head_of(size: int) -> bytes:
+    """Return the head of a request, of this many bytes."""
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: "
+    return head + b"x" * (size - len(head) - 4) + b"\r\n\r\n"
+
+
+def statuses(received: bytes) -> list[bytes]:
+    return [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]]
+
+
+@pytest.mark.parametrize("size", [LIMIT - 1, LIMIT, LIMIT + 1, 70_000, 120_000, 1_000_000])
+def test_head_limit_holds_for_a_head_in_one_packet(service: Service, size: int) -> None:
+    with connect(service) as connection:
+        connection.sendall(head_of(size) + GOOD.replace(b"Host", b"Connection: close\r\nHost"))
+        assert statuses(read_until_closed(connection)) == ([b"200", b"200"] if size <= LIMIT else [b"431"])
+
+
+@pytest.mark.parametrize("line", [b"X: %b\r\n" % (b"x" * 1000), b"x" * 1000], ids=["many lines", "one line"])
+def test_client_that_goes_on_with_a_too_large_head_can_read_the_response(service: Service, line: bytes) -> None:
+    with connect(service) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        for _ in range(2000):
+            connection.sendall(line)  # raises if the connection was closed or reset
+        assert statuses(read_until_closed(connection)) == [b"431"]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [b"X-Trailer: %b\r\n" % (b"x" * 100), b"X" * 1000, b"x:\r\n"],
+    ids=["many lines", "one line", "short lines"],
+)
+def test_trailers_are_limited(service: Service, part: bytes) -> None:
+    with connect(service) as connection:
+        connection.sendall(CHUNKED + CHUNK + b"0\r\n")
+        for _ in range(3_000_000 // len(part) // 100):
+            connection.sendall(part * 100)
+        received = read_until_closed(connection)
+    assert received.startswith(b"HTTP/1.1 431")
+    assert f"What is not body of the request is above {LIMIT} bytes".encode() in received
+
+
+def test_chunk_extensions_are_limited(service: Service) -> None:
+    with connect(service) as connection:
+        connection.sendall(CHUNKED + b"1;" + b"x" * 1_000_000)
+        assert statuses(read_until_closed(connection)) == [b"431"]
+
+
+def test_trailers_within_the_limit_are_dropped(service: Service) -> None:
+    """They are not added to the headers, where a key or a host would count."""
+    trailers = b"Host: y\r\nX-API-Key: k\r\nX-Long: %b\r\n" % (b"x" * 60_000)
+    with connect(service) as connection:
+        for _ in range(2):
+            connection.sendall(CHUNKED + CHUNK + b"0\r\n" + trailers + b"\r\n")
+            assert read_response(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_body_in_many_small_chunks_is_within_the_limits(service: Service) -> None:
+    body = json.dumps(TRANSLATE).encode().ljust(200_000)
+    chunks = b"".join(b"1;x=y\r\n%c\r\n" % byte for byte in body)  # 2 MB
+    with connect(service) as connection:
+        connection.sendall(CHUNKED + chunks + b"0\r\n\r\n")
+        assert read_response(connection).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("garbage", [b"\x16\x03\x01 hello\r\n\r\n", head_of(70_000), CHUNKED + b"zz\r\n"])
+def test_good_requests_before_a_bad_one_are_answered(service: Service, garbage: bytes) -> None:
+    request = HEAD.encode() + b"\r\n" + BODY
+    with connect(service) as connection:
+        connection.sendall(GOOD + request + GOOD + request + garbage)
+        received = read_until_closed(connection)
+    last = b"431" if len(garbage) > LIMIT else b"400"
+    assert statuses(received) == [b"200"] * 4 + [last]
+    assert received.count(b'"translations"') == 2
+
+
+def test_bad_body_of_the_request_that_is_answered_ends_it(service: Service) -> None:
+    with connect(service) as connection:
+        connection.sendall(CHUNKED + b"zz\r\n" + GOOD)
+        received = read_until_closed(connection)
+    assert statuses(received) == [b"400"]
+    assert b"Invalid character in chunk size" in received
+
+
+def test_many_pipelined_requests_are_answered_in_order(service: Service) -> None:
+    bad = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+    with connect(service) as connection:
+        connection.sendall((GOOD * 9 + bad) * 50 + GOOD.replace(b"Host", b"Connection: close\r\nHost"))
+        assert statuses(read_until_closed(connection)) == [*([b"200"] * 9 + [b"404"]) * 50, b"200"]
+
+
+class CountingProtocol(AdmissionProtocol):
+    largest_pipeline = 0
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        CountingProtocol.largest_pipeline = max(CountingProtocol.largest_pipeline, len(self.pipeline))
+
+
+def test_requests_that_wait_for_a_response_are_bounded(serve_fake: Callable[..., Service]) -> None:
+    """A request costs a hundred times its bytes once it is parsed."""
+    engine = HeldEngine()
+    engine.allow(1)  # to warm up
+    service = serve_fake(engine, connection=CountingProtocol)
+    with connect(service) as connection:
+        connection.sendall(HEAD.encode() + b"\r\n" + BODY + GOOD * 1000)
+        engine.wait_for_step(2)
+        assert 0 < CountingProtocol.largest_pipeline < 200
+        engine.allow(100)
+        connection.sendall(GOOD.replace(b"Host", b"Connection: close\r\nHost"))
+        assert statuses(read_until_closed(connection)) == [b"200"] * 1002
+    assert CountingProtocol.largest_pipeline < 200
+
+
+def test_pipelined_offers_of_another_protocol_are_declined(service: Service) -> None:
+    offer = GOOD.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
+    with connect(service) as connection:
+        connection.sendall(GOOD + offer + GOOD + (HEAD + "\r\n".join(JAVA_HEADERS) + "\r\n\r\n").encode() + BODY)
+        received = read_until_closed(connection)
+    assert statuses(received) == [b"200"] * 3 + [b"400"]
+    assert b"a pipelined request may not offer another protocol and have a body" in received
+
+
+class ShortSendTimeout(AdmissionProtocol):
+    send_seconds = 0.2
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+@pytest.mark.parametrize("close", [False, True], ids=["kept", "closed"])
+def test_client_that_does_not_read_is_disconnected(
+    serve_fake: Callable[..., Service], caplog: pytest.LogCaptureFixture, close: bool
+) -> None:
+    """Whether the application waits to write more, or has written all and closed the connection."""
+    caplog.set_level(logging.WARNING, "attendant.http")
+    service = serve_fake(EchoEngine(), connection=ShortSendTimeout)
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"Connection: close\r\n" if close else b"")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(address(service))
+        connection.sendall(request * (1 if close else 40))
+        eventually(lambda: "it has read nothing for 0.2 s" in caplog.text)
+    assert service.client.get("/healthz").status_code == 200
+
+
+def test_slow_reader_is_not_disconnected(serve_fake: Callable[..., Service]) -> None:
+    service = serve_fake(EchoEngine(), connection=ShortSendTimeout)
+    expected = service.client.get("/openapi.json").content
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(address(service))
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        received = b""
+        while chunk := connection.recv(4096):
+            received += chunk
+            time.sleep(0.02)  # in all, several times the limit
+    assert received.endswith(expected)
+
+
+class ByteByByte(AdmissionProtocol):
     """Split all received data into single bytes."""
 
     def data_received(self, data: bytes) -> None:

@@ -59,7 +59,7 @@ def test_too_large_body_is_read_and_rejected(service: Service, chunked: bool) ->
 
 def test_body_just_within_the_limit_is_read(service: Service) -> None:
     body = b'{"text": "dog", "target": "b"}'
-    assert service.client.post("/v1/translate", content=body.ljust(1_000_000)).status_code == 422  # no content type
+    assert service.client.post("/v1/translate", content=body.ljust(1_000_000)).status_code == 415  # no content type
     headers = {"Content-Type": "application/json"}
     assert service.client.post("/v1/translate", content=body.ljust(1_000_000), headers=headers).status_code == 200
     assert service.client.post("/v1/translate", content=body.ljust(1_000_001), headers=headers).status_code == 413
@@ -118,8 +118,8 @@ def test_body_timeout_does_not_limit_the_response(serve_fake: Callable[..., Serv
         assert answer.result(TIMEOUT).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["[::1", "", "a b", "x:99999", "\xff"])
-def test_invalid_host_header_is_ignored(service: Service, host: str) -> None:
+@pytest.mark.parametrize("host", ["[::1", "", "a_b", "x:99999"])
+def test_strange_host_header_is_ignored(service: Service, host: str) -> None:
     received = exchange(service, request("/nothing", f"Host: {host}", method="GET"))
     assert received.startswith(b"HTTP/1.1 404")
     assert b"application/problem+json" in received

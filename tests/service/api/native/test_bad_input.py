@@ -242,7 +242,7 @@ def test_text_that_spells_a_special_token_is_plain_text(service: Service, text: 
 def test_other_content_types_are_rejected(service: Service, path: str, kind: str) -> None:
     headers = {"Content-Type": kind.encode()}
     response = service.client.post(path, content=json.dumps(PATHS[path]), headers=headers)  # type: ignore[arg-type]
-    assert_problem(response, 422, "invalid_request")
+    assert "send application/json" in assert_problem(response, 415, "unsupported_media_type")["detail"]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "HEAD"])
