@@ -91,7 +91,6 @@ FAULTS = [
           (200, 413, 503)),
     Fault("B 256 texts to classify, all labels", "/v1/classify",
           lambda: {"text": [_sentences(8)] * 256, "model": "intents", "top_k": 1000}, (200, 413)),
-    Fault("B 256 texts, all labels, TEI", "/predict", lambda: {"inputs": [["It is late."]] * 256}, (200, 413)),
     Fault("B 10,000 sentences of one letter", "/v1/translate", lambda: _translate("a\n" * 9_999), (413,)),
 ]  # fmt: skip
 

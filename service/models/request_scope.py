@@ -77,11 +77,18 @@ class RequestScope:
     def submit(self, client: EngineClient, requests: Sequence[EngineRequest]) -> None:
         """Submit requests to a model; see `EngineClient.submit` for the errors."""
         for request in requests:
-            request.sender = self._sender
+            self.watch(request)
+        self.submit_watched(client, requests)
+
+    def watch(self, request: EngineRequest) -> None:
+        """Set the request's sender, and have `updates` return its result. Call it before `submit`, in any thread."""
+        request.sender = self._sender
+        request.future.add_done_callback(partial(self._done, request))
+
+    def submit_watched(self, client: EngineClient, requests: Sequence[EngineRequest]) -> None:
+        """Submit requests that are watched already: for thousands of them, this halves the time in the event loop."""
         client.submit(requests)
-        for request in requests:
-            self._pending[request] = client
-            request.future.add_done_callback(partial(self._done, request))
+        self._pending.update(dict.fromkeys(requests, client))
 
     def stream_tokens(self, request: EngineRequest) -> None:
         """Have `updates` return each token of the request. Call it before `submit`."""

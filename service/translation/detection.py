@@ -29,13 +29,11 @@ class Detector:
 
     async def detect(self, texts: list[str], scope: RequestScope) -> list[list[Detection]]:
         """Return all languages for each text, the most probable first; see `RequestScope` for the errors."""
-        encoded = await scope.run(
-            lambda: [self._encode(text, scope.check) for text in texts],
-            in_thread=sum(map(len, texts)) > MAX_INLINE_CHARACTERS,
-        )
+        is_long = sum(map(len, texts)) > MAX_INLINE_CHARACTERS
+        encoded = await scope.run(lambda: [self._encode(text, scope.check) for text in texts], in_thread=is_long)
         requests = list(map(EngineRequest, encoded))
         results = await scope.results(self._model.engine_client, requests)
-        return [self._ranked(result.probabilities) for result in results]
+        return await scope.run(lambda: [self._ranked(result.probabilities) for result in results], in_thread=is_long)
 
     def _encode(self, text: str, check: Check) -> list[int]:
         """Encode a sample of the text that fits the model."""

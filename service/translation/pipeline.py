@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
@@ -87,6 +88,10 @@ class TranslationPipeline:
         With `stream`, the tokens of verbatim units are appended to the segment's `streamed_ids` as they are generated.
         See `EngineClient.submit` and `ServedModel.engine_request` for the errors.
         """
+        for language in {segment.unit.languages[0] for segment in segments} if self._terms else ():
+            if language not in self._glossaries:
+                glossary = await self._scope.run(partial(Glossary, self._terms, language), in_thread=True)
+                self._glossaries[language] = glossary
         calls = [_ModelCall(segment, segment.unit.model_input, segment.ids, stream=stream) for segment in segments]
         self._send(await self._scope.run(lambda: self._prepare(calls), in_thread=len(calls) > MAX_INLINE_CALLS))
 
@@ -155,6 +160,7 @@ class TranslationPipeline:
                     halves += self._halve(call)
                     continue
                 request = self._engine_request(call, ids)
+                self._scope.watch(request)
                 if call.stream and call.is_last_step and call.segment.unit.is_verbatim:
                     self._scope.stream_tokens(request)
                 groups.setdefault(call.step, {})[request] = call
@@ -164,7 +170,7 @@ class TranslationPipeline:
     def _send(self, groups: _EngineRequests) -> None:
         """Submit engine requests, with one submission per model."""
         for step, group in groups.items():
-            self._scope.submit(step.model.engine_client, list(group))
+            self._scope.submit_watched(step.model.engine_client, list(group))
             self._pending |= group
 
     def _engine_request(self, call: _ModelCall, ids: list[int]) -> EngineRequest:
@@ -254,8 +260,6 @@ class TranslationPipeline:
         if not self._terms:
             return []
         unit, language = segment.unit, segment.unit.languages[0]
-        if language not in self._glossaries:
-            self._glossaries[language] = Glossary(self._terms, language)
         replaced = {span for span, _ in unit.replacements}
         kept = [span for span in unit.spans if span not in replaced]
         terms = self._glossaries[language].find_terms(unit.source, kept)

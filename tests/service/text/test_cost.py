@@ -8,7 +8,7 @@ from benchmarks.text_cost import LIMIT, PIECES, is_wrong, measure
 
 # Runs of these once took quadratic time.
 KNOWN = [(".",), (";",), ("!<wbr>",), ("1-",), ("<b></b>", "!")]
-SAMPLE = random.Random(15).sample(PIECES, 12)  # noqa: S311
+SAMPLE = random.Random(15).sample(PIECES, 6)  # noqa: S311
 
 
 @pytest.mark.parametrize("pieces", [*KNOWN, *zip(SAMPLE[::2], SAMPLE[1::2], strict=True)], ids=ascii)
