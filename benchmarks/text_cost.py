@@ -19,6 +19,7 @@ from benchmarks.common.figures import write_figures
 from service.text.alignment import AlignedText, AlignmentLink, anchor_identical_words, compose_links
 from service.text.glossary import Glossary, missing_terms
 from service.text.markup.document import parse
+from service.text.markup.markdown import parse_markdown
 from service.text.markup.tag_placement import proportional_links
 from service.text.markup.tokenizer import Mode
 from service.text.numbers import compare_numbers, find_numbers
@@ -47,6 +48,7 @@ PIECES = [
     "<![CDATA[", "]]>", "<?", "<code>", "</code>", "<x-y>", "<a ", 'class="',
     "&", "&amp;", "&#", "&#65;", "&#x", "&#0;", "&nbsp;", "&lt", "&unknown;",
     "{a}", "{{", "%s", "%(", "http://", "www.", "a@b.de", "a.", "a.b.", "1-", "1,000", "1. ", "Mr. ", "I ", "a b ",
+    "![", "[a](", "**a ", "> ", "a|\n", "[a]: x\n",
 ]  # fmt: skip
 
 Work = Callable[[str], object]
@@ -73,6 +75,11 @@ def _markup(mode: Mode, change: Callable[[str], AlignedText]) -> Work:
         document.render([change(block) for block in document.block_texts])
 
     return work
+
+
+def _markdown(text: str) -> None:
+    document = parse_markdown(text)
+    document.render([_unlinked(block) for block in document.block_texts])
 
 
 def _unlinked(text: str) -> AlignedText:
@@ -114,6 +121,7 @@ FUNCTIONS: dict[str, Work] = {
     "html, reversed": _markup("html", _reversed),
     "html, same": _markup("html", _identity),
     "xml": _markup("xml", _unlinked),
+    "markdown": _markdown,
 }
 
 

@@ -85,7 +85,7 @@ def test_alternatives_are_whole_documents(service: Service) -> None:
     assert all(Counter(tags(text)) == Counter(tags(texts[0])) and is_nested(text) for text in texts)
 
 
-@pytest.mark.parametrize("wrong", [{"format": "xml"}, {"format": "markdown"}, {"include": ["alignment"]}])
+@pytest.mark.parametrize("wrong", [{"format": "xml"}, {"format": "rst"}, {"include": ["alignment"]}])
 def test_an_unknown_format_and_alignment_of_html_are_rejected(service: Service, wrong: dict[str, Any]) -> None:
     body = {"text": "one", "target": "b", "format": "html"} | wrong
     detail = assert_problem(service.post("/v1/translate", body), 422, "invalid_request")["detail"]
