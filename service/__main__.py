@@ -11,7 +11,7 @@ import uvicorn
 
 from service.app import create_app, create_authenticator
 from service.artifact import ArtifactError
-from service.engine.process.client import EngineProcess
+from service.engine.process.client import EngineEvents, EngineProcess
 from service.engine.process.runtime import configure_interpreter, freeze_gc
 from service.engine.types import EngineFailure
 from service.http.api_keys import ApiKeyError, make_api_key
@@ -78,7 +78,7 @@ def serve() -> int:
     with ExitStack() as stack:
         # The port is taken before the models are loaded, which takes time.
         sockets = [stack.enter_context(bound) for bound in listen(settings.host, settings.port)]
-        engine = stack.enter_context(EngineProcess(on_death=on_engine_death))
+        engine = stack.enter_context(EngineProcess(EngineEvents(metrics.engine_restarts.inc, on_engine_death)))
         on_stop_signal(lambda: sys.exit(0))
         registry = load_models(settings, metrics, engine.start_pools)
         app = create_app(settings, registry, metrics, authenticator)

@@ -18,6 +18,7 @@ ServiceError
 ├── TooLarge 413                body, number of texts, or length of a text
 ├── Overloaded 503              the queue is full: Retry-After
 ├── NotReady 503                the service is draining, or a worker has died: Retry-After
+│   ├── EngineDown 503          the engine is being restarted, or does not respond
 │   └── Stopping 503            the time to drain is over
 ├── DeadlineExceeded 504
 ├── ClientGone 499              the client disconnected; the response is not read
@@ -177,6 +178,12 @@ class NotReady(ServiceError):
 
     status, code, title, retry_after = 503, "not_ready", "Not ready", 5
     example = "model 'langid' takes no more requests"
+
+
+class EngineDown(NotReady):
+    """The engine process has died and is being restarted, or it does not respond."""
+
+    example = "the engine process has died and is being restarted; send the request again"
 
 
 class Stopping(NotReady):

@@ -59,6 +59,7 @@ class Metrics:
         self.segments = self._counter("segments", "Segments answered", "model")
         self.target_tokens = self._counter("target_tokens", "Target tokens generated", "model")
         self.failures = self._counter("engine_failures", "Groups or steps that failed", "model")
+        self.engine_restarts = self._counter("engine_restarts", "Restarts of the engine process after it died")
         self.waiting = self._gauge("waiting_segments", "Segments in the queue", "model")
         self.pool = self._gauge("pool_bytes", "Memory of the state pool", "model")
 

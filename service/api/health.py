@@ -52,5 +52,5 @@ def check_ready(registry: Registry, admission: Admission) -> None:
     """
     if admission.stopping:
         raise NotReady("the service is stopping")
-    if stopped := [model.name for model in registry if not model.ready]:
-        raise NotReady(f"not serving: {', '.join(stopped)}; restart the process")
+    if problems := [f"{model.name}: {model.problem}" for model in registry if model.problem]:
+        raise NotReady(f"not serving {'; '.join(problems)}")

@@ -54,6 +54,7 @@ class RequestQueue(Protocol):
         Raises:
             QueueFull: they exceed the limits together with the requests that already wait.
             Closed: the queue accepts no more requests.
+            Unavailable: no request can be computed now.
         """
 
     def close(self) -> None:
@@ -75,8 +76,8 @@ class WorkerPool(Protocol):
         """Segments in the workers' batches."""
 
     @property
-    def alive(self) -> bool:
-        """Whether every worker runs."""
+    def problem(self) -> str:
+        """Why the workers cannot compute requests now; empty if they can."""
 
     @property
     def pool_bytes(self) -> int:

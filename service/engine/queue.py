@@ -37,6 +37,10 @@ class Closed(Exception):
     """The queue accepts no more requests: it is draining, or a worker has died."""
 
 
+class Unavailable(Exception):
+    """No request can be computed now, for a reason that passes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class QueueLimits:
     """The limits of one worker pool's queue and batches."""

@@ -15,6 +15,10 @@ class EngineFailure(Exception):
     """The engine could not compute a request; other requests may still be served."""
 
 
+class EngineUnavailable(EngineFailure):
+    """The engine died while it computed a request; the request itself is not at fault."""
+
+
 @dataclass
 class Hypothesis:
     """One translation: its token ids without special tokens, and its score and log-probabilities if requested."""

@@ -12,6 +12,8 @@ from service.engine.types import EngineFailure, EngineRequest, FinishedRequest
 
 log = logging.getLogger(__name__)
 
+STALL_SECONDS = 8.0  # far more than a step takes
+
 
 class Engine(Protocol):
     """The model of one worker. A joined request takes part in every step until the step that finishes it."""
@@ -33,6 +35,7 @@ class Worker:
     def __init__(self, name: str, engine: Engine, queue: Queue, observer: Observer) -> None:
         self.engine, self.observer = engine, observer
         self.scheduler = Scheduler(queue)
+        self._busy_since: float | None = None  # monotonic seconds; None while the worker waits for requests
         self._thread = threading.Thread(target=self._run, name=f"worker-{name}", daemon=True)
 
     def start(self) -> None:
@@ -44,6 +47,12 @@ class Worker:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def busy_seconds(self) -> float:
+        """How long the worker has been at one step or one group of newcomers; 0 while it waits for requests."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds until the queue is closed and drained; return whether it is."""
         self._thread.join(timeout)
@@ -54,6 +63,7 @@ class Worker:
         try:
             while (plan := self.scheduler.pick()) is not None:
                 self._step(plan)
+                self._busy_since = None
                 self.observer.on_iteration_end()
         except BaseException as error:
             log.exception("%s died", self._thread.name)
@@ -67,7 +77,9 @@ class Worker:
     def _step(self, plan: IterationPlan) -> None:
         self.engine.drop(plan.cancelled)
         while plan.joining:
+            self._busy_since = time.monotonic()
             self._join(plan.joining.pop(0))
+        self._busy_since = time.monotonic()
         rows = self.scheduler.rows
         if not rows:
             return
@@ -120,9 +132,16 @@ class LocalWorkerPool:
         return sum(len(worker.scheduler.running) for worker in self.workers)
 
     @property
-    def alive(self) -> bool:
-        """Whether every worker runs."""
-        return all(worker.alive for worker in self.workers)
+    def problem(self) -> str:
+        """Why the workers cannot compute requests now; empty if they can."""
+        if not all(worker.alive for worker in self.workers):
+            return "a worker has died: restart the service"
+        return "a worker does not respond; try again later" if self.stalled else ""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether a worker has been at one step for so long that it must be hung."""
+        return any(worker.busy_seconds > STALL_SECONDS for worker in self.workers)
 
     @property
     def pool_bytes(self) -> int:

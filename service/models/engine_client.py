@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 
 from service.engine.interfaces import RequestQueue
-from service.engine.queue import Closed, QueueFull
+from service.engine.queue import Closed, QueueFull, Unavailable
 from service.engine.types import EngineRequest, EngineResult
-from service.errors import NotReady, Overloaded, TooLarge
+from service.errors import EngineDown, NotReady, Overloaded, TooLarge
 from service.metrics import ModelMetrics
 
 
@@ -23,6 +23,7 @@ class EngineClient:
             TooLarge: they exceed the limits of an empty queue, so a later try would fail too.
             Overloaded: the queue is full now.
             NotReady: the queue is closed.
+            EngineDown: the engine is being restarted, or does not respond.
         """
         self.check_limits(len(requests), sum(request.tokens for request in requests))
         try:
@@ -34,6 +35,8 @@ class EngineClient:
             ) from None
         except Closed:
             raise NotReady(f"model {self.name!r} takes no more requests") from None
+        except Unavailable as problem:
+            raise EngineDown(f"model {self.name!r}: {problem}") from None
 
     def check_limits(self, segments: int, tokens: int = 0) -> None:
         """Check that an empty queue could take so many segments and tokens.

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from service.engine.decoding.search import NotANumber
-from service.engine.types import EngineFailure, EngineRequest, EngineResult, Sender
-from service.errors import ClientGone, DeadlineExceeded, InternalError
+from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender
+from service.errors import ClientGone, DeadlineExceeded, EngineDown, InternalError
 from service.models.background import BackgroundThreads
 from service.models.engine_client import EngineClient
 
@@ -104,6 +104,7 @@ class RequestScope:
             DeadlineExceeded: the timeout has passed.
             ClientGone: the client closed the connection.
             InternalError: the engine failed on a request.
+            EngineDown: the engine died.
         """
         if self._updates:
             # Results may come faster than they are processed: let other requests, the deadline and the watch run.
@@ -162,6 +163,8 @@ class RequestScope:
         client = self._pending.pop(request)
         try:
             result = request.future.result()
+        except EngineUnavailable as failure:
+            raise EngineDown(str(failure)) from None
         except (EngineFailure, NotANumber) as failure:
             raise InternalError(str(failure)) from failure
         client.record(result)

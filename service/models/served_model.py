@@ -63,9 +63,14 @@ class ServedModel:
         return [self.worker_pool] if self._scorer is None else [self.worker_pool, self._scorer.worker_pool]
 
     @property
-    def ready(self) -> bool:
-        """Whether every worker is alive and every queue takes requests."""
-        return all(worker_pool.alive and not worker_pool.queue.closed for worker_pool in self.worker_pools)
+    def problem(self) -> str:
+        """Why the model cannot be used now; empty if it can."""
+        for worker_pool in self.worker_pools:
+            if worker_pool.problem:
+                return worker_pool.problem
+            if worker_pool.queue.closed:
+                return "the service is stopping"
+        return ""
 
     async def warm_up(self) -> None:
         """Run one tiny request per worker, so that the first caller finds all memory allocated."""

@@ -8,7 +8,7 @@ from functools import partial
 
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
-from service.errors import InvalidRequest, NotReady, Overloaded
+from service.errors import EngineDown, InvalidRequest, NotReady, Overloaded
 from service.models.options import TranslationOptions
 from service.models.registry import RouteStep
 from service.models.request_scope import RequestScope
@@ -134,6 +134,8 @@ class TranslationPipeline:
         """Submit calls that a result led to; if they are rejected, finish with what the segment has."""
         try:
             self._submit(calls)
+        except EngineDown:
+            raise
         except (Overloaded, NotReady, InvalidRequest):
             for call in calls:
                 call.segment.undo_replace()

@@ -136,8 +136,8 @@ def repository_index(registry: Registry, ready: bool) -> list[Json]:
         {
             "name": model.name,
             "version": model.manifest.version,
-            "state": "READY" if model.ready else "UNAVAILABLE",
-            "reason": "" if model.ready else "a worker has stopped, or the service is stopping",
+            "state": "UNAVAILABLE" if model.problem else "READY",
+            "reason": model.problem,
         }
         for model in registry
     ]

@@ -209,8 +209,8 @@ def _add_model_routes(
     )
     async def model_ready(model: found) -> ModelReady:
         """Return 200 while the workers of a model are alive and accept requests."""
-        if not model.ready:
-            raise NotReady(f"model {model.name!r} accepts no requests; restart the process")
+        if model.problem:
+            raise NotReady(f"model {model.name!r}: {model.problem}")
         return ModelReady(name=model.name)
 
     @router.get(f"{path}/config", responses=errors | CONFIG_RESPONSE)

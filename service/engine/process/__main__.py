@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 
@@ -104,6 +104,25 @@ class PoolServer:
             )
 
 
+class Heartbeat:
+    """Answers pings from a thread of its own, because the thread that reads must never write."""
+
+    def __init__(self, pools: Mapping[str, LocalWorkerPool], channel: MessageChannel) -> None:
+        self._pools, self._channel = pools, channel
+        self._asked = threading.Event()
+        threading.Thread(target=self._run, name="heartbeat", daemon=True).start()
+
+    def ask(self) -> None:
+        """Have a `Pong` sent; one answers all pings that have come before it."""
+        self._asked.set()
+
+    def _run(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            self._channel.send(messages.Pong([name for name, pool in self._pools.items() if pool.stalled]))
+
+
 def main(arguments: Sequence[str]) -> int:
     """Serve until the service closes the connection; return the exit status."""
     for stop in (signal.SIGINT, signal.SIGTERM):
@@ -127,12 +146,15 @@ def main(arguments: Sequence[str]) -> int:
         servers[name].serve(pool)
     freeze_gc()
     channel.send(messages.ModelsLoaded(list(pools)))
+    heartbeat = Heartbeat(pools, channel)
     while (commands := channel.receive()) is not None:
         for command in commands:
             if isinstance(command, messages.SubmitRequests):
                 servers[command.pool].submit(command.sender, command.requests)
-            else:
+            elif isinstance(command, messages.CancelRequest):
                 servers[command.pool].cancel(command.number)
+            else:
+                heartbeat.ask()
     for server in servers.values():
         server.cancel_all()
     # A thread that still runs a graph when the interpreter exits would abort the process.

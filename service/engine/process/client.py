@@ -1,223 +1,85 @@
-"""The service's side of the engine process: worker pools that admit requests here and compute them there.
+"""The service's side of the engine process: start it, watch it, and start it again when it dies.
 
-The limits of a queue are checked here, so that requests are rejected at once; the order of requests is kept there.
-Everything but `close` and `drain` happens in the event loop's thread, from the first request on, including the
-handling of events from the engine process.
+A ping every second asks the process whether its threads run. While it does not answer, or while a new process starts,
+the models are not ready and refuse requests; those that were being computed when a process died fail. Everything but
+`close` and `drain` of the pools happens in the event loop's thread, from the first request on.
 """
 
 import asyncio
-import itertools
 import logging
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from functools import partial
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from service.artifact import Artifact, ArtifactError
+from service.artifact import Artifact, ArtifactError, read_artifact
 from service.engine.interfaces import Observer, PoolConfig
 from service.engine.process import messages
 from service.engine.process.channel import CAN_INHERIT, MessageChannel, MessageProtocol, encode, start_process
-from service.engine.queue import Closed, Occupancy
-from service.engine.types import EngineFailure, EngineRequest, EngineResult, fail, resolve
+from service.engine.process.remote_pool import RemoteWorkerPool
+from service.engine.types import EngineFailure
 
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[3]  # the folder that contains the package `service`
-EXIT_SECONDS = 1.0  # until a process that does not exit is killed, unless `exit_seconds` says otherwise
+EXIT_SECONDS = 20.0  # until a process that does not exit is killed
+PING_SECONDS = 1.0  # between two pings
+HUNG_SECONDS = 5.0  # without an answer until the process counts as hung
+KILL_SECONDS = 60.0  # without an answer until the process is killed, and a new one is started
+RESTART_DELAY = 0.5  # seconds from the death of a process to the start of the next one
+RESTART_INTERVAL = 60.0  # seconds; a process that dies sooner after the last restart is not started again
 
-Send = Callable[[messages.Command], None]
-
-
-class RemoteQueue:
-    """The unfinished requests of one worker pool: those that wait, whose number is limited, and those that run."""
-
-    def __init__(self, name: str, pool_config: PoolConfig, send: Send) -> None:
-        self.name, self.limits, self.rows_per_worker = name, pool_config.limits, pool_config.rows_per_worker
-        self._send = send
-        self._numbers = itertools.count()
-        self._unfinished: dict[int, EngineRequest] = {}
-        self._waiting: dict[int, EngineRequest] = {}  # by number: the requests that have not joined a batch
-        self._occupancy = Occupancy(pool_config.limits)
-        self._idle = threading.Event()
-        self._idle.set()
-        self.closed = False
-
-    @property
-    def waiting(self) -> int:
-        """Segments that have not joined a batch."""
-        return len(self._waiting)
-
-    @property
-    def running(self) -> int:
-        """Segments that have joined a batch."""
-        return len(self._unfinished) - len(self._waiting)
-
-    def submit(self, requests: Sequence[EngineRequest]) -> None:
-        """Add all of the requests, which have the same sender, or none of them.
-
-        Raises:
-            QueueFull: they exceed the limits together with the requests that already wait.
-            Closed: the queue accepts no more requests.
-        """
-        if self.closed:
-            raise Closed("the model takes no more requests")
-        if not requests:
-            return
-        self._occupancy.check(requests)
-        self._idle.clear()
-        registered = [self._register(request) for request in requests]
-        self._send(messages.SubmitRequests(self.name, requests[0].sender, registered))
-
-    def _register(self, request: EngineRequest) -> messages.RequestMessage:
-        number = next(self._numbers)
-        self._unfinished[number] = self._waiting[number] = request
-        self._occupancy.add(request)
-        request.future.add_done_callback(partial(self._on_done, number))
-        stream_tokens = request.on_token is not None
-        return messages.RequestMessage(
-            number, request.ids, request.options, request.translation, request.submitted, stream_tokens
-        )
-
-    def _on_done(self, number: int, future: "Future[EngineResult]") -> None:
-        """If the caller has cancelled the request, free its place in the queue and cancel it there."""
-        if future.cancelled() and self._remove(number):
-            self._send(messages.CancelRequest(self.name, number))
-
-    def _remove(self, number: int) -> EngineRequest | None:
-        self._leave_queue(number)
-        request = self._unfinished.pop(number, None)
-        if not self._unfinished:
-            self._idle.set()
-        return request
-
-    def _leave_queue(self, number: int) -> None:
-        if (request := self._waiting.pop(number, None)) is not None:
-            self._occupancy.remove(request)
-
-    def mark_running(self, numbers: Sequence[int]) -> list[EngineRequest]:
-        """Record that these requests have joined a batch; return them, without those cancelled meanwhile."""
-        for number in numbers:
-            self._leave_queue(number)
-        return [self._unfinished[number] for number in numbers if number in self._unfinished]
-
-    def stream_token(self, number: int, token: int) -> None:
-        """Pass a generated token to the request's caller, unless it was cancelled."""
-        request = self._unfinished.get(number)
-        if request is not None and request.on_token is not None:
-            request.on_token(token)
-
-    def finish(self, number: int, outcome: EngineResult | Exception) -> None:
-        """Set the result or the error of a request, unless it was cancelled."""
-        if (request := self._remove(number)) is None:
-            return
-        if isinstance(outcome, EngineResult):
-            resolve(request, outcome)
-        else:
-            fail(request, outcome)
-
-    def close(self) -> None:
-        """Accept no more requests; the admitted ones are still computed."""
-        self.closed = True
-
-    def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds until no request is unfinished; return whether none is."""
-        return self._idle.wait(timeout)
-
-    def fail_waiting(self, error: Exception) -> None:
-        """Close, and fail every request that has not joined a batch."""
-        self._fail(list(self._waiting), error)
-
-    def fail_all(self, error: Exception) -> None:
-        """Close, and fail every request."""
-        self._fail(list(self._unfinished), error)
-
-    def _fail(self, numbers: Sequence[int], error: Exception) -> None:
-        self.closed = True
-        for number in numbers:
-            self.finish(number, error)
+DIED = "the engine process has died and is being restarted; send the request again"
+GONE = "the engine process has died"
+HUNG = "the engine process does not respond; try again later"
+STALLED = "a worker does not respond; try again later"
 
 
-class RemoteWorkerPool:
-    """A worker pool whose workers run in the engine process."""
+def do_nothing() -> None:
+    """Do nothing."""
 
-    def __init__(
-        self, name: str, pool_config: PoolConfig, send: Send, observer: Observer, on_drained: Callable[[str], None]
-    ) -> None:
-        self.name, self.size = name, pool_config.workers
-        self.queue = RemoteQueue(name, pool_config, send)
-        self.alive = True
-        self.pool_bytes = 0
-        self._observer, self._on_drained = observer, on_drained
 
-    @property
-    def running(self) -> int:
-        """Segments in the workers' batches."""
-        return self.queue.running
+@dataclass(frozen=True)
+class EngineEvents:
+    """What is called in the event loop's thread when the process has been restarted, and when it stays dead."""
 
-    def handle(self, message: messages.PoolEvents) -> None:
-        """Apply the events of the pool in the engine process."""
-        self.pool_bytes = message.pool_bytes
-        for event in message.events:
-            self._handle_event(event)
-        if message.worker_died:
-            self.alive = False
-            self.queue.fail_waiting(EngineFailure("a worker died"))
-
-    def _handle_event(self, event: messages.Event) -> None:
-        match event:
-            case messages.RequestDone(number, outcome):
-                self.queue.finish(number, outcome)
-            case messages.TokenGenerated(number, token):
-                self.queue.stream_token(number, token)
-            case messages.StepComputed(rows, seconds):
-                self._observer.on_step(rows, seconds)
-            case messages.RequestsFinished(requests):
-                self._observer.on_finished(requests)
-            case messages.GroupEncoded(numbers, seconds):
-                if group := self.queue.mark_running(numbers):
-                    self._observer.on_encoded(group, seconds)
-            case messages.ComputationFailed():
-                self._observer.on_failure()
-
-    def fail_all(self, error: Exception) -> None:
-        """Fail every request, because the engine process has died."""
-        self.alive = False
-        self.queue.fail_all(error)
-
-    def drain(self, timeout: float) -> bool:
-        """Close the queue and wait up to `timeout` seconds for all requests; return whether all are done."""
-        self.queue.close()
-        in_time = self.queue.wait(timeout)
-        self._on_drained(self.name)
-        return in_time
+    on_restart: Callable[[], object] = do_nothing
+    on_death: Callable[[], object] = do_nothing
 
 
 class EngineProcess:
     """The engine process and the connection to it; a context manager that ends the process.
 
-    If the process dies before its worker pools are drained, all requests fail and `on_death` is called.
-    `inherit_socket` says how the process gets its end of the connection, see `channel.py`.
-    `exit_seconds` is how long the process may take to exit at the end; then it is killed.
+    If the process dies before its worker pools are drained, its requests fail and it is started again; if it dies a
+    second time within a minute, or cannot be started, it stays dead. `inherit_socket` says how the process gets its
+    end of the connection, see `channel.py`. `exit_seconds` is how long the process may take to exit at the end; then it
+    is killed.
     """
 
-    def __init__(self, on_death: Callable[[], object] = lambda: None, *, inherit_socket: bool = CAN_INHERIT) -> None:
+    def __init__(self, events: EngineEvents = EngineEvents(), *, inherit_socket: bool = CAN_INHERIT) -> None:  # noqa: B008
         self.died = False
         self.exit_seconds = EXIT_SECONDS
-        self._on_death = on_death
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        command = [sys.executable, "-m", "service.engine.process"]
-        self._process, self._socket = start_process(command, {**os.environ, "PYTHONPATH": path}, inherit_socket)
+        self._events, self._inherit_socket = events, inherit_socket
+        self._load: messages.LoadModels | None = None
         self._pools: dict[str, RemoteWorkerPool] = {}
         self._undrained: set[str] = set()  # names of pools
         self._commands: list[messages.Command] = []  # not sent yet
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._connecting: asyncio.Task[None] | None = None  # the event loop keeps only a weak reference to a task
+        self._tasks: set[asyncio.Task[None]] = set()  # the event loop keeps only a weak reference to a task
         self._transport: asyncio.Transport | None = None
+        self._watch = Watch()
+        self._started = -RESTART_INTERVAL  # time.monotonic() of the last restart
+        self._start_process()
+
+    def _start_process(self) -> None:
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        command = [sys.executable, "-m", "service.engine.process"]
+        environment = {**os.environ, "PYTHONPATH": path}
+        self._process, self._socket = start_process(command, environment, self._inherit_socket)
 
     def start_pools(
         self, artifacts: Sequence[Artifact], pool_config: PoolConfig, observer: Callable[[str], Observer]
@@ -230,43 +92,80 @@ class EngineProcess:
             ArtifactError: graphs cannot be loaded; the message lists all of them.
             EngineFailure: the engine process has exited.
         """
+        self._load = messages.LoadModels(artifacts, pool_config)
+        self._pools = {
+            name: RemoteWorkerPool(name, pool_config, self._send, observer(name), self._on_drained)
+            for name in self._load_models(self._load)
+        }
+        self._undrained = set(self._pools)
+        return self._pools
+
+    def _load_models(self, load: messages.LoadModels) -> Sequence[str]:
+        """Have the process load the models; return the names of its pools."""
         channel = MessageChannel(self._socket)
-        channel.send(messages.LoadModels(artifacts, pool_config))
+        channel.send(load)
         reply: messages.ModelsLoaded | ArtifactError | None = channel.receive()
         if reply is None:
             raise EngineFailure(f"the engine process ended at once, with status {self._process.wait()}")
         if isinstance(reply, ArtifactError):
             raise reply
-        self._pools = {
-            name: RemoteWorkerPool(name, pool_config, self._send, observer(name), self._on_drained)
-            for name in reply.pools
-        }
-        self._undrained = set(self._pools)
-        return self._pools
+        return reply.pools
 
     def _send(self, command: messages.Command) -> None:
         """Send a command; the commands of one iteration of the event loop share a message, which wakes the process."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._connecting = self._loop.create_task(self._connect(self._loop))
+            self._run(self._connect())
+            self._run(self._ping())
         elif self._transport is not None and not self._commands:
             self._loop.call_soon(self._flush)
         self._commands.append(command)
 
-    async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, _ = await loop.create_connection(
+    def _run(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self) -> None:
+        assert self._loop is not None
+        self._transport, _ = await self._loop.create_connection(
             lambda: MessageProtocol(self._on_message, self._on_connection_lost), sock=self._socket
         )
+        self._watch = Watch()
         self._flush()
 
     def _flush(self) -> None:
-        assert self._transport is not None
-        data = encode(self._commands)
-        self._commands = []
-        self._transport.write(data)
+        if self._transport is None:  # the process has died
+            self._commands = []
+        elif self._commands:
+            data = encode(self._commands)
+            self._commands = []
+            self._transport.write(data)
 
-    def _on_message(self, message: messages.PoolEvents) -> None:
-        self._pools[message.pool].handle(message)
+    def _on_message(self, message: messages.PoolEvents | messages.Pong) -> None:
+        if isinstance(message, messages.Pong):
+            self._watch.on_pong()
+            for name, pool in self._pools.items():
+                pool.queue.problem = STALLED if name in message.stalled else ""
+        else:
+            self._pools[message.pool].handle(message)
+
+    async def _ping(self) -> None:
+        """Send pings, and note when they are not answered, until the pools are drained."""
+        while self._undrained:
+            await asyncio.sleep(PING_SECONDS)
+            if self._transport is None:
+                continue
+            silent = self._watch.on_ping()
+            self._send(messages.Ping())
+            if silent > HUNG_SECONDS:
+                for pool in self._pools.values():
+                    pool.queue.problem = HUNG
+                if not self._watch.reported:
+                    self._watch.reported = True
+                    log.error("the engine process has not responded for %.0f s", silent)
+            if silent > KILL_SECONDS:
+                self.kill()
 
     def _on_drained(self, name: str) -> None:
         """When all pools are drained, close the connection, which ends the engine process."""
@@ -277,14 +176,62 @@ class EngineProcess:
     def _close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+        for task in self._tasks:
+            task.cancel()
 
     def _on_connection_lost(self) -> None:
-        self.died = bool(self._undrained)
+        self._transport = None
+        self._commands = []
+        if not self._undrained:
+            for pool in self._pools.values():
+                pool.on_process_death(GONE)
+            return
+        again = time.monotonic() - self._started < RESTART_INTERVAL
+        log.error("the engine process has died%s", " again within a minute" if again else "; starting another one")
         for pool in self._pools.values():
-            pool.fail_all(EngineFailure("the engine process died"))
-        if self.died:
-            log.error("the engine process has died")
-            self._on_death()
+            pool.on_process_death(GONE if again else DIED)
+        if again:
+            self._give_up()
+        else:
+            self._run(self._restart())
+
+    def _give_up(self) -> None:
+        self.died = True
+        for pool in self._pools.values():
+            pool.queue.close()
+        self._events.on_death()
+
+    async def _restart(self) -> None:
+        """Start another process with the same models, unless the service stops meanwhile."""
+        await asyncio.sleep(RESTART_DELAY)
+        self._started = time.monotonic()
+        try:
+            await asyncio.to_thread(self._start_again)
+        except (ArtifactError, EngineFailure, OSError) as error:
+            log.error("the engine process could not be restarted: %s", error)  # noqa: TRY400 -- says it all
+            self._give_up()
+            return
+        await self._connect()
+        for pool in self._pools.values():
+            pool.on_process_start()
+        log.info("the engine process has been restarted")
+        self._events.on_restart()
+
+    def _start_again(self) -> None:
+        """Start a process and load the artifacts, which must not have changed.
+
+        Raises:
+            ArtifactError, EngineFailure, OSError: that is not possible.
+        """
+        assert self._load is not None
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+        for artifact in self._load.artifacts:
+            if read_artifact(artifact.path).manifest != artifact.manifest:
+                raise ArtifactError(f"{artifact.path}: changed since the service started; restart the service")
+        self._start_process()
+        self._load_models(self._load)
 
     def __enter__(self) -> "EngineProcess":
         return self
@@ -301,3 +248,26 @@ class EngineProcess:
     def kill(self) -> None:
         """Kill the process, stopped or not. It holds nothing that has to be saved."""
         self._process.kill()
+
+
+class Watch:
+    """When the process last answered a ping, in monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._answered = self._ticked = time.monotonic()
+        self.reported = False  # that it does not answer
+
+    def on_ping(self) -> float:
+        """Return for how long the process has not answered; time in which this process did not run counts for none."""
+        now = time.monotonic()
+        pause = max(0.0, now - self._ticked - 2 * PING_SECONDS)
+        self._ticked = now
+        self._answered += pause
+        return now - self._answered
+
+    def on_pong(self) -> None:
+        """Note an answer."""
+        self._answered = time.monotonic()
+        if self.reported:
+            log.info("the engine process responds again")
+        self.reported = False

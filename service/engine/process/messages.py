@@ -1,7 +1,7 @@
 """The messages between the service and its engine process.
 
     service -> engine process: `LoadModels`, then lists of `Command`
-    engine process -> service: `ModelsLoaded` or an ArtifactError, then `PoolEvents`
+    engine process -> service: `ModelsLoaded` or an ArtifactError, then `PoolEvents` and `Pong`
 
 Requests are identified by numbers that the service assigns, unique within a worker pool. In the engine process the
 thread that reads never writes, so the two processes cannot block each other when both directions are full.
@@ -58,6 +58,16 @@ class CancelRequest(NamedTuple):
     number: int
 
 
+class Ping(NamedTuple):
+    """Asks the engine process for a `Pong`."""
+
+
+class Pong(NamedTuple):
+    """The answer to a ping: the process runs, and these pools have a worker that has not made progress for long."""
+
+    stalled: Sequence[str]
+
+
 class GroupEncoded(NamedTuple):
     """These requests were encoded together and joined a batch."""
 
@@ -108,5 +118,5 @@ class PoolEvents(NamedTuple):
     worker_died: bool
 
 
-Command = SubmitRequests | CancelRequest
-EngineMessage = ModelsLoaded | ArtifactError | PoolEvents
+Command = SubmitRequests | CancelRequest | Ping
+EngineMessage = ModelsLoaded | ArtifactError | PoolEvents | Pong

@@ -7,6 +7,7 @@ from concurrent.futures import wait
 
 import pytest
 
+from service.engine import worker as worker_module
 from service.engine.queue import Closed, Queue, QueueLimits
 from service.engine.types import EngineFailure, EngineRequest, FinishedRequest
 from service.engine.worker import Engine, LocalWorkerPool
@@ -57,7 +58,7 @@ def test_failed_step_fails_its_requests_and_the_next_request_is_served(start: St
     later = EngineRequest([4, 5])
     worker_pool.queue.submit([later])
     assert ids(later) == [4, 5]
-    assert worker_pool.alive
+    assert not worker_pool.problem
     assert record(worker_pool).failures == 1
 
 
@@ -108,7 +109,7 @@ def test_death_of_a_worker_fails_all_requests_and_closes_the_queue(
     worker_pool.queue.submit(all_requests)
     assert [failure(request) for request in all_requests] == ["the worker died: KeyError"] * 3
     assert worker_pool.drain(TIMEOUT)
-    assert not worker_pool.alive
+    assert "a worker has died" in worker_pool.problem
     with pytest.raises(Closed):
         worker_pool.queue.submit([EngineRequest([4])])
     assert "worker-test-0 died" in caplog.text
@@ -177,7 +178,7 @@ def test_drain_waits_for_all_admitted_requests(start: Start) -> None:
     worker_pool.queue.submit(admitted)
     engine.wait_for_step(1)
     assert not worker_pool.drain(timeout=0)  # the engine is held, so requests are unfinished
-    assert worker_pool.alive
+    assert not worker_pool.problem
     engine.allow(100)
     assert worker_pool.drain(TIMEOUT)
     assert [ids(request) for request in admitted] == [request.ids for request in admitted]
@@ -202,3 +203,18 @@ def test_concurrent_callers_get_their_own_results(start: Start) -> None:
 def submit_in_pairs(worker_pool: LocalWorkerPool, requests: list[EngineRequest]) -> None:
     for i in range(0, len(requests), 2):
         worker_pool.queue.submit(requests[i : i + 2])
+
+
+def test_worker_that_hangs_in_a_step_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "STALL_SECONDS", 0.0)
+    engine = HeldEngine()
+    worker_pool = LocalWorkerPool("held", [engine], Queue(QueueLimits()), RecordingObserver())
+    worker_pool.start()
+    assert not worker_pool.stalled  # it waits for requests
+    worker_pool.queue.submit([EngineRequest([1])])
+    engine.wait_for_step(1)
+    assert worker_pool.stalled
+    assert "does not respond" in worker_pool.problem
+    engine.allow(1)
+    assert worker_pool.drain(TIMEOUT)
+    assert not worker_pool.stalled

@@ -16,12 +16,14 @@ from benchmarks.common.processes import process_tree
 from service.artifact import ArtifactError, read_artifact
 from service.engine.interfaces import PoolConfig
 from service.engine.options import DecodingOptions
+from service.engine.process import client as client_module
 from service.engine.process import messages
 from service.engine.process.__main__ import PoolServer
 from service.engine.process.channel import MessageChannel
-from service.engine.process.client import EngineProcess, RemoteQueue, RemoteWorkerPool
-from service.engine.queue import Closed, Queue, QueueFull, QueueLimits
-from service.engine.types import EngineFailure, EngineRequest, Sender
+from service.engine.process.client import EngineEvents, EngineProcess
+from service.engine.process.remote_pool import RemoteQueue, RemoteWorkerPool
+from service.engine.queue import Closed, Queue, QueueFull, QueueLimits, Unavailable
+from service.engine.types import EngineFailure, EngineRequest, EngineUnavailable, Sender
 from service.engine.worker import LocalWorkerPool
 from service.metrics import Metrics
 from service.models.loading import load_models
@@ -109,9 +111,9 @@ def test_death_of_a_worker_fails_waiting_requests_but_not_running_ones() -> None
     running, waiting = EngineRequest([1]), EngineRequest([2])
     pool.queue.submit([running, waiting])
     pool.handle(pool_events(messages.GroupEncoded([0], 0.1)))
-    assert pool.alive
+    assert not pool.problem
     pool.handle(pool_events(worker_died=True))
-    assert not pool.alive
+    assert "a worker has died" in pool.problem
     assert isinstance(waiting.future.exception(0), EngineFailure)
     with pytest.raises(Closed):
         pool.queue.submit([EngineRequest([3])])
@@ -177,6 +179,13 @@ async def result(request: EngineRequest) -> list[int]:
     return (await asyncio.wait_for(asyncio.wrap_future(request.future), TIMEOUT)).ids
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition that no event signals."""
+    async with asyncio.timeout(TIMEOUT):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 def test_cancelled_requests_are_not_computed(toy_translator: Path) -> None:
     async def client(pool: RemoteWorkerPool, observer: RecordingObserver, pid: int) -> None:
         long = DecodingOptions(max_length=20, min_length=20)
@@ -206,25 +215,95 @@ def test_tokens_are_streamed_in_order(toy_translator: Path, inherit_socket: bool
 
 
 @pytest.mark.parametrize("inherit_socket", [True, False], ids=["inherited", "loopback"])
-def test_death_of_the_process_fails_all_its_requests(
+def test_dead_process_is_restarted_once_a_minute(
     toy_translator: Path, caplog: pytest.LogCaptureFixture, inherit_socket: bool
 ) -> None:
-    async def client(pool: RemoteWorkerPool, observer: RecordingObserver, pid: int) -> None:
+    """Its requests fail, the same pools compute the next ones, and a second death is final."""
+    caplog.set_level("INFO")
+    happened: list[str] = []
+    artifact = read_artifact(toy_translator)
+
+    async def run(engine: EngineProcess, pool: RemoteWorkerPool) -> None:
         long = DecodingOptions(max_length=30, min_length=30)
         requests = [EngineRequest([5, 9, EOS], long) for _ in range(400)]
         pool.queue.submit(requests)
-        await result(requests[0])
-        os.kill(pid, signal.SIGKILL)
-        with pytest.raises(EngineFailure, match="the engine process died"):
+        expected = await result(requests[0])
+        engine.kill()
+        with pytest.raises(EngineUnavailable, match="send the request again"):
             await result(requests[-1])
         assert all(request.future.done() for request in requests)
-        assert not pool.alive
         assert (pool.queue.waiting, pool.running) == (0, 0)
+        assert "restarted" in pool.problem
+        with pytest.raises(Unavailable):
+            pool.queue.submit([EngineRequest([EOS])])
+        await until(lambda: happened == ["restarted"])
+        assert not pool.problem
+        pool.queue.submit([again := EngineRequest([5, 9, EOS], long)])
+        assert await result(again) == expected
+        engine.kill()
+        await until(lambda: happened == ["restarted", "died"])
         with pytest.raises(Closed):
             pool.queue.submit([EngineRequest([EOS])])
 
-    assert run_client(toy_translator, client, inherit_socket=inherit_socket, rows=1) == -signal.SIGKILL
-    assert "the engine process has died" in caplog.text
+    events = EngineEvents(lambda: happened.append("restarted"), lambda: happened.append("died"))
+    with EngineProcess(events, inherit_socket=inherit_socket) as engine:
+        pools = engine.start_pools([artifact], pool_config(rows=1), lambda _: RecordingObserver())
+        asyncio.run(run(engine, pools[artifact.manifest.name]))
+    assert engine.died
+    assert "the engine process has died again within a minute" in caplog.text
+
+
+def test_process_is_not_restarted_with_files_that_have_changed(toy_classifier: Path, tmp_path: Path) -> None:
+    folder, happened = copytree(toy_classifier, tmp_path / "model"), list[str]()
+    artifact = read_artifact(folder)
+
+    async def run(engine: EngineProcess, pool: RemoteWorkerPool) -> None:
+        pool.queue.submit([first := EngineRequest([5, EOS])])
+        await asyncio.wait_for(asyncio.wrap_future(first.future), TIMEOUT)
+        (folder / "tokenizer.json").write_text("{}", "utf-8")
+        engine.kill()
+        await until(lambda: happened == ["died"])
+
+    with EngineProcess(EngineEvents(on_death=lambda: happened.append("died"))) as engine:
+        pools = engine.start_pools([artifact], pool_config(), lambda _: RecordingObserver())
+        asyncio.run(run(engine, pools[artifact.manifest.name]))
+
+
+def test_stopped_process_is_seen_and_loses_nothing(toy_translator: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "PING_SECONDS", 0.05)
+    monkeypatch.setattr(client_module, "HUNG_SECONDS", 0.5)
+
+    async def client(pool: RemoteWorkerPool, observer: RecordingObserver, pid: int) -> None:
+        pool.queue.submit([first := EngineRequest([5, 9, EOS], DecodingOptions(max_length=5))])
+        expected = await result(first)
+        os.kill(pid, signal.SIGSTOP)
+        pool.queue.submit([second := EngineRequest([5, 9, EOS], DecodingOptions(max_length=5))])
+        await until(lambda: "does not respond" in pool.problem)
+        with pytest.raises(Unavailable, match="does not respond"):
+            pool.queue.submit([EngineRequest([EOS])])
+        os.kill(pid, signal.SIGCONT)
+        assert await result(second) == expected
+        await until(lambda: not pool.problem)
+
+    assert run_client(toy_translator, client) == 0
+
+
+def test_process_that_stays_stopped_is_killed_and_restarted(
+    toy_translator: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in {"PING_SECONDS": 0.05, "HUNG_SECONDS": 0.2, "KILL_SECONDS": 0.5}.items():
+        monkeypatch.setattr(client_module, name, seconds)
+
+    async def client(pool: RemoteWorkerPool, observer: RecordingObserver, pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+        pool.queue.submit([lost := EngineRequest([5, 9, EOS], DecodingOptions(max_length=5))])
+        with pytest.raises(EngineUnavailable):
+            await result(lost)
+        monkeypatch.setattr(client_module, "KILL_SECONDS", 60.0)
+        await until(lambda: not pool.problem)
+        pool.queue.submit([EngineRequest([5, 9, EOS], DecodingOptions(max_length=5))])
+
+    assert run_client(toy_translator, client) == 0
 
 
 def test_errors_of_all_graphs_come_from_the_process(toy_models: Path, toy_classifier: Path, tmp_path: Path) -> None:
@@ -261,14 +340,21 @@ def pending_request(service: Process) -> Iterator["Future[httpx.Response]"]:
         yield reply
 
 
-def test_service_fails_requests_and_exits_when_its_engine_is_killed(start: Start) -> None:
+def test_service_survives_the_death_of_its_engine_but_not_a_second_one(start: Start) -> None:
     service = start(rows=1, max_texts=4000)
     with pending_request(service) as reply:
         os.kill(engine_pid(service), signal.SIGKILL)
-        # Which of the two depends on whether some of its segments were not submitted yet.
-        assert (reply.result().status_code, reply.result().json()["code"]) in {(500, "internal"), (503, "not_ready")}
+        response = reply.result()
+    assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+    assert int(response.headers["Retry-After"]) > 0
+    with httpx.Client(base_url=service.url, timeout=TIMEOUT, verify=False) as client:
+        eventually(lambda: client.get("/readyz").status_code == 200)
+        body = {"text": "one two", "source": "a", "target": "b"}
+        assert client.post("/v1/translate", json=body).json()["translations"][0]["text"] == "eins zwei"
+        assert "attendant_engine_restarts_total 1.0" in client.get("/metrics").text
+    os.kill(engine_pid(service), signal.SIGKILL)
     assert service.process.wait(TIMEOUT) == 1
-    assert "the engine process has died" in "".join(service.log)
+    assert "the engine process has died again" in "".join(service.log)
     assert "Traceback" not in "".join(service.log)
 
 

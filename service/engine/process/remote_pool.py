@@ -1,0 +1,198 @@
+"""The service's side of a worker pool in the engine process: requests are admitted here and computed there.
+
+The limits of a queue are checked here, so that requests are rejected at once; the order of requests is kept there.
+Everything but `close` and `drain` happens in the event loop's thread, from the first request on.
+"""
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+
+from service.engine.interfaces import Observer, PoolConfig
+from service.engine.process import messages
+from service.engine.queue import Closed, Occupancy, Unavailable
+from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, fail, resolve
+
+Send = Callable[[messages.Command], None]
+
+
+class RemoteQueue:
+    """The unfinished requests of one worker pool: those that wait, whose number is limited, and those that run."""
+
+    def __init__(self, name: str, pool_config: PoolConfig, send: Send) -> None:
+        self.name, self.limits, self.rows_per_worker = name, pool_config.limits, pool_config.rows_per_worker
+        self._send = send
+        self._numbers = itertools.count()
+        self._unfinished: dict[int, EngineRequest] = {}
+        self._waiting: dict[int, EngineRequest] = {}  # by number: the requests that have not joined a batch
+        self._occupancy = Occupancy(pool_config.limits)
+        self._idle = threading.Event()
+        self._idle.set()
+        self.closed = False
+        self.problem = ""  # why no request can be computed now
+
+    @property
+    def waiting(self) -> int:
+        """Segments that have not joined a batch."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """Segments that have joined a batch."""
+        return len(self._unfinished) - len(self._waiting)
+
+    def submit(self, requests: Sequence[EngineRequest]) -> None:
+        """Add all of the requests, which have the same sender, or none of them.
+
+        Raises:
+            QueueFull: they exceed the limits together with the requests that already wait.
+            Closed: the queue accepts no more requests.
+            Unavailable: the engine process is being restarted, or does not respond.
+        """
+        if self.closed:
+            raise Closed("the model takes no more requests")
+        if self.problem:
+            raise Unavailable(self.problem)
+        if not requests:
+            return
+        self._occupancy.check(requests)
+        self._idle.clear()
+        registered = [self._register(request) for request in requests]
+        self._send(messages.SubmitRequests(self.name, requests[0].sender, registered))
+
+    def _register(self, request: EngineRequest) -> messages.RequestMessage:
+        number = next(self._numbers)
+        self._unfinished[number] = self._waiting[number] = request
+        self._occupancy.add(request)
+        request.future.add_done_callback(partial(self._on_done, number))
+        stream_tokens = request.on_token is not None
+        return messages.RequestMessage(
+            number, request.ids, request.options, request.translation, request.submitted, stream_tokens
+        )
+
+    def _on_done(self, number: int, future: "Future[EngineResult]") -> None:
+        """If the caller has cancelled the request, free its place in the queue and cancel it there."""
+        if future.cancelled() and self._remove(number):
+            self._send(messages.CancelRequest(self.name, number))
+
+    def _remove(self, number: int) -> EngineRequest | None:
+        self._leave_queue(number)
+        request = self._unfinished.pop(number, None)
+        if not self._unfinished:
+            self._idle.set()
+        return request
+
+    def _leave_queue(self, number: int) -> None:
+        if (request := self._waiting.pop(number, None)) is not None:
+            self._occupancy.remove(request)
+
+    def mark_running(self, numbers: Sequence[int]) -> list[EngineRequest]:
+        """Record that these requests have joined a batch; return them, without those cancelled meanwhile."""
+        for number in numbers:
+            self._leave_queue(number)
+        return [self._unfinished[number] for number in numbers if number in self._unfinished]
+
+    def stream_token(self, number: int, token: int) -> None:
+        """Pass a generated token to the request's caller, unless it was cancelled."""
+        request = self._unfinished.get(number)
+        if request is not None and request.on_token is not None:
+            request.on_token(token)
+
+    def finish(self, number: int, outcome: EngineResult | Exception) -> None:
+        """Set the result or the error of a request, unless it was cancelled."""
+        if (request := self._remove(number)) is None:
+            return
+        if isinstance(outcome, EngineResult):
+            resolve(request, outcome)
+        else:
+            fail(request, outcome)
+
+    def close(self) -> None:
+        """Accept no more requests; the admitted ones are still computed."""
+        self.closed = True
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds until no request is unfinished; return whether none is."""
+        return self._idle.wait(timeout)
+
+    def fail_waiting(self, error: Exception) -> None:
+        """Close, and fail every request that has not joined a batch."""
+        self.closed = True
+        for number in list(self._waiting):
+            self.finish(number, error)
+
+    def fail_all(self, error: Exception) -> None:
+        """Fail every request."""
+        for number in list(self._unfinished):
+            self.finish(number, error)
+
+
+class RemoteWorkerPool:
+    """A worker pool whose workers run in the engine process."""
+
+    def __init__(
+        self, name: str, pool_config: PoolConfig, send: Send, observer: Observer, on_drained: Callable[[str], None]
+    ) -> None:
+        self.name, self.size = name, pool_config.workers
+        self.queue = RemoteQueue(name, pool_config, send)
+        self.pool_bytes = 0
+        self._worker_died = False
+        self._observer, self._on_drained = observer, on_drained
+
+    @property
+    def problem(self) -> str:
+        """Why the pool cannot compute requests now; empty if it can."""
+        if self.queue.problem:
+            return self.queue.problem
+        return "a worker has died: restart the service" if self._worker_died else ""
+
+    @property
+    def running(self) -> int:
+        """Segments in the workers' batches."""
+        return self.queue.running
+
+    def handle(self, message: messages.PoolEvents) -> None:
+        """Apply the events of the pool in the engine process."""
+        self.pool_bytes = message.pool_bytes
+        for event in message.events:
+            self._handle_event(event)
+        if message.worker_died:
+            self._worker_died = True
+            self.queue.fail_waiting(EngineFailure("a worker died"))
+
+    def _handle_event(self, event: messages.Event) -> None:
+        match event:
+            case messages.RequestDone(number, outcome):
+                self.queue.finish(number, outcome)
+            case messages.TokenGenerated(number, token):
+                self.queue.stream_token(number, token)
+            case messages.StepComputed(rows, seconds):
+                self._observer.on_step(rows, seconds)
+            case messages.RequestsFinished(requests):
+                self._observer.on_finished(requests)
+            case messages.GroupEncoded(numbers, seconds):
+                if group := self.queue.mark_running(numbers):
+                    self._observer.on_encoded(group, seconds)
+            case messages.ComputationFailed():
+                self._observer.on_failure()
+
+    def on_process_death(self, problem: str) -> None:
+        """Fail every request, and refuse new ones until `on_process_start`."""
+        self.queue.problem = problem
+        self.queue.fail_all(EngineUnavailable(problem))
+        self.pool_bytes = 0
+
+    def on_process_start(self) -> None:
+        """Accept requests again: a new process has started, with new workers."""
+        self.queue.problem = ""
+        if self._worker_died:
+            self._worker_died = self.queue.closed = False
+
+    def drain(self, timeout: float) -> bool:
+        """Close the queue and wait up to `timeout` seconds for all requests; return whether all are done."""
+        self.queue.close()
+        in_time = self.queue.wait(timeout)
+        self._on_drained(self.name)
+        return in_time
