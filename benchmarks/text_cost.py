@@ -47,8 +47,8 @@ PIECES = [
     "<b>", "</b>", "<br>", "<img>", "<wbr>", "<!--", "-->", "<p>", "<b></b>", "<a href='", "<script>", "</script ",
     "<![CDATA[", "]]>", "<?", "<code>", "</code>", "<x-y>", "<a ", 'class="',
     "&", "&amp;", "&#", "&#65;", "&#x", "&#0;", "&nbsp;", "&lt", "&unknown;",
-    "{a}", "{{", "%s", "%(", "http://", "www.", "a@b.de", "a.", "a.b.", "1-", "1,000", "1. ", "Mr. ", "I ", "a b ",
-    "![", "[a](", "**a ", "> ", "a|\n", "[a]: x\n",
+    "{a}", "{{", "%s", "%(", "http://", "www.", "a@b.de", "a.", "a.b.", "1-", "-1", "1,000", "1. ", "Mr. ", "I ",
+    "a b ", "9 million ", "![", "[a](", "**a ", "> ", "a|\n", "[a]: x\n",
 ]  # fmt: skip
 
 Work = Callable[[str], object]
@@ -133,9 +133,9 @@ def texts(pairs: bool) -> Iterator[tuple[str, ...]]:
 
 
 def run_of(pieces: tuple[str, ...], length: int) -> str:
-    """Return a text of so many characters: the pieces over and over, between two words."""
+    """Return a text of so many characters: a word, the pieces over and over, and an end that no run expects."""
     unit = "".join(pieces)
-    return ("One " + unit * (length // len(unit) + 1))[: length - 4] + " two"
+    return ("One " + unit * (length // len(unit) + 1))[: length - 2] + "a>"
 
 
 def seconds(work: Work, text: str) -> float:

@@ -4,6 +4,7 @@ A number may be written in digits or as a word, and in the format of its languag
 time may lose its separator: "12:30" may be "12 Uhr 30". The value must stay.
 """
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -25,8 +26,8 @@ _THOUSANDS_SPACE = re.compile(r"(?<=\d)\s(?=\d{3}(?!\d))")
 _GROUP = re.compile(r"\d+")
 # 5, 3rd, 10am: may be written as a word if it is small.
 _SHORT = re.compile(r"\d{1,2}[a-z]{0,3}")
-# 2 million, 3,5 Millionen
-_SCALED = re.compile(r"(\d+(?:[.,]\d+)?)\s(?:(thousand|tausend|mille|mil)|(mill?i[oó]n\w*))\b")
+# 2 million, 3,5 Millionen. Only the first digit of a run begins a match, so that a run takes linear time.
+_SCALED = re.compile(r"(?<!\d)(\d++(?:[.,]\d++)?)\s(?:(thousand|tausend|mille|mil)|(mill?i[oó]n\w*))\b")
 
 
 class NumberDifferences(NamedTuple):
@@ -95,7 +96,8 @@ class _Side:
             self.others |= {_normalised(joined[start:end]) for start, end in number_spans(joined)}
         for number, thousand, _ in _SCALED.findall(text) if digits else ():
             value = float(_normalised(number)) * (1000 if thousand else 10**6)
-            self.others.add(f"{value:.10g}" if value < 1e10 else str(int(value)))
+            if math.isfinite(value):  # hundreds of digits are not
+                self.others.add(f"{value:.10g}" if value < 1e10 else str(int(value)))
 
     def contains(self, number: str, knows_words: bool) -> bool:
         """Return whether a number in digits is here in another spelling, in several groups, or by the other clock."""

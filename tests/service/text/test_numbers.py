@@ -102,3 +102,10 @@ def test_time_is_linear_for_runs_of_numbers(unit: str) -> None:
     started = time.process_time()
     compare_numbers(text, text + " 1", "en", "de")
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("end", ["", " million"])
+def test_a_number_of_thousands_of_digits_is_compared(end: str) -> None:
+    number = "9" * 5000 + end
+    assert compare_numbers(number, f"x {number}", "en", "de").lost == []
+    assert compare_numbers(number, "x", "en", "de").lost == [(0, 5000)]
