@@ -5,22 +5,18 @@ answers of transformers.
 """
 
 import argparse
-import json
 import re
 import sys
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from export.checks.hf_parity import verify_import
 from export.checks.parity import ParityError
-from export.graphs import transformer
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
 from export.graphs.topk import select_graph
 from export.hf.checkpoint import HfCheckpoint, ImportRefused, open_checkpoint
-from export.hf.encoder_decoder import build_marian
-from export.hf.marian import MarianTokenizers, special_tokens
+from export.hf.classifier import FAMILIES
+from export.hf.imports import ClassifierImport, Import, MarianImport
 from export.hf.sample_texts import SAMPLE_TEXTS
 from export.model_card import imported_card
 from service.artifact import (
@@ -29,7 +25,6 @@ from service.artifact import (
     Artifact,
     ArtifactError,
     Graph,
-    Limits,
     Manifest,
     Parity,
     Provenance,
@@ -39,10 +34,12 @@ from service.artifact import (
     sha256,
     write_manifest,
 )
-from service.text.tokenizer import TextCodec
 
-IMPORTED = ("marian",)
 TOLERANCE = 1e-4
+IMPORTERS: dict[str, Callable[[HfCheckpoint, list[tuple[str, str]]], Import]] = {
+    "marian": MarianImport,
+    **dict.fromkeys(FAMILIES, ClassifierImport),
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class ImportOptions:
     """How to import a checkpoint."""
 
     name: str
-    languages: list[tuple[str, str]]  # (source, target)
+    languages: list[tuple[str, str]] = field(default_factory=list)  # (source, target) of a translator
     licence: str = "unknown; see where the checkpoint comes from"
     version: str = "1"
     tolerance: float = TOLERANCE
@@ -66,32 +63,32 @@ def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Man
         ParityError: the graphs differ from transformers.
     """
     checkpoint = open_checkpoint(path)
-    if checkpoint.model_type not in IMPORTED:
+    if checkpoint.model_type not in IMPORTERS:
         raise ImportRefused(
-            f"{path}: model_type is {checkpoint.model_type!r}; {', '.join(IMPORTED)} can be imported so far"
+            f"{path}: model_type is {checkpoint.model_type!r}; {', '.join(IMPORTERS)} can be imported so far"
         )
-    tokenizers = MarianTokenizers(checkpoint)
-    directions = tokenizers.directions(options.languages)
-    model = build_marian(checkpoint)
-    specs = transformer.translator_graphs(model)
+    found = IMPORTERS[checkpoint.model_type](checkpoint, options.languages)
+    specs = found.graphs()
     with publish(artifact) as folder:
         models = {name: to_onnx(spec) for name, spec in specs.items()}
-        models["select"] = select_graph(model.output.out_features)
+        if "step" in models:
+            models["select"] = select_graph(int(checkpoint.get("vocab_size")))
         graphs = write_graphs(models, folder)
-        tokenizers.save(folder / "tokenizer.json")
+        found.save_tokenizer(folder / "tokenizer.json")
+        names = ["tokenizer.json", WEIGHTS, *(graph.file for graph in graphs.values())]
         manifest = Manifest(
             format=FORMAT,
             name=options.name,
             version=options.version,
-            task="translate",
-            directions=directions,
-            files={
-                name: sha256(folder / name) for name in ["tokenizer.json", WEIGHTS, *(g.file for g in graphs.values())]
-            },
-            special_tokens=special_tokens(checkpoint, tokenizers),
-            limits=Limits(source_length=model.config.max_source_length, target_length=model.config.max_target_length),
+            task=found.task,
+            directions=found.directions,
+            labels=found.labels,
+            append_eos=found.append_eos,
+            files={name: sha256(folder / name) for name in names},
+            special_tokens=found.special_tokens,
+            limits=found.limits,
             graphs=graphs,
-            state=_states(graphs["step"], specs["step"].state_kinds),
+            state=_states(graphs["step"], specs["step"].state_kinds) if "step" in specs else [],
             precision="fp32",
             parity=Parity(sentences=0, cached=0.0, onnx=0.0, tolerance=0.0),
             provenance=Provenance(
@@ -100,7 +97,8 @@ def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Man
                 licence=options.licence,
             ),
         )
-        manifest = manifest.model_copy(update={"parity": _parity(checkpoint, Artifact(folder, manifest), options)})
+        parity = found.verify(Artifact(folder, manifest), options.texts, options.tolerance)
+        manifest = manifest.model_copy(update={"parity": parity})
         size = sum(file.stat().st_size for file in folder.iterdir())
         (folder / "MODEL_CARD.md").write_text(imported_card(manifest, size), "utf-8")
         files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
@@ -118,35 +116,6 @@ def _states(step: Graph, kinds: dict[str, str]) -> list[State]:
     ]
 
 
-def _parity(checkpoint: HfCheckpoint, artifact: Artifact, options: ImportOptions) -> Parity:
-    """Compare the artifact with transformers' own tokenizer and model of the checkpoint."""
-    from transformers import MarianMTModel, MarianTokenizer
-
-    reference = MarianMTModel.from_pretrained(checkpoint.path, use_safetensors=True)
-    reference.eval()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # which the tokenizer does not call
-        tokenizer = MarianTokenizer.from_pretrained(checkpoint.path)
-    manifest = artifact.manifest
-    codec = TextCodec(artifact.tokenizer, manifest)
-    encoded = codec.encode(list(options.texts), [], append_eos=True)
-    for text, ids in zip(options.texts, encoded, strict=True):
-        if (expected := tokenizer(text)["input_ids"]) != ids:
-            raise ParityError(f"the ids of {text!r} are {ids}, those of transformers {expected}")
-    limit = manifest.limits.source_length
-    sources = [[*direction.prefix, *ids] for direction in manifest.directions for ids in encoded]
-    sources = [ids for ids in sources if len(ids) <= limit]
-    if not sources:
-        raise ImportRefused(f"no text of the parity check is within the model's {limit} tokens")
-    return verify_import(
-        lambda source, mask, target: reference(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits,
-        artifact,
-        sources,
-        [manifest.special_tokens.pad],
-        options.tolerance,
-    )
-
-
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m export from-hf",
@@ -159,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
         type=_pair,
         nargs="+",
         metavar="SOURCE-TARGET",
-        help="directions, such as en-de (default: from tokenizer_config.json or the checkpoint's name)",
+        help="directions of a translator, such as en-de (default: from tokenizer_config.json or the checkpoint's name)",
     )
     top.add_argument("--name", help="of the model (default: the artifact folder's name)")
     top.add_argument("--version", default="1", help="version written to the manifest (default: 1)")
@@ -193,27 +162,12 @@ def _import_options(options: argparse.Namespace) -> ImportOptions:
         texts = tuple(line for line in options.texts.read_text("utf-8").splitlines() if line.strip())
     return ImportOptions(
         name=name,
-        languages=options.languages or guess_languages(options.checkpoint),
+        languages=options.languages or [],
         licence=options.licence,
         version=options.version,
         tolerance=options.tolerance,
         texts=texts,
     )
-
-
-def guess_languages(checkpoint: Path) -> list[tuple[str, str]]:
-    """Return the direction that tokenizer_config.json or the checkpoint's name tells.
-
-    Raises:
-        ImportRefused: neither tells it.
-    """
-    file = checkpoint / "tokenizer_config.json"
-    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    if config.get("source_lang") and config.get("target_lang"):
-        return [(str(config["source_lang"]), str(config["target_lang"]))]
-    if found := re.search(r"(?:^|-)([a-z]{2,3})-([a-z]{2,3})$", checkpoint.resolve().name):
-        return [(found[1], found[2])]
-    raise ImportRefused(f"{checkpoint}: its languages are unknown; give them, for example --languages en-de")
 
 
 def _pair(text: str) -> tuple[str, str]:

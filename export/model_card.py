@@ -32,19 +32,18 @@ IMPORTED_TEMPLATE = """\
 {description}
 
 - Task: {task}. {outputs}
-- Version {version}, {precision}, {size:.1f} MB; at most {source} source and {target} target tokens a segment.
+- Version {version}, {precision}, {size:.1f} MB; at most {source} source tokens{target} a segment.
 - Licence of the weights: {licence}.
 
 ## Checks
 
-The import compared the graphs with transformers on {sentences} texts: largest difference of a logit or a score
-{difference:.1e} (allowed {tolerance:.0e}); every greedy token identical. The quality of the translations was not
-measured: see the model card of the checkpoint.
+The import compared the graphs with transformers on {sentences} texts: largest difference {difference:.1e} (allowed
+{tolerance:.0e}); answers identical. The quality of the answers was not measured: see the model card of the checkpoint.
 """
 
 
 def imported_card(manifest: Manifest, size: int) -> str:
-    """Return the Markdown for an imported translator of `size` bytes."""
+    """Return the Markdown for an imported model of `size` bytes."""
     return IMPORTED_TEMPLATE.format(
         name=manifest.name,
         description=manifest.provenance.description,
@@ -54,7 +53,7 @@ def imported_card(manifest: Manifest, size: int) -> str:
         precision=manifest.precision,
         size=size / 1e6,
         source=manifest.limits.source_length,
-        target=manifest.limits.target_length,
+        target=f" and {manifest.limits.target_length} target tokens" if manifest.task == "translate" else "",
         licence=manifest.provenance.licence,
         sentences=manifest.parity.sentences,
         difference=manifest.parity.onnx,

@@ -136,6 +136,7 @@ class Manifest(_Schema):
     files: dict[str, str]
     special_tokens: SpecialTokens
     limits: Limits
+    append_eos: bool = False  # of a classifier: whether a text's ids end with eos (BERT); a translator's do
     graphs: dict[str, Graph]
     state: list[State] = []
     precision: Literal["fp32", "int8"]

@@ -1,8 +1,8 @@
 """The parity check of an import: an artifact must give the answers of transformers, or it is not published.
 
-The service's own engine translates the texts greedily; the model of transformers reads the same sources and targets
-with teacher forcing. At every step its logits must be those of the step graph, and its most probable token the one
-that the engine chose; so its own greedy search would give the same answer.
+For a translator, the service's own engine translates the texts greedily; the model of transformers reads the same
+sources and targets with teacher forcing. At every step its logits must be those of the step graph, and its most
+probable token the one that the engine chose; so its own greedy search would give the same answer.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from export.checks.local_engine import DEFAULT_ROWS, run_requests
 from export.checks.parity import Differences, ParityError
 from service.artifact import Artifact, Parity
 from service.engine.cores import available_cores
+from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.options import DecodingOptions
@@ -27,7 +28,7 @@ MAX_TOKENS = 64  # generated for each text: more of them prove nothing new
 
 
 @torch.inference_mode()
-def verify_import(
+def verify_imported_translator(
     logits: Logits, artifact: Artifact, sources: list[list[int]], barred: list[int], tolerance: float
 ) -> Parity:
     """Compare an artifact with the model that it was imported from; `barred` are tokens that are never generated.
@@ -87,3 +88,27 @@ def _compare_steps(
         rows = real[:, position]
         found = engine.forward()[rows][:, finite]
         differences.compare("ONNX logits", found, expected[rows, position][:, finite])
+
+
+@torch.inference_mode()
+def verify_imported_classifier(
+    probabilities: Callable[[Tensor, Tensor], Tensor], artifact: Artifact, sources: list[list[int]], tolerance: float
+) -> Parity:
+    """Compare an artifact with the classifier that it was imported from.
+
+    `probabilities` maps source (B, S) and attention mask (B, S) to (B, labels).
+
+    Raises:
+        ParityError: a probability differs by more than the tolerance, or a text gets another label.
+    """
+    differences = Differences(tolerance)
+    graph = Session(artifact.graph("classify"), available_cores())
+    results = run_requests([ClassifyEngine(artifact, graph)], [EngineRequest(ids) for ids in sources])
+    for result, ids in zip(results, sources, strict=True):
+        source = torch.tensor([ids])
+        expected = probabilities(source, torch.ones_like(source)).numpy()[0]  # (labels,)
+        found = np.array(result.probabilities)
+        differences.compare("probabilities", found, expected)
+        if found.argmax() != expected.argmax():
+            raise ParityError(f"the label of a text of {len(ids)} tokens differs from that of transformers")
+    return Parity(sentences=len(sources), cached=0.0, onnx=differences.largest["probabilities"], tolerance=tolerance)

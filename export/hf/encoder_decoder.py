@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from export.hf.checkpoint import HfCheckpoint, ImportRefused
+from export.hf.weights import Weights
 from training.config import TransformerConfig
 from training.models.transformer import DecoderLayer, EncoderLayer, Transformer
 
@@ -30,7 +31,7 @@ def build_marian(checkpoint: HfCheckpoint) -> Transformer:
     model = Transformer(config, vocabulary, vocabulary, joint=True)
     model.output = nn.Linear(config.width, vocabulary)
     model.output.weight = model.embedding.token.weight
-    weights = _Weights(checkpoint)
+    weights = Weights(checkpoint)
     with torch.no_grad():
         weights.copy(model.embedding.token.weight, "model.shared.weight")
         for side, layers in (("encoder", model.encoder.layers), ("decoder", model.layers)):
@@ -120,26 +121,3 @@ def _layer_parts(layer: nn.Module, name: str) -> Iterator[tuple[Tensor, list[str
     for module, parts in modules:
         for kind, parameter in module.named_parameters():
             yield parameter, [f"{name}.{part}.{kind}" for part in parts]
-
-
-class _Weights:
-    """The weights of a checkpoint, copied by name."""
-
-    def __init__(self, checkpoint: HfCheckpoint) -> None:
-        self._path, self._weights = checkpoint.path, checkpoint.weights()
-
-    def copy(self, target: Tensor, *names: str) -> None:
-        """Copy weights, stacked along the first axis, into a parameter.
-
-        Raises:
-            ImportRefused: one is missing, or the shapes differ.
-        """
-        if missing := [name for name in names if name not in self._weights]:
-            raise ImportRefused(f"{self._path}: the weight {missing[0]} is missing, as are {len(missing) - 1} others")
-        found = torch.cat([self._weights[name] for name in names])
-        if found.numel() != target.numel() or found.shape[-1] != target.shape[-1]:
-            raise ImportRefused(
-                f"{self._path}: {' + '.join(names)} has the shape {tuple(found.shape)}; config.json asks for "
-                f"{tuple(target.shape)}"
-            )
-        target.copy_(found.view_as(target))

@@ -149,13 +149,13 @@ class ServedModel:
 
     async def _encode_to_classify(self, texts: list[str], scope: RequestScope) -> list[list[int]]:
         # Tokenising a short request takes less time than passing it to another thread.
-        bos = [self.manifest.special_tokens.bos]
+        bos, append_eos = [self.manifest.special_tokens.bos], self.manifest.append_eos
         if sum(map(len, texts)) <= MAX_INLINE_CHARACTERS:
-            return self.codec.encode(texts, bos, append_eos=False)
+            return self.codec.encode(texts, bos, append_eos)
 
         def encode_one(text: str) -> list[int]:
             scope.check()
-            [ids] = self.codec.encode([text], bos, append_eos=False)
+            [ids] = self.codec.encode([text], bos, append_eos)
             return ids
 
         return await scope.run(lambda: list(map(encode_one, texts)), in_thread=True)

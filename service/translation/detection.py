@@ -41,7 +41,7 @@ class Detector:
         part, manifest = sample(text), self._model.manifest
         limit = manifest.limits.source_length
         while True:
-            [ids] = self._model.codec.encode([part], [manifest.special_tokens.bos], append_eos=False)
+            [ids] = self._model.codec.encode([part], [manifest.special_tokens.bos], manifest.append_eos)
             if len(ids) <= limit or len(part) == 1:
                 return ids[:limit]
             part = part[: len(part) // 2]

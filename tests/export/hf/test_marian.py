@@ -2,17 +2,19 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import MarianMTModel, MarianTokenizer
 
-from export.checks.hf_parity import verify_import
+from export.checks.hf_parity import verify_imported_translator
 from export.checks.local_engine import run_requests
 from export.checks.parity import ParityError
-from export.from_hf import ImportOptions, guess_languages, import_checkpoint, main
-from export.hf.checkpoint import ImportRefused
+from export.from_hf import ImportOptions, import_checkpoint, main
+from export.hf.checkpoint import ImportRefused, open_checkpoint
+from export.hf.imports import guess_languages
 from service.artifact import Artifact
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
@@ -87,7 +89,7 @@ def test_tag_selects_the_target_language(original: Path, imported: Artifact, tmp
         ({"vocab_size": 7}, "pieces, but the embedding has 7"),
         ({"encoder_layers": 3}, r"model\.encoder\.layers\.2\.\S+ is missing"),
         ({"d_model": 64}, r"config\.json asks for \(\d+, 64\)"),
-        ({"model_type": "t5"}, "model_type is 't5'; marian can be imported"),
+        ({"model_type": "t5"}, "model_type is 't5'; marian, bert, "),
         ({"auto_map": {"AutoModel": "x.Y"}}, "never run"),
     ],
 )
@@ -137,13 +139,13 @@ def test_artifact_that_differs_is_refused(original: Path, imported: Artifact) ->
     sources = codec.encode(sentences(6, 5), imported.manifest.directions[0].prefix, append_eos=True)
     padding = [imported.manifest.special_tokens.pad]
     shift = 0.0
-    assert verify_import(logits, imported, sources, padding, 1e-4).sentences == 5
+    assert verify_imported_translator(logits, imported, sources, padding, 1e-4).sentences == 5
     shift = 1e-5
     with pytest.raises(ParityError, match=r"differs from the trained model by \S+, allowed is 0.0001"):
-        verify_import(logits, imported, sources, padding, 1e-4)
+        verify_imported_translator(logits, imported, sources, padding, 1e-4)
     shift = 1.0
     with pytest.raises(ParityError, match=r"greedy answers to \d of 5 texts differ"):
-        verify_import(logits, imported, sources, padding, 1e4)
+        verify_imported_translator(logits, imported, sources, padding, 1e4)
 
 
 def test_command_describes_the_artifact(imported: Artifact) -> None:
@@ -158,6 +160,7 @@ def test_command_describes_the_artifact(imported: Artifact) -> None:
 def test_languages_come_from_the_name_or_must_be_given(
     original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guess_languages(original) == [("en", "deu")]
-    assert main([str(tmp_path), str(tmp_path / "x")]) == 1
+    assert guess_languages(open_checkpoint(original)) == [("en", "deu")]
+    unnamed = shutil.copytree(original, tmp_path / "checkpoint")
+    assert main([str(unnamed), str(tmp_path / "x")]) == 1
     assert "its languages are unknown; give them, for example --languages en-de" in capsys.readouterr().err

@@ -1,0 +1,197 @@
+"""What an import needs of each kind of checkpoint: graphs, tokenizer, facts for the manifest, and the parity check."""
+
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from export.checks.hf_parity import verify_imported_classifier, verify_imported_translator
+from export.checks.parity import ParityError
+from export.graphs import transformer
+from export.graphs.spec import GraphSpec
+from export.hf.checkpoint import HfCheckpoint, ImportRefused
+from export.hf.classifier import build_classifier, classifier_graphs, labels_of
+from export.hf.encoder_decoder import build_marian
+from export.hf.marian import MarianTokenizers, special_tokens
+from service.artifact import Artifact, Direction, Limits, Parity, SpecialTokens
+from service.text.tokenizer import TextCodec
+
+
+class Import(Protocol):
+    """A checkpoint that has been read."""
+
+    @property
+    def task(self) -> Literal["translate", "classify"]: ...
+    @property
+    def directions(self) -> list[Direction]: ...
+    @property
+    def labels(self) -> list[str]: ...
+    @property
+    def append_eos(self) -> bool: ...
+    @property
+    def special_tokens(self) -> SpecialTokens: ...
+    @property
+    def limits(self) -> Limits: ...
+
+    def graphs(self) -> dict[str, GraphSpec]:
+        """Return the graphs to export, `select` excepted."""
+        ...
+
+    def save_tokenizer(self, path: Path) -> None:
+        """Write the artifact's tokenizer.json."""
+        ...
+
+    def verify(self, artifact: Artifact, texts: tuple[str, ...], tolerance: float) -> Parity:
+        """Compare the artifact with transformers' own tokenizer and model.
+
+        Raises:
+            ParityError: ids, logits or answers differ.
+            ImportRefused: no text is within the model's limit.
+        """
+        ...
+
+
+class MarianImport:
+    """A MarianMT translator.
+
+    Raises:
+        ImportRefused: it cannot be imported, or its languages are unknown.
+    """
+
+    task: Literal["translate", "classify"] = "translate"
+    append_eos = False  # a translator's sources end with eos without it
+    labels: list[str] = []
+
+    def __init__(self, checkpoint: HfCheckpoint, languages: list[tuple[str, str]]) -> None:
+        self._checkpoint = checkpoint
+        self._tokenizers = MarianTokenizers(checkpoint)
+        self.directions = self._tokenizers.directions(languages or guess_languages(checkpoint))
+        self.special_tokens = special_tokens(checkpoint, self._tokenizers)
+        self._model = build_marian(checkpoint)
+        config = self._model.config
+        self.limits = Limits(source_length=config.max_source_length, target_length=config.max_target_length)
+
+    def graphs(self) -> dict[str, GraphSpec]:
+        return transformer.translator_graphs(self._model)
+
+    def save_tokenizer(self, path: Path) -> None:
+        self._tokenizers.save(path)
+
+    def verify(self, artifact: Artifact, texts: tuple[str, ...], tolerance: float) -> Parity:
+        from transformers import MarianMTModel, MarianTokenizer
+
+        model = MarianMTModel.from_pretrained(self._checkpoint.path, use_safetensors=True)
+        model.eval()
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "Recommended: pip install sacremoses"
+            )  # which the tokenizer does not call
+            tokenizer = MarianTokenizer.from_pretrained(self._checkpoint.path)
+        codec = TextCodec(artifact.tokenizer, artifact.manifest)
+        encoded = codec.encode(list(texts), [], append_eos=True)
+        _compare_ids(texts, encoded, [tokenizer(text)["input_ids"] for text in texts])
+        sources = [[*direction.prefix, *ids] for direction in self.directions for ids in encoded]
+
+        def logits(source: Tensor, mask: Tensor, target: Tensor) -> Tensor:
+            found: Tensor = model(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits
+            return found
+
+        sources = _within_limit(sources, self.limits)
+        return verify_imported_translator(logits, artifact, sources, [self.special_tokens.pad], tolerance)
+
+
+class ClassifierImport:
+    """A classifier with an encoder like BERT's.
+
+    Raises:
+        ImportRefused: it cannot be imported.
+    """
+
+    task: Literal["translate", "classify"] = "classify"
+    append_eos = True
+    directions: list[Direction] = []
+
+    def __init__(self, checkpoint: HfCheckpoint, languages: list[tuple[str, str]]) -> None:
+        from transformers import AutoTokenizer
+
+        if languages:
+            raise ImportRefused("--languages is for translators, and this checkpoint is a classifier")
+        self._checkpoint, self.labels = checkpoint, labels_of(checkpoint)
+        self._model = build_classifier(checkpoint)
+        self.limits = Limits(source_length=self._model.config.max_source_length, target_length=1)
+        checkpoint.file("tokenizer.json")
+        self._reference = AutoTokenizer.from_pretrained(checkpoint.path)
+        vocabulary = len(self._reference)
+        if vocabulary > int(checkpoint.get("vocab_size")):
+            raise ImportRefused(
+                f"{checkpoint.path}: the tokenizer has {vocabulary} tokens, but the embedding has "
+                f"{checkpoint.get('vocab_size')}; the files do not belong together"
+            )
+        self.special_tokens = self._special_tokens()
+
+    def _special_tokens(self) -> SpecialTokens:
+        ids = self._reference("")["input_ids"]
+        if len(ids) != 2:
+            raise ImportRefused(
+                f"{self._checkpoint.path}: the tokenizer adds {len(ids)} special tokens to a text; only one before and "
+                "one after it can be imported"
+            )
+        pad, unknown = self._reference.pad_token_id, self._reference.unk_token_id
+        return SpecialTokens(pad=pad, unk=pad if unknown is None else unknown, bos=ids[0], eos=ids[1])
+
+    def graphs(self) -> dict[str, GraphSpec]:
+        return classifier_graphs(self._model)
+
+    def save_tokenizer(self, path: Path) -> None:
+        tokenizer = Tokenizer.from_file(str(self._checkpoint.file("tokenizer.json")))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        path.write_text(tokenizer.to_str(), "utf-8")
+
+    def verify(self, artifact: Artifact, texts: tuple[str, ...], tolerance: float) -> Parity:
+        from transformers import AutoModelForSequenceClassification
+
+        model = AutoModelForSequenceClassification.from_pretrained(self._checkpoint.path, use_safetensors=True)
+        model.eval()
+        codec, special = TextCodec(artifact.tokenizer, artifact.manifest), self.special_tokens
+        encoded = codec.encode(list(texts), [special.bos], append_eos=True)
+        _compare_ids(texts, encoded, [self._reference(text)["input_ids"] for text in texts])
+
+        def probabilities(source: Tensor, mask: Tensor) -> Tensor:
+            logits: Tensor = model(input_ids=source, attention_mask=mask).logits
+            return logits.sigmoid() if self._model.multi_label else torch.softmax(logits, -1)
+
+        return verify_imported_classifier(probabilities, artifact, _within_limit(encoded, self.limits), tolerance)
+
+
+def _compare_ids(texts: tuple[str, ...], found: list[list[int]], expected: list[list[int]]) -> None:
+    for text, ids, reference in zip(texts, found, expected, strict=True):
+        if ids != reference:
+            raise ParityError(f"the ids of {text!r} are {ids}, those of transformers {reference}")
+
+
+def _within_limit(sources: list[list[int]], limits: Limits) -> list[list[int]]:
+    fitting = [ids for ids in sources if len(ids) <= limits.source_length]
+    if not fitting:
+        raise ImportRefused(f"no text of the parity check is within the model's {limits.source_length} tokens")
+    return fitting
+
+
+def guess_languages(checkpoint: HfCheckpoint) -> list[tuple[str, str]]:
+    """Return the direction that tokenizer_config.json or the checkpoint's name tells.
+
+    Raises:
+        ImportRefused: neither tells it.
+    """
+    file = checkpoint.path / "tokenizer_config.json"
+    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    if config.get("source_lang") and config.get("target_lang"):
+        return [(str(config["source_lang"]), str(config["target_lang"]))]
+    if found := re.search(r"(?:^|-)([a-z]{2,3})-([a-z]{2,3})$", checkpoint.path.resolve().name):
+        return [(found[1], found[2])]
+    raise ImportRefused(f"{checkpoint.path}: its languages are unknown; give them, for example --languages en-de")
