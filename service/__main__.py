@@ -17,7 +17,7 @@ from service.engine.types import EngineFailure
 from service.http.api_keys import ApiKeyError, make_api_key
 from service.http.connection import AdmissionProtocol
 from service.http.descriptors import raise_open_files
-from service.http.server import STOP_SIGNALS, ListenError, Server, listen
+from service.http.server import ListenError, Server, listen, stop_signals
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import SettingsError, read_settings
@@ -104,10 +104,9 @@ def serve() -> int:
 
 
 def on_stop_signal(action: Callable[[], object]) -> None:
-    """Do this at a signal to stop, from now on; a signal that was ignored, as SIGHUP is under nohup, stays so."""
-    for number in STOP_SIGNALS:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: action())
+    """Do this at a signal to stop, from now on."""
+    for number in stop_signals():
+        signal.signal(number, lambda *_: action())
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ log = logging.getLogger("attendant")
 # SIGBREAK is Windows' own, where nothing else can send SIGTERM. SIGHUP, which a closed terminal sends, would otherwise
 # end the process at once.
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
 BACKLOG = 4096  # connections that the kernel keeps until they are accepted; Linux limits it to net.core.somaxconn
 ACCEPTED_AT_ONCE = 64  # connections, before the event loop handles what they have sent
 TICK = 0.05  # seconds between two measurements of the event loop's lag
@@ -36,6 +37,11 @@ POLL = 0.02  # seconds between two looks at the connections while the service st
 IDLE_GRACE = 2.0  # seconds from the signal in which an idle connection is still served one more request
 CANCEL_SHARE = 0.1  # of the drain time, at its end, for the answers to cancelled requests and the engine's exit
 MAX_CANCEL_SECONDS = 1.0  # at most
+
+
+def stop_signals() -> list[int]:
+    """Return the signals that stop the service: not SIGHUP if it is ignored, as under nohup."""
+    return [n for n in STOP_SIGNALS if n != HANGUP or signal.getsignal(n) is not signal.SIG_IGN]
 
 
 class ListenError(Exception):
@@ -157,13 +163,12 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at a signal; a signal that was ignored, as SIGHUP is under nohup, stays so."""
+        """Stop at a signal; SIGHUP stays ignored if it was, as under nohup."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self.handle_exit)
+        for number in stop_signals():
+            signal.signal(number, self.handle_exit)
         yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

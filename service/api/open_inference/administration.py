@@ -23,9 +23,6 @@ INDEX_BODY["requestBody"]["required"] = False
 REFUSED_PATHS = {
     "/repository/models/{model}/load": "loading",
     "/repository/models/{model}/unload": "loading",
-    "/trace/setting": "settings",
-    "/models/{model}/trace/setting": "settings",
-    "/logging": "settings",
     "/systemsharedmemory/region/{region}/register": "shared_memory",
     "/cudasharedmemory/region/{region}/register": "shared_memory",
 }

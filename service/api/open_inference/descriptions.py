@@ -39,7 +39,6 @@ LOG_SETTINGS: Json = {
 }  # fmt: skip
 REFUSALS = {
     "loading": "explicit model load / unload is not allowed; the models in ATTENDANT_MODELS are loaded at start",
-    "settings": "trace and log settings cannot be changed over the API; they are fixed at start",
     "shared_memory": "shared memory is not supported; send the data in the request",
 }
 

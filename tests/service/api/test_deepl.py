@@ -141,7 +141,7 @@ def test_only_the_first_invalid_tag_is_reported(bilingual: Service) -> None:
 
 
 def test_other_v2_paths_use_the_open_inference_protocol(bilingual: Service) -> None:
-    assert assert_error(bilingual.client.post("/v2/document"), 404)
+    assert assert_error(bilingual.client.post("/v2/document"), 400)
     assert assert_error(bilingual.client.get("/v2/translate"), 405)
     assert bilingual.client.get("/v2/nothing").json().keys() == {"error"}
     assert bilingual.client.get("/v2/translated").json().keys() == {"error"}

@@ -68,8 +68,18 @@ def test_lame_duck_accepts_connections_but_is_not_ready(start: Start) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no such signal")
-def test_hangup_drains(start: Start) -> None:
-    assert start().stop(signal.SIGHUP) == 0
+@pytest.mark.parametrize("ignored", [False, True])
+def test_hangup_drains_unless_it_is_ignored_as_under_nohup(start: Start, ignored: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)  # the service inherits it
+    try:
+        service = start()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    service.process.send_signal(signal.SIGHUP)
+    if ignored:
+        assert httpx.get(f"{service.url}/readyz", timeout=TIMEOUT).status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="the system has no such signal")
