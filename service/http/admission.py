@@ -61,7 +61,9 @@ class Admission:
         self._reported = -REPORT_SECONDS  # when that was written
         self._metrics, self._error_formats = metrics, error_formats
         self._counters = {reason: metrics.refused.labels(reason) for reason in (REQUESTS, CONNECTIONS)}
-        self._prepared: dict[tuple[ErrorFormat, str], tuple[bytes, list[bytes]]] = {}
+        self._prepared: dict[
+            tuple[int, str], tuple[bytes, list[bytes]]
+        ] = {}  # by the id of an error format, and reason
         self._default_headers: Headers = ()
         metrics.requests_in_flight.set_function(lambda: self.in_flight)
         metrics.open_connections.set_function(lambda: len(self.connections))
@@ -98,9 +100,9 @@ class Admission:
         self._refused[reason] += 1
         self._counters[reason].inc()
         error_format = self._error_formats.for_path(path)
-        prepared = self._prepared.get((error_format, reason))
+        prepared = self._prepared.get((id(error_format), reason))
         if prepared is None:
-            prepared = self._prepared[error_format, reason] = self._prepare(error_format, reason)
+            prepared = self._prepared[id(error_format), reason] = self._prepare(error_format, reason)
         head, parts = prepared
         body = request_id.join(parts)
         return b"%scontent-length: %d\r\nx-request-id: %s\r\n" % (head, len(body), request_id), body
