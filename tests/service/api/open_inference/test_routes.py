@@ -107,7 +107,6 @@ def test_outputs_may_be_selected_and_mixed_with_binary(triton: InferenceServerCl
         ("toy-translator", {}, "400"),
         ("toy-translator", {"parameters": {"target": "xx"}}, "404"),
         ("toy-classifier", {"outputs": [InferRequestedOutput("logits")]}, "400"),
-        ("toy-classifier", {"request_compression_algorithm": "gzip"}, "400"),
     ],
 )
 def test_client_raises_errors_with_their_message(
@@ -117,6 +116,14 @@ def test_client_raises_errors_with_their_message(
         triton.infer(model, [tensor(["dog"])], **options)
     assert caught.value.status() == status
     assert "decoding the response" not in caught.value.message()
+
+
+@pytest.mark.parametrize("binary", [True, False])
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_client_may_compress_its_requests(triton: InferenceServerClient, algorithm: str, binary: bool) -> None:
+    texts = [tensor(["cyan"], binary=binary)]
+    found = triton.infer("toy-classifier", texts, request_compression_algorithm=algorithm)
+    assert found.as_numpy("label").tolist() == [b"cold"]
 
 
 def test_target_language_is_required(service: Service) -> None:
