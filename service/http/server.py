@@ -152,11 +152,13 @@ class Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Keep the default headers up to date and measure the event loop's lag, until the service is to stop."""
-        counter = 0
+        counter, lag = 0, 0.0
         while not await self.on_tick(counter):
+            # Before the first sleep too: a refusal in the service's first moment has a Date like every other response.
+            self.admission.on_tick(lag, self.server_state.default_headers)
             due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
-            self.admission.on_tick(max(0.0, time.monotonic() - due), self.server_state.default_headers)
+            lag = max(0.0, time.monotonic() - due)
             counter = (counter + 1) % 10  # uvicorn updates the headers at every tenth tick
 
     # Stop
