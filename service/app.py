@@ -128,7 +128,8 @@ def _add_routes(
 def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, authenticator: Authenticator) -> None:
     """Add the middleware, the innermost first.
 
-    Authentication is inside the body limit, because LibreTranslate's clients send their key in the body. CORS is
+    Authentication is inside the body limit, because LibreTranslate's clients send their key in the body; a key in the
+    head is checked before the body is read. CORS is
     outside both, so that a browser may read why a request was rejected; the log is outside all, so that every request
     is logged and counted.
     """
@@ -138,6 +139,7 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, authenti
         max_bytes=settings.max_body_bytes,
         timeout_seconds=settings.body_timeout_seconds,
         error_formats=ERROR_FORMATS,
+        authenticate_head=authenticator.authenticate_head,
         path_limits=dict.fromkeys(UPLOAD_PATHS, settings.max_document_bytes + UPLOAD_OVERHEAD_BYTES),
     )
     if origins := settings.origins:

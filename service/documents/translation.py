@@ -187,10 +187,10 @@ class DocumentTranslator:
         return await self._in_scope(translate, caller)
 
     async def _in_scope(self, work: Callable[[RequestScope], Awaitable[T]], caller: str) -> T:
-        """Do work in the engine; while its queue is full, try again."""
+        """Do work in the engine as a bulk request of the caller; while its queue is full, try again."""
         while True:
             try:
-                with RequestScope(self._settings.document_timeout_seconds, _never) as scope:
+                with RequestScope(self._settings.document_timeout_seconds, _never, caller, bulk=True) as scope:
                     return await work(scope)
             except Overloaded as overloaded:
                 await asyncio.sleep(overloaded.retry_after or 1)

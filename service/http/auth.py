@@ -6,6 +6,7 @@ from ipaddress import IPv6Address, IPv6Network
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.errors import InvalidRequest, RateLimited, Unauthorised, UnsupportedMediaType
@@ -42,6 +43,23 @@ class Authenticator:
 
     def __init__(self, keys: ApiKeys, rate_limiter: RateLimiter) -> None:
         self.keys, self.rate_limiter = keys, rate_limiter
+
+    def authenticate_head(self, scope: Scope) -> bool:
+        """Check the key in the head of a request, before its body is read; return whether there is one.
+
+        There may be none where LibreTranslate's clients send it in the body, and for public and secret paths. Without
+        configured keys, every caller counts as authenticated.
+
+        Raises:
+            Unauthorised: the key is missing or unknown.
+        """
+        if not self.keys.digests:
+            return True
+        key = key_in_head(scope)
+        if key is None and (scope["path"] in PUBLIC_PATHS | KEY_FIELD_PATHS or scope["path"].startswith(SECRET_PATHS)):
+            return False
+        self._check_key(scope, key)
+        return True
 
     def authenticate(self, scope: Scope, key: bytes | None) -> str:
         """Return the caller and count the request; call `release` when it has ended.
@@ -96,8 +114,7 @@ class AuthMiddleware:
 
     async def _find_key(self, scope: Scope, receive: Receive) -> tuple[bytes | None, Receive]:
         """Return the request's key, and `receive` as the application is to have it."""
-        headers = dict(scope["headers"])
-        key = key_in_headers(headers)
+        key = key_in_head(scope)
         if key is None and scope["path"] in KEY_FIELD_PATHS:
             body = (await receive())["body"]
             key, receive = await _key_in_fields(scope, BufferedBody(body, receive)), BufferedBody(body, receive)
@@ -113,6 +130,15 @@ def key_in_headers(headers: Mapping[bytes, bytes]) -> bytes | None:
     """Return the key in the headers of a request."""
     scheme, _, key = headers.get(b"authorization", b"").partition(b" ")
     return key.strip() if scheme.lower() in SCHEMES else headers.get(b"x-api-key")
+
+
+def key_in_head(scope: Scope) -> bytes | None:
+    """Return the key in the headers of a request, or in its query string where it may be there."""
+    key = key_in_headers(dict(scope["headers"]))
+    if key is None and scope["path"] in KEY_FIELD_PATHS:
+        values = QueryParams(scope["query_string"]).getlist("api_key")
+        key = values[0].encode("utf-8", "replace") if len(values) == 1 else None
+    return key
 
 
 async def _key_in_fields(scope: Scope, receive: Receive) -> bytes | None:

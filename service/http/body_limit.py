@@ -1,7 +1,7 @@
 """ASGI middleware that reads request bodies within limits of size and time."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,6 +13,7 @@ from service.errors import (
     ServiceError,
     SlowBody,
     TooLarge,
+    Unauthorised,
     UnsupportedMediaType,
 )
 from service.http.content_coding import Decompressor, find_coding
@@ -39,9 +40,14 @@ class BodyLimitMiddleware:
         timeout_seconds: float,
         error_formats: ErrorFormats,
         path_limits: Mapping[str, int] | None = None,
+        authenticate_head: Callable[[Scope], bool] = lambda scope: True,
     ) -> None:
-        """`path_limits` has the maximum number of bytes for paths with a limit of their own, such as uploads."""
-        self.app, self.error_formats = app, error_formats
+        """`path_limits` has the maximum number of bytes for paths with a larger limit of their own, such as uploads.
+
+        They hold for callers that `authenticate_head` returns true for. If it raises `Unauthorised`, nothing of the
+        body is kept.
+        """
+        self.app, self.error_formats, self.authenticate_head = app, error_formats, authenticate_head
         self.max_bytes, self.timeout_seconds = max_bytes, timeout_seconds
         self.path_limits = path_limits or {}
 
@@ -49,17 +55,27 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        incoming = self._incoming_body(scope)
         try:
-            limit = self.path_limits.get(scope["path"], self.max_bytes)
-            body = await self._read(IncomingBody(scope, limit), receive)
+            body = await self._read(incoming, receive)
         except ClientGone:
             return
         except ServiceError as error:
             response = self.error_formats.response(scope, error)
-            response.headers["Connection"] = "close"  # the rest of the body was not read
+            if not (isinstance(error, Unauthorised) and incoming.is_complete):
+                response.headers["Connection"] = "close"  # the rest of the body was not read
             await response(scope, receive, send)
             return
         await self.app(scope, BufferedBody(body, receive), send)
+
+    def _incoming_body(self, scope: Scope) -> "IncomingBody":
+        limit = self.path_limits.get(scope["path"], self.max_bytes)
+        try:
+            if self.authenticate_head(scope) or limit == self.max_bytes:
+                return IncomingBody(scope, limit)
+        except Unauthorised as error:
+            return IncomingBody(scope, self.max_bytes, error=error)
+        return IncomingBody(scope, self.max_bytes, f"send the API key in a header, which allows {limit} bytes")
 
     async def _read(self, incoming: "IncomingBody", receive: Receive) -> bytes:
         """Read the whole body.
@@ -87,10 +103,18 @@ class BodyLimitMiddleware:
 class IncomingBody:
     """The part of a body that has arrived. It never holds more than the limit in memory; after an error, nothing."""
 
-    def __init__(self, scope: Scope, max_bytes: int) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        max_bytes: int,
+        remedy: str = "send less in one request",
+        error: ServiceError | None = None,
+    ) -> None:
+        """`remedy` is for a body above the limit. With an `error`, everything is discarded."""
         headers = dict(scope["headers"])
+        self._remedy = remedy
         self.max_bytes, self.size = max_bytes, 0  # as sent, before decompression
-        self.error: ServiceError | None = None
+        self.error = error
         self._body, self._more = bytearray(), True
         self._decompressor: Decompressor | None = None
         self._waits = b"expect" in headers  # for permission to send the body; a rejected body is not requested
@@ -100,10 +124,15 @@ class IncomingBody:
             check_headers(scope, headers)
             if (value := headers.get(b"content-encoding")) and (coding := find_coding(value)):
                 self._decompressor = Decompressor(coding)
-        except BODY_ERRORS as error:
-            self.error = error
+        except BODY_ERRORS as invalid:
+            self.error = invalid
         if self._declared > max_bytes:
             self._reject(self._too_large())
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole body has arrived."""
+        return not self._more
 
     @property
     def is_wanted(self) -> bool:
@@ -146,7 +175,7 @@ class IncomingBody:
 
     def _too_large(self) -> TooLarge:
         compressed = " when decompressed" if self._decompressor is not None and self.size <= self.max_bytes else ""
-        return TooLarge(f"the body is above {self.max_bytes} bytes{compressed}; send less in one request")
+        return TooLarge(f"the body is above {self.max_bytes} bytes{compressed}; {self._remedy}")
 
 
 class BufferedBody:

@@ -17,7 +17,6 @@ from service.api.documents.shared import (
     FILE_RESPONSE,
     JOB_ERRORS,
     UPLOAD_ERRORS,
-    caller_of,
     file_response,
     upload_body,
 )
@@ -120,7 +119,7 @@ def document_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
             same_language_is_error=True,
         )
         _check_output_format(fields.output_format, document)
-        job = jobs.submit(document, caller_of(request), request.scope.get("key"))
+        job = jobs.submit(document, request.scope["caller"], request.scope.get("key"))
         return JSONResponse({"document_id": job.id, "document_key": job.key})
 
     async def status(request: Request, document_id: str) -> JSONResponse:

@@ -19,7 +19,6 @@ from service.api.documents.shared import (
     FILE_RESPONSE,
     JOB_ERRORS,
     UPLOAD_ERRORS,
-    caller_of,
     file_response,
     upload_body,
 )
@@ -85,7 +84,7 @@ def file_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
             target=_language(fields.target, {target for _, target in pairs}, "target"),
             source=None if source == AUTO else source,
         )
-        job = jobs.submit(document, caller_of(request), request.scope.get("key"))
+        job = jobs.submit(document, request.scope["caller"], request.scope.get("key"))
         await _wait(jobs, job, request)
         if job.error is not None:
             jobs.delete(job)

@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import Request, Response
+from fastapi import Response
 
 from service.api.shared import MODEL_ERRORS
 from service.documents.jobs import DocumentJob
@@ -11,14 +11,6 @@ from service.errors import DocumentNotReady, InvalidDocument, UnknownDocument, U
 
 UPLOAD_ERRORS = (*MODEL_ERRORS, InvalidDocument, UnsupportedDocument)
 JOB_ERRORS = (*MODEL_ERRORS, InvalidDocument, UnsupportedDocument, UnknownDocument, DocumentNotReady)
-
-
-def caller_of(request: Request) -> str:
-    """Return whom a request counts for."""
-    scope = request.scope
-    if "key" in scope:
-        return f"key {scope['key']}"
-    return f"address {scope['client'][0]}" if scope.get("client") else "the local caller"
 
 
 def file_response(job: DocumentJob, content: bytes) -> Response:

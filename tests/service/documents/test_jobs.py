@@ -9,6 +9,7 @@ import pytest
 
 from service.documents.jobs import DocumentJob, DocumentJobs
 from service.documents.translation import DocumentRequest, DocumentTranslator, SameLanguage, batches
+from service.engine.types import Sender
 from service.errors import (
     DeadlineExceeded,
     DocumentNotReady,
@@ -159,6 +160,24 @@ def test_a_full_queue_delays_a_document(run: Callable[..., None]) -> None:
 
     engine = HeldEngine()
     run(test, engine, queue_segments=2, rows=1)
+
+
+def test_a_document_is_a_bulk_request_of_its_caller(run: Callable[..., None]) -> None:
+    senders = set[Sender]()
+
+    def record() -> None:
+        senders.update(request.sender for request in engine.requests)
+
+    async def test(jobs: DocumentJobs) -> None:
+        await done(jobs.submit(document(), "alice", None))
+        await done(jobs.submit(document(), "bob", None))
+        assert [(sender.caller, sender.bulk) for sender in sorted(senders, key=lambda sender: sender.request)] == [
+            (hash("alice"), True),
+            (hash("bob"), True),
+        ]
+
+    engine = EchoEngine(on_step=record)
+    run(test, engine)
 
 
 def test_a_document_that_takes_too_long_fails(run: Callable[..., None]) -> None:
