@@ -1,13 +1,16 @@
 """Fixtures for all tests: tiny trained runs and the artifacts exported from them."""
 
+import hashlib
 import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from filelock import FileLock
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests must not use the network
 
@@ -25,13 +28,61 @@ LEXICON = {
 COLOURS = {"warm": ["red", "orange", "yellow"], "cold": ["blue", "cyan", "violet"], "none": ["black", "grey"]}
 
 
+ROOT = Path(__file__).resolve().parents[1]
+# What a toy run or artifact depends on: as long as it is unchanged, they are kept between runs of the tests.
+SOURCES = ("training", "export", "service/engine", "service/text", "service/artifact.py", "tests", "constraints.txt")
+
+BuildOnce = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def build_once(pytestconfig: pytest.Config) -> BuildOnce:
+    """Return a function that has a folder filled once, by whichever test process needs it first.
+
+    Training and tracing take seconds, and every process of pytest-xdist would repeat them. The folders stay in pytest's
+    cache and are read-only for tests.
+    """
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        path = ROOT / source
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            if path.name != "tests" or file.name == "conftest.py":
+                digest.update(file.read_bytes())
+    base = pytestconfig.cache.mkdir("toys")
+    current = base / digest.hexdigest()[:16]
+    with FileLock(base / "lock"):
+        for old in base.iterdir():
+            if old.is_dir() and old != current:
+                shutil.rmtree(old)
+        current.mkdir(exist_ok=True)
+
+    def build(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = current / name, current / f"{name}.done"
+        with FileLock(current / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what an interrupted process has left
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return build
+
+
 def write_rows(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
     path.write_text("".join("\t".join(row) + "\n" for row in rows), "utf-8")
 
 
 @pytest.fixture(scope="session")
-def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+def toy_translation_run(build_once: BuildOnce) -> "RunFolder":
     """The run of a Transformer that translates word by word between the languages a and b, in both directions."""
+    from training.runs.run import RunFolder
+
+    return RunFolder(build_once("toy-translation", fit_translator) / "run")
+
+
+def fit_translator(folder: Path) -> None:
+    """Train the toy translator, with its corpus in the folder and its run in `run`."""
     import torch
 
     from training.config import parse_recipe
@@ -39,7 +90,6 @@ def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder"
     from training.trainer import fit
 
     torch.set_num_threads(1)  # more threads make so small a model slower
-    folder = tmp_path_factory.mktemp("toy-translation")
     generator = random.Random(1)
     sentences = [generator.choices(list(LEXICON), k=generator.randint(1, 4)) for _ in range(700)]
     rows = [(" ".join(words), " ".join(LEXICON[word] for word in words)) for words in sentences]
@@ -67,11 +117,10 @@ def toy_translation_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder"
         "toy-translation.toml",
     )  # fmt: skip
     fit(recipe, folder, RunFolder(folder / "run"), resume=False)
-    return RunFolder(folder / "run")
 
 
 @pytest.fixture(scope="session")
-def toy_recurrent_run(toy_translation_run: "RunFolder", tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+def toy_recurrent_run(toy_translation_run: "RunFolder", build_once: BuildOnce) -> "RunFolder":
     """The run of an LSTM with attention, trained on the corpus of the toy translator."""
     from training.config import parse_recipe, recipe_table
     from training.runs.run import RunFolder
@@ -84,14 +133,18 @@ def toy_recurrent_run(toy_translation_run: "RunFolder", tmp_path_factory: pytest
         "dropout": 0.0, "max_source_length": 48, "max_target_length": 40,
     }  # fmt: skip
     table["training"] |= {"learning_rate": 0.006, "warmup": 60, "epochs": 24}
-    data = toy_translation_run.path.parent
-    run = RunFolder(data / "recurrent")
-    fit(parse_recipe(table, "toy-recurrent.toml"), data, run, resume=False)
-    return run
+    recipe = parse_recipe(table, "toy-recurrent.toml")
+
+    def fill(folder: Path) -> None:
+        for rows in ("train.tsv", "valid.tsv"):
+            shutil.copy(toy_translation_run.path.parent / rows, folder)
+        fit(recipe, folder, RunFolder(folder / "run"), resume=False)
+
+    return RunFolder(build_once("toy-recurrent", fill) / "run")
 
 
-def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> "RunFolder":
-    """Train a classifier on random short texts made of each label's words."""
+def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> None:
+    """Train a classifier on random short texts made of each label's words, with its run in `run` of the folder."""
     import torch
 
     from training.config import parse_recipe
@@ -119,13 +172,15 @@ def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> "Run
         f"{name}.toml",
     )  # fmt: skip
     fit(recipe, folder, RunFolder(folder / "run"), resume=False)
-    return RunFolder(folder / "run")
 
 
 @pytest.fixture(scope="session")
-def toy_classification_run(tmp_path_factory: pytest.TempPathFactory) -> "RunFolder":
+def toy_classification_run(build_once: BuildOnce) -> "RunFolder":
     """The run of a classifier of colours by temperature: warm, cold and none."""
-    return fit_classifier(tmp_path_factory.mktemp("toy-classification"), "toy-classifier", COLOURS)
+    from training.runs.run import RunFolder
+
+    folder = build_once("toy-classification", lambda folder: fit_classifier(folder, "toy-classifier", COLOURS))
+    return RunFolder(folder / "run")
 
 
 def cached_to_onnx() -> Callable[["GraphSpec"], "ModelProto"]:
@@ -160,7 +215,9 @@ def export_toy_run() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "RunFolder") -> Callable[..., "RunFolder"]:
+def untrained_run(
+    toy_translation_run: "RunFolder", toy_classification_run: "RunFolder", build_once: BuildOnce
+) -> Callable[..., "RunFolder"]:
     """Return a function that makes a run with random weights from a task and a [model] table, each run once.
 
     Tokeniser and labels are those of a toy run.
@@ -176,9 +233,12 @@ def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "Run
 
     def make(task: str, model: dict[str, Any]) -> RunFolder:
         name = f"toy-{task}-{model['architecture']}"
-        run = RunFolder(trained[task].path.parent / name)
-        if run.path.exists():
-            return run
+        return RunFolder(build_once(f"untrained-{name}", lambda folder: fill(folder, name, task, model)) / name)
+
+    def fill(folder: Path, name: str, task: str, model: dict[str, Any]) -> None:
+        for rows in trained[task].path.parent.glob("*.tsv"):
+            shutil.copy(rows, folder)
+        run = RunFolder(folder / name)
         shutil.copytree(trained[task].path, run.path, ignore=lambda *_: ["checkpoints", "tensorboard"])
         recipe = parse_recipe({**recipe_table(trained[task].recipe()), "name": name, "model": model}, name)
         run.save_recipe(recipe)
@@ -189,43 +249,48 @@ def untrained_run(toy_translation_run: "RunFolder", toy_classification_run: "Run
             for parameter in built.parameters():  # biases too, so that a missing one is noticed
                 parameter.add_(0.1 * torch.randn_like(parameter))
         save_weights(built, run.weights)
-        return run
 
     return make
 
 
 @pytest.fixture(scope="session")
 def toy_translator(
-    toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+    toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], build_once: BuildOnce
 ) -> Path:
     """The artifact of the toy translation run; read-only."""
-    return export_toy_run(toy_translation_run, tmp_path_factory.mktemp("artifacts") / "toy-translator")
+    fill = partial(_export_into, export_toy_run, toy_translation_run, "toy-translator")
+    return build_once("translator", fill) / "toy-translator"
 
 
 @pytest.fixture(scope="session")
 def toy_classifier(
-    toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+    toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], build_once: BuildOnce
 ) -> Path:
     """The artifact of the toy classification run; read-only."""
-    return export_toy_run(toy_classification_run, tmp_path_factory.mktemp("artifacts") / "toy-classifier")
+    fill = partial(_export_into, export_toy_run, toy_classification_run, "toy-classifier")
+    return build_once("classifier", fill) / "toy-classifier"
 
 
 @pytest.fixture(scope="session")
 def toy_translator_int8(
-    toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+    toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], build_once: BuildOnce
 ) -> Path:
     """The toy translator in int8; the bound is large because so small a model loses a lot."""
-    artifact = tmp_path_factory.mktemp("artifacts") / "toy-translator"
-    return export_toy_run(toy_translation_run, artifact, int8=True, bound=100)
+    fill = partial(_export_into, export_toy_run, toy_translation_run, "toy-translator", int8=True, bound=100)
+    return build_once("translator-int8", fill) / "toy-translator"
 
 
 @pytest.fixture(scope="session")
 def toy_classifier_int8(
-    toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+    toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], build_once: BuildOnce
 ) -> Path:
     """The toy classifier in int8."""
-    artifact = tmp_path_factory.mktemp("artifacts") / "toy-classifier"
-    return export_toy_run(toy_classification_run, artifact, int8=True, bound=100)
+    fill = partial(_export_into, export_toy_run, toy_classification_run, "toy-classifier", int8=True, bound=100)
+    return build_once("classifier-int8", fill) / "toy-classifier"
+
+
+def _export_into(export: Callable[..., Path], run: "RunFolder", name: str, folder: Path, **options: Any) -> None:
+    export(run, folder / name, **options)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import BuildOnce
 from tests.training.toys import reverse, write_reverse
 from training.runs.run import RunFolder
 from training.trainer import fit
@@ -18,8 +19,10 @@ def reverse_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def reverse_run(reverse_data: Path) -> RunFolder:
+def reverse_run(reverse_data: Path, build_once: BuildOnce) -> RunFolder:
     """The toy recipe trained without interruption."""
-    run = RunFolder(reverse_data / "run")
-    fit(reverse(), reverse_data, run, resume=False)
-    return run
+
+    def fill(folder: Path) -> None:
+        fit(reverse(), reverse_data, RunFolder(folder / "run"), resume=False)
+
+    return RunFolder(build_once("reverse", fill) / "run")

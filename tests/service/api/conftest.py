@@ -12,7 +12,7 @@ from service.engine.factory import start_pools
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
-from tests.conftest import LEXICON, fit_classifier
+from tests.conftest import LEXICON, BuildOnce, fit_classifier
 from tests.service.conftest import Service, serving
 
 LANGUAGES = {"a": "en", "b": "de"}
@@ -26,11 +26,16 @@ def copy_with_changes(artifact: Path, to: Path, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def toy_langid(export_toy_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def toy_langid(export_toy_run: Callable[..., Path], build_once: BuildOnce) -> Path:
     """The artifact of a classifier that distinguishes ten English words from ten German ones."""
-    folder = tmp_path_factory.mktemp("toy-langid")
-    run = fit_classifier(folder, "langid", {"en": list(LEXICON), "de": list(LEXICON.values())})
-    return export_toy_run(run, folder / "langid")
+
+    def fill(folder: Path) -> None:
+        from training.runs.run import RunFolder
+
+        fit_classifier(folder, "langid", {"en": list(LEXICON), "de": list(LEXICON.values())})
+        export_toy_run(RunFolder(folder / "run"), folder / "langid")
+
+    return build_once("langid", fill) / "langid"
 
 
 @pytest.fixture(scope="session")
