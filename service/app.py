@@ -24,6 +24,7 @@ from service.http.api_keys import read_api_keys
 from service.http.auth import PUBLIC_PATHS, UPLOAD_PATH, Authenticator, AuthMiddleware
 from service.http.body_limit import BodyLimitMiddleware
 from service.http.descriptors import connection_limit
+from service.http.docs_page import DOCS_PATH, docs_router
 from service.http.error_formats import ErrorFormats
 from service.http.fast_routes import FastRoutesMiddleware
 from service.http.openapi import customise_openapi
@@ -71,7 +72,8 @@ def create_app(
         await asyncio.to_thread(registry.drain, admission.seconds_left(settings.drain_timeout_seconds))
 
     app = FastAPI(
-        title="Attendant", version=__version__, description=DESCRIPTION, lifespan=lifespan, redoc_url=None,
+        title="Attendant", version=__version__, description=DESCRIPTION, lifespan=lifespan,
+        docs_url=None, redoc_url=None,  # FastAPI's pages load scripts from other hosts
         redirect_slashes=False,  # a redirect would use the client's Host header, and is not an error in our format
     )  # fmt: skip
     app.state.admission = admission
@@ -117,10 +119,11 @@ def _add_routes(
     app.include_router(infinity.infinity_router(registry, settings))
     app.include_router(open_inference.inference_router(registry, translator, settings, metrics, admission))
     app.include_router(health_router(registry, metrics, admission))
+    app.include_router(docs_router())
 
     @app.get("/", include_in_schema=False)
     async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
+        return RedirectResponse(DOCS_PATH)
 
     return [*native.routes, *score.routes]
 

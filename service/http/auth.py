@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import InvalidRequest, RateLimited, Unauthorised, UnsupportedMediaType
 from service.http.api_keys import ApiKeys
 from service.http.body_limit import BufferedBody
+from service.http.docs_page import ASSETS, DOCS_PATH
 from service.http.error_formats import ErrorFormats
 from service.http.forms import read_json_or_form
 from service.http.rate_limit import RateLimiter
@@ -20,7 +21,7 @@ from service.http.uploads import read_upload
 # Paths that operators, probes and browsers request without a key. They reveal no text of any caller, and have no rate
 # limit. Every other path requires a key, unknown paths too.
 PUBLIC_PATHS = frozenset({
-    "/", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/healthz", "/readyz", "/metrics",
+    "/", DOCS_PATH, *ASSETS, "/openapi.json", "/healthz", "/readyz", "/metrics",
     "/health", "/frontend/settings", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
 # The URL of a translated file is secret and needs no key, as in LibreTranslate. A key that is sent is checked.
