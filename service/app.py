@@ -27,6 +27,7 @@ from service.http.descriptors import connection_limit
 from service.http.docs_page import DOCS_PATH, docs_router
 from service.http.error_formats import ErrorFormats
 from service.http.fast_routes import FastRoutesMiddleware
+from service.http.methods import MethodMiddleware
 from service.http.openapi import customise_openapi
 from service.http.problem_json import PROBLEM_FORMAT, add_error_handlers
 from service.http.rate_limit import RateLimiter
@@ -85,6 +86,7 @@ def create_app(
     app.include_router(deepl_documents.document_router(documents, translator))
     app.include_router(libretranslate_documents.file_router(documents, translator))
     fast_routes = _add_routes(app, settings, registry, metrics, translator, admission)
+    app.add_middleware(MethodMiddleware, routes=app.routes, error_formats=ERROR_FORMATS)
     app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
     _add_middleware(app, settings, metrics, authenticator)
     return app

@@ -122,11 +122,25 @@ def document_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
         job = jobs.submit(document, request.scope["caller"], request.scope.get("key"))
         return JSONResponse({"document_id": job.id, "document_key": job.key})
 
+    errors = ERROR_FORMAT.openapi_responses(*JOB_ERRORS)
+
+    @router.post(
+        "/v2/document/{document_id}",
+        responses=errors | STATUS_RESPONSE,
+        response_model=DeepLDocumentStatus,
+        openapi_extra=KEY_BODY,
+    )
     async def status(request: Request, document_id: str) -> JSONResponse:
         """Return the status of a document."""
         job = await find(request, document_id)
         return JSONResponse(_status(job, jobs.seconds_remaining(job)))
 
+    @router.post(
+        "/v2/document/{document_id}/result",
+        responses=errors | FILE_RESPONSE,
+        response_class=Response,
+        openapi_extra=KEY_BODY,
+    )
     async def result(request: Request, document_id: str) -> Response:
         """Download the translation of a document, once: it is deleted then."""
         job = await find(request, document_id)
@@ -138,22 +152,6 @@ def document_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
         body = await read_json_or_form(request, DeepLDocumentKey)
         return jobs.find(document_id, body.document_key, request.scope.get("key"))
 
-    errors = ERROR_FORMAT.openapi_responses(*JOB_ERRORS)
-    router.post(
-        "/v2/document/{document_id}",
-        responses=errors | STATUS_RESPONSE,
-        response_model=DeepLDocumentStatus,
-        openapi_extra=KEY_BODY,
-    )(status)
-    router.post(
-        "/v2/document/{document_id}/result",
-        responses=errors | FILE_RESPONSE,
-        response_class=Response,
-        openapi_extra=KEY_BODY,
-    )(result)
-    # The first clients asked with GET and the key in the query string.
-    router.get("/v2/document/{document_id}", include_in_schema=False)(status)
-    router.get("/v2/document/{document_id}/result", include_in_schema=False)(result)
     return router
 
 
