@@ -17,43 +17,74 @@ C candidates):
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 FORMAT = 3
 MANIFEST = "manifest.json"
 GRAPHS = {"translate": ("encode", "step", "select", "score"), "classify": ("classify",)}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
+# Limits of a manifest. They are far above the largest models, and keep an invalid manifest from taking all memory.
+MAX_MANIFEST_BYTES = 32_000_000
+MAX_LENGTH = 65_536  # tokens of a source or a target
+MAX_IDS = 2**20  # token ids, and elements of an axis of fixed size
+MAX_AXES = 8
+MAX_ROW_BYTES = 4_000_000_000  # states of one row at full length
+MAX_TEXT = 1000  # characters of a name or a label
+
 
 class ArtifactError(ValueError):
-    """An artifact that cannot be served; the message lists every problem found."""
+    """An artifact that cannot be served; the message lists every problem found.
+
+    `model` is the name that the manifest gives; empty if it cannot be read.
+    """
+
+    def __init__(self, message: str, model: str = "") -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _check_shape(shape: list[int | str]) -> list[int | str]:
+    if len(shape) > MAX_AXES:
+        raise ValueError(f"{len(shape)} axes; at most {MAX_AXES} are supported")
+    for axis in shape:
+        if isinstance(axis, int) and not 1 <= axis <= MAX_IDS:
+            raise ValueError(f"an axis of {axis} elements; use 1 to {MAX_IDS}")
+    return shape
+
+
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+TokenId = Annotated[int, Field(ge=0, lt=MAX_IDS)]
+Length = Annotated[int, Field(ge=1, le=MAX_LENGTH)]
+Shape = Annotated[list[int | str], AfterValidator(_check_shape)]
+
+
 class Tensor(_Schema):
     """An input or output of a graph; in its shape, symbolic axes are names and fixed axes are numbers."""
 
-    name: str
+    name: Text
     dtype: Literal["float32", "int64", "int32", "int8"]
-    shape: list[int | str]
+    shape: Shape
 
 
 class Graph(_Schema):
     """One ONNX file."""
 
-    file: str
+    file: Text
     inputs: list[Tensor]
     outputs: list[Tensor]
 
@@ -65,35 +96,35 @@ class State(_Schema):
     once by encode. `replaced`: computed by encode, then by every step. int8: a cache quantised by scales in the graphs.
     """
 
-    input: str
-    output: str
+    input: Text
+    output: Text
     dtype: Literal["float32", "int8"]
-    shape: list[int | str]
+    shape: Shape
     kind: Literal["growing", "constant", "replaced"]
 
 
 class Direction(_Schema):
     """A translation direction and the ids before the source that select it."""
 
-    source: str
-    target: str
-    prefix: list[int]
+    source: Text
+    target: Text
+    prefix: list[TokenId]
 
 
 class SpecialTokens(_Schema):
     """Ids of the special tokens: padding, unknown, begin and end of a sequence."""
 
-    pad: int
-    unk: int
-    bos: int
-    eos: int
+    pad: TokenId
+    unk: TokenId
+    bos: TokenId
+    eos: TokenId
 
 
 class Limits(_Schema):
     """Longest sequences in tokens, special tokens included."""
 
-    source_length: int = Field(ge=1)
-    target_length: int = Field(ge=1)
+    source_length: Length
+    target_length: Length
 
 
 class Evaluation(_Schema):
@@ -128,11 +159,11 @@ class Manifest(_Schema):
     """The contents of manifest.json."""
 
     format: int
-    name: str
-    version: str
+    name: Text
+    version: Text
     task: Literal["translate", "classify"]
     directions: list[Direction] = []
-    labels: list[str] = []
+    labels: list[Text] = []
     files: dict[str, str]
     special_tokens: SpecialTokens
     limits: Limits
@@ -176,17 +207,38 @@ def read_artifact(path: Path) -> Artifact:
     manifest = _parse(path)
     problems = _file_problems(path, manifest) + _content_problems(manifest)
     if problems:
-        raise ArtifactError(f"{path}: " + "; ".join(problems))
+        raise ArtifactError(f"{path}: " + "; ".join(problems), _model_name(manifest.name))
     return Artifact(path, manifest)
 
 
-def _parse(path: Path) -> Manifest:
+def _read_manifest(path: Path) -> Any:
+    """Return the JSON value in the manifest.
+
+    Raises:
+        ArtifactError: there is none, or it cannot be read.
+    """
+    file = path / MANIFEST
     try:
-        table = json.loads((path / MANIFEST).read_text("utf-8"))
-    except FileNotFoundError:
+        if (size := file.stat().st_size) > MAX_MANIFEST_BYTES:
+            raise ArtifactError(f"{path}: {MANIFEST} has {size} bytes; at most {MAX_MANIFEST_BYTES} are read")
+        if not file.is_file():
+            raise ArtifactError(f"{path}: {MANIFEST} cannot be read: not a file")
+        return json.loads(file.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         raise ArtifactError(f"{path}: not an artifact (no {MANIFEST})") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except ArtifactError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise ArtifactError(f"{path}: {MANIFEST} cannot be read: {error}") from None
+
+
+def _model_name(name: object) -> str:
+    """Return the name of a model if it is valid, else an empty string."""
+    return name if isinstance(name, str) and len(name) <= MAX_TEXT and NAME.fullmatch(name) else ""
+
+
+def _parse(path: Path) -> Manifest:
+    table = _read_manifest(path)
     version = table.get("format") if isinstance(table, dict) else None
     if type(version) is int and version == 2 and "marks" in table:  # format 3 only renamed this key
         table["special_tokens"], version = table.pop("marks"), FORMAT
@@ -198,8 +250,16 @@ def _parse(path: Path) -> Manifest:
     try:
         return Manifest.model_validate(table)
     except ValidationError as error:
-        errors = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)]
-        raise ArtifactError(f"{path}: {MANIFEST}: " + "; ".join(errors)) from None
+        problems = map(_schema_problem, error.errors(include_url=False))
+        raise ArtifactError(f"{path}: {MANIFEST}: " + "; ".join(problems), _model_name(table.get("name"))) from None
+
+
+def _schema_problem(error: Mapping[str, Any]) -> str:
+    """Return what is wrong with a member of the manifest; for a number, with its value and a remedy."""
+    place = ".".join(map(str, error["loc"]))
+    if error["type"] in ("greater_than_equal", "less_than", "less_than_equal"):
+        return f"{place} is {error['input']}: {error['msg']}; export the model again within this limit"
+    return f"{place}: {error['msg']}"
 
 
 def _file_problems(path: Path, manifest: Manifest) -> list[str]:
@@ -233,6 +293,11 @@ def _content_problems(manifest: Manifest) -> list[str]:
 
 def _translate_problems(manifest: Manifest) -> list[str]:
     problems = [] if manifest.directions else ["no directions"]
+    if (size := _row_bytes(manifest)) > MAX_ROW_BYTES:
+        problems.append(
+            f"the states of one row have {size} bytes at full length; at most {MAX_ROW_BYTES} are supported: export "
+            "the model again with a lower target_length or source_length"
+        )
     if step := manifest.graphs.get("step"):
         for state in manifest.state:
             problems += _tensor_problem(state, state.input, step.inputs, "an input of step")
@@ -244,6 +309,17 @@ def _translate_problems(manifest: Manifest) -> list[str]:
             if state.kind != "growing":
                 problems += _tensor_problem(state, state.input, encode.outputs, "an output of encode")
     return problems
+
+
+def _row_bytes(manifest: Manifest) -> int:
+    """Return the bytes of all states of one row with as many positions as the limits allow."""
+    positions = {"growing": manifest.limits.target_length, "constant": manifest.limits.source_length}
+
+    def of_state(state: State) -> int:
+        sizes = (positions.get(state.kind, 1) if isinstance(axis, str) else axis for axis in state.shape[1:])
+        return math.prod(sizes) * (1 if state.dtype == "int8" else 4)
+
+    return sum(map(of_state, manifest.state))
 
 
 def _tensor_problem(state: State, name: str, tensors: list[Tensor], role: str) -> list[str]:

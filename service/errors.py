@@ -20,6 +20,7 @@ ServiceError
 ├── NotReady 503                the service is draining, or a worker has died: Retry-After
 │   ├── EngineDown 503          the engine is being restarted, or does not respond
 │   └── Stopping 503            the time to drain is over
+├── FaultyModel 503         the model's artifact is faulty, so it is not served
 ├── DeadlineExceeded 504
 ├── ClientGone 499              the client disconnected; the response is not read
 ├── NotSupported 501            a function of a dialect that this service does not have
@@ -193,6 +194,13 @@ class Stopping(NotReady):
 
     def __init__(self, detail: str = example) -> None:
         super().__init__(detail)
+
+
+class FaultyModel(ServiceError):
+    """The artifact of the model is faulty; the other models are served. Only a restart with a good one helps."""
+
+    status, code, title = 503, "faulty_model", "Faulty model"
+    example = "model 'langid' is not served: langid: weights.bin is missing"
 
 
 class DeadlineExceeded(ServiceError):

@@ -60,6 +60,7 @@ class Metrics:
         self.target_tokens = self._counter("target_tokens", "Target tokens generated", "model")
         self.failures = self._counter("engine_failures", "Groups or steps that failed", "model")
         self.engine_restarts = self._counter("engine_restarts", "Restarts of the engine process after it died")
+        self.faulty_artifacts = self._gauge("faulty_artifacts", "Artifacts that could not be loaded and are not served")
         self.waiting = self._gauge("waiting_segments", "Segments in the queue", "model")
         self.pool = self._gauge("pool_bytes", "Memory of the state pool", "model")
 

@@ -25,6 +25,11 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose one.")
     models: Path = Field(default=Path("models"), description="Folder that contains the artifact folders to serve.")
+    strict: bool = Field(
+        default=False,
+        description="Start only if every artifact in the models folder can be served. False: serve the good ones, and "
+        "list the others in the log, /v1/models and /readyz.",
+    )
     classifier: str = Field(
         default="",
         description="Name of the classifier for requests that name no model. Empty: the only classifier; where there "

@@ -13,28 +13,32 @@ from service.models.registry import Registry
 
 
 class HealthStatus(BaseModel):
-    """The state in a word, for people; probes read the HTTP status."""
+    """The state in a word, for people; probes read the HTTP status. `faulty` has the names of artifacts that could
+    not be loaded; GET /v1/models says why."""
 
     status: str
+    faulty: list[str] | None = None
 
 
 def health_router(registry: Registry, metrics: Metrics, admission: Admission) -> APIRouter:
     """Return the routes for orchestrators and monitoring."""
     router = APIRouter(tags=["health"])
 
-    @router.get("/healthz", responses=response_example({"status": "alive"}))
+    @router.get("/healthz", response_model_exclude_none=True, responses=response_example({"status": "alive"}))
     async def healthz() -> HealthStatus:
         """Return 200 while the process answers."""
         return HealthStatus(status="alive")
 
     @router.get(
         "/readyz",
+        response_model_exclude_none=True,
         responses=PROBLEM_FORMAT.openapi_responses(NotReady) | response_example({"status": "ready"}),
     )
     async def readyz() -> HealthStatus:
-        """Return 200 while the workers of every model are alive and accept requests, and the service does not stop."""
+        """Return 200 while the workers of every served model are alive and accept requests, and the service does not
+        stop."""
         check_ready(registry, admission)
-        return HealthStatus(status="ready")
+        return HealthStatus(status="ready", faulty=[artifact.name for artifact in registry.faulty] or None)
 
     @router.get("/metrics", response_class=Response)
     async def prometheus() -> Response:

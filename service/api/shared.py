@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from service.errors import (
     DeadlineExceeded,
     EmptyText,
+    FaultyModel,
     InternalError,
     InvalidRequest,
     ModelRequired,
@@ -27,7 +28,7 @@ from service.settings import Settings
 MIDDLEWARE_ERRORS = (*AUTH_ERRORS, *BODY_ERRORS)  # of every route that is not public
 MODEL_ERRORS = (
     *MIDDLEWARE_ERRORS, ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady,
-    DeadlineExceeded,
+    FaultyModel, DeadlineExceeded,
 )  # fmt: skip
 SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -3,41 +3,61 @@
 from collections.abc import Callable, Sequence
 
 from service.artifact import Artifact, ArtifactError
-from service.engine.interfaces import Observer, PoolConfig, score_pool_name
+from service.engine.interfaces import Observer, PoolConfig, StartedPools, score_pool_name
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.score import ScoreEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.queue import Queue
+from service.engine.types import EngineRequest
 from service.engine.worker import Engine, LocalWorkerPool
+
+MAX_TRIAL_LENGTH = 256  # tokens
 
 
 def start_pools(
     artifacts: Sequence[Artifact], pool_config: PoolConfig, observer: Callable[[str], Observer]
-) -> dict[str, LocalWorkerPool]:
-    """Load the graphs of the artifacts, start their worker pools and return these by name.
+) -> StartedPools[LocalWorkerPool]:
+    """Load the graphs of the artifacts, compute a trial request with each, and start the worker pools.
 
     `observer` is called with the name of each pool and returns its observer.
-
-    Raises:
-        ArtifactError: graphs cannot be loaded; the message lists all of them.
     """
-    loaded: dict[str, list[Engine]] = {}
-    errors: list[str] = []
+    pools: dict[str, LocalWorkerPool] = {}
+    faults: dict[str, str] = {}
     for artifact in artifacts:
         try:
-            loaded |= create_engines(artifact, pool_config)
+            engines = create_engines(artifact, pool_config)
+            for workers in engines.values():
+                _try_engine(artifact, workers[0])
         except ArtifactError as error:
-            errors.append(str(error))
-    if errors:
-        raise ArtifactError("\n".join(errors))
-    pools = {
-        name: LocalWorkerPool(name, engines, Queue(pool_config.limits, pool_config.workers), observer(name))
-        for name, engines in loaded.items()
-    }
+            faults[artifact.manifest.name] = str(error)
+            continue
+        for name, workers in engines.items():
+            pools[name] = LocalWorkerPool(name, workers, Queue(pool_config.limits, pool_config.workers), observer(name))
     for pool in pools.values():
         pool.start()
-    return pools
+    return StartedPools(pools, faults)
+
+
+def _try_engine(artifact: Artifact, engine: Engine) -> None:
+    """Compute a tiny request, so that graphs that do not fit the manifest are found before anybody is served.
+
+    Raises:
+        ArtifactError: it fails.
+    """
+    manifest = artifact.manifest
+    prefixes = {token: None for direction in manifest.directions for token in direction.prefix}
+    length = min(MAX_TRIAL_LENGTH, manifest.limits.source_length) - 1
+    request = EngineRequest([*list(prefixes)[:length], manifest.special_tokens.eos], translation=[])
+    try:
+        engine.join([request])
+        outcomes = [outcome for _, outcome in engine.step()]
+        engine.clear()
+    except Exception as error:  # onnxruntime has one exception class for each kind of failure, numpy has others
+        raise ArtifactError(f"{artifact.path}: a trial request fails: {type(error).__name__}: {error}") from None
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise ArtifactError(f"{artifact.path}: a trial request fails: {outcome}")
 
 
 def create_engines(artifact: Artifact, pool_config: PoolConfig) -> dict[str, list[Engine]]:

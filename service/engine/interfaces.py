@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from service.artifact import Artifact
 from service.engine.queue import QueueLimits
@@ -87,6 +87,9 @@ class WorkerPool(Protocol):
         """Close the queue and wait up to `timeout` seconds for all requests; return whether all are done."""
 
 
+Pool = TypeVar("Pool", bound=WorkerPool, covariant=True)
+
+
 @dataclass(frozen=True)
 class PoolConfig:
     """The configuration of every worker pool."""
@@ -101,8 +104,16 @@ class PoolConfig:
         return max(1, self.limits.rows // self.workers)
 
 
-# Start the worker pools of these artifacts and return them by name; the function returns the observer of a pool.
-StartPools = Callable[[Sequence[Artifact], PoolConfig, Callable[[str], Observer]], Mapping[str, WorkerPool]]
+@dataclass(frozen=True)
+class StartedPools(Generic[Pool]):
+    """Worker pools by name, and what is wrong with the artifacts that have none, by the name of the model."""
+
+    pools: Mapping[str, Pool]
+    faults: Mapping[str, str]
+
+
+# Start the worker pools of these artifacts; the function returns the observer of the pool of a name.
+StartPools = Callable[[Sequence[Artifact], PoolConfig, Callable[[str], Observer]], StartedPools[WorkerPool]]
 
 
 def score_pool_name(model: str) -> str:

@@ -1,57 +1,120 @@
 """Load artifacts and start their worker pools."""
 
-from collections.abc import Mapping
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from service.artifact import Artifact, ArtifactError, read_artifact
 from service.engine.cores import available_cores
 from service.engine.interfaces import PoolConfig, StartPools, WorkerPool, score_pool_name
 from service.engine.queue import QueueLimits
 from service.metrics import Metrics
-from service.models.registry import Registry
+from service.models.registry import FaultyArtifact, Registry
 from service.models.scorer import PairScorer
 from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 
+log = logging.getLogger("attendant")
+
+MAX_REASON = 1000  # characters
+
+
+class LoadedArtifact(NamedTuple):
+    """An artifact that has been checked, and its tokenisers."""
+
+    artifact: Artifact
+    codec: TextCodec
+
 
 def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -> Registry:
-    """Load every artifact in the models folder and start its worker pools.
+    """Load the artifacts in the models folder and start their worker pools; faulty ones are logged and not served.
 
     `start_pools` starts them in this process or in another one.
 
     Raises:
-        ArtifactError: with the errors of all artifacts, so that one start shows all of them.
+        ArtifactError: no artifact can be served, or with the setting `strict` not all of them. The message has what is
+            wrong with each, so that one start shows everything.
     """
-    folders = sorted(p for p in settings.models.glob("*") if p.is_dir() and not p.name.startswith("."))
+    loaded, faulty = _read_artifacts(settings.models)
+    started = start_pools([one.artifact for one in loaded], pool_config(settings), metrics.of_model)
+    folders = {one.artifact.manifest.name: one.artifact.path for one in loaded}
+    faulty += [_faulty(folders[name], reason, name) for name, reason in started.faults.items()]
+    served = [one for one in loaded if one.artifact.manifest.name not in started.faults]
+    try:
+        _check_served(settings, [one.artifact.manifest.name for one in served], faulty)
+    except ArtifactError:
+        for worker_pool in started.pools.values():
+            worker_pool.queue.close()
+        raise
+    for artifact in faulty:
+        log.error("not served: %s", artifact.reason)
+    metrics.faulty_artifacts.set(len(faulty))
+    for name, worker_pool in started.pools.items():
+        metrics.watch(name, worker_pool)
+    models = [_serve(artifact, codec, started.pools, metrics) for artifact, codec in served]
+    return Registry(models, settings.classifier, faulty)
+
+
+def _read_artifacts(models: Path) -> tuple[list[LoadedArtifact], list[FaultyArtifact]]:
+    """Read all artifact folders; return those that are good so far and have different names, and the others.
+
+    Raises:
+        ArtifactError: there is no folder.
+    """
+    folders = sorted(p for p in models.glob("*") if p.is_dir() and not p.name.startswith("."))
     if not folders:
-        raise ArtifactError(
-            f"{settings.models}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts"
-        )
-    loaded: list[tuple[Artifact, TextCodec]] = []
-    errors: list[str] = []
+        raise ArtifactError(f"{models}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts")
+    loaded: list[LoadedArtifact] = []
+    faulty: list[FaultyArtifact] = []
     for folder in folders:
+        name = ""
         try:
             artifact = read_artifact(folder)
-            loaded.append((artifact, TextCodec(artifact.tokenizer, artifact.manifest)))
+            name = artifact.manifest.name
+            loaded.append(LoadedArtifact(artifact, TextCodec(artifact.tokenizer, artifact.manifest)))
         except ArtifactError as error:
-            errors.append(str(error))
-    names = [artifact.manifest.name for artifact, _ in loaded]
-    errors += [f"{settings.models}: two artifacts are named {n!r}" for n in sorted(set(names)) if names.count(n) > 1]
+            faulty.append(_faulty(folder, str(error), name or error.model))
+    loaded, doubled = _unique(loaded)
+    return loaded, faulty + doubled
+
+
+def _unique(loaded: Sequence[LoadedArtifact]) -> tuple[list[LoadedArtifact], list[FaultyArtifact]]:
+    """Return one artifact of each name, that in the folder of the name or else the first, and the others."""
+    chosen: dict[str, LoadedArtifact] = {}
+    doubled: list[FaultyArtifact] = []
+    for one in sorted(loaded, key=lambda one: one.artifact.path.name != one.artifact.manifest.name):
+        folder, name = one.artifact.path, one.artifact.manifest.name
+        if (other := chosen.setdefault(name, one)) is not one:
+            reason = f"{folder}: its name {name!r} is also that of {other.artifact.path}, which is served; remove one"
+            doubled.append(_faulty(folder, reason, ""))
+    return [one for one in loaded if one in chosen.values()], doubled
+
+
+def _faulty(folder: Path, reason: str, model: str) -> FaultyArtifact:
+    """Return what is said about a faulty artifact, with paths that begin at the models folder."""
+    return FaultyArtifact(model or folder.name, reason.replace(f"{folder.parent}{os.sep}", "")[:MAX_REASON])
+
+
+def _check_served(settings: Settings, served: Sequence[str], faulty: Sequence[FaultyArtifact]) -> None:
+    """Check that the service may start with the models of these names.
+
+    Raises:
+        ArtifactError: it may not.
+    """
+    errors = [artifact.reason for artifact in faulty] if settings.strict or not served else []
+    names = {*served, *(artifact.name for artifact in faulty)}
     if settings.classifier and settings.classifier not in names:
-        served = ", ".join(sorted(names))
-        errors.append(f"ATTENDANT_CLASSIFIER is {settings.classifier!r}, which is not served; there is {served}")
-    try:
-        worker_pools = start_pools([artifact for artifact, _ in loaded], pool_config(settings), metrics.of_model)
-    except ArtifactError as error:
-        raise ArtifactError("\n".join([*errors, str(error)])) from None
+        there = ", ".join(sorted(served)) or "none"
+        errors.append(f"ATTENDANT_CLASSIFIER is {settings.classifier!r}, which is not served; there is {there}")
+    if errors and not served:
+        errors.append(f"{settings.models}: no artifact can be served; export them again, or set ATTENDANT_MODELS")
+    elif errors and faulty:
+        errors.append(f"{settings.models}: {len(faulty)} artifacts are faulty and ATTENDANT_STRICT is set")
     if errors:
-        for worker_pool in worker_pools.values():
-            worker_pool.queue.close()
         raise ArtifactError("\n".join(errors))
-    for name, worker_pool in worker_pools.items():
-        metrics.watch(name, worker_pool)
-    models = [_serve(artifact, codec, worker_pools, metrics) for artifact, codec in loaded]
-    return Registry(models, settings.classifier)
 
 
 def pool_config(settings: Settings) -> PoolConfig:

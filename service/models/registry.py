@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from service.artifact import Direction
-from service.errors import ModelRequired, UnknownModel
+from service.errors import FaultyModel, ModelRequired, UnknownModel
 from service.models.served_model import ServedModel
 
 PIVOT = "en"
@@ -23,12 +24,23 @@ class RouteStep:
 Route = Sequence[RouteStep]
 
 
-class Registry:
-    """The served models by name; `classifier` names the one for requests that name none."""
+class FaultyArtifact(NamedTuple):
+    """An artifact that is not served: the name of its model, or else of its folder, and what is wrong with it."""
 
-    def __init__(self, models: list[ServedModel], classifier: str = "") -> None:
+    name: str
+    reason: str
+
+
+class Registry:
+    """The served models by name; `classifier` names the one for requests that name none.
+
+    `faulty` are the artifacts that could not be loaded.
+    """
+
+    def __init__(self, models: list[ServedModel], classifier: str = "", faulty: Sequence[FaultyArtifact] = ()) -> None:
         self._classifier = classifier
         self._models = {model.name: model for model in models}
+        self.faulty = sorted(faulty)
 
     def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._models.values())
@@ -38,12 +50,30 @@ class Registry:
 
         Raises:
             UnknownModel: there is no such model, or it does another task.
+            FaultyModel: its artifact could not be loaded.
         """
         model = self._models.get(name)
+        if model is None:
+            self.check_not_faulty(name)
         if model is None or task not in (None, model.manifest.task):
             purpose = f" to {task}" if task else ""
             raise UnknownModel(f"no model {name[:80]!r}{purpose}; there is {', '.join(self._names(task)) or 'none'}")
         return model
+
+    def check_not_faulty(self, name: str) -> None:
+        """Check that no faulty artifact has this name.
+
+        Raises:
+            FaultyModel: one has it.
+        """
+        for artifact in self.faulty:
+            if artifact.name == name:
+                raise FaultyModel(f"model {name[:80]!r} is not served: {artifact.reason}")
+
+    def _faulty_note(self) -> str:
+        """Return what to add to an error that may be due to a faulty artifact."""
+        names = ", ".join(artifact.name for artifact in self.faulty)
+        return f"; faulty and not served, see GET /v1/models: {names}"[:500] if names else ""
 
     def direct_step(self, model: str | None, source: str | None, target: str) -> RouteStep:
         """Return the named model, or else the first by name, that has the direction itself.
@@ -64,7 +94,7 @@ class Registry:
         ambiguous = [error for error in errors if isinstance(error, ModelRequired)]
         if ambiguous or len(errors) == 1:
             raise (ambiguous or errors)[0]
-        raise UnknownModel(f"no model translates {source or 'anything'} to {target}")
+        raise UnknownModel(f"no model translates {source or 'anything'} to {target}{self._faulty_note()}")
 
     def route(self, model: str | None, source: str, target: str) -> Route:
         """Return the step from source to target, or the two steps by way of the pivot language.
@@ -92,6 +122,7 @@ class Registry:
 
         Raises:
             UnknownModel: there is no classifier, or none of that name.
+            FaultyModel: its artifact could not be loaded.
             ModelRequired: there are several, and no default.
         """
         if name is None:
@@ -100,7 +131,7 @@ class Registry:
             return self.get(name, "classify")
         names = self._names("classify")
         if not names:
-            raise UnknownModel("there is no model to classify with")
+            raise UnknownModel(f"there is no model to classify with{self._faulty_note()}")
         if len(names) > 1:
             raise ModelRequired(f"give model as one of {', '.join(names)}, or set ATTENDANT_CLASSIFIER to one of them")
         return self._models[names[0]]

@@ -1,5 +1,6 @@
 """Services on free loopback ports, with the toy models or with fake engines."""
 
+import json
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ import pytest
 import uvicorn
 
 from service.app import create_app
-from service.artifact import read_artifact
+from service.artifact import read_artifact, sha256
 from service.engine.process.client import EngineProcess
 from service.engine.queue import Queue
 from service.engine.worker import Engine, LocalWorkerPool
@@ -217,9 +218,9 @@ def start(toy_models: Path) -> Iterator[Start]:
     """Return a function that starts a service process and waits until it is ready; it is stopped when the test ends."""
     running: list[tuple[Process, threading.Thread]] = []
 
-    def start(**settings: object) -> Process:
+    def start(models: Path = toy_models, **settings: object) -> Process:
         command = [sys.executable, "-m", "service"]
-        options = {"env": environment(toy_models, **settings), "stderr": subprocess.PIPE, "text": True}
+        options = {"env": environment(models, **settings), "stderr": subprocess.PIPE, "text": True}
         service = Process(subprocess.Popen(command, cwd=ROOT, **options))  # type: ignore[call-overload]
         reader = threading.Thread(target=service.read_log)
         reader.start()
@@ -235,6 +236,15 @@ def start(toy_models: Path) -> Iterator[Start]:
         reader.join()
         assert service.process.stderr is not None
         service.process.stderr.close()
+
+
+def corrupt(artifact: Path, file: str, content: bytes) -> Path:
+    """Replace a file of an artifact, and its hash in the manifest."""
+    (artifact / file).write_bytes(content)
+    manifest = json.loads((artifact / "manifest.json").read_text("utf-8"))
+    manifest["files"][file] = sha256(artifact / file)
+    (artifact / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    return artifact
 
 
 def waiting(metrics: str) -> float:

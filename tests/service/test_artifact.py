@@ -101,6 +101,49 @@ def test_all_schema_errors_are_reported_together(artifact: Path) -> None:
     assert "limits.source_length: Field required" in message
 
 
+@pytest.mark.parametrize(
+    ("member", "value", "message"),
+    [
+        ("limits", {"source_length": 48, "target_length": 1e9}, "limits.target_length is 1000000000.0: Input should"),
+        ("limits", {"source_length": 10**30, "target_length": 1}, "limits.source_length is 1000000000000000000000"),
+        ("special_tokens", {"pad": 0, "unk": 1, "bos": 10**12, "eos": 3}, "special_tokens.bos is 1000000000000: Input"),
+        ("special_tokens", {"pad": -1, "unk": 1, "bos": 2, "eos": 3}, "special_tokens.pad is -1: Input should be"),
+        ("labels", ["a" * 1001], "labels.0: String should have at most 1000 characters"),
+        ("directions", [{"source": "a", "target": "b", "prefix": [2**40]}], "directions.0.prefix.0 is 1099511627776"),
+    ],
+)
+def test_sizes_out_of_range_are_rejected(artifact: Path, member: str, value: object, message: str) -> None:
+    change(artifact, lambda table: table.update({member: value}))
+    assert message in rejection(artifact)
+
+
+@pytest.mark.parametrize("axis", [0, -1, 2**20 + 1, 10**12])
+def test_axis_out_of_range_is_rejected(artifact: Path, axis: int) -> None:
+    change(artifact, lambda table: table["state"][0]["shape"].__setitem__(1, axis))
+    assert f"an axis of {axis} elements; use 1 to {2**20}" in rejection(artifact)
+
+
+def test_states_of_a_row_that_are_too_large_are_rejected(artifact: Path) -> None:
+    change(artifact, lambda table: table["state"][0].update(shape=["B", 2**20, "T", 2**20]))
+    assert "bytes at full length; at most 4000000000 are supported: export the model again" in rejection(artifact)
+
+
+@pytest.mark.parametrize("content", [b'{"format": ' + b"9" * 5000 + b"}", b" " * 32_000_001])
+def test_manifest_that_is_too_large_is_rejected(artifact: Path, content: bytes) -> None:
+    (artifact / "manifest.json").write_bytes(content)
+    assert "manifest.json" in rejection(artifact)
+
+
+def test_error_has_the_name_of_the_model(artifact: Path) -> None:
+    (artifact / "weights.bin").unlink()
+    with pytest.raises(ArtifactError) as missing:
+        read_artifact(artifact)
+    change(artifact, lambda table: table.update(limits={}))
+    with pytest.raises(ArtifactError) as invalid:
+        read_artifact(artifact)
+    assert missing.value.model == invalid.value.model == "toy-translator"
+
+
 def test_all_problems_of_files_and_content_are_reported_together(artifact: Path) -> None:
     (artifact / "tokenizer.json").unlink()
     (artifact / "weights.bin").write_bytes((artifact / "weights.bin").read_bytes()[:-1] + b"\x07")

@@ -1,7 +1,7 @@
 """The native API's response bodies."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Response
 from pydantic import BaseModel, Field
@@ -155,21 +155,23 @@ class DirectionInfo(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """A served model."""
+    """A model. Of one that is faulty, only `name`, `state` and `reason` have a value."""
 
     name: str
-    version: str
-    task: str
-    directions: list[DirectionInfo]
-    labels: list[str]
-    limits: dict[str, int]
-    precision: str
-    licence: str
-    evaluation: list[dict[str, str | float]]
+    state: Literal["ready", "not_ready", "faulty"]
+    reason: str = ""  # why it is not ready, or what is wrong with its artifact
+    version: str = ""
+    task: str = ""
+    directions: list[DirectionInfo] = []
+    labels: list[str] = []
+    limits: dict[str, int] = {}
+    precision: str = ""
+    licence: str = ""
+    evaluation: list[dict[str, str | float]] = []
 
 
 class ModelsReply(BaseModel):
-    """All served models."""
+    """All models: the served ones, then those whose artifact could not be loaded."""
 
     models: list[ModelInfo]
 

@@ -101,8 +101,9 @@ CLASSIFY_RESPONSE = response_example(
 MODELS_RESPONSE = response_example({
     "models": [
         {
-            "name": "langid", "version": "1", "task": "classify", "directions": [], "labels": ["de", "en"],
-            "limits": {"source_length": 512, "target_length": 256}, "precision": "fp32", "licence": "CC-BY-4.0",
+            "name": "langid", "state": "ready", "reason": "", "version": "1", "task": "classify", "directions": [],
+            "labels": ["de", "en"], "limits": {"source_length": 512, "target_length": 256}, "precision": "fp32",
+            "licence": "CC-BY-4.0",
             "evaluation": [{"data": "leipzig", "split": "test", "metric": "accuracy", "value": 97.1}],
         }
     ]
@@ -156,8 +157,9 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
 
     @router.get("/models", responses=PROBLEM_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | MODELS_RESPONSE)
     async def models() -> ModelsReply:
-        """List the served models."""
-        return ModelsReply(models=[_model_info(model) for model in registry])
+        """List the models: the served ones, then those whose artifact could not be loaded."""
+        faulty = [ModelInfo(name=one.name, state="faulty", reason=one.reason) for one in registry.faulty]
+        return ModelsReply(models=[*map(_model_info, registry), *faulty])
 
     return router
 
@@ -235,6 +237,8 @@ def _model_info(model: ServedModel) -> ModelInfo:
     manifest = model.manifest
     return ModelInfo(
         name=manifest.name,
+        state="not_ready" if model.problem else "ready",
+        reason=model.problem,
         version=manifest.version,
         task=manifest.task,
         directions=[DirectionInfo(source=d.source, target=d.target) for d in manifest.directions],

@@ -12,7 +12,7 @@ from service.api.open_inference.descriptions import LOG_SETTINGS, REFUSALS, TRAC
 from service.api.open_inference.error_format import ERROR_FORMAT
 from service.api.open_inference.inference import find_model
 from service.api.shared import MIDDLEWARE_ERRORS
-from service.errors import InvalidRequest, NotSupported, UnknownModel
+from service.errors import FaultyModel, InvalidRequest, NotSupported, UnknownModel
 from service.http.forms import parse_json
 from service.http.openapi import json_body, response_example
 from service.models.registry import Registry
@@ -32,7 +32,7 @@ def administration_router(registry: Registry) -> APIRouter:
     """Return the routes; they belong below /v2."""
     router = APIRouter()
     errors = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS)
-    of_model = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, UnknownModel)
+    of_model = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, UnknownModel, FaultyModel)
     of_body = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, InvalidRequest)
 
     @router.post("/repository/index", responses=of_body | response_example(INDEX_EXAMPLE), openapi_extra=INDEX_BODY)

@@ -130,7 +130,7 @@ def model_statistics(model: ServedModel, metrics: Metrics) -> Json:
 
 
 def repository_index(registry: Registry, ready: bool) -> list[Json]:
-    """Return the state of every model, or of those that are ready."""
+    """Return the state of every model, faulty ones included, or of those that are ready."""
     index = [
         {
             "name": model.name,
@@ -139,5 +139,8 @@ def repository_index(registry: Registry, ready: bool) -> list[Json]:
             "reason": model.problem,
         }
         for model in registry
+    ]
+    index += [
+        {"name": one.name, "version": "", "state": "UNAVAILABLE", "reason": one.reason} for one in registry.faulty
     ]
     return [one for one in index if one["state"] == "READY" or not ready]

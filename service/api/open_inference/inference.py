@@ -30,10 +30,12 @@ def find_model(registry: Registry, name: str, version: str = "") -> ServedModel:
 
     Raises:
         UnknownModel: there is no such model, or it has another version.
+        FaultyModel: its artifact could not be loaded.
     """
     models = {model.name: model for model in registry}
     model = models.get(name)
     if model is None:
+        registry.check_not_faulty(name)
         raise UnknownModel(f"Request for unknown model: '{name[:80]}' is not found; there is {', '.join(models)}")
     if version not in ("", model.manifest.version):
         raise UnknownModel(

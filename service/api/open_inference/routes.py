@@ -30,7 +30,7 @@ from service.api.open_inference.tensors import (
 )
 from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, wait_for_disconnect
 from service.api.text_fields import list_schema, text_schema
-from service.errors import NotReady, UnknownModel
+from service.errors import FaultyModel, NotReady, UnknownModel
 from service.http.admission import Admission
 from service.http.openapi import inline_schema, json_body, response_example
 from service.metrics import Metrics
@@ -195,7 +195,7 @@ def _add_model_routes(
 ) -> None:
     """Add the routes of one model; `find` is the dependency that looks it up."""
     found = Annotated[ServedModel, Depends(find)]
-    errors = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, UnknownModel)
+    errors = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, UnknownModel, FaultyModel)
 
     @router.get(path, responses=errors | MODEL_RESPONSE)
     async def metadata(model: found) -> InferenceModel:
@@ -204,7 +204,7 @@ def _add_model_routes(
 
     @router.get(
         f"{path}/ready",
-        responses=ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, UnknownModel, NotReady)
+        responses=ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, UnknownModel, FaultyModel, NotReady)
         | response_example({"name": "langid", "ready": True}),
     )
     async def model_ready(model: found) -> ModelReady:

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 
-from service.artifact import ArtifactError
 from service.engine.factory import start_pools
 from service.engine.process import messages
 from service.engine.process.channel import MessageChannel, open_connection
@@ -137,15 +136,12 @@ def main(arguments: Sequence[str]) -> int:
     load: messages.LoadModels | None = channel.receive()
     if load is None:
         return 0
-    try:
-        pools = start_pools(load.artifacts, load.pool_config, observer)
-    except ArtifactError as error:
-        channel.send(error)
-        return 1
+    started = start_pools(load.artifacts, load.pool_config, observer)
+    pools = started.pools
     for name, pool in pools.items():
         servers[name].serve(pool)
     freeze_gc()
-    channel.send(messages.ModelsLoaded(list(pools)))
+    channel.send(messages.ModelsLoaded(list(pools), started.faults))
     heartbeat = Heartbeat(pools, channel)
     while (commands := channel.receive()) is not None:
         for command in commands:

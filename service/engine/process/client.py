@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from service.artifact import Artifact, ArtifactError, read_artifact
-from service.engine.interfaces import Observer, PoolConfig
+from service.engine.interfaces import Observer, PoolConfig, StartedPools
 from service.engine.process import messages
 from service.engine.process.channel import CAN_INHERIT, MessageChannel, MessageProtocol, encode, start_process
 from service.engine.process.remote_pool import RemoteWorkerPool
@@ -83,33 +83,36 @@ class EngineProcess:
 
     def start_pools(
         self, artifacts: Sequence[Artifact], pool_config: PoolConfig, observer: Callable[[str], Observer]
-    ) -> dict[str, RemoteWorkerPool]:
-        """Start the worker pools of the artifacts in the engine process and return them by name.
+    ) -> StartedPools[RemoteWorkerPool]:
+        """Start the worker pools of the artifacts in the engine process.
 
         `observer` is called with the name of each pool and returns its observer.
 
         Raises:
-            ArtifactError: graphs cannot be loaded; the message lists all of them.
             EngineFailure: the engine process has exited.
         """
-        self._load = messages.LoadModels(artifacts, pool_config)
+        loaded = self._load_models(messages.LoadModels(artifacts, pool_config))
+        good = [artifact for artifact in artifacts if artifact.manifest.name not in loaded.faults]
+        self._load = messages.LoadModels(good, pool_config)
         self._pools = {
             name: RemoteWorkerPool(name, pool_config, self._send, observer(name), self._on_drained)
-            for name in self._load_models(self._load)
+            for name in loaded.pools
         }
         self._undrained = set(self._pools)
-        return self._pools
+        return StartedPools(self._pools, loaded.faults)
 
-    def _load_models(self, load: messages.LoadModels) -> Sequence[str]:
-        """Have the process load the models; return the names of its pools."""
+    def _load_models(self, load: messages.LoadModels) -> messages.ModelsLoaded:
+        """Have the process load the models.
+
+        Raises:
+            EngineFailure: the process has exited.
+        """
         channel = MessageChannel(self._socket)
         channel.send(load)
-        reply: messages.ModelsLoaded | ArtifactError | None = channel.receive()
+        reply: messages.ModelsLoaded | None = channel.receive()
         if reply is None:
             raise EngineFailure(f"the engine process ended at once, with status {self._process.wait()}")
-        if isinstance(reply, ArtifactError):
-            raise reply
-        return reply.pools
+        return reply
 
     def _send(self, command: messages.Command) -> None:
         """Send a command; the commands of one iteration of the event loop share a message, which wakes the process."""
@@ -231,7 +234,8 @@ class EngineProcess:
             if read_artifact(artifact.path).manifest != artifact.manifest:
                 raise ArtifactError(f"{artifact.path}: changed since the service started; restart the service")
         self._start_process()
-        self._load_models(self._load)
+        if faults := self._load_models(self._load).faults:
+            raise ArtifactError("; ".join(faults.values()))
 
     def __enter__(self) -> "EngineProcess":
         return self

@@ -1,17 +1,17 @@
 """The messages between the service and its engine process.
 
     service -> engine process: `LoadModels`, then lists of `Command`
-    engine process -> service: `ModelsLoaded` or an ArtifactError, then `PoolEvents` and `Pong`
+    engine process -> service: `ModelsLoaded`, then `PoolEvents` and `Pong`
 
 Requests are identified by numbers that the service assigns, unique within a worker pool. In the engine process the
 thread that reads never writes, so the two processes cannot block each other when both directions are full.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from service.artifact import Artifact, ArtifactError
+from service.artifact import Artifact
 from service.engine.interfaces import PoolConfig
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineResult, Sender
@@ -27,9 +27,11 @@ class LoadModels:
 
 @dataclass(frozen=True)
 class ModelsLoaded:
-    """The reply to `LoadModels`: the names of the worker pools that are running."""
+    """The reply to `LoadModels`: the names of the worker pools that are running, and what is wrong with the models
+    that have none, by name."""
 
     pools: Sequence[str]
+    faults: Mapping[str, str]
 
 
 class RequestMessage(NamedTuple):
@@ -119,4 +121,4 @@ class PoolEvents(NamedTuple):
 
 
 Command = SubmitRequests | CancelRequest | Ping
-EngineMessage = ModelsLoaded | ArtifactError | PoolEvents | Pong
+EngineMessage = ModelsLoaded | PoolEvents | Pong
