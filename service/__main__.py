@@ -12,7 +12,7 @@ import uvicorn
 from service.app import create_app, create_authenticator
 from service.artifact import ArtifactError
 from service.engine.process.client import EngineEvents, EngineProcess
-from service.engine.process.runtime import configure_interpreter, freeze_gc
+from service.engine.process.runtime import configure_interpreter, flush_log, freeze_gc
 from service.engine.types import EngineFailure
 from service.http.api_keys import ApiKeyError, make_api_key
 from service.http.connection import AdmissionProtocol
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         return print_key(options.name) if options.command == "key" else serve()
     except (SettingsError, ApiKeyError, ListenError, ArtifactError, EngineFailure) as error:
+        flush_log()
         sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 1
 

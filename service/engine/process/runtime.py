@@ -5,6 +5,8 @@ import gc
 import logging
 import sys
 
+from service.engine.process.log_handler import BackgroundLogHandler
+
 # Seconds after which a thread must hand the interpreter lock to a waiting thread. A worker needs the lock after each
 # run of a graph, which takes a millisecond or less; with Python's default it would wait 5 ms for a thread that works.
 SWITCH_INTERVAL = 0.0005
@@ -13,10 +15,25 @@ M_ARENA_MAX = -8  # parameter number of mallopt, from glibc's malloc.h
 
 def configure_interpreter() -> None:
     """Configure logging, thread switching and memory allocation; call it before anything is loaded."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure_logging()
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # the format shows none of them
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc_arenas()
+
+
+def configure_logging() -> None:
+    """Log to stderr, in a thread, unless logging is configured already."""
+    if logging.root.handlers:
+        return
+    # Without stderr, its descriptor may be that of something else.
+    handler = logging.NullHandler() if sys.stderr is None else BackgroundLogHandler(sys.stderr.fileno())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler])
+
+
+def flush_log() -> None:
+    """Wait until everything that was logged is written, or until nobody reads it."""
+    for handler in logging.root.handlers:
+        handler.flush()
 
 
 def limit_malloc_arenas() -> bool:
