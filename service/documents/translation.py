@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TypeVar
 
-from service.documents.formats import html, markdown, plain_text, subtitles
+from service.documents.formats import html, markdown, office_open, open_document, plain_text, subtitles
 from service.documents.formats.document import (
     DocumentFormat,
     DocumentUnit,
     ReadOptions,
+    TranslatableDocument,
     character_count,
     source_text,
     text_of,
@@ -23,7 +24,10 @@ from service.translation.request import TranslationRequest
 from service.translation.translator import Translator
 
 T = TypeVar("T")
-FORMATS = (plain_text.FORMAT, html.FORMAT, markdown.FORMAT, subtitles.SRT, subtitles.VTT)
+FORMATS = (
+    plain_text.FORMAT, html.FORMAT, markdown.FORMAT, subtitles.SRT, subtitles.VTT,
+    office_open.DOCX, office_open.PPTX, open_document.ODT, open_document.ODP, open_document.ODS,
+)  # fmt: skip
 BY_EXTENSION = {extension: one for one in FORMATS for extension in one.extensions}
 EXTENSIONS = tuple(sorted(BY_EXTENSION))
 # A zip container may unpack to this many times the limit of the document's size.
@@ -143,9 +147,13 @@ class DocumentTranslator:
 
     async def _translate(self, request: DocumentRequest, caller: str, progress: DocumentProgress) -> bytes:
         options = ReadOptions(request.target, MAX_UNPACKING_FACTOR * self._settings.max_document_bytes)
-        document = await asyncio.to_thread(request.format.read, request.content, options)
+
+        def read() -> tuple[TranslatableDocument, int]:
+            document = request.format.read(request.content, options)
+            return document, sum(map(character_count, document.units))
+
+        document, progress.characters = await asyncio.to_thread(read)
         units = document.units
-        progress.characters = sum(map(character_count, units))
         if not units:
             return request.content
         source = request.source or await self._detect(units, request.target, caller)
@@ -154,20 +162,15 @@ class DocumentTranslator:
                 raise SameLanguage()
             return request.content
         translations: list[str] = []
-        for batch in batches(units):
+        groups = batches(units)
+        while batch := await asyncio.to_thread(next, groups, ()):
             translations += await self._translate_batch(batch, source, request.target, caller)
             progress.done += sum(map(character_count, batch))
         return await asyncio.to_thread(document.render, translations)
 
     async def _detect(self, units: Sequence[DocumentUnit], target: str, caller: str) -> str | None:
         """Return the language of the beginning of a document."""
-        sample, length = list[str](), 0
-        for text in map(text_of, units):
-            sample.append(text[:SAMPLE_CHARACTERS])
-            length += len(text)
-            if length > SAMPLE_CHARACTERS:
-                break
-        text = "\n".join(sample)
+        text = await asyncio.to_thread(_sample, units)
 
         async def detect(scope: RequestScope) -> str | None:
             return await self._translator.detect_source(text, target, scope)
@@ -196,18 +199,31 @@ class DocumentTranslator:
                 await asyncio.sleep(overloaded.retry_after or 1)
 
 
+def _sample(units: Sequence[DocumentUnit]) -> str:
+    """Return the beginning of a document's text."""
+    sample, length = list[str](), 0
+    for text in map(text_of, units):
+        sample.append(text[:SAMPLE_CHARACTERS])
+        length += len(text)
+        if length > SAMPLE_CHARACTERS:
+            break
+    return "\n".join(sample)
+
+
 async def _never() -> None:
     """Wait for a disconnect that never comes: a document is translated when its client has gone."""
     await asyncio.Event().wait()
 
 
 def batches(units: Sequence[DocumentUnit]) -> Iterator[Sequence[DocumentUnit]]:
-    """Yield the units in groups of about `BATCH_CHARACTERS` characters."""
-    start = length = 0
-    for end, unit in enumerate(units, 1):
+    """Yield the units in groups of about `BATCH_CHARACTERS` characters; each unit is asked for once."""
+    batch: list[DocumentUnit] = []
+    length = 0
+    for unit in units:
+        batch.append(unit)
         length += character_count(unit)
-        if length >= BATCH_CHARACTERS or end - start >= BATCH_CHARACTERS // 10:
-            yield units[start:end]
-            start, length = end, 0
-    if start < len(units):
-        yield units[start:]
+        if length >= BATCH_CHARACTERS or len(batch) >= BATCH_CHARACTERS // 10:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch

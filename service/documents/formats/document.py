@@ -12,7 +12,10 @@ DocumentUnit = str | Document
 
 
 class TranslatableDocument(Protocol):
-    """A document as a sequence of texts to translate, and everything between them, which stays as it is."""
+    """A document as a sequence of texts to translate, and everything between them, which stays as it is.
+
+    A unit may be parsed again each time that it is asked for, so that memory does not hold all of them.
+    """
 
     @property
     def units(self) -> Sequence[DocumentUnit]:

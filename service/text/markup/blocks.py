@@ -195,7 +195,7 @@ class _BlockBuilder:
                 self._append(_SPACE_RUN.sub(" ", item.text))
             elif item.kind == "object":
                 self._append(OBJECT)
-                self._objects.append(InlineMarker(item.raw, self._length - 1, self._path[-1], order, False))
+                self._objects.append(InlineMarker(item.output, self._length - 1, self._path[-1], order, False))
             elif item.kind == "open":
                 element = InlineElement(item.output, "", self._length, 0, self._path[-1], order, item.optional)
                 self._elements.append(element)
@@ -204,7 +204,7 @@ class _BlockBuilder:
                 k = self._path.pop()
                 self._elements[k] = self._elements[k]._replace(closing=item.output, end=self._length)
             else:
-                self._markers.append(InlineMarker(item.raw, self._length, self._path[-1], order, False))
+                self._markers.append(InlineMarker(item.output, self._length, self._path[-1], order, False))
                 self._after_void_tag |= item.kind == "void"
         text = "".join(self._text).rstrip(" ")
         elements = [_trimmed(element, text) for element in self._elements]

@@ -10,6 +10,7 @@ import pytest
 from deepl import DeepLClient, DocumentHandle, DocumentTranslationException
 
 from tests.service.conftest import Service, eventually
+from tests.service.documents.formats import office_files
 
 SRT = "1\r\n00:00:01,000 --> 00:00:02,500\r\n<i>red</i> house\r\n\r\n2\r\n00:00:03,000 --> 00:00:04,000\r\none dog\r\n"
 NO_ID, NO_KEY = "12AB" * 8, "CD34" * 16
@@ -35,6 +36,22 @@ def test_the_client_translates_documents(client: DeepLClient, name: str, source:
     output = io.BytesIO()
     client.translate_document_download(handle, output)
     assert output.getvalue().decode() == expected
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a.odt"])
+def test_the_client_translates_office_files(client: DeepLClient, name: str) -> None:
+    if name == "a.docx":
+        bold = "<w:r><w:rPr><w:b/></w:rPr><w:t>red</w:t></w:r>"
+        content = office_files.docx(f"<w:p>{bold}<w:r><w:t> house</w:t></w:r></w:p>")
+        member, expected = "word/document.xml", '<w:rPr><w:b/></w:rPr><w:t xml:space="preserve">rot</w:t>'
+    else:
+        content = office_files.open_document("<text:p><text:span>red</text:span> house</text:p>")
+        member, expected = "content.xml", "<text:p><text:span>rot</text:span> Haus</text:p>"
+    handle = upload(client, {"file": (name, content)})
+    wait(client, handle)
+    output = io.BytesIO()
+    client.translate_document_download(handle, output)
+    assert expected in office_files.members(output.getvalue())[member].decode()
 
 
 def upload(client: DeepLClient, files: dict[str, tuple[str, bytes]], target: str = "DE") -> DocumentHandle:
