@@ -1,5 +1,6 @@
 # Everything is run from here. `make help` lists the targets; the first use of a target makes the venv it needs.
 #   .venv      the runtime dependencies alone (no torch): what `make serve` uses
+#   .venv-train  training and export: what `make train` and `make export` use
 #   .venv-dev  everything: training, export, tests, benchmarks, load tests
 #   .venv-bench  baselines that need other versions of the same packages: transformers, optimum-onnx
 # Each is brought up to date only when pyproject.toml or constraints.txt, or the last one's own list, has changed.
@@ -11,7 +12,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
-DATA ?= data
 USERS ?= 32
 DURATION ?= 60s
 URL ?= http://127.0.0.1:8000
@@ -20,7 +20,9 @@ FIGURES ?= reports
 DEV := .venv-dev/bin/python
 # Outside a git checkout (a source archive) .gitignore is not read, and the venvs would be checked too.
 RUFF_FILES := --extend-exclude '.venv*' .
+TRAIN := .venv-train/bin/python
 RUNTIME_READY := .venv/.ready
+TRAIN_READY := .venv-train/.ready
 DEV_READY := .venv-dev/.ready
 BENCH_READY := .venv-bench/.ready
 
@@ -35,12 +37,14 @@ serve: $(RUNTIME_READY)  ## Serve the models in models/ on http://HOST:PORT (127
 	@exec env ATTENDANT_HOST="$(HOST)" ATTENDANT_PORT="$(PORT)" .venv/bin/python -m service
 
 .PHONY: train
-train: need-RECIPE $(DEV_READY)  ## Corpus to run: RECIPE=training/recipes/x.toml [DATA=data] [RUN=runs/x] [RESUME=1]
-	@exec $(DEV) -m training fit "$(RECIPE)" --data "$(DATA)" $(if $(RUN),--run-folder "$(RUN)") $(if $(filter-out 0,$(RESUME)),--resume)
+train: $(if $(ROWS),,need-RECIPE) $(TRAIN_READY)  ## Rows to run: ROWS=my.csv [MINUTES=5], or RECIPE=x.toml [DATA=data] [RESUME=1]; [RUN=runs/x]
+	@exec $(TRAIN) -m training fit "$(or $(ROWS),$(RECIPE))" $(if $(DATA),--data "$(DATA)") $(if $(MINUTES),--minutes "$(MINUTES)") \
+		$(if $(RUN),--run-folder "$(RUN)") $(if $(filter-out 0,$(RESUME)),--resume)
 
 .PHONY: export
-export: need-RUN need-ARTIFACT $(DEV_READY)  ## Run to artifact: RUN=runs/x ARTIFACT=models/x [DATA=data]
-	@exec $(DEV) -m export "$(RUN)" "$(ARTIFACT)" --data "$(DATA)"
+export: need-RUN $(TRAIN_READY)  ## Run to artifact: RUN=runs/x [ARTIFACT=models/x] [DATA=data] [INT8=1] [FORCE=1]
+	@exec $(TRAIN) -m export "$(RUN)" $(if $(ARTIFACT),"$(ARTIFACT)") $(if $(DATA),--data "$(DATA)") \
+		$(if $(filter-out 0,$(INT8)),--int8) $(if $(filter-out 0,$(FORCE)),--force)
 
 ##@ Check
 
@@ -71,11 +75,11 @@ bench: $(DEV_READY) $(BENCH_READY)  ## Compare with other systems, offline and o
 	run cached-decoding offline.cached_decoding; \
 	run startup http.startup; \
 	run offline-base offline.translate; \
-	$(if $(wildcard $(DATA)),run offline-shipped offline.translate --shape shipped --data "$(DATA)";) \
-	run document http.document --data "$(DATA)"; \
-	run http-translate-shipped http.translate --data "$(DATA)"; \
+	$(if $(wildcard $(or $(DATA),data)),run offline-shipped offline.translate --shape shipped --data "$(or $(DATA),data)";) \
+	run document http.document --data "$(or $(DATA),data)"; \
+	run http-translate-shipped http.translate --data "$(or $(DATA),data)"; \
 	run http-translate-base http.translate --shape base; \
-	run http-classify http.classify --data "$(DATA)"
+	run http-classify http.classify --data "$(or $(DATA),data)"
 
 .PHONY: loadtest
 loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000] [KEY=...]
@@ -112,6 +116,9 @@ help:  ## Show this list
 
 $(RUNTIME_READY): pyproject.toml constraints.txt
 	$(call install,.venv,-c constraints.txt .)
+
+$(TRAIN_READY): pyproject.toml constraints.txt
+	$(call install,.venv-train,-c constraints.txt '.[export]')
 
 $(DEV_READY): pyproject.toml constraints.txt
 	$(call install,.venv-dev,-c constraints.txt -e '.[dev]')

@@ -26,7 +26,13 @@ from training.tasks import ClassifyTask, Task, TranslateTask
 
 
 def build_manifest(
-    task: Task, run: RunFolder, folder: Path, graphs: dict[str, Graph], state_kinds: dict[str, str], version: str
+    task: Task,
+    run: RunFolder,
+    folder: Path,
+    graphs: dict[str, Graph],
+    state_kinds: dict[str, str],
+    name: str,
+    version: str,
 ) -> Manifest:
     """Describe the files in `folder` as an fp32 artifact whose parity has not been checked yet.
 
@@ -39,7 +45,7 @@ def build_manifest(
     step = {tensor.name: tensor for tensor in graphs["step"].inputs} if state_kinds else {}
     return Manifest(
         format=FORMAT,
-        name=recipe.name,
+        name=name,
         version=version,
         task=recipe.task,
         directions=_directions(task) if isinstance(task, TranslateTask) else [],

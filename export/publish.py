@@ -54,6 +54,7 @@ class ExportOptions:
     int8: bool = False
     notes: str = ""  # Markdown for the end of the model card
     bound: float = QUALITY_BOUND  # how much int8 may lose on development rows, in BLEU or points of accuracy
+    name: str = ""  # of the artifact; default: the recipe's
 
 
 def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -> Manifest:
@@ -68,7 +69,7 @@ def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -
     sources = parity.parity_sources(task, data, options.sentences)
     specs = GRAPH_BUILDERS[type(model)](model)
     state_kinds = specs["step"].state_kinds if "step" in specs else {}
-    writer = ArtifactWriter(task, run, state_kinds, options.version)
+    writer = ArtifactWriter(task, run, state_kinds, options.name or task.recipe.name, options.version)
     with publish(path) as folder, TemporaryDirectory() as scratch:
         models = {name: to_onnx(spec) for name, spec in specs.items()}
         fp32_folder = Path(scratch) if options.int8 else folder
@@ -98,6 +99,7 @@ class ArtifactWriter:
     task: Task
     run: RunFolder
     state_kinds: dict[str, str]
+    name: str
     version: str
 
     def write(self, models: dict[str, ModelProto], folder: Path) -> Manifest:
@@ -107,7 +109,7 @@ class ArtifactWriter:
             models["select"] = select_graph(int(vocabulary))
         graphs = write_graphs(models, folder)
         self.task.codec.save(folder / "tokenizer.json")
-        return build_manifest(self.task, self.run, folder, graphs, self.state_kinds, self.version)
+        return build_manifest(self.task, self.run, folder, graphs, self.state_kinds, self.name, self.version)
 
 
 def _write_int8(

@@ -8,14 +8,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from training.config import RecipeError, load_recipe, recipe_schema
+from training.data.files import CorpusError
+from training.data.tables import SUFFIXES, suffix_of
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser. No option of `fit` may abbreviate one of torchrun's: torchrun would refuse it."""
     top = argparse.ArgumentParser(prog="python -m training", description="Train, evaluate and use models.")
     commands = top.add_subparsers(dest="command", required=True)
-    fit = commands.add_parser("fit", help="train a recipe into a run folder")
-    fit.add_argument("recipe", type=Path, help="a TOML file, see training/recipes/")
+    fit = commands.add_parser("fit", help="train a recipe, or a table of your rows, into a run folder")
+    fit.add_argument(
+        "recipe", type=Path, help="a TOML file, see training/recipes/, or a table: CSV, TSV, JSON lines, Parquet, Excel"
+    )
+    fit.add_argument("--text-column", metavar="NAME", help="of a table: the texts (default: guessed)")
+    fit.add_argument("--label-column", metavar="NAME", help="of a table: the labels (default: guessed)")
+    fit.add_argument(
+        "--minutes",
+        type=_at_least(0, float),
+        default=5.0,
+        help="of a table: time to choose the kind of model and to train it (default: 5)",
+    )
     fit.add_argument("--run-folder", type=Path, help="folder to write (default: runs/NAME, NAME as in the recipe)")
     beginning = fit.add_mutually_exclusive_group()
     beginning.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
@@ -40,7 +52,11 @@ def parser() -> argparse.ArgumentParser:
     attention.add_argument("--text", required=True)
     attention.add_argument("--output", type=Path, help="folder to write (default: attention/ in the run folder)")
     for command in (fit, evaluate, distil):
-        command.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora (default: data)")
+        command.add_argument(
+            "--data",
+            type=Path,
+            help="folder of the corpora (default: data; of a table its own; of a run that of its training)",
+        )
     for command in (translate, attention):
         command.add_argument("--target", help="target language, when the run has several directions")
     for command, size in ((evaluate, 1), (translate, 1), (distil, 5)):
@@ -71,9 +87,17 @@ def main() -> int:
         return 0
     try:
         if arguments.command == "fit":
-            arguments.recipe = load_recipe(arguments.recipe)
-    except RecipeError as error:
+            check_fit(arguments)
+    except (RecipeError, CorpusError) as error:
         return _fail(error)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
     from training import commands  # takes seconds, for it imports torch; a bad recipe was refused before
 
     try:
@@ -81,6 +105,28 @@ def main() -> int:
     except commands.ERRORS as error:
         return _fail(error)
     return 0
+
+
+def check_fit(arguments: argparse.Namespace) -> None:
+    """Set `arguments.table` if a table is to be trained on, else `arguments.recipe` to the checked recipe.
+
+    Raises:
+        RecipeError: the recipe cannot be used, or there are options that do not apply.
+        CorpusError: the table does not exist.
+    """
+    file = arguments.recipe
+    arguments.table = file if suffix_of(file) in SUFFIXES else None
+    if arguments.table is None:
+        if arguments.text_column or arguments.label_column:
+            raise RecipeError(f"{file} is a recipe: give the columns' names in its [data.names], not as options")
+        arguments.recipe = load_recipe(file)
+    elif not file.is_file():
+        raise CorpusError(f"{file}: no such file")
+    elif arguments.data or arguments.resume or arguments.initialise_from:
+        raise RecipeError(
+            f"{file} is a table: --data, --resume and --initialise-from need a recipe; the first run on a table writes "
+            "one, recipe.toml in its run folder"
+        )
 
 
 def _fail(error: Exception) -> int:

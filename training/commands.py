@@ -2,13 +2,15 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from training.autofit.plan import Request, name_of, plan_run
 from training.config import RecipeError
-from training.data.corpus import CorpusError, read_corpus
+from training.data.corpus import CorpusError, read_files
 from training.data.tokenizer import TokenizerError
 from training.decoding.beam import BeamOptions
 from training.metrics import class_probabilities
@@ -30,12 +32,12 @@ def run_command(arguments: argparse.Namespace) -> str:
         Exception: one of `ERRORS`.
     """
     if arguments.command == "fit":
-        run = RunFolder(arguments.run_folder or Path("runs") / arguments.recipe.name)
-        start = RunFolder(arguments.initialise_from) if arguments.initialise_from else None
-        report = fit(arguments.recipe, arguments.data, run, arguments.resume, start)
-        return _json(report) if report else ""
+        return fit_table(arguments) if arguments.table else fit_recipe(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    task, model = RunFolder(arguments.run).open(device)
+    run = RunFolder(arguments.run)
+    task, model = run.open(device)
+    if arguments.command in ("evaluate", "distil"):
+        arguments.data = arguments.data or run.data_folder()
     match arguments.command:
         case "evaluate":
             return evaluate(arguments, task, model, device)
@@ -50,8 +52,33 @@ def run_command(arguments: argparse.Namespace) -> str:
     raise RecipeError(f"{arguments.run} is a {task.recipe.task} run; `{arguments.command}` does not apply")
 
 
+def fit_recipe(arguments: argparse.Namespace) -> str:
+    run = RunFolder(arguments.run_folder or Path("runs") / arguments.recipe.name)
+    start = RunFolder(arguments.initialise_from) if arguments.initialise_from else None
+    report = fit(arguments.recipe, arguments.data or Path("data"), run, arguments.resume, start)
+    return _json(report) if report else ""
+
+
+def fit_table(arguments: argparse.Namespace) -> str:
+    """Train on a table: choose a recipe for it, and say what was chosen on standard error."""
+    table: Path = arguments.table
+    run = RunFolder(arguments.run_folder or Path("runs") / name_of(table))
+    if run.weights.is_file() or run.checkpoint("last").is_file():
+        raise RecipeError(f"{run.path} already holds a run; choose another folder with --run-folder, or delete it")
+    recipe = plan_run(
+        Request(table, arguments.text_column, arguments.label_column, arguments.minutes, name_of(run.path)), _log
+    )
+    report = fit(recipe, table.parent, run, resume=False)
+    _log(f"{run.path} is done; next: python -m export {run.path}")
+    return _json(report) if report else ""
+
+
+def _log(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
 def evaluate(arguments: argparse.Namespace, task: Task, model: nn.Module, device: torch.device) -> str:
-    rows = read_corpus(arguments.files, task.recipe.data.columns, arguments.data)
+    rows = read_files(task.recipe.data, arguments.files, arguments.data)
     if isinstance(task, TranslateTask):
         return _json(task.evaluate(model, rows, device, _beam(arguments)))
     if arguments.beam > 1:
@@ -80,7 +107,7 @@ def distil(arguments: argparse.Namespace, task: TranslateTask, model: nn.Module,
     direction = arguments.direction or task.recipe.data.directions[0]
     if direction not in pairs:
         raise RecipeError(f"--direction {direction}: this run translates {', '.join(pairs)}")
-    rows = read_corpus(arguments.files or task.recipe.data.train, task.recipe.data.columns, arguments.data)
+    rows = read_files(task.recipe.data, arguments.files or task.recipe.data.train, arguments.data)
     teacher = Teacher(task, model, device, *pairs[direction], _beam(arguments))
     count = write_tsv(arguments.output, teacher.translate_corpus(rows))
     return f"{arguments.output}: {count} rows, {direction}, from {len(rows)}\n"

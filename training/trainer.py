@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.config import AugmentConfig, Recipe, RecipeError, differences
 from training.data.batching import Batch, Examples, count_updates, iterate_updates, plan_epoch
-from training.data.corpus import CorpusError, FilterReport, Row, clean, read_corpus, sample_negatives, split_corpus
+from training.data.corpus import CorpusError, FilterReport, Row, clean, read_files, sample_negatives, split_corpus
 from training.distributed import DistributedContext, join_process_group
 from training.loss import TrainingLoss
 from training.models import ScheduledModel
@@ -36,18 +36,36 @@ class TrainingError(RuntimeError):
     """A run that cannot continue; its last good checkpoint is kept."""
 
 
-def fit(recipe: Recipe, data: Path, run: RunFolder, resume: bool, start: RunFolder | None = None) -> dict[str, object]:
+class Interrupted(TrainingError):
+    """A run that a signal stopped."""
+
+
+class OutOfTime(TrainingError):
+    """A run that was not done at its deadline."""
+
+
+def fit(
+    recipe: Recipe,
+    data: Path,
+    run: RunFolder,
+    resume: bool,
+    start: RunFolder | None = None,
+    quiet: bool = False,
+    deadline: float = math.inf,
+) -> dict[str, object]:
     """Train to the end and return the report; empty in all processes but the main one.
 
     With `resume`, continue from the run's last checkpoint. A new run starts with the weights of `start`, if given, or
-    with random ones.
+    with random ones. A `quiet` run logs nothing. `deadline` is a time of `time.monotonic`.
 
     Raises:
         CorpusError, TokenizerError, RecipeError: before any compute is spent.
         TrainingError: the run was stopped, or the loss or its gradient is no longer finite.
+        OutOfTime: the run was not done at the deadline.
     """
     with join_process_group() as context:
-        trainer = Trainer(recipe, data, run, resume, context, start)
+        trainer = Trainer(recipe, data, run, resume, context, start, quiet)
+        trainer.deadline = deadline
         try:
             trainer.train()
             return trainer.finish() if context.is_main else {}
@@ -66,14 +84,16 @@ class Trainer:
         resume: bool,
         context: DistributedContext,
         start: RunFolder | None = None,
+        quiet: bool = False,
     ) -> None:
         self.recipe, self.config, self.run, self.context = recipe, recipe.training, run, context
+        self.data = data
         self._check_folder(resume)
         torch.manual_seed(recipe.seed)
         rows, self.valid = split_corpus(recipe.data, recipe.seed, data)
         if recipe.data.negatives.files:
             rows = rows + sample_negatives(recipe.data.negatives, recipe.data.columns, recipe.seed, data)
-        self.test = read_corpus(recipe.data.test, recipe.data.columns, data) if recipe.data.test else []
+        self.test = read_files(recipe.data, recipe.data.test, data) if recipe.data.test else []
         self.task = self._create_or_load_task(rows, resume, start)
         for checked in filter(None, (clean(rows, FilterReport(), distinct=False), self.valid, self.test)):
             self.task.check(checked)
@@ -92,7 +112,9 @@ class Trainer:
         self.best, self.epochs_without_improvement = -math.inf, 0
         if resume:
             self._resume()
-        self.logger = RunLogger(run, self.update, quiet=not context.is_main)
+        unit = "tokens" if recipe.task == "translate" else "texts"
+        self.logger = RunLogger(run, self.update, quiet=quiet or not context.is_main, unit=unit)
+        self.deadline = math.inf
         self.stop_requested = False  # a signal asked this process to stop
         self.stopping = False  # all processes agreed to stop after the same update
 
@@ -124,6 +146,8 @@ class Trainer:
                 task.save(self.run.path)
             else:
                 initialise_from(self.recipe, start, self.run)
+        if self.context.is_main:
+            self.run.save_data_folder(self.data)
         self.context.barrier()
         return load_task(self.recipe, self.run.path)
 
@@ -149,7 +173,7 @@ class Trainer:
                 signal.signal(number, handler)
         if self.stopping:
             self._save_last()
-            raise TrainingError(f"stopped at update {self.update}; add --resume to continue")
+            raise Interrupted(f"stopped at update {self.update}; add --resume to continue")
 
     def _request_stop(self, *_: object) -> None:
         self.stop_requested = True
@@ -187,6 +211,8 @@ class Trainer:
                 break
             if self.stopping:
                 return
+            if time.monotonic() > self.deadline:
+                raise OutOfTime(f"stopped at update {self.update} of {total}: out of time")
             if self.update % SAVE_EVERY == 0:
                 self._save_last()
         self._save_last()  # before the epoch is counted: a run killed during validation validates again when resumed

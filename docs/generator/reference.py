@@ -55,6 +55,8 @@ def type_name(annotation: object) -> str:
         return " or ".join(type_name(one) for one in arguments if one is not type(None))
     if typing.get_origin(annotation) is list:
         return "list of texts"
+    if typing.get_origin(annotation) is dict:
+        return "table of texts"
     return TYPES[annotation]
 
 
@@ -63,7 +65,7 @@ def default_value(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is PydanticUndefined:
         return "required"
-    if value is None or value in ("", []):
+    if value is None or value in ("", [], {}):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

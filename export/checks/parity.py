@@ -20,7 +20,7 @@ from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
-from training.data.corpus import CorpusError, FilterReport, Row, clean, read_corpus
+from training.data.corpus import CorpusError, FilterReport, Row, clean, read_files
 from training.data.tokenizer import BOS, EOS, PAD
 from training.decoding.greedy import default_target_length, greedy
 from training.metrics import class_probabilities
@@ -62,7 +62,7 @@ def parity_sources(task: Task, data: Path, count: int) -> list[list[int]]:
         CorpusError: no row is within the model's limit.
     """
     files = task.recipe.data.valid or task.recipe.data.test or task.recipe.data.train
-    rows = clean(read_corpus(files, task.recipe.data.columns, data), FilterReport())
+    rows = clean(read_files(task.recipe.data, files, data), FilterReport())
     order = np.random.default_rng(task.recipe.seed).permutation(len(rows))
     limit, chosen = task.recipe.model.max_source_length, list[list[int]]()
     directions = _sources_by_direction(task, [rows[i] for i in order])

@@ -21,7 +21,7 @@ from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from training.config import Recipe
-from training.data.corpus import FilterReport, Row, clean, read_corpus, split_corpus
+from training.data.corpus import FilterReport, Row, clean, read_files, split_corpus
 from training.data.tokenizer import BOS
 from training.decoding.greedy import default_target_length
 from training.metrics import translation_metrics
@@ -85,7 +85,7 @@ def check_quality(fp32: Artifact, int8: Artifact, task: Task, data: Path, bound:
         evaluations.append(_evaluation(name, f"gate {part}", quantised, "int8"))
     if task.recipe.data.test:
         name = " ".join(task.recipe.data.test)
-        tested = measure(int8, task, read_corpus(task.recipe.data.test, task.recipe.data.columns, data))
+        tested = measure(int8, task, read_files(task.recipe.data, task.recipe.data.test, data))
         evaluations += [_evaluation(name, f"test {part}", found, "int8") for part, found in tested.items()]
     return evaluations
 

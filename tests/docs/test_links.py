@@ -9,7 +9,7 @@ from docs.generator.__main__ import ROOT, pages
 
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 PATH = re.compile(r"`((?:service|training|export|loadtest|benchmarks|deploy|docs|tests|models)/[\w./-]*)`")
-EXAMPLES = {"models/support", "models/numbers", "models/support/MODEL_CARD.md", "docs/figures/NAME.json"}
+EXAMPLES = {"models/support", "models/numbers", "models/support/MODEL_CARD.md", "docs/figures/NAME.json", "models/NAME"}
 MODULE = re.compile(r"-m ((?:service|training|export|loadtest|benchmarks|docs)(?:\.\w+)*)")
 TEST = re.compile(r"`((?:native/|open_inference/)?test_\w+\.py)`")
 TARGET = re.compile(r"^(?: {4}|.*`)make ((?:[a-z-]+ ?)+)", re.M)

@@ -37,7 +37,8 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 
 def test_fit_then_classify(command: Command, tmp_path: Path) -> None:
-    write_rows(tmp_path / "train.tsv", [("good", "fine fine"), ("bad", "poor")] * 6)
+    rows = [("good", "fine " * n) for n in range(1, 7)] + [("bad", "poor " * n) for n in range(1, 7)]
+    write_rows(tmp_path / "train.tsv", rows)
     (tmp_path / "toy.toml").write_text(RECIPE)
     fitting = "fit", tmp_path / "toy.toml", "--data", tmp_path, "--run-folder", tmp_path / "run"
     status, output, errors = command(*fitting)

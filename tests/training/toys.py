@@ -72,7 +72,9 @@ def write_reverse(folder: Path) -> None:
 def history(run: RunFolder) -> list[dict[str, Any]]:
     """Return the run's metrics without those that depend on the clock."""
     records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
-    return [{k: v for k, v in r.items() if k not in ("elapsed", "tokens_per_second")} for r in records]
+    return [
+        {k: v for k, v in r.items() if k not in ("elapsed", "tokens_per_second", "texts_per_second")} for r in records
+    ]
 
 
 def losses(run: RunFolder) -> list[float]:

@@ -15,6 +15,7 @@ from training.config.recipe import (
     parse_saved_recipe,
     recipe_schema,
     recipe_table,
+    recipe_toml,
 )
 from training.config.tables import AugmentConfig, DataConfig, NegativesConfig, TokenizerConfig, TrainingConfig
 
@@ -38,4 +39,5 @@ __all__ = [
     "parse_saved_recipe",
     "recipe_schema",
     "recipe_table",
+    "recipe_toml",
 ]

@@ -5,6 +5,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal, Self
 
+import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from training.config.errors import RecipeError, describe_error, error_path
@@ -183,9 +184,24 @@ def parse_saved_recipe(table: dict[str, Any], where: str) -> Recipe:
 def recipe_table(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe as plain tables, for JSON; `parse_recipe` reads it back."""
     table = recipe.model_dump()
+    if not recipe.data.names:
+        del table["data"]["names"]  # as earlier versions wrote it
     if recipe.task == "classify":
         table["model"] = {key: value for key, value in table["model"].items() if key not in TRANSLATOR_KEYS}
     return table
+
+
+def recipe_toml(recipe: Recipe, comment: str = "") -> str:
+    """Return the recipe as the text of a TOML file, which `load_recipe` reads back, with a comment above it."""
+    table = recipe_table(recipe)
+    empty = NegativesConfig().model_dump()
+    table["data"] = {key: value for key, value in table["data"].items() if value not in ([], {}, "", empty)}
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict) and value != ""}
+    tables = {key: value for key, value in table.items() if isinstance(value, dict)}
+    if recipe.augment == AugmentConfig():
+        del tables["augment"]
+    lines = "".join(f"# {line}\n" for line in comment.splitlines())
+    return lines + tomli_w.dumps(plain | tables)
 
 
 def differences(one: Recipe, other: Recipe) -> list[str]:

@@ -41,15 +41,23 @@ class DataConfig(Table):
     """[data]: the corpus. Paths are relative to the data folder given on the command line."""
 
     train: list[str] = Field(
-        description='Training files: TSV or JSONL, either also gzipped, two parallel text files "a.de + a.en", or '
-        '"hf:name#split" of the Hugging Face hub. "FILE as en, de" names the columns of one file.'
+        description="Training files: CSV, TSV or JSONL, also gzipped, Parquet, a spreadsheet, two parallel text files "
+        '"a.de + a.en", or "hf:name#split" of the Hugging Face hub. "FILE as en, de" names the columns of one file.'
     )
     columns: list[str] = Field(
         description='The columns of the files: the languages of a parallel corpus, or "label" and "text".'
     )
+    names: dict[str, str] = Field(
+        default_factory=dict,
+        description="The columns' names in the files' headers or objects, if they differ: {text = \"query\"}. A number "
+        'such as "#2" counts the columns of a file without a header. TSV has no header otherwise.',
+    )
     valid: list[str] = Field(default_factory=list, description="Validation files; they choose the checkpoint.")
     hold_out: int = Field(
-        default=0, ge=0, description="Without `valid`: validate on this many training rows; `seed` decides which."
+        default=0,
+        ge=0,
+        description="Without `valid`: validate on up to this many training rows; `seed` decides which. Labels keep "
+        "their proportions, and duplicates stay on one side.",
     )
     test: list[str] = Field(default_factory=list, description="Test files; evaluated once, after training.")
     directions: list[str] = Field(
@@ -80,6 +88,8 @@ class DataConfig(Table):
         if len(self.columns) < 2 or len(set(self.columns)) < len(self.columns):
             names = ", ".join(self.columns) or "none"
             problems.append(f"data.columns must name two or more different columns, not {names}")
+        if unknown := sorted(set(self.names) - set(self.columns)):
+            problems.append(f"data.names has {unknown[0]!r}, which is not in data.columns ({', '.join(self.columns)})")
         if len(set(self.directions)) < len(self.directions):
             problems.append(f"data.directions has duplicates: {', '.join(self.directions)}")
         return problems

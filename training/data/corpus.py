@@ -1,33 +1,52 @@
-"""Read corpora: rows of strings from TSV, parallel text files, JSONL or the Hugging Face hub.
+"""Read corpora: rows of strings from tables, parallel text files or the Hugging Face hub.
 
 A source is one string:
   "train.tsv", "train.tsv.gz"    tab-separated, one row per line
+  "train.csv", "train.xlsx"      a table whose first row names its columns, see training/data/tables.py
   "train.de + train.en"          two parallel text files (.gz allowed): a row is a line of each
   "train.jsonl"                  one object per line; the columns name its keys
   "hf:name-or-folder#split"      a dataset of the hub or a local folder, through `datasets`
   "train.en-fr.tsv as en, fr"    any of these with columns of its own, a subset of the recipe's
 """
 
-import gzip
-import io
-import json
 import re
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from training.config import DataConfig, NegativesConfig, RecipeError
+from training.data.files import CorpusError, read_lines
+from training.data.hold_out import choose_rows, group_duplicates, normalise
+from training.data.tables import (
+    KEYED,
+    LIST_SEPARATOR,
+    SUFFIXES,
+    Table,
+    cell_text,
+    parse_object,
+    read_table,
+    suffix_of,
+)
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell one, UTF-8 cannot encode it
+__all__ = [
+    "CorpusError", "FilterReport", "Row", "clean", "count_repeated", "read_corpus", "read_files", "sample_negatives",
+    "split_corpus",
+]  # fmt: skip
 
 Row = tuple[str, ...]  # a string for each column, empty if its source has no such column
 
-
-class CorpusError(ValueError):
-    """A corpus that cannot be used; the message names file and line."""
+# Words that name the columns of a classifier's table in a header line.
+LABEL_WORDS = {
+    "answer", "categories", "category", "class", "classification", "department", "emotion", "group", "intent", "kind",
+    "label", "label_text", "labels", "output", "rating", "sentiment", "tag", "tags", "target", "topic", "type", "y",
+}  # fmt: skip
+TEXT_WORDS = {
+    "body", "comment", "comments", "content", "description", "document", "email", "feedback", "headline", "input",
+    "message", "news", "post", "prompt", "query", "question", "review", "sentence", "subject", "summary", "text",
+    "texts", "title", "tweet", "utterance", "x",
+}  # fmt: skip
 
 
 @dataclass
@@ -47,44 +66,82 @@ class FilterReport:
         )
 
 
-def read_corpus(sources: list[str], columns: list[str], root: Path) -> list[Row]:
+def read_corpus(
+    sources: list[str], columns: list[str], root: Path, names: Mapping[str, str] | None = None
+) -> list[Row]:
     """Return all rows of the sources, in order, each with a string for every column.
 
+    `names` are the columns' names in the files, as in `data.names` of a recipe.
+
     Raises:
-        CorpusError: a file is missing, empty, misaligned, malformed or not UTF-8, or has other columns.
+        CorpusError: a file is missing, empty, misaligned, malformed or not text, or has other columns.
     """
-    return [row for source in sources for row in _read_named(source, columns, root)]
+    reader = _Reader(root, names or {})
+    return [row for source in sources for row in reader.read_named(source, columns)]
+
+
+def read_files(data: DataConfig, sources: list[str], root: Path) -> list[Row]:
+    """Return all rows of the sources, with the columns of a recipe; see `read_corpus`."""
+    return read_corpus(sources, data.columns, root, data.names)
 
 
 def split_corpus(data: DataConfig, seed: int, root: Path) -> tuple[list[Row], list[Row]]:
     """Return training and validation rows; without validation files, `hold_out` rows drawn by the seed validate.
 
+    Labels are held out in their proportions, no label loses its last row, and rows with the same text (apart from case
+    and punctuation) stay together. Fewer rows than `hold_out` are drawn if that leaves no choice.
+
     Raises:
         CorpusError: see `read_corpus`.
-        RecipeError: `hold_out` leaves no training rows.
+        RecipeError: `hold_out` leaves no training rows, or none can be held out.
     """
-    rows = read_corpus(data.train, data.columns, root)
+    rows = read_files(data, data.train, root)
     if not data.hold_out:
-        return rows, read_corpus(data.valid, data.columns, root)
+        return rows, read_files(data, data.valid, root)
     if data.hold_out >= len(rows):
         raise RecipeError(
             f"data.hold_out {data.hold_out} leaves none of the corpus's {len(rows)} rows to train on; lower it"
         )
-    order = np.random.default_rng(seed).permutation(len(rows))
-    return [rows[i] for i in sorted(order[data.hold_out :])], [rows[i] for i in order[: data.hold_out]]
+    return hold_out_rows(rows, data, data.hold_out, seed)
 
 
-def _read_named(source: str, columns: list[str], root: Path) -> list[Row]:
-    """Return the rows of a source, which has all columns or names its own."""
-    name, separator, own = source.rpartition(" as ")
-    if not separator:
-        return _read_source(source, columns, root)
-    given = [column.strip() for column in own.split(",")]
-    if len(given) < 2 or len(set(given)) < len(given) or not set(given) <= set(columns):
-        raise CorpusError(f"{source}: name two or more different columns after 'as', out of {', '.join(columns)}")
-    places = [given.index(column) if column in given else None for column in columns]
-    rows = _read_source(name, given, root)
-    return [tuple("" if place is None else row[place] for place in places) for row in rows]
+def hold_out_rows(rows: list[Row], data: DataConfig, count: int, seed: int) -> tuple[list[Row], list[Row]]:
+    """Return the rows without up to `count` of them, and these; see `split_corpus`.
+
+    Raises:
+        RecipeError: no row can be held out.
+    """
+    groups, labels = duplicate_groups(rows, data)
+    held = choose_rows(groups, labels, count, seed)
+    if not held:
+        raise RecipeError(
+            f"data.hold_out {count}: no row of {', '.join(data.train)} can be held out: each is a label's last row, a "
+            "duplicate of the others, or empty; add rows, or give validation rows as data.valid"
+        )
+    out = set(held)
+    return [row for i, row in enumerate(rows) if i not in out], [rows[i] for i in held]
+
+
+def duplicate_groups(rows: list[Row], data: DataConfig) -> tuple[list[int], list[list[str]]]:
+    """Return the group (see `hold_out.group_duplicates`), or -1 for an incomplete row, and the labels of each row."""
+    complete = [sum(map(bool, map(str.strip, row))) > 1 for row in rows]
+    if "label" not in data.columns:
+        found, labels = group_duplicates(rows), [[] for _ in rows]  # type: tuple[list[int], list[list[str]]]
+    else:
+        text, label = data.columns.index("text"), data.columns.index("label")
+        found = group_duplicates([(row[text],) for row in rows])
+        labels = [[row[label].strip()] for row in rows]
+    return [group if whole else -1 for group, whole in zip(found, complete, strict=True)], labels
+
+
+def count_repeated(rows: list[Row], training: list[Row], data: DataConfig) -> int:
+    """Return how many rows have a text (a translator's: all sides) that training rows have too, normalised."""
+
+    def key(row: Row) -> tuple[str, ...]:
+        return (normalise(row[data.columns.index("text")]),) if "text" in data.columns else tuple(map(normalise, row))
+
+    known = set(map(key, training))
+    return sum(key(row) in known for row in rows)
 
 
 def sample_negatives(config: NegativesConfig, columns: list[str], seed: int, root: Path) -> list[Row]:
@@ -110,92 +167,147 @@ def strip_punctuation(text: str) -> str:
     return left if left.strip() else text
 
 
-def _read_source(source: str, columns: list[str], root: Path) -> list[Row]:
-    if source.startswith("hf:"):
-        rows = list(_read_hub(source.removeprefix("hf:"), columns, root))
-    elif " + " in source:
-        rows = list(_read_parallel([root / part.strip() for part in source.split(" + ")], len(columns)))
-    elif ".jsonl" in source:
-        rows = list(_read_jsonl(root / source, columns))
-    else:
-        rows = list(_read_tsv(root / source, len(columns)))
-    if not rows:
-        raise CorpusError(f"{source}: the corpus is empty")
-    return rows
+@dataclass(frozen=True)
+class _Reader:
+    """Reads sources in any form, with the columns' names in the files."""
+
+    root: Path
+    names: Mapping[str, str]
+
+    def read_named(self, source: str, columns: list[str]) -> list[Row]:
+        """Return the rows of a source, which has all columns or names its own."""
+        name, separator, own = source.rpartition(" as ")
+        if not separator or (self.root / source).is_file():
+            return self._read(source, columns)
+        given = [column.strip() for column in own.split(",")]
+        if len(given) < 2 or len(set(given)) < len(given) or not set(given) <= set(columns):
+            raise CorpusError(f"{source}: name two or more different columns after 'as', out of {', '.join(columns)}")
+        places = [given.index(column) if column in given else None for column in columns]
+        rows = self._read(name, given)
+        return [tuple("" if place is None else row[place] for place in places) for row in rows]
+
+    def _read(self, source: str, columns: list[str]) -> list[Row]:
+        path = self.root / source
+        if source.startswith("hf:"):
+            rows = list(self._read_hub(source.removeprefix("hf:"), columns))
+        elif " + " in source and not path.is_file():
+            rows = list(_read_parallel([self.root / part.strip() for part in source.split(" + ")], len(columns)))
+        elif suffix_of(path) in KEYED:
+            rows = list(self._read_json_lines(path, columns))
+        elif suffix_of(path) in SUFFIXES and (self.names or suffix_of(path) != ".tsv"):
+            rows = self.select(read_table(path), columns)
+        else:
+            rows = _read_tsv(path, columns)
+        if not rows:
+            raise CorpusError(f"{source}: the corpus is empty")
+        return rows
+
+    def select(self, table: Table, columns: list[str]) -> list[Row]:
+        """Return the columns of a table, by the names in its header, or by number if the names are "#1", "#2", ..."""
+        wanted = [self.names.get(column, column) for column in columns]
+        records, width = table.records, len(table.records[0].cells)
+        if table.header is None and all(re.fullmatch(r"#[0-9]+", name) for name in wanted):
+            places = [int(name[1:]) - 1 for name in wanted]
+            if beyond := [f"#{place + 1}" for place in places if not 0 <= place < width]:
+                raise CorpusError(f"{table.path}: data.names has the column {beyond[0]}, but there are {width} columns")
+        else:
+            header, line = table.header, 1
+            if header is None:
+                (line, cells), records = records[0], records[1:]
+                header = [cell.strip() for cell in cells]
+            if missing := [name for name in wanted if name not in header]:
+                raise CorpusError(
+                    f"{table.path}:{line}: no column {missing[0]!r}; the header has {', '.join(map(repr, header))}; "
+                    "say which is which in [data.names] of the recipe"
+                )
+            places = [header.index(name) for name in wanted]
+        return [
+            tuple(_single(record.cells[place], f"{table.path}:{record.line}") for place in places) for record in records
+        ]
+
+    def _read_json_lines(self, path: Path, columns: list[str]) -> Iterator[Row]:
+        for number, line in read_lines(path):
+            yield self._row_of(parse_object(line, f"{path}:{number}"), columns, f"{path}:{number}")
+
+    def _read_hub(self, name: str, columns: list[str]) -> Iterator[Row]:
+        try:
+            import datasets
+        except ImportError:
+            raise CorpusError(f"hf:{name}: needs the package datasets: install the extra `hub`") from None
+
+        name, _, split = name.partition("#")
+        local = self.root / name
+        try:
+            loaded = datasets.load_dataset(str(local) if local.exists() else name, split=split or "train")
+        except Exception as error:  # not found, no such split, damaged, no network: different classes
+            raise CorpusError(f"hf:{name}: {error}") from None
+        # A label column usually has integers, which index the names that the dataset declares.
+        names = {c: f.names for c, f in loaded.features.items() if isinstance(f, datasets.ClassLabel)}
+        for number, record in enumerate(loaded, start=1):
+            if unnamed := [f"{c} {record[c]}" for c in names if record[c] not in range(len(names[c]))]:
+                raise CorpusError(f"hf:{name}:{number}: no label: {', '.join(unnamed)}; test splits often come without")
+            named = {c: names[c][value] if c in names else value for c, value in record.items()}
+            yield self._row_of(named.get("translation", named), columns, f"hf:{name}:{number}")
+
+    def _row_of(self, record: object, columns: list[str], where: str) -> Row:
+        """Return the columns of an object; numbers become text, null the empty text."""
+        wanted = [self.names.get(column, column) for column in columns]
+        if not isinstance(record, dict) or not all(name in record for name in wanted):
+            keys = f"keys {', '.join(map(repr, record))}" if isinstance(record, dict) else repr(record)[:40]
+            raise CorpusError(
+                f"{where}: expected an object with {' and '.join(wanted)}, found {keys}; say which is which in "
+                "[data.names] of the recipe"
+            )
+        return tuple(_single(cell_text(record[name], where), where) for name in wanted)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each line; lines are decoded one by one, so that an error names its line."""
-    opened = gzip.open if path.suffix == ".gz" else open
-    number = 0
-    try:
-        with opened(path, "rb") as raw, io.BufferedReader(raw) as stream:
-            for number, line in enumerate(stream, start=1):
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-    except FileNotFoundError:
-        raise CorpusError(f"{path}: no such file; give the data folder with --data") from None
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}:{number}: not UTF-8: {error}") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise CorpusError(f"{path}:{number + 1}: damaged gzip file: {error}") from None
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
+def _single(text: str, where: str) -> str:
+    if LIST_SEPARATOR in text:
+        raise CorpusError(f"{where}: a list, where one value was expected; write a row for each value")
+    return text
 
 
-def _read_tsv(path: Path, width: int) -> Iterator[Row]:
-    for number, line in _lines(path):
-        fields = line.split("\t")
-        if len(fields) != width:
-            raise CorpusError(f"{path}:{number}: expected {width} tab-separated fields, found {len(fields)}")
-        yield tuple(fields)
+def _read_tsv(path: Path, columns: list[str]) -> list[Row]:
+    """Read rows whose fields are the columns in order; a first line that names the columns is not a row."""
+    rows: list[Row] = []
+    for number, line in read_lines(path):
+        fields = line.rstrip("\r\n").split("\t")
+        if len(fields) != len(columns):
+            raise CorpusError(f"{path}:{number}: expected {len(columns)} tab-separated fields, found {len(fields)}")
+        rows.append(tuple(fields))
+    return rows[1:] if rows and _is_header(path, rows[0], columns) else rows
+
+
+def _is_header(path: Path, first: Row, columns: list[str]) -> bool:
+    """Return whether the first row of a file names its columns.
+
+    Raises:
+        CorpusError: it does so in another order, or by other names.
+    """
+    names = [field.strip().casefold() for field in first]
+    if names == [column.casefold() for column in columns]:
+        return True
+    renamed = sorted(columns) == ["label", "text"] and (
+        (names[0] in LABEL_WORDS and names[1] in TEXT_WORDS) or (names[0] in TEXT_WORDS and names[1] in LABEL_WORDS)
+    )
+    if renamed or sorted(names) == sorted(map(str.casefold, columns)):
+        raise CorpusError(
+            f"{path}:1: {', '.join(first)} is a header, not a row; remove the line, or give the columns' names in "
+            "[data.names] of the recipe"
+        )
+    return False
 
 
 def _read_parallel(paths: list[Path], width: int) -> Iterator[Row]:
     """Read text files that correspond line by line, one for each column."""
     if len(paths) != width:
         raise CorpusError(f"expected {width} parallel files, found {len(paths)}: {', '.join(map(str, paths))}")
-    texts = [[line for _, line in _lines(path)] for path in paths]
+    texts = [[line.rstrip("\r\n") for _, line in read_lines(path)] for path in paths]
     lengths = list(map(len, texts))
     if min(lengths) != max(lengths):
         found = ", ".join(f"{path} has {length}" for path, length in zip(paths, lengths, strict=True))
         raise CorpusError(f"{paths[lengths.index(min(lengths))]}:{min(lengths) + 1}: missing line: {found}")
     yield from zip(*texts, strict=True)
-
-
-def _read_jsonl(path: Path, columns: list[str]) -> Iterator[Row]:
-    for number, line in _lines(path):
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise CorpusError(f"{path}:{number}: not JSON: {error}") from None
-        yield _row_of(record, columns, f"{path}:{number}")
-
-
-def _read_hub(name: str, columns: list[str], root: Path) -> Iterator[Row]:
-    import datasets
-
-    name, _, split = name.partition("#")
-    local = root / name
-    try:
-        loaded = datasets.load_dataset(str(local) if local.exists() else name, split=split or "train")
-    except Exception as error:  # not found, no such split, damaged, no network: different classes
-        raise CorpusError(f"hf:{name}: {error}") from None
-    # A label column usually has integers, which index the names that the dataset declares.
-    names = {c: f.names for c, f in loaded.features.items() if isinstance(f, datasets.ClassLabel)}
-    for number, record in enumerate(loaded, start=1):
-        if unnamed := [f"{c} {record[c]}" for c in names if record[c] not in range(len(names[c]))]:
-            raise CorpusError(f"hf:{name}:{number}: no label: {', '.join(unnamed)}; test splits often come without")
-        named = {c: names[c][value] if c in names else value for c, value in record.items()}
-        yield _row_of(named.get("translation", named), columns, f"hf:{name}:{number}")
-
-
-def _row_of(record: object, columns: list[str], where: str) -> Row:
-    if not isinstance(record, dict) or not all(isinstance(record.get(column), str) for column in columns):
-        raise CorpusError(f"{where}: expected an object with the strings {' and '.join(columns)}")
-    row = tuple(record[column] for column in columns)
-    if _LONE_SURROGATE.search("".join(row)):
-        raise CorpusError(f"{where}: a lone surrogate, which is not a character")
-    return row
 
 
 def clean(rows: list[Row], report: FilterReport, distinct: bool = True) -> list[Row]:

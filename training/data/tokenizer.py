@@ -93,6 +93,18 @@ def train_codec(config: TokenizerConfig, sources: list[str], targets: list[str],
     return Codec(_train(config, sources, special_tokens), _train(config, targets, special_tokens))
 
 
+def supported_codec(config: TokenizerConfig, texts: list[str]) -> tuple[Codec, int]:
+    """Return a codec with the largest vocabulary up to `config.vocabulary` that the texts support, and its size.
+
+    Raises:
+        TokenizerError: the texts support none.
+    """
+    tokenizer = _build(config, texts, SPECIAL_TOKENS)
+    size = tokenizer.get_vocab_size()
+    _check_size(config.model_copy(update={"vocabulary": size}), size, SPECIAL_TOKENS)
+    return _joint(_escape_special_tokens(tokenizer)), size
+
+
 def _joint(tokenizer: Tokenizer) -> Codec:
     return Codec(tokenizer, tokenizer)
 
@@ -104,6 +116,12 @@ def _escape_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _train(config: TokenizerConfig, texts: Iterable[str], special_tokens: list[str]) -> Tokenizer:
+    tokenizer = _build(config, texts, special_tokens)
+    _check_size(config, tokenizer.get_vocab_size(), special_tokens)
+    return _escape_special_tokens(tokenizer)
+
+
+def _build(config: TokenizerConfig, texts: Iterable[str], special_tokens: list[str]) -> Tokenizer:
     steps: list[normalizers.Normalizer] = [normalizers.NFC()]
     if config.lowercase:
         steps.append(normalizers.Lowercase())
@@ -141,8 +159,7 @@ def _train(config: TokenizerConfig, texts: Iterable[str], special_tokens: list[s
         tokenizer.train_from_iterator(texts, trainer)
     except Exception as error:  # the library raises nothing narrower
         raise TokenizerError(f"tokenizer.vocabulary is {config.vocabulary}: {error}; raise it") from None
-    _check_size(config, tokenizer.get_vocab_size(), special_tokens)
-    return _escape_special_tokens(tokenizer)
+    return tokenizer
 
 
 def _check_size(config: TokenizerConfig, size: int, special_tokens: list[str]) -> None:

@@ -1,7 +1,7 @@
 """A run folder: the files that training writes.
 
-recipe.json tokenizer.json [labels.json] model.safetensors report.json metrics.jsonl curves.png tensorboard/
-checkpoints/{last,best,epoch-N}.safetensors
+recipe.json recipe.toml data.json tokenizer.json [labels.json] model.safetensors report.json metrics.jsonl
+curves.png tensorboard/ checkpoints/{last,best,epoch-N}.safetensors
 """
 
 import json
@@ -11,9 +11,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.config import Recipe, RecipeError, parse_saved_recipe, recipe_table
+from training.config import Recipe, RecipeError, parse_saved_recipe, recipe_table, recipe_toml
 from training.runs.checkpoint import load_weights
 from training.tasks import Task, load_task
+
+RECIPE_COMMENT = """\
+The recipe of this run. Copy the file, change it, and train again with another run folder:
+python -m training fit COPY.toml --data FOLDER --run-folder runs/NEW"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,16 @@ class RunFolder:
     def save_recipe(self, recipe: Recipe) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "recipe.json").write_text(json.dumps(recipe_table(recipe), indent=2), "utf-8")
+        (self.path / "recipe.toml").write_text(recipe_toml(recipe, RECIPE_COMMENT), "utf-8")
+
+    def save_data_folder(self, data: Path) -> None:
+        """Remember where the corpora are, for commands that read them again."""
+        (self.path / "data.json").write_text(json.dumps({"folder": str(data.resolve())}), "utf-8")
+
+    def data_folder(self) -> Path:
+        """Return the folder of the corpora that the run was trained on, by default `data`."""
+        file = self.path / "data.json"
+        return Path(json.loads(file.read_text("utf-8"))["folder"]) if file.is_file() else Path("data")
 
     def recipe(self) -> Recipe:
         """Return the recipe of this run.

@@ -12,10 +12,13 @@ from training.runs.run import RunFolder
 
 
 class RunLogger:
-    """Writes the run's metrics; does nothing in all processes but the main one, where `quiet` is false."""
+    """Writes the run's metrics, or nothing if `quiet`, as in all processes but the main one.
 
-    def __init__(self, run: RunFolder, update: int, quiet: bool) -> None:
-        self.run, self.quiet = run, quiet
+    `unit` is what the speed counts: predictions, which are tokens for a translator and texts for a classifier.
+    """
+
+    def __init__(self, run: RunFolder, update: int, quiet: bool, unit: str = "tokens") -> None:
+        self.run, self.quiet, self.unit = run, quiet, unit
         self.bar: tqdm | None = None
         self.elapsed = 0.0
         if quiet:
@@ -49,7 +52,7 @@ class RunLogger:
         self.bar = tqdm(total=updates, initial=done, desc=title, unit="update", mininterval=1)
 
     def log_update(
-        self, update: int, metrics: dict[str, float], part_norms: dict[str, float], tokens: int, seconds: float
+        self, update: int, metrics: dict[str, float], part_norms: dict[str, float], predictions: int, seconds: float
     ) -> None:
         """Log an update: `metrics` are the mean loss over its predictions (label smoothing included), the learning rate
         and the gradient norm before clipping; `part_norms` are the gradient norms of the model's parts, now and then.
@@ -57,14 +60,15 @@ class RunLogger:
         self.elapsed += seconds
         if self.quiet or self.bar is None:
             return
-        metrics = metrics | {"tokens_per_second": tokens / seconds}
+        speed = predictions / seconds
+        metrics = metrics | {f"{self.unit}_per_second": speed}
         record: dict[str, Any] = {"update": update, **metrics, "elapsed": self.elapsed}
         self._write(record | ({"gradient_norms": part_norms} if part_norms else {}))
         for name, value in metrics.items():
             self.tensorboard.add_scalar(f"train/{name}", value, update)
         for name, value in part_norms.items():
             self.tensorboard.add_scalar(f"gradient_norm/{name}", value, update)
-        self.bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {tokens / seconds:,.0f} tokens/s", refresh=False)
+        self.bar.set_postfix_str(f"loss {metrics['loss']:.3f}, {speed:,.0f} {self.unit}/s", refresh=False)
         self.bar.update()
 
     def log_validation(

@@ -66,9 +66,10 @@ def test_every_corpus_form_gives_the_same_rows(tmp_path: Path, source: str) -> N
         ("a.tsv.gz", gzip.compress(b"ein\tone\n")[:10] + b"\xff" * 20, "a.tsv.gz:1: damaged gzip file"),
         ("a.tsv.gz", b"ein\tone\n", "a.tsv.gz:1: damaged gzip file"),
         ("a.jsonl", b'{"de": "ein", "en": "one"}\n{"de": \n', "a.jsonl:2: not JSON"),
-        ("a.jsonl", b'{"de": "ein"}\n', "a.jsonl:1: expected an object with the strings de and en"),
-        ("a.jsonl", b'["ein", "one"]\n', "a.jsonl:1: expected an object"),
-        ("a.jsonl", b'{"de": "ein", "en": 1}\n', "a.jsonl:1: expected an object"),
+        ("a.jsonl", b'{"de": "ein"}\n', "a.jsonl:1: expected an object with de and en, found keys 'de'"),
+        ("a.jsonl", b'["ein", "one"]\n', "a.jsonl:1: expected a JSON object"),
+        ("a.jsonl", b'{"de": "ein", "en": {"a": 1}}\n', "a.jsonl:1: expected a text or a number"),
+        ("a.jsonl", b'{"de": "ein", "en": ["one", "1"]}\n', "a.jsonl:1: a list, where one value was expected"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

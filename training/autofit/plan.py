@@ -1,0 +1,167 @@
+"""From a table to a recipe: `python -m training fit DATA.csv`."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.autofit.columns import Columns, choose_columns
+from training.autofit.defaults import (
+    CLASSIFIERS,
+    Plan,
+    character_ngrams,
+    small_translator,
+    validation_rows,
+    word_ngrams,
+)
+from training.autofit.trial import LEAST_ROWS, run_trial
+from training.config import DataConfig, Recipe
+from training.data.corpus import FilterReport, Row, clean, hold_out_rows, read_corpus
+from training.data.files import CorpusError
+from training.data.language_names import language_name
+from training.data.tables import SUFFIXES, read_table, suffix_of
+
+TRIAL_SHARE = 0.5  # of the time limit; the rest is for the run
+MAX_LABEL_SHARE = 0.5  # of the rows: a column with more different values has no labels
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    file: Path
+    text_column: str | None = None
+    label_column: str | None = None
+    minutes: float = 5.0
+    name: str = ""  # of the run; default: the file's
+
+
+def name_of(file: Path) -> str:
+    """Return the name of a run for a file: its own, in the letters that a name may have."""
+    stem = file.name
+    while suffix_of(Path(stem)) in SUFFIXES or stem.lower().endswith(".gz"):
+        stem = stem[: stem.rindex(".")]
+    return re.sub(r"[^a-z0-9._]+", "-", stem.casefold()).strip("-._") or "model"
+
+
+def plan_run(request: Request, log: Callable[[str], None]) -> Recipe:
+    """Read the table, choose columns, kind of model and sizes, say all of it, and return the recipe.
+
+    Raises:
+        CorpusError: the table cannot be used.
+        RecipeError, TokenizerError, TrainingError: see `fit`.
+    """
+    started = time.monotonic()
+    table = read_table(request.file)
+    columns = choose_columns(table, request.text_column, request.label_column)
+    log(f"{request.file}: {table.form}, {len(table.records):,} rows")
+    for note in columns.notes:
+        log(f"  {note}")
+    base = _base(request, columns)
+    rows = clean(read_corpus([request.file.name], base["data"]["columns"], request.file.parent, columns.names),
+                 FilterReport(), distinct=columns.task == "translate")  # fmt: skip
+    if columns.task == "translate":
+        return _plan_translator(base, rows, log)
+    return _plan_classifier(request, base, rows, started, log)
+
+
+def _base(request: Request, columns: Columns) -> dict[str, Any]:
+    """Return what a recipe says regardless of sizes."""
+    name = request.name or name_of(request.file)
+    data: dict[str, Any] = {
+        "train": [request.file.name],
+        "columns": list(columns.names),
+        "names": {column: found for column, found in columns.names.items() if found != column},
+    }
+    if not data["names"] and suffix_of(request.file) == ".tsv":
+        data["names"] = dict(columns.names)  # a TSV file without names has no header
+    if columns.task == "translate":
+        source, target = columns.names
+        data["directions"] = [f"{source}-{target}"]
+        what = f"{language_name(source)} to {language_name(target)}"
+    else:
+        what = "a classifier"
+    return {"name": name, "task": columns.task, "description": f"{what}, trained on {request.file.name}", "data": data}
+
+
+def _plan_translator(base: dict[str, Any], rows: list[Row], log: Callable[[str], None]) -> Recipe:
+    plan = small_translator(base, rows)
+    held = validation_rows(len(rows))
+    plan.set("data.hold_out", held)
+    log(f"validation: {held:,} pairs, held out")
+    _log_plan(plan, log)
+    return plan.recipe()
+
+
+def _plan_classifier(
+    request: Request, base: dict[str, Any], rows: list[Row], started: float, log: Callable[[str], None]
+) -> Recipe:
+    labels = Counter(row[1] for row in rows)
+    check_labels(request.file, rows, labels)
+    held = validation_rows(len(rows))
+    base["data"]["hold_out"] = held
+    training, _ = hold_out_rows(rows, DataConfig.model_validate(base["data"]), held, seed=1)
+    log(f"  {len(labels)} labels: {_count(labels)}")
+    log(f"validation: {held:,} rows, held out")
+    budget = 60 * request.minutes
+    if len(training) < LEAST_ROWS:
+        log(f"model: n-grams of characters; a trial needs {LEAST_ROWS} rows")
+        plan = character_ngrams(base, training)
+    else:
+        log(f"trial: kinds of models, by cross-validation, up to {TRIAL_SHARE * request.minutes:g} minutes")
+        trial = run_trial(CLASSIFIERS, base, training, TRIAL_SHARE * budget, log)
+        if trial.best is None:
+            log("model: n-grams of words, the fastest kind; the trial was not done in time: raise --minutes")
+            plan = word_ngrams(base, training)
+        else:
+            log(f"model: {trial.best}")
+            plan = trial.best.planner(base, training)
+            expected = trial.best.seconds[0] * len(training) / trial.rows
+            _fit_time(plan, expected, budget - (time.monotonic() - started))
+    _log_plan(plan, log)
+    return plan.recipe()
+
+
+def check_labels(file: Path, rows: list[Row], labels: Counter[str]) -> None:
+    """Check that the label column has labels.
+
+    Raises:
+        CorpusError: it has one value only, or almost as many values as rows.
+    """
+    if not rows:
+        raise CorpusError(f"{file}: no row has both a text and a label")
+    if len(labels) < 2:
+        raise CorpusError(f"{file}: every row has the label {next(iter(labels))!r}; a classifier needs at least two")
+    if len(labels) > max(2, MAX_LABEL_SHARE * len(rows)):
+        few = ", ".join(repr(label[:20]) for label in list(labels)[:3])
+        raise CorpusError(
+            f"{file}: the label column has {len(labels):,} different values in {len(rows):,} rows ({few}, ...), so "
+            "there is nothing to learn from repetition; name another with --label-column, or group its values"
+        )
+
+
+def _count(labels: Counter[str]) -> str:
+    (most, many), (least, few) = labels.most_common(1)[0], labels.most_common()[-1]
+    text = f"{many:,} rows of {most!r} to {few:,} of {least!r}"
+    if once := sum(count == 1 for count in labels.values()):
+        text += f"; {once} with one row, which is trained on and cannot be validated"
+    return text
+
+
+def _fit_time(plan: Plan, expected: float, seconds: float) -> None:
+    """Lower the epochs if the run would take longer than the seconds that are left."""
+    if expected <= seconds:
+        return
+    epochs, warmup = plan.table["training"]["epochs"], plan.table["training"]["warmup"]
+    fitting = max(1, int(epochs * max(seconds, 1) / expected))
+    plan.set("training.epochs", fitting, f"{epochs} would take {expected / 60:.1f} minutes; raise --minutes")
+    plan.set("training.warmup", max(1, warmup * fitting // epochs), "a tenth of the updates, at most 100")
+
+
+def _log_plan(plan: Plan, log: Callable[[str], None]) -> None:
+    log("sizes, for this corpus:")
+    for line in plan.lines():
+        log(f"  {line}")
