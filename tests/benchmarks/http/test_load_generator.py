@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from io import BufferedIOBase
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 import pytest
@@ -19,17 +20,22 @@ from benchmarks.http.load_generator import (
 )
 
 
+def read_request(file: BufferedIOBase) -> tuple[str, bytes]:
+    """Return the path and the body of the next request; an empty path at the end of the connection."""
+    start, length = file.readline().split(), 0
+    while start and (line := file.readline().strip().lower()) != b"":
+        if line.startswith(b"content-length:"):
+            length = int(line.partition(b":")[2])
+    return start[1].decode() if start else "", file.read(length)
+
+
 class Handler(StreamRequestHandler):
     """Answers a request with its own body, in pieces; to "refuse" with status 503, to "close" not at all."""
 
     def handle(self) -> None:
-        while line := self.rfile.readline():
-            length = 0
-            while (line := self.rfile.readline().strip().lower()) != b"":
-                if line.startswith(b"content-length:"):
-                    length = int(line.partition(b":")[2])
-            body = self.rfile.read(length)
-            if b"close" in body:
+        while True:
+            path, body = read_request(self.rfile)
+            if not path or b"close" in body:
                 return
             status = b"503 Full" if b"refuse" in body else b"200 OK"
             for piece in (b"HTTP/1.1 ", status, b"\r\nContent-Le", b"ngth: %d\r\n\r\n" % len(body), body[:5], body[5:]):
