@@ -46,6 +46,8 @@ class Metrics:
         )
         self.refused = self._counter("refused_requests", "Requests refused before their body was read", "reason")
         self.requests_in_flight = self._gauge("requests_in_flight", "HTTP requests that are being answered")
+        self.request_limit = self._gauge("request_limit", "HTTP requests that may be in flight now")
+        self.slow_requests = self._gauge("slow_requests", "HTTP requests whose body arrives slowly; not in flight")
         self.open_connections = self._gauge("open_connections", "Open connections, idle ones included")
         self.loop_lag = self._histogram("event_loop_lag_seconds", "Lateness of a timer in the event loop", SECONDS)
         self.queue_seconds = self._histogram("queue_seconds", "Wait of a segment in the queue", SECONDS, "model")

@@ -161,10 +161,10 @@ class Settings(BaseSettings):
         "/readyz at 503 and `Connection: close` in every answer, until the load balancer has noticed. Kubernetes: 5.",
     )
     max_requests: int = Field(
-        default=256,
+        default=128,
         ge=1,
         description="Requests that may be in flight; further ones get 503 before their body is read. Fewer are "
-        "accepted while the service cannot keep up.",
+        "accepted under overload.",
     )
     max_connections: int = Field(
         default=8192,

@@ -6,6 +6,7 @@ connection above its limit takes the place of the one that has been idle longest
 """
 
 import logging
+import random
 import time
 from collections import Counter
 from collections.abc import Sequence, Set
@@ -15,7 +16,9 @@ from typing import Any, Protocol
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.errors import Overloaded
+from service.http.concurrency_limit import ConcurrencyLimit
 from service.http.error_formats import ErrorFormat, ErrorFormats
+from service.http.start_queue import StartQueue
 from service.metrics import Metrics
 
 log = logging.getLogger("attendant.admission")
@@ -51,14 +54,17 @@ class Admission:
 
     def __init__(self, limits: AdmissionLimits, metrics: Metrics, error_formats: ErrorFormats) -> None:
         self.limits = limits
-        self.limit = limits.requests  # of requests in flight, now
+        self._limit = ConcurrencyLimit(limits.requests)
         self.stop_by: float | None = None  # time.monotonic() until which everything must have ended, once told to stop
         self.idle: dict[IdleConnection, None] = {}  # longest idle first
         self.connections: Set[Any] = frozenset()  # the server's open connections
         self.tasks: Set[Any] = frozenset()  # the server's running requests
-        self.arriving = 0  # running requests whose body has not arrived completely
+        self.arriving: set[object] = set()  # connections whose running request has not arrived completely
+        self.starts = StartQueue()
+        self.slow: set[object] = set()  # those of them that have taken longer than a tick
         self._refused: Counter[str] = Counter()  # by reason, since the last line of the log
         self._reported = -REPORT_SECONDS  # when that was written
+        self._refuses = False  # whether a request was refused since the last tick
         self._metrics, self._error_formats = metrics, error_formats
         self._counters = {reason: metrics.refused.labels(reason) for reason in (REQUESTS, CONNECTIONS)}
         self._prepared: dict[
@@ -66,6 +72,8 @@ class Admission:
         ] = {}  # by the id of an error format, and reason
         self._default_headers: Headers = ()
         metrics.requests_in_flight.set_function(lambda: self.in_flight)
+        metrics.slow_requests.set_function(lambda: len(self.slow))
+        metrics.request_limit.set_function(lambda: self.limit)
         metrics.open_connections.set_function(lambda: len(self.connections))
 
     @property
@@ -74,13 +82,23 @@ class Admission:
         return self.stop_by is not None
 
     @property
+    def limit(self) -> int:
+        """How many requests may be in flight now."""
+        return self._limit.value
+
+    @property
     def in_flight(self) -> int:
-        """Requests that are being answered; one whose body is still arriving costs no more than its connection."""
-        return len(self.tasks) - self.arriving
+        """Requests that are being answered; one whose body arrives slowly costs no more than its connection."""
+        return len(self.tasks) + len(self.starts) - len(self.slow)
 
     def seconds_left(self, otherwise: float) -> float:
         """Return the seconds until everything must have ended; `otherwise` if the service was not told to stop."""
         return otherwise if self.stop_by is None else max(0.0, self.stop_by - time.monotonic())
+
+    @property
+    def room(self) -> int:
+        """How many more requests may be in flight now; at most 0 when full."""
+        return self.limit - self.in_flight
 
     def admits(self, path: str) -> bool:
         """Return whether a request to the path is to be served now."""
@@ -95,9 +113,15 @@ class Admission:
                 return True
         return False
 
-    def refuse(self, reason: str, path: str, request_id: bytes) -> tuple[bytes, bytes]:
-        """Count a refusal; return its response: the head, which further headers may follow, and the body."""
+    def refuse(self, reason: str, path: str, request_id: bytes | None) -> tuple[bytes, bytes]:
+        """Count a refusal; return its response: the head, which further headers may follow, and the body.
+
+        Without a request id of the client's the response gets a new one.
+        """
+        if request_id is None:
+            request_id = b"%032x" % random.getrandbits(128)
         self._refused[reason] += 1
+        self._refuses = True
         self._counters[reason].inc()
         error_format = self._error_formats.for_path(path)
         prepared = self._prepared.get((id(error_format), reason))
@@ -118,13 +142,19 @@ class Admission:
         lines = [name + b": " + value + b"\r\n" for name, value in headers if name != b"content-length"]
         return STATUS_LINE[response.status_code] + b"".join(lines), bytes(response.body).split(REQUEST_ID.encode())
 
-    def on_tick(self, lag: float, default_headers: Headers) -> None:
-        """Take note of how late the event loop was, in seconds, and of the headers of every response.
+    def on_tick(self, lag: float, answered: int, default_headers: Headers) -> None:
+        """Take note of how late the event loop was, in seconds, of the number of requests answered so far, and of the
+        headers of every response.
 
         The server calls it several times a second.
         """
         self._metrics.loop_lag.observe(lag)
-        if default_headers is not self._default_headers:
+        self.slow |= self.arriving
+        self.arriving.clear()
+        limit = self.limit
+        self._limit.update(time.monotonic(), answered, self._refuses)
+        self._refuses = False
+        if default_headers is not self._default_headers or limit != self.limit:
             self._default_headers = default_headers
             self._prepared.clear()
         if self._refused and time.monotonic() > self._reported + REPORT_SECONDS:

@@ -1,13 +1,14 @@
 """The HTTP protocol with admission: refused requests never reach the application, and a stop loses no request."""
 
 import asyncio
-import random
 import time
+from functools import partial
 from typing import Any, cast
 
 from uvicorn.server import ServerState
 
-from service.http.admission import CONNECTIONS, REQUESTS, Admission
+from service.http.admission import CONNECTIONS, PROBES, REQUESTS, Admission
+from service.http.plain_request import read_plain_request
 from service.http.protocol import BoundedHttpProtocol
 from service.http.request_log import REQUEST_ID
 from service.http.response_cycle import DEFAULT_POLICY, FIXED_HEADERS
@@ -18,6 +19,11 @@ DISCARDED_BYTES = 65_536
 # Seconds in which a client that was refused may read the answer and close. If the server closed at once, while the body
 # is arriving, the client's system would discard the answer and report a reset (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
+
+
+def refusal_end(closes: bool) -> bytes:
+    """Return the last headers of a refusal; `closes`: the connection is closed after it."""
+    return FIXED_HEADERS + DEFAULT_POLICY + (b"connection: close\r\n\r\n" if closes else b"\r\n")
 
 
 class AdmissionState(ServerState):
@@ -35,10 +41,10 @@ class AdmissionProtocol(BoundedHttpProtocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.admission = cast(AdmissionState, self.server_state).admission
+        self.received_before = b""  # what was read before the protocol was made
         self._one_too_many = False  # above the limit of connections: its first request is refused
         self._refused = False  # the current request; its body is discarded
         self._closing = False  # after the body of the current, refused request
-        self._arriving = False  # the body of the current, admitted request
         self._keeps_alive = False  # whether the client of the current, admitted request may send another one
         self._begun = 0.0  # when the first byte of the current request was read, by time.perf_counter()
 
@@ -47,6 +53,8 @@ class AdmissionProtocol(BoundedHttpProtocol):
         self.admission.idle[self] = None
         if len(self.connections) > self.admission.limits.connections:
             self._one_too_many = not self.admission.make_room(self)
+        if self.received_before:
+            self.data_received(self.received_before)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.admission.idle.pop(self, None)
@@ -56,6 +64,41 @@ class AdmissionProtocol(BoundedHttpProtocol):
     def close_idle(self) -> None:
         """Close the connection, which has no request in progress."""
         self.transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if self.admission.room > 0 or not self._is_between_requests or not self._refuse_plain(data):
+            super().data_received(data)
+
+    @property
+    def _is_between_requests(self) -> bool:
+        """Whether the connection is idle, and so the data that arrives is the beginning of a request."""
+        return (
+            self in self.admission.idle
+            and self._in_head
+            and not (self._overhead or self._held or self._one_too_many or self._lingering or self._rejection)
+            and not (self._refused or self.admission.stopping or self.transport.is_closing())
+        )
+
+    def _refuse_plain(self, data: bytes) -> bool:
+        """Refuse a request without parsing it; return False if that takes a parser."""
+        request = read_plain_request(data)
+        if request is None or request.path in PROBES:
+            return False
+        head, body = self.admission.refuse(REQUESTS, request.path, request.request_id)
+        self.transport.write(head + refusal_end(not request.keep_alive) + body)
+        if request.keep_alive:
+            self._stop_timer()
+            self._wait_for_next_request()
+        else:
+            self._close()
+        return True
+
+    def _wait_for_next_request(self) -> None:
+        """Close the connection unless another request comes in time; it is the last one to make room for others."""
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self.admission.idle.pop(self, None)
+        self.admission.idle[self] = None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -72,8 +115,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
             self._refuse(reason)
             return
         self.admission.idle.pop(self, None)
-        self._arriving = True
-        self.admission.arriving += 1
+        self.admission.arriving.add(self)
         super()._begin_request()
         self.scope["started"] = self._begun  # type: ignore[typeddict-unknown-key]
         self._keeps_alive = self.cycle.keep_alive
@@ -81,6 +123,10 @@ class AdmissionProtocol(BoundedHttpProtocol):
             self.close_after_response()
             if pipelined and not previous.response_started:
                 previous.keep_alive = previous_keeps_alive  # this request follows it on the connection
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        self.admission.starts.add(self.loop, partial(super()._start_asgi_task, cycle, app))
 
     def _reason_to_refuse(self) -> str | None:
         if self._one_too_many:
@@ -97,7 +143,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
     def _refuse(self, reason: str) -> None:
         headers = dict(self.headers)
         given = headers.get(b"x-request-id", b"")
-        request_id = given if REQUEST_ID.fullmatch(given) and given.isascii() else b"%032x" % random.getrandbits(128)
+        request_id = given if REQUEST_ID.fullmatch(given) and given.isascii() else None
         path = self.url.partition(b"?")[0].decode("latin-1")
         head, body = self.admission.refuse(reason, path, request_id)
         length = headers.get(b"content-length", b"0")
@@ -110,8 +156,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
             or b"transfer-encoding" in headers
             or int(length) > DISCARDED_BYTES
         )
-        end = FIXED_HEADERS + DEFAULT_POLICY + (b"connection: close\r\n\r\n" if self._closing else b"\r\n")
-        self.transport.write(head + end + (b"" if self.parser.get_method() == b"HEAD" else body))
+        self.transport.write(head + refusal_end(self._closing) + (b"" if self.parser.get_method() == b"HEAD" else body))
         if self._closing:
             self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
@@ -134,14 +179,11 @@ class AdmissionProtocol(BoundedHttpProtocol):
         if self._closing:
             self.transport.close()
         else:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            self._wait_for_next_request()
 
     def _body_arrived(self) -> None:
-        if self._arriving:
-            self._arriving = False
-            self.admission.arriving -= 1
+        self.admission.arriving.discard(self)
+        self.admission.slow.discard(self)
 
     def _reject(self, status: bytes, reason: str) -> None:
         self._body_arrived()

@@ -8,7 +8,6 @@ is still answered. Last, the requests in flight have until the end of the drain 
 
 import asyncio
 import contextlib
-import errno
 import logging
 import signal
 import socket
@@ -21,6 +20,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from service.http.acceptor import Acceptor
 from service.http.admission import Admission
 from service.http.connection import AdmissionProtocol, AdmissionState
 
@@ -31,7 +31,6 @@ log = logging.getLogger("attendant")
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
 BACKLOG = 4096  # connections that the kernel keeps until they are accepted; Linux limits it to net.core.somaxconn
-ACCEPTED_AT_ONCE = 64  # connections, before the event loop handles what they have sent
 TICK = 0.05  # seconds between two measurements of the event loop's lag
 POLL = 0.02  # seconds between two looks at the connections while the service stops
 IDLE_GRACE = 2.0  # seconds from the signal in which an idle connection is still served one more request
@@ -77,8 +76,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 class Server(uvicorn.Server):
     """uvicorn's server with its own listener and its own stop.
 
-    `lame_duck_seconds` and `drain_seconds` are the times of a stop. The listener accepts connections itself, because
-    uvloop resets them without a word when the process has no file descriptor left.
+    `lame_duck_seconds` and `drain_seconds` are the times of a stop.
     """
 
     def __init__(
@@ -86,13 +84,10 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self.admission = admission
-        self.server_state = AdmissionState(admission)
+        self.server_state: AdmissionState = AdmissionState(admission)
         self.lame_duck_seconds, self.drain_seconds = lame_duck_seconds, drain_seconds
         self.listeners: list[socket.socket] = []
-        self._accepting: list[asyncio.Task[None]] = []
-        self._connecting: set[asyncio.Task[object]] = set()
         self._stopped_at = 0.0  # time.monotonic() of the signal
-        self._reported = -60.0  # time.monotonic() of the last line about file descriptors
 
     # Start
 
@@ -103,50 +98,13 @@ class Server(uvicorn.Server):
             sys.exit(STARTUP_FAILURE)
         self.listeners = sockets or listen(self.config.host, self.config.port)
         self.servers = []
+        self._acceptor = Acceptor(self.config, self.server_state, self.lifespan.state)
         for listener in self.listeners:
             listener.setblocking(False)
             listener.listen(BACKLOG)
-            self._accepting.append(asyncio.create_task(self._accept(listener)))
+            self._acceptor.start(listener)
         self._log_started_message(self.listeners)
         self.started = True
-
-    async def _accept(self, listener: socket.socket) -> None:
-        """Accept connections until the task is cancelled."""
-        loop = asyncio.get_running_loop()
-        while True:
-            for _ in range(ACCEPTED_AT_ONCE):
-                try:
-                    connection, _ = await loop.sock_accept(listener)
-                except OSError as error:
-                    await self._on_accept_error(error)
-                    break
-                self._connect(connection)
-            await asyncio.sleep(0)
-
-    def _connect(self, connection: socket.socket) -> None:
-        connecting = asyncio.get_running_loop().create_task(self._serve_connection(connection))
-        self._connecting.add(connecting)
-        connecting.add_done_callback(self._connecting.discard)
-
-    async def _serve_connection(self, connection: socket.socket) -> None:
-        try:
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-        except OSError:  # the client has gone
-            connection.close()
-
-    def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-
-    async def _on_accept_error(self, error: OSError) -> None:
-        """Wait for file descriptors, if that is what was missing; the client that has gone needs nothing."""
-        if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-            return
-        if time.monotonic() > self._reported + 10:
-            self._reported = time.monotonic()
-            log.error("cannot accept connections: %s; they wait. Raise the limit of open files", error.strerror)
-        await asyncio.sleep(POLL)
 
     # Run
 
@@ -155,7 +113,7 @@ class Server(uvicorn.Server):
         counter, lag = 0, 0.0
         while not await self.on_tick(counter):
             # Before the first sleep too: a refusal in the service's first moment has a Date like every other response.
-            self.admission.on_tick(lag, self.server_state.default_headers)
+            self.admission.on_tick(lag, self.server_state.total_requests, self.server_state.default_headers)
             due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
             lag = max(0.0, time.monotonic() - due)
@@ -196,7 +154,7 @@ class Server(uvicorn.Server):
         for connection in self._connections():
             connection.close_after_response()
         await self._wait_until(self._stopped_at + self.lame_duck_seconds)
-        await self._close_listeners()
+        await self._acceptor.stop()
         reserve = min(MAX_CANCEL_SECONDS, CANCEL_SHARE * self.drain_seconds)
         await self._finish(self.admission.stop_by - reserve)
         await self._cancel(self.admission.stop_by)
@@ -210,18 +168,6 @@ class Server(uvicorn.Server):
     async def _wait_until(self, end: float) -> None:
         while time.monotonic() < end and not self.force_exit:
             await asyncio.sleep(min(POLL, max(0.0, end - time.monotonic())))
-
-    async def _close_listeners(self) -> None:
-        """Stop listening; serve every connection that the kernel has accepted already."""
-        for task in self._accepting:
-            task.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
-        for listener in self.listeners:
-            with contextlib.suppress(OSError):  # none waits any more
-                while True:
-                    self._connect(listener.accept()[0])
-            listener.close()
-        await asyncio.gather(*self._connecting)
 
     async def _finish(self, end: float) -> None:
         """Wait until all connections are closed: idle ones after their grace, others with their answer."""

@@ -6,6 +6,7 @@ A worker needs the interpreter lock several times between two steps. In the proc
 wait for their threads each time.
 """
 
+import os
 import signal
 import sys
 import threading
@@ -22,6 +23,9 @@ from service.engine.queue import Closed
 from service.engine.types import EngineRequest, EngineResult, Sender
 from service.engine.worker import LocalWorkerPool
 
+# The service's process comes first where both want a core: it answers probes and refuses overload, which must not wait
+# for a step, and it is what gives this process its work.
+NICENESS = 5
 LAST_STEP_TIMEOUT = 10.0  # seconds for the running steps when the service has closed the connection
 
 
@@ -127,6 +131,8 @@ def main(arguments: Sequence[str]) -> int:
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)  # the service handles them: it drains, then closes the connection
     configure_interpreter()
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(NICENESS)
     channel = MessageChannel(open_connection(arguments[0]))
     servers: dict[str, PoolServer] = {}
 

@@ -4,8 +4,10 @@ The limits of a queue are checked here, so that requests are rejected at once; t
 Everything but `close` and `drain` happens in the event loop's thread, from the first request on.
 """
 
+import asyncio
 import itertools
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -15,6 +17,9 @@ from service.engine.process import messages
 from service.engine.queue import Closed, Occupancy, Unavailable
 from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, fail, resolve
 
+# Results that are passed on before the event loop does other work: each makes a request write its response, and one
+# step may finish a hundred.
+FINISHED_AT_ONCE = 4
 Send = Callable[[messages.Command], None]
 
 
@@ -139,6 +144,7 @@ class RemoteWorkerPool:
         self.queue = RemoteQueue(name, pool_config, send)
         self.pool_bytes = 0
         self._worker_died = False
+        self._events: deque[messages.Event] = deque()  # not handled yet
         self._observer, self._on_drained = observer, on_drained
 
     @property
@@ -154,13 +160,29 @@ class RemoteWorkerPool:
         return self.queue.running
 
     def handle(self, message: messages.PoolEvents) -> None:
-        """Apply the events of the pool in the engine process."""
+        """Apply the events of the pool in the engine process, at most `FINISHED_AT_ONCE` results in one turn."""
         self.pool_bytes = message.pool_bytes
-        for event in message.events:
-            self._handle_event(event)
+        deferred = bool(self._events)
+        self._events += message.events
         if message.worker_died:
             self._worker_died = True
+            self._handle_all()
             self.queue.fail_waiting(EngineFailure("a worker died"))
+        elif not deferred:
+            self._handle_some()
+
+    def _handle_some(self) -> None:
+        left = FINISHED_AT_ONCE
+        while self._events and left:
+            event = self._events.popleft()
+            left -= isinstance(event, messages.RequestDone)
+            self._handle_event(event)
+        if self._events:
+            asyncio.get_running_loop().call_soon(self._handle_some)
+
+    def _handle_all(self) -> None:
+        while self._events:
+            self._handle_event(self._events.popleft())
 
     def _handle_event(self, event: messages.Event) -> None:
         match event:
@@ -180,6 +202,7 @@ class RemoteWorkerPool:
 
     def on_process_death(self, problem: str) -> None:
         """Fail every request, and refuse new ones until `on_process_start`."""
+        self._handle_all()
         self.queue.problem = problem
         self.queue.fail_all(EngineUnavailable(problem))
         self.pool_bytes = 0

@@ -68,6 +68,8 @@ def test_probes_are_answered_when_full(full: Service) -> None:
 
 def test_refused_connection_is_kept(full: Service) -> None:
     with connect(full) as connection:
+        connection.sendall(GET)  # a new connection would be refused before it is made
+        assert read_response(connection).startswith(b"HTTP/1.1 200")
         for _ in range(3):
             connection.sendall(REQUEST)
             assert read_response(connection).startswith(b"HTTP/1.1 503")
@@ -104,9 +106,9 @@ def test_refusal_of_head_has_no_body(full: Service) -> None:
 def test_slow_bodies_are_not_in_flight(serve_fake: Callable[..., Service]) -> None:
     service = serve_fake(EchoEngine(), max_requests=2)
     slow = [connect(service) for _ in range(5)]
-    for connection in slow:
+    for count, connection in enumerate(slow, 1):
         connection.sendall(HEAD.encode() + b"\r\n" + BODY[:-1])
-    eventually(lambda: service.sample("open_connections") == 5)
+        eventually(lambda count=count: service.sample("slow_requests") == count)  # type: ignore[misc]
     assert service.post("/v1/translate", TRANSLATE).status_code == 200
     for connection in slow:
         connection.sendall(BODY[-1:])

@@ -1,0 +1,27 @@
+"""Requests that come at once are started a few in each turn of the event loop, in order."""
+
+import asyncio
+
+from service.http.start_queue import STARTED_AT_ONCE, StartQueue
+
+
+def test_few_are_started_in_one_turn() -> None:
+    async def turns() -> list[int]:
+        loop, queue = asyncio.get_running_loop(), StartQueue()
+        started: list[int] = []
+        for i in range(2 * STARTED_AT_ONCE + 1):
+            queue.add(loop, lambda i=i: started.append(i))  # type: ignore[misc]
+        counts = [len(started)]
+        while queue:
+            await asyncio.sleep(0)
+            counts.append(len(started))
+        assert started == list(range(2 * STARTED_AT_ONCE + 1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        queue.add(loop, lambda: started.append(-1))
+        assert started[-1] == -1  # at once: nothing was started in this turn
+        return counts
+
+    counts = asyncio.run(turns())
+    assert counts[0] == STARTED_AT_ONCE
+    assert all(later - before <= STARTED_AT_ONCE for before, later in zip(counts, counts[1:], strict=False))
