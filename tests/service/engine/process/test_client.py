@@ -305,13 +305,14 @@ def test_process_that_stays_stopped_is_killed_and_restarted(
     assert run_client(toy_translator, client) == 0
 
 
-def test_errors_of_all_graphs_come_from_the_process(toy_models: Path, toy_classifier: Path, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        corrupt(copytree(toy_classifier, tmp_path / name), "classify.onnx", b"not a graph")
+def test_errors_of_all_graphs_come_from_the_process(toy_models: Path, tmp_path: Path) -> None:
+    graphs = {"toy-classifier": "classify.onnx", "toy-translator": "step.onnx"}
+    for name, file in graphs.items():
+        corrupt(copytree(toy_models / name, tmp_path / name), file, b"not a graph")
     with EngineProcess() as engine, pytest.raises(ArtifactError) as caught:
         load_models(Settings(models=tmp_path), Metrics(), engine.start_pools)
-    for name in ("one", "two"):
-        assert f"{name}/classify.onnx: onnxruntime cannot load it" in str(caught.value)
+    for name, file in graphs.items():
+        assert f"{name}/{file}: onnxruntime cannot load it" in str(caught.value)
     assert engine._process.returncode == 0
 
 
