@@ -6,7 +6,7 @@ from typing import Generic, Protocol, TypeVar
 
 from service.artifact import Artifact
 from service.engine.queue import QueueLimits
-from service.engine.types import EngineRequest
+from service.engine.types import EngineRequest, Sender
 
 
 class Observer(Protocol):
@@ -47,6 +47,13 @@ class RequestQueue(Protocol):
     @property
     def closed(self) -> bool:
         """Whether the queue accepts no more requests."""
+
+    def check_room(self, sender: Sender, segments: int) -> None:
+        """Check that a request of so many segments could be submitted now, before work is done for it.
+
+        Raises:
+            QueueFull: it could not.
+        """
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
         """Add all of the requests, which have the same sender, or none of them.

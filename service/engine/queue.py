@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -74,10 +74,16 @@ class Occupancy:
         Raises:
             QueueFull: they may not.
         """
-        segments, tokens = len(requests), sum(request.tokens for request in requests)
+        self.check_room(requests[0].sender.caller, len(requests), sum(request.tokens for request in requests))
+
+    def check_room(self, caller: int, segments: int, tokens: int = 0) -> None:
+        """Check that so many segments and tokens of a caller may be added.
+
+        Raises:
+            QueueFull: they may not.
+        """
         if self.limits.allows(self.segments + segments, self.tokens + tokens):
             return
-        caller = requests[0].sender.caller
         own = self._segments[caller]
         callers = len(self._segments) + (own == 0)
         has_share = self.limits.allows(callers * (own + segments), callers * (self._tokens[caller] + tokens))
@@ -103,7 +109,7 @@ class Occupancy:
         self.tokens -= request.tokens
         caller = request.sender.caller
         self._tokens[caller] -= request.tokens
-        _decrement(self._segments, caller)
+        decrement(self._segments, caller)
         if caller not in self._segments:
             del self._tokens[caller]
 
@@ -154,6 +160,15 @@ class Queue:
         """
         self._add(requests, bounded=True)
 
+    def check_room(self, sender: Sender, segments: int) -> None:
+        """Check that a request of so many segments could be submitted now.
+
+        Raises:
+            QueueFull: it could not.
+        """
+        with self._changed:
+            self._check(lambda: self._occupancy.check_room(sender.caller, segments))
+
     def submit_admitted(self, requests: Sequence[EngineRequest]) -> None:
         """Add requests that were admitted elsewhere, however many wait: the limits apply once, where they are admitted.
 
@@ -169,11 +184,7 @@ class Queue:
             if not requests:
                 return
             if bounded:
-                try:
-                    self._occupancy.check(requests)
-                except QueueFull:
-                    self._remove_cancelled()
-                    self._occupancy.check(requests)
+                self._check(lambda: self._occupancy.check(requests))
             elif self._occupancy.overflows(len(requests)):
                 self._remove_cancelled()
             lane = self._lane(requests)
@@ -182,6 +193,14 @@ class Queue:
                 lane.push((request.sender.caller, request.sender.request), request)
                 self._count(request)
             self._changed.notify_all()
+
+    def _check(self, check: Callable[[], None]) -> None:
+        """Check for room, again without the cancelled requests if there is none."""
+        try:
+            check()
+        except QueueFull:
+            self._remove_cancelled()
+            check()
 
     def _lane(self, requests: Sequence[EngineRequest]) -> FairOrder[EngineRequest]:
         """Return the lane for requests of one sender, counted together with the sender's unfinished ones."""
@@ -205,8 +224,8 @@ class Queue:
     def _count_out(self, request: EngineRequest) -> None:
         """Count a request that is finished or cancelled."""
         self._large_unfinished -= request.large
-        _decrement(self._by_sender, request.sender)
-        _decrement(self._by_caller, request.sender.caller)
+        decrement(self._by_sender, request.sender)
+        decrement(self._by_caller, request.sender.caller)
         self._note_contention(request)
 
     def _note_contention(self, request: EngineRequest) -> None:
@@ -318,7 +337,7 @@ class _LargeBudget:
             self._longest = max(self._longest, len(request.ids))
 
 
-def _decrement(counts: Counter[T], key: T) -> None:
+def decrement(counts: Counter[T], key: T) -> None:
     """Count one less; forget a key that is at 0."""
     counts[key] -= 1
     if not counts[key]:

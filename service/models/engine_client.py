@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from service.engine.interfaces import RequestQueue
 from service.engine.queue import Closed, QueueFull, Unavailable
-from service.engine.types import EngineRequest, EngineResult
+from service.engine.types import EngineRequest, EngineResult, Sender
 from service.errors import EngineDown, NotReady, Overloaded, TooLarge
 from service.metrics import ModelMetrics
 
@@ -29,14 +29,30 @@ class EngineClient:
         try:
             self.queue.submit(requests)
         except QueueFull as full:
-            raise Overloaded(
-                f"model {self.name!r} has {full.waiting} segments waiting, {full.own} of them yours; at most "
-                f"{self.queue.limits.queue_segments} may wait, and each caller's share of these: try again later"
-            ) from None
+            raise self._overloaded(full) from None
         except Closed:
             raise NotReady(f"model {self.name!r} takes no more requests") from None
         except Unavailable as problem:
             raise EngineDown(f"model {self.name!r}: {problem}") from None
+
+    def check_room(self, sender: Sender, segments: int) -> None:
+        """Check that a request of at least so many segments could be submitted now, before work is done for it.
+
+        Raises:
+            TooLarge: an empty queue could not take them.
+            Overloaded: the queue is full.
+        """
+        self.check_limits(segments)
+        try:
+            self.queue.check_room(sender, segments)
+        except QueueFull as full:
+            raise self._overloaded(full) from None
+
+    def _overloaded(self, full: QueueFull) -> Overloaded:
+        return Overloaded(
+            f"model {self.name!r} has {full.waiting} segments waiting, {full.own} of them yours; at most "
+            f"{self.queue.limits.queue_segments} may wait, and each caller's share of these: try again later"
+        )
 
     def check_limits(self, segments: int, tokens: int = 0) -> None:
         """Check that an empty queue could take so many segments and tokens.

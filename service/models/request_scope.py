@@ -74,6 +74,10 @@ class RequestScope:
         """Submitted requests whose result has not been returned yet."""
         return len(self._pending)
 
+    def check_room(self, client: EngineClient, segments: int) -> None:
+        """Check that at least so many segments could be submitted now; see `EngineClient.check_room`."""
+        client.check_room(self._sender, segments)
+
     def submit(self, client: EngineClient, requests: Sequence[EngineRequest]) -> None:
         """Submit requests to a model; see `EngineClient.submit` for the errors."""
         for request in requests:

@@ -132,6 +132,7 @@ class ServedModel:
             TooLarge: a text exceeds the model's limit, or there are too many texts.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
+        scope.check_room(self.engine_client, len(texts))
         sources = await self._encode_to_classify(texts, scope)
         limit = self.manifest.limits.source_length
         for i, ids in enumerate(sources):

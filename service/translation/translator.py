@@ -1,5 +1,6 @@
 """Translation of whole texts, shared by all API dialects."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -77,6 +78,10 @@ class Translator:
         """
         documents = await self._documents(request, scope)
         bounded = request.window is None
+        if bounded:
+            clients = Counter(document.route[0].model.engine_client for document in documents if document.route)
+            for client, count in clients.items():  # each text has at least one segment
+                scope.check_room(client, count)
         segments = await scope.run(lambda: segment_all(documents, scope.check, bounded), in_thread=request.long)
         pipeline = self._pipeline(request, scope)
         window = request.window or len(segments) or 1

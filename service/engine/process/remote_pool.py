@@ -7,15 +7,15 @@ Everything but `close` and `drain` happens in the event loop's thread, from the 
 import asyncio
 import itertools
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
 from service.engine.interfaces import Observer, PoolConfig
 from service.engine.process import messages
-from service.engine.queue import Closed, Occupancy, Unavailable
-from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, fail, resolve
+from service.engine.queue import SMALL_REQUEST, Closed, Occupancy, Unavailable, decrement
+from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender, fail, resolve
 
 # Results that are passed on before the event loop does other work: each makes a request write its response, and one
 # step may finish a hundred.
@@ -31,6 +31,7 @@ class RemoteQueue:
         self._send = send
         self._numbers = itertools.count()
         self._unfinished: dict[int, EngineRequest] = {}
+        self._by_sender = Counter[Sender]()  # unfinished requests
         self._waiting: dict[int, EngineRequest] = {}  # by number: the requests that have not joined a batch
         self._occupancy = Occupancy(pool_config.limits)
         self._idle = threading.Event()
@@ -48,6 +49,14 @@ class RemoteQueue:
         """Segments that have joined a batch."""
         return len(self._unfinished) - len(self._waiting)
 
+    def check_room(self, sender: Sender, segments: int) -> None:
+        """Check that a request of so many segments could be submitted now.
+
+        Raises:
+            QueueFull: it could not.
+        """
+        self._occupancy.check_room(sender.caller, segments)
+
     def submit(self, requests: Sequence[EngineRequest]) -> None:
         """Add all of the requests, which have the same sender, or none of them.
 
@@ -64,11 +73,15 @@ class RemoteQueue:
             return
         self._occupancy.check(requests)
         self._idle.clear()
-        registered = [self._register(request) for request in requests]
-        self._send(messages.SubmitRequests(self.name, requests[0].sender, registered))
+        sender = requests[0].sender
+        self._by_sender[sender] += len(requests)
+        large = sender.bulk or self._by_sender[sender] > SMALL_REQUEST
+        registered = [self._register(request, large) for request in requests]
+        self._send(messages.SubmitRequests(self.name, sender, registered))
 
-    def _register(self, request: EngineRequest) -> messages.RequestMessage:
+    def _register(self, request: EngineRequest, large: bool) -> messages.RequestMessage:
         number = next(self._numbers)
+        request.large = large
         self._unfinished[number] = self._waiting[number] = request
         self._occupancy.add(request)
         request.future.add_done_callback(partial(self._on_done, number))
@@ -85,6 +98,8 @@ class RemoteQueue:
     def _remove(self, number: int) -> EngineRequest | None:
         self._leave_queue(number)
         request = self._unfinished.pop(number, None)
+        if request is not None:
+            decrement(self._by_sender, request.sender)
         if not self._unfinished:
             self._idle.set()
         return request
@@ -92,6 +107,11 @@ class RemoteQueue:
     def _leave_queue(self, number: int) -> None:
         if (request := self._waiting.pop(number, None)) is not None:
             self._occupancy.remove(request)
+
+    def is_large(self, number: int) -> bool:
+        """Return whether a request is one of many of its sender, so that others come first."""
+        request = self._unfinished.get(number)
+        return request is not None and request.large
 
     def mark_running(self, numbers: Sequence[int]) -> list[EngineRequest]:
         """Record that these requests have joined a batch; return them, without those cancelled meanwhile."""
@@ -144,7 +164,8 @@ class RemoteWorkerPool:
         self.queue = RemoteQueue(name, pool_config, send)
         self.pool_bytes = 0
         self._worker_died = False
-        self._events: deque[messages.Event] = deque()  # not handled yet
+        self._small: deque[messages.RequestDone] = deque()  # results that are not passed on yet
+        self._large: deque[messages.RequestDone] = deque()
         self._observer, self._on_drained = observer, on_drained
 
     @property
@@ -160,34 +181,35 @@ class RemoteWorkerPool:
         return self.queue.running
 
     def handle(self, message: messages.PoolEvents) -> None:
-        """Apply the events of the pool in the engine process, at most `FINISHED_AT_ONCE` results in one turn."""
+        """Apply the events of the pool in the engine process, and pass results on: those of large requests last."""
         self.pool_bytes = message.pool_bytes
-        deferred = bool(self._events)
-        self._events += message.events
+        deferred = bool(self._small or self._large)
+        for event in message.events:
+            if isinstance(event, messages.RequestDone):
+                (self._large if self.queue.is_large(event.number) else self._small).append(event)
+            else:
+                self._handle_event(event)
         if message.worker_died:
             self._worker_died = True
-            self._handle_all()
+            self._pass_on(len(self._small) + len(self._large))
             self.queue.fail_waiting(EngineFailure("a worker died"))
         elif not deferred:
-            self._handle_some()
+            self._pass_on_some()
 
-    def _handle_some(self) -> None:
-        left = FINISHED_AT_ONCE
-        while self._events and left:
-            event = self._events.popleft()
-            left -= isinstance(event, messages.RequestDone)
-            self._handle_event(event)
-        if self._events:
-            asyncio.get_running_loop().call_soon(self._handle_some)
+    def _pass_on_some(self) -> None:
+        """Pass on at most `FINISHED_AT_ONCE` results in this turn of the event loop."""
+        self._pass_on(FINISHED_AT_ONCE)
+        if self._small or self._large:
+            asyncio.get_running_loop().call_soon(self._pass_on_some)
 
-    def _handle_all(self) -> None:
-        while self._events:
-            self._handle_event(self._events.popleft())
+    def _pass_on(self, count: int) -> None:
+        while count and (self._small or self._large):
+            number, outcome = (self._small or self._large).popleft()
+            self.queue.finish(number, outcome)
+            count -= 1
 
     def _handle_event(self, event: messages.Event) -> None:
         match event:
-            case messages.RequestDone(number, outcome):
-                self.queue.finish(number, outcome)
             case messages.TokenGenerated(number, token):
                 self.queue.stream_token(number, token)
             case messages.StepComputed(rows, seconds):
@@ -202,7 +224,7 @@ class RemoteWorkerPool:
 
     def on_process_death(self, problem: str) -> None:
         """Fail every request, and refuse new ones until `on_process_start`."""
-        self._handle_all()
+        self._pass_on(len(self._small) + len(self._large))
         self.queue.problem = problem
         self.queue.fail_all(EngineUnavailable(problem))
         self.pool_bytes = 0

@@ -19,6 +19,7 @@ from service.engine.types import EngineFailure, EngineRequest, FinishedRequest
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.settings import Settings
+from service.translation.document import DocumentTranslation
 from tests.conftest import LEXICON
 from tests.service.conftest import Service, assert_problem, eventually, fake_model
 from tests.service.fakes import TIMEOUT, EchoEngine, Failing, HeldEngine
@@ -74,6 +75,21 @@ def test_a_full_queue_rejects_a_request_at_once(serve_fake: ServeFake, callers: 
     assert echo(service, "one").status_code == 200
 
 
+def test_texts_are_not_segmented_for_a_full_queue(
+    serve_fake: ServeFake, callers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, engine = held_service(serve_fake, rows=1, queue_segments=2)
+    first = callers.submit(echo, service, "red house")
+    engine.wait_for_step(WARM_UP + 1)
+    second = callers.submit(echo, service, ["dog", "bird"])
+    eventually(lambda: service.sample("waiting_segments", model="toy-translator") == 2)
+    with monkeypatch.context() as patch:
+        patch.delattr(DocumentTranslation, "segment")
+        assert_problem(echo(service, ["one", "two"]), 503, "overloaded")
+    engine.allow(1000)
+    assert (translated_texts(first), translated_texts(second)) == (["red house"], ["dog", "bird"])
+
+
 @pytest.mark.parametrize("limits", [{"queue_segments": 2}, {"queue_tokens": 12}])
 def test_a_request_beyond_the_limits_of_an_empty_queue_is_too_large(
     serve_fake: ServeFake, limits: dict[str, int]
@@ -86,7 +102,7 @@ def test_a_request_beyond_the_limits_of_an_empty_queue_is_too_large(
 @pytest.mark.parametrize("stream", [False, True])
 def test_texts_beyond_the_queue_limit_are_not_segmented(serve_fake: ServeFake, stream: bool) -> None:
     service = serve_fake(EchoEngine(), queue_segments=10)
-    body = {"text": ["dog.\n" * 6] * 200, "target": "b", "stream": stream}
+    body = {"text": ["dog.\n" * 6] * 9, "target": "b", "stream": stream}
     problem = assert_problem(service.post("/v1/translate", body), 413, "too_large")
     assert problem["detail"].startswith("12 segments or more; model 'toy-translator' queues at most 10 segments")
 

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from shutil import copytree
 
@@ -21,7 +22,7 @@ from service.engine.process import messages
 from service.engine.process.__main__ import PoolServer
 from service.engine.process.channel import MessageChannel
 from service.engine.process.client import EngineEvents, EngineProcess
-from service.engine.process.remote_pool import RemoteQueue, RemoteWorkerPool
+from service.engine.process.remote_pool import FINISHED_AT_ONCE, RemoteQueue, RemoteWorkerPool
 from service.engine.queue import Closed, Queue, QueueFull, QueueLimits, Unavailable
 from service.engine.types import EngineFailure, EngineRequest, EngineUnavailable, Sender
 from service.engine.worker import LocalWorkerPool
@@ -62,7 +63,10 @@ def test_full_queue_rejects_all_requests_of_a_call_until_others_have_joined() ->
     assert (pool.queue.waiting, pool.running, pool.pool_bytes) == (1, 1, 100)
     with pytest.raises(QueueFull):
         pool.queue.submit([EngineRequest([1] * 10)])
+    pool.queue.check_room(Sender(), 1)
     pool.queue.submit([EngineRequest([1] * 9)])
+    with pytest.raises(QueueFull):
+        pool.queue.check_room(Sender(), 1)
 
 
 def test_cancelled_request_frees_its_place_at_once_and_is_cancelled_in_the_process() -> None:
@@ -103,6 +107,29 @@ def test_results_errors_and_tokens_reach_their_own_requests() -> None:
     assert not pool.drain(0)
     pool.handle(pool_events(messages.RequestDone(1, answer([4]))))
     assert pool.drain(0)
+
+
+def test_results_of_small_requests_come_first_and_few_are_passed_on_in_one_turn() -> None:
+    async def turns() -> list[list[int]]:
+        pool = remote_pool([])
+        large = [EngineRequest([1], sender=Sender(1, 1)) for _ in range(20)]
+        small = [EngineRequest([1], sender=Sender(2, 2)) for _ in range(2)]
+        pool.queue.submit(large)
+        pool.queue.submit(small)
+        results = [messages.RequestDone(number, answer([4])) for number in range(22)]
+        pool.handle(pool_events(messages.GroupEncoded(list(range(22)), 0.1), *results[:10]))
+        pool.handle(pool_events(*results[10:]))
+        done = []
+        while pool.running:
+            done.append([number for number, one in enumerate(large + small) if one.future.done()])
+            await asyncio.sleep(0)
+        assert not pool.queue._by_sender
+        return done
+
+    done = asyncio.run(turns())
+    assert done[0] == [0, 1, 2, 3]
+    assert done[1][-2:] == [20, 21]  # before the others that came with them or earlier
+    assert all(len(later) - len(before) <= FINISHED_AT_ONCE for before, later in pairwise(done))
 
 
 def test_death_of_a_worker_fails_waiting_requests_but_not_running_ones() -> None:
