@@ -23,6 +23,7 @@ from service.http.admission import Admission, AdmissionLimits
 from service.http.api_keys import read_api_keys
 from service.http.auth import PUBLIC_PATHS, UPLOAD_PATH, Authenticator, AuthMiddleware
 from service.http.body_limit import BodyLimitMiddleware
+from service.http.cors import CorsHeaders, cors_options
 from service.http.descriptors import connection_limit
 from service.http.docs_page import DOCS_PATH, docs_router
 from service.http.error_formats import ErrorFormats
@@ -62,7 +63,7 @@ def create_app(
     """
     authenticator = authenticator or create_authenticator(settings)
     limits = AdmissionLimits(settings.max_requests, connection_limit(settings.max_connections))
-    admission = Admission(limits, metrics, ERROR_FORMATS)
+    admission = Admission(limits, metrics, ERROR_FORMATS, CorsHeaders(settings.origins))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -148,11 +149,5 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, authenti
         path_limits=dict.fromkeys(UPLOAD_PATHS, settings.max_document_bytes + UPLOAD_OVERHEAD_BYTES),
     )
     if origins := settings.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "X-API-Key", "X-Request-ID"],
-            expose_headers=["Retry-After", "X-Request-ID"],
-        )
+        app.add_middleware(CORSMiddleware, **cors_options(origins))
     app.add_middleware(RequestLogMiddleware, metrics=metrics, error_formats=ERROR_FORMATS)

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.errors import Overloaded
 from service.http.concurrency_limit import ConcurrencyLimit
+from service.http.cors import CorsHeaders
 from service.http.error_formats import ErrorFormat, ErrorFormats
 from service.http.start_queue import StartQueue
 from service.metrics import Metrics
@@ -52,8 +53,10 @@ class AdmissionLimits:
 class Admission:
     """The state of the service towards its clients: what is in flight, what is idle, and whether it stops."""
 
-    def __init__(self, limits: AdmissionLimits, metrics: Metrics, error_formats: ErrorFormats) -> None:
-        self.limits = limits
+    def __init__(
+        self, limits: AdmissionLimits, metrics: Metrics, error_formats: ErrorFormats, cors: CorsHeaders | None = None
+    ) -> None:
+        self.limits, self.cors = limits, cors or CorsHeaders()
         self._limit = ConcurrencyLimit(limits.requests)
         self.stop_by: float | None = None  # time.monotonic() until which everything must have ended, once told to stop
         self.idle: dict[IdleConnection, None] = {}  # longest idle first
@@ -100,9 +103,14 @@ class Admission:
         """How many more requests may be in flight now; at most 0 when full."""
         return self.limit - self.in_flight
 
-    def admits(self, path: str) -> bool:
-        """Return whether a request to the path is to be served now."""
-        return self.in_flight < self.limit or (path in PROBES and self.in_flight < self.limit + PROBE_RESERVE)
+    def admits(self, method: bytes, path: str) -> bool:
+        """Return whether a request is to be served now.
+
+        OPTIONS costs no more than a probe, and a browser does not let its page read the refusal of a preflight.
+        """
+        if self.in_flight < self.limit:
+            return True
+        return (path in PROBES or method == b"OPTIONS") and self.in_flight < self.limit + PROBE_RESERVE
 
     def make_room(self, newcomer: IdleConnection) -> bool:
         """Close the connection that has been idle longest; return False if every other one has a request."""
@@ -113,10 +121,12 @@ class Admission:
                 return True
         return False
 
-    def refuse(self, reason: str, path: str, request_id: bytes | None) -> tuple[bytes, bytes]:
+    def refuse(
+        self, reason: str, path: str, request_id: bytes | None, origin: bytes | None = None
+    ) -> tuple[bytes, bytes]:
         """Count a refusal; return its response: the head, which further headers may follow, and the body.
 
-        Without a request id of the client's the response gets a new one.
+        Without a request id of the client's the response gets a new one. `origin` is the request's Origin header.
         """
         if request_id is None:
             request_id = b"%032x" % random.getrandbits(128)
@@ -129,7 +139,8 @@ class Admission:
             prepared = self._prepared[id(error_format), reason] = self._prepare(error_format, reason)
         head, parts = prepared
         body = request_id.join(parts)
-        return b"%scontent-length: %d\r\nx-request-id: %s\r\n" % (head, len(body), request_id), body
+        head += b"content-length: %d\r\nx-request-id: %s\r\n" % (len(body), request_id)
+        return head + self.cors.lines(origin), body
 
     def _prepare(self, error_format: ErrorFormat, reason: str) -> tuple[bytes, list[bytes]]:
         """Return the head without length and request id, and the body, split where the request id belongs."""

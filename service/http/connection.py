@@ -132,7 +132,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
         if self._one_too_many:
             return CONNECTIONS
         path = self.url.partition(b"?")[0].decode("latin-1")
-        return None if self.admission.admits(path) else REQUESTS
+        return None if self.admission.admits(self.parser.get_method(), path) else REQUESTS
 
     def close_after_response(self) -> None:
         """Let the answer to the latest request say that it is the last one, if it has not begun."""
@@ -145,7 +145,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
         given = headers.get(b"x-request-id", b"")
         request_id = given if REQUEST_ID.fullmatch(given) and given.isascii() else None
         path = self.url.partition(b"?")[0].decode("latin-1")
-        head, body = self.admission.refuse(reason, path, request_id)
+        head, body = self.admission.refuse(reason, path, request_id, headers.get(b"origin"))
         length = headers.get(b"content-length", b"0")
         self._refused = True
         self._closing = (

@@ -8,7 +8,7 @@ MAX_HEAD = 4096
 MAX_PLAIN = 16_384  # bytes of a request that is read at once
 # Headers that decide where the request ends, or that ask for more than a response. A head that has one of these words
 # anywhere is left to the parser.
-UNUSUAL = (b"transfer-encoding", b"expect", b"upgrade")
+UNUSUAL = (b"transfer-encoding", b"expect", b"upgrade", b"\r\norigin:")
 LENGTH = b"\r\ncontent-length: "
 CONNECTION = (b"\r\nconnection: keep-alive\r\n", b"\r\nconnection: close\r\n")
 

@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -17,18 +18,25 @@ GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 REQUEST = HEAD.encode() + b"\r\n" + BODY
 
 
-@pytest.fixture
-def full(serve_fake: Callable[..., Service]) -> Iterator[Service]:
-    """A service with two requests in flight, the most allowed."""
+@contextmanager
+def filled(serve_fake: Callable[..., Service], **settings: object) -> Iterator[Service]:
+    """Serve with two requests in flight, the most allowed; at the end they are answered."""
     engine = HeldEngine()
     engine.allow(1)  # to warm up
-    service = serve_fake(engine, max_requests=2)
+    service = serve_fake(engine, max_requests=2, **settings)
     with ThreadPoolExecutor(2) as pool:
         answers: list[Future[httpx.Response]] = [pool.submit(service.post, "/v1/translate", TRANSLATE) for _ in "ab"]
         eventually(lambda: service.sample("requests_in_flight") == 2)
         yield service
         engine.allow(1000)
         assert [answer.result(TIMEOUT).status_code for answer in answers] == [200, 200]
+
+
+@pytest.fixture
+def full(serve_fake: Callable[..., Service]) -> Iterator[Service]:
+    """A service with two requests in flight, the most allowed."""
+    with filled(serve_fake) as service:
+        yield service
 
 
 def test_request_above_the_limit_is_refused_with_retry_after(full: Service) -> None:
@@ -58,6 +66,41 @@ def test_refusal_has_the_form_of_the_dialect(full: Service, path: str, status: i
     assert response.status_code == status
     assert response.headers["retry-after"] == "1"
     assert set(response.json()) == body
+
+
+ORIGIN = "https://page.example"
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        (f"https://other.example,{ORIGIN}", ORIGIN, ORIGIN),
+        (ORIGIN, "https://evil.example", None),
+        (ORIGIN, None, None),
+        ("*", ORIGIN, "*"),
+        ("", ORIGIN, None),
+    ],
+)
+def test_page_of_an_allowed_origin_may_read_the_refusal(
+    serve_fake: Callable[..., Service], origins: str, origin: str | None, allowed: str | None
+) -> None:
+    with filled(serve_fake, cors_origins=origins) as service:
+        sent = {} if origin is None else {"Origin": origin}
+        response = service.post("/v1/translate", TRANSLATE, headers=sent)
+        assert_problem(response, 503, "overloaded")
+        assert response.headers.get("access-control-allow-origin") == allowed
+        if allowed is not None:
+            assert response.headers["access-control-expose-headers"] == "Retry-After, X-Request-ID"
+        depends = origin is not None and ORIGIN in origins
+        assert response.headers.get("vary") == ("Origin" if depends else None)
+
+
+def test_preflight_is_answered_when_full(serve_fake: Callable[..., Service]) -> None:
+    """Without it the browser would not send the request, and the page could not read the refusal."""
+    with filled(serve_fake, cors_origins=ORIGIN) as service:
+        preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+        response = service.client.options("/v1/translate", headers=preflight)
+        assert (response.status_code, response.headers["access-control-allow-origin"]) == (200, ORIGIN)
 
 
 def test_probes_are_answered_when_full(full: Service) -> None:
