@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -42,16 +43,21 @@ def resident_bytes(pid: int) -> int:
 
 @contextmanager
 def server(
-    command: Sequence[str], port: int, settings: Mapping[str, str] | None = None, folder: Path | None = None
+    command: Sequence[str],
+    port: int,
+    settings: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    log: IO[str] | None = None,
 ) -> Iterator[int]:
     """Start a server in a folder and wait until its /readyz answers 200; yield its process id, stop it at the end.
 
-    Its output is kept, and is part of the error message if it does not start.
+    Its output goes to `log`, by default to a temporary file, and is part of the error message if it does not start.
 
     Raises:
         RuntimeError: it ended, or was not ready in time.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as own_log:
+        log = log or own_log
         environment = {**os.environ, **(settings or {})}
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
         try:

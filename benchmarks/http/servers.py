@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.common.processes import free_port, server
 from benchmarks.http.load_generator import CLIENTS, HttpLoad, LoadResult, Traffic
@@ -66,18 +66,18 @@ class LoadPlan:
 
 @contextmanager
 def attendant_server(
-    artifacts: Sequence[Path], checkout: Path | None = None, **settings: str
+    artifacts: Sequence[Path], checkout: Path | None = None, log: IO[str] | None = None, **settings: str
 ) -> Iterator[RunningServer]:
     """Run `python -m service` on these artifacts; unset settings have their defaults or come from the environment.
 
-    The code is that of `checkout`, by default that of the working directory.
+    The code is that of `checkout`, by default that of the working directory. Its output goes to `log`.
     """
     with tempfile.TemporaryDirectory() as models:
         for artifact in artifacts:
             (Path(models) / artifact.name).symlink_to(artifact.resolve())
         port = free_port()
         settings |= {"ATTENDANT_MODELS": models, "ATTENDANT_HOST": "127.0.0.1", "ATTENDANT_PORT": str(port)}
-        with server([sys.executable, "-m", "service"], port, settings, checkout) as pid:
+        with server([sys.executable, "-m", "service"], port, settings, checkout, log) as pid:
             yield RunningServer(port, pid)
 
 

@@ -1,0 +1,1 @@
+"""The requests and the client of the fuzzer, benchmarks/http/fuzz.py."""
