@@ -43,6 +43,7 @@ class ResponseCycle(RequestResponseCycle):
     def abandon(self) -> None:
         """Let the application know that nobody reads its response."""
         self.disconnected = True
+        self.waiting_for_100_continue = False  # nor the permission to send a body
         self.message_event.set()
 
     async def send(self, message: ASGISendEvent) -> None:

@@ -219,6 +219,17 @@ def test_bad_body_of_the_request_that_is_answered_ends_it(service: Service) -> N
     assert b"Invalid character in chunk size" in received
 
 
+def test_bad_body_is_not_asked_for(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """The request is rejected before the application, which would ask for its body, has begun with it."""
+    labels = {"route": "unmatched", "method": "POST", "status": "499"}
+    before = service.sample("requests_total", **labels)
+    with connect(service) as connection:
+        connection.sendall(CHUNKED.replace(b"Host", b"Expect: 100-continue\r\nHost") + b"zz\r\n")
+        assert statuses(read_until_closed(connection)) == [b"400"]
+    eventually(lambda: service.sample("requests_total", **labels) == before + 1)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def test_many_pipelined_requests_are_answered_in_order(service: Service) -> None:
     bad = b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n"
     with connect(service) as connection:
