@@ -30,10 +30,15 @@ class Settings(BaseSettings):
         description="Start only if every artifact in the models folder can be served. False: serve the good ones, and "
         "list the others in the log, /v1/models and /readyz.",
     )
+    translator: str = Field(
+        default="",
+        description="Name of the translator for requests that name no model, wherever it can translate, by way of "
+        "English too; the other translators have the rest. Empty: the first by name that has the direction.",
+    )
     classifier: str = Field(
         default="",
-        description="Name of the classifier for requests that name no model. Empty: the only classifier; where there "
-        "are several, such requests fail with 400.",
+        description="Name of the classifier for requests that name no model. Empty: the only one besides the detector; "
+        "where there are several, such requests fail with 400.",
     )
     detector: str = Field(
         default="langid",

@@ -20,6 +20,7 @@ from service.http.forms import read_json_or_form
 from service.http.openapi import json_or_form_body, response_example
 from service.settings import Settings
 from service.text.languages import language_name
+from service.text.languages import match_language as find_language
 from service.translation.request import TranslationRequest, TranslationResult
 from service.translation.translator import Translator
 
@@ -199,16 +200,15 @@ class DeepLLanguagesQuery(BaseModel):
 
 
 def match_language(code: str, languages: Iterable[str], field: str) -> str:
-    """Return the served language for a code such as DE, EN-GB or ZH-HANS: the same one, or else without the region.
+    """Return the served language for a code such as DE, EN-GB or ZH-HANS.
 
     Raises:
         UnknownModel: it is not served.
     """
-    served = {language.lower(): language for language in languages}
-    requested = code.lower()
-    language = served.get(requested) or served.get(requested.partition("-")[0])
+    served = frozenset(languages)
+    language = find_language(code, served)
     if language is None:
-        known = ", ".join(sorted(language.upper() for language in served)) or "no language"
+        known = ", ".join(sorted(map(str.upper, served))) or "no language"
         raise UnknownModel(f"Value for '{field}' not supported: {code!r}; there is {known}")
     return language
 

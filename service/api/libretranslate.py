@@ -223,7 +223,7 @@ def _reply(body: LibreTranslateBody, results: Sequence[TranslationResult]) -> di
         return values if isinstance(body.q, list) else values[0]
 
     reply: dict[str, Any] = {"translatedText": unwrap([result.text for result in results])}
-    if body.source == AUTO:
+    if body.source.lower() == AUTO:
         reply["detectedLanguage"] = unwrap(
             [result.detected and _detected_language(result.detected) for result in results]
         )

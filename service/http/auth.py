@@ -18,17 +18,17 @@ from service.http.forms import read_json_or_form
 from service.http.rate_limit import RateLimiter
 from service.http.uploads import read_upload
 
-# Paths that operators, probes and browsers request without a key. They reveal no text of any caller, and have no rate
-# limit. Every other path requires a key, unknown paths too.
+# Paths that operators, probes and browsers request without a key; LibreTranslate's clients list languages without one.
+# They reveal no text of any caller, and have no rate limit. Every other path requires a key, unknown paths too.
 PUBLIC_PATHS = frozenset({
     "/", DOCS_PATH, *ASSETS, "/openapi.json", "/healthz", "/readyz", "/metrics",
-    "/health", "/frontend/settings", "/v2/health/live", "/v2/health/ready",
+    "/health", "/frontend/settings", "/languages", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
 # The URL of a translated file is secret and needs no key, as in LibreTranslate. A key that is sent is checked.
 SECRET_PATHS = "/download_file/"
 # LibreTranslate's clients send api_key as a field of the form, the JSON body or the query string.
 UPLOAD_PATH = "/translate_file"
-KEY_FIELD_PATHS = frozenset({"/translate", "/detect", "/languages", UPLOAD_PATH})
+KEY_FIELD_PATHS = frozenset({"/translate", "/detect", UPLOAD_PATH})
 SCHEMES = frozenset({b"bearer", b"deepl-auth-key"})
 AUTH_ERRORS = (Unauthorised, RateLimited)  # that the middleware may return on any path that is not public
 
@@ -48,16 +48,16 @@ class Authenticator:
     def authenticate_head(self, scope: Scope) -> bool:
         """Check the key in the head of a request, before its body is read; return whether there is one.
 
-        There may be none where LibreTranslate's clients send it in the body, and for public and secret paths. Without
-        configured keys, every caller counts as authenticated.
+        There may be none where LibreTranslate's clients send it in the body, and for secret paths; that of a request
+        for a public path is not checked. Without configured keys, every caller counts as authenticated.
 
         Raises:
             Unauthorised: the key is missing or unknown.
         """
         if not self.keys.digests:
             return True
-        key = key_in_head(scope)
-        if key is None and (scope["path"] in PUBLIC_PATHS | KEY_FIELD_PATHS or scope["path"].startswith(SECRET_PATHS)):
+        path, key = scope["path"], key_in_head(scope)
+        if path in PUBLIC_PATHS or (key is None and (path in KEY_FIELD_PATHS or path.startswith(SECRET_PATHS))):
             return False
         self._check_key(scope, key)
         return True

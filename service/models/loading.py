@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from service.artifact import Artifact, ArtifactError, read_artifact
+from service.artifact import Artifact, ArtifactError, Manifest, read_artifact
 from service.engine.cores import available_cores
 from service.engine.interfaces import PoolConfig, StartPools, WorkerPool, score_pool_name
 from service.engine.queue import QueueLimits
@@ -44,7 +44,7 @@ def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -
     faulty += [_faulty(folders[name], reason, name) for name, reason in started.faults.items()]
     served = [one for one in loaded if one.artifact.manifest.name not in started.faults]
     try:
-        _check_served(settings, [one.artifact.manifest.name for one in served], faulty)
+        _check_served(settings, [one.artifact.manifest for one in served], faulty)
     except ArtifactError:
         for worker_pool in started.pools.values():
             worker_pool.queue.close()
@@ -55,7 +55,9 @@ def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -
     for name, worker_pool in started.pools.items():
         metrics.watch(name, worker_pool)
     models = [_serve(artifact, codec, started.pools, metrics) for artifact, codec in served]
-    return Registry(models, settings.classifier, faulty)
+    registry = Registry(models, settings.translator, settings.classifier, settings.detector, faulty)
+    _log_choices(registry)
+    return registry
 
 
 def _read_artifacts(models: Path) -> tuple[list[LoadedArtifact], list[FaultyArtifact]]:
@@ -98,23 +100,41 @@ def _faulty(folder: Path, reason: str, model: str) -> FaultyArtifact:
     return FaultyArtifact(model or folder.name, reason.replace(f"{folder.parent}{os.sep}", "")[:MAX_REASON])
 
 
-def _check_served(settings: Settings, served: Sequence[str], faulty: Sequence[FaultyArtifact]) -> None:
-    """Check that the service may start with the models of these names.
+def _check_served(settings: Settings, served: Sequence[Manifest], faulty: Sequence[FaultyArtifact]) -> None:
+    """Check that the service may start with these models.
 
     Raises:
         ArtifactError: it may not.
     """
     errors = [artifact.reason for artifact in faulty] if settings.strict or not served else []
-    names = {*served, *(artifact.name for artifact in faulty)}
-    if settings.classifier and settings.classifier not in names:
-        there = ", ".join(sorted(served)) or "none"
-        errors.append(f"ATTENDANT_CLASSIFIER is {settings.classifier!r}, which is not served; there is {there}")
+    errors += _unknown_defaults(settings, served, faulty)
     if errors and not served:
         errors.append(f"{settings.models}: no artifact can be served; export them again, or set ATTENDANT_MODELS")
     elif errors and faulty:
         errors.append(f"{settings.models}: {len(faulty)} artifacts are faulty and ATTENDANT_STRICT is set")
     if errors:
         raise ArtifactError("\n".join(errors))
+
+
+def _unknown_defaults(settings: Settings, manifests: Sequence[Manifest], faulty: Sequence[FaultyArtifact]) -> list[str]:
+    """Return an error for every setting that names a model that does not exist or does another task."""
+    errors = []
+    not_served = {artifact.name for artifact in faulty}
+    for name, task in (("translator", "translate"), ("classifier", "classify")):
+        value, served = getattr(settings, name), sorted(one.name for one in manifests if one.task == task)
+        if value and value not in {*served, *not_served}:
+            there = ", ".join(served) or "none"
+            errors.append(f"ATTENDANT_{name.upper()} is {value!r}, which is not served to {task}; there is {there}")
+    return errors
+
+
+def _log_choices(registry: Registry) -> None:
+    """Log which of several translators of a direction was chosen, so that a new one takes no traffic unnoticed."""
+    for (source, target), (first, *others) in registry.ambiguous_directions().items():
+        log.warning(
+            "%s to %s: %s translates requests that name no model, before %s; ATTENDANT_TRANSLATOR names the one to use",
+            source, target, first, ", ".join(others),
+        )  # fmt: skip
 
 
 def pool_config(settings: Settings) -> PoolConfig:

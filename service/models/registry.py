@@ -8,6 +8,7 @@ from typing import NamedTuple
 from service.artifact import Direction
 from service.errors import FaultyModel, ModelRequired, UnknownModel
 from service.models.served_model import ServedModel
+from service.text.languages import match_language
 
 PIVOT = "en"
 
@@ -32,13 +33,22 @@ class FaultyArtifact(NamedTuple):
 
 
 class Registry:
-    """The served models by name; `classifier` names the one for requests that name none.
+    """The served models by name, and which of them answer requests that name none.
 
-    `faulty` are the artifacts that could not be loaded.
+    `translator` translates such requests wherever it can, directly or by way of the pivot language; `classifier`
+    classifies them, or else the only classifier besides `detector`, the one that detects languages. `faulty` are the
+    artifacts that could not be loaded.
     """
 
-    def __init__(self, models: list[ServedModel], classifier: str = "", faulty: Sequence[FaultyArtifact] = ()) -> None:
-        self._classifier = classifier
+    def __init__(
+        self,
+        models: list[ServedModel],
+        translator: str = "",
+        classifier: str = "",
+        detector: str = "",
+        faulty: Sequence[FaultyArtifact] = (),
+    ) -> None:
+        self._translator, self._classifier, self._detector = translator, classifier, detector
         self._models = {model.name: model for model in models}
         self.faulty = sorted(faulty)
 
@@ -76,7 +86,7 @@ class Registry:
         return f"; faulty and not served, see GET /v1/models: {names}"[:500] if names else ""
 
     def direct_step(self, model: str | None, source: str | None, target: str) -> RouteStep:
-        """Return the named model, or else the first by name, that has the direction itself.
+        """Return the named model, or else the default or the first by name, that has the direction itself.
 
         Raises:
             UnknownModel: there is none.
@@ -86,7 +96,7 @@ class Registry:
             named = self.get(model, "translate")
             return RouteStep(named, named.direction(source, target))
         errors: list[UnknownModel | ModelRequired] = []
-        for name in self._names("translate"):
+        for name in sorted(self._names("translate"), key=lambda name: name != self._translator):
             try:
                 return RouteStep(self._models[name], self._models[name].direction(source, target))
             except (UnknownModel, ModelRequired) as error:
@@ -102,6 +112,8 @@ class Registry:
         Raises:
             UnknownModel: there is neither.
         """
+        if model is None and self._translator and (source, target) in self.language_pairs(self._translator):
+            model = self._translator
         try:
             return [self.direct_step(model, source, target)]
         except UnknownModel:
@@ -117,8 +129,31 @@ class Registry:
         from_pivot = {target for source, target in direct if source == PIVOT}
         return sorted(direct | {(source, target) for source in to_pivot for target in from_pivot if source != target})
 
+    def ambiguous_directions(self) -> dict[tuple[str, str], list[str]]:
+        """Return the directions that several models have and the default translator has not, with their names.
+
+        The first of them answers requests that name none.
+        """
+        models: dict[tuple[str, str], list[str]] = {}
+        default = set(self.language_pairs(self._translator)) if self._translator else set[tuple[str, str]]()
+        for name in self._names("translate"):
+            for direction in self._models[name].manifest.directions:
+                models.setdefault((direction.source, direction.target), []).append(name)
+        return {pair: names for pair, names in models.items() if len(names) > 1 and pair not in default}
+
+    def match_languages(self, model: str | None, source: str | None, target: str) -> tuple[str | None, str]:
+        """Return the languages of a request in the spelling of the models: see `match_language`.
+
+        A language that no model, or not the named one, can translate is returned as it is.
+        """
+        pairs = self.language_pairs(model)
+        sources, targets = {one for one, _ in pairs}, {one for _, one in pairs}
+        if source is not None:
+            source = match_language(source, sources) or match_language(source, targets) or source
+        return source, match_language(target, targets) or match_language(target, sources) or target
+
     def classifier(self, name: str | None) -> ServedModel:
-        """Return the named classifier, or else the default one, or else the only one.
+        """Return the named classifier, or else the default one, or else the only one besides the detector.
 
         Raises:
             UnknownModel: there is no classifier, or none of that name.
@@ -129,9 +164,10 @@ class Registry:
             name = self._classifier or None
         if name is not None:
             return self.get(name, "classify")
-        names = self._names("classify")
-        if not names:
+        served = self._names("classify")
+        if not served:
             raise UnknownModel(f"there is no model to classify with{self._faulty_note()}")
+        names = [name for name in served if name != self._detector] or served
         if len(names) > 1:
             raise ModelRequired(f"give model as one of {', '.join(names)}, or set ATTENDANT_CLASSIFIER to one of them")
         return self._models[names[0]]

@@ -1,8 +1,12 @@
 """Detection of the language that a text is in."""
 
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+
 from service.engine.types import EngineRequest
 from service.models.request_scope import Check, RequestScope
 from service.models.served_model import ServedModel
+from service.text.languages import match_language
 from service.text.segmentation.placeholders import find_protected_spans, text_outside
 from service.text.tokenizer import MAX_INLINE_CHARACTERS
 from service.translation.request import Detection
@@ -14,6 +18,7 @@ ALREADY_TARGET_FACTOR = 10
 SAMPLE_LENGTH = 400  # characters of a text that are classified
 SAMPLE_WINDOW = 4 * SAMPLE_LENGTH  # characters searched at once for words; an address cut at its end does no harm
 SOURCE_UNSURE = "source_unsure"
+DEFAULT_LANGUAGE = "en"  # reported, if it is served, for a text that could be in any language
 
 
 class Detector:
@@ -27,18 +32,30 @@ class Detector:
         """The languages that it can detect."""
         return self._model.manifest.labels
 
-    async def detect(self, texts: list[str], scope: RequestScope) -> list[list[Detection]]:
-        """Return all languages for each text, the most probable first; see `RequestScope` for the errors."""
+    def can_detect(self, languages: Collection[str]) -> bool:
+        """Return whether it can detect one of the languages at least."""
+        return any(_names(tuple(self.languages), frozenset(languages)))
+
+    async def detect(self, texts: list[str], languages: Collection[str], scope: RequestScope) -> list[list[Detection]]:
+        """Return which of the languages each text may be in, the most probable first.
+
+        The confidence is 0 for a text without a letter. See `RequestScope` for the errors.
+        """
         is_long = sum(map(len, texts)) > MAX_INLINE_CHARACTERS
         encoded = await scope.run(lambda: [self._encode(text, scope.check) for text in texts], in_thread=is_long)
-        requests = list(map(EngineRequest, encoded))
-        results = await scope.results(self._model.engine_client, requests)
-        return await scope.run(lambda: [self._ranked(result.probabilities) for result in results], in_thread=is_long)
+        requests = [EngineRequest(ids) for ids in encoded if ids]
+        results = iter(await scope.results(self._model.engine_client, requests) if requests else ())
+        unknown = [0.0] * len(self.languages)
+        rows = [next(results).probabilities if ids else unknown for ids in encoded]
+        names = _names(tuple(self.languages), frozenset(languages))
+        return await scope.run(lambda: [_ranked(names, row) for row in rows], in_thread=is_long)
 
     def _encode(self, text: str, check: Check) -> list[int]:
-        """Encode a sample of the text that fits the model."""
+        """Encode a sample of the text that fits the model; empty if it has no letter."""
         check()
         part, manifest = sample(text), self._model.manifest
+        if not any(map(str.isalpha, part)):
+            return []
         limit = manifest.limits.source_length
         while True:
             [ids] = self._model.codec.encode([part], [manifest.special_tokens.bos], manifest.append_eos)
@@ -46,12 +63,23 @@ class Detector:
                 return ids[:limit]
             part = part[: len(part) // 2]
 
-    def _ranked(self, probabilities: list[float]) -> list[Detection]:
-        detections = [Detection(label, p) for label, p in zip(self.languages, probabilities, strict=True)]
-        return sorted(detections, key=lambda detection: -detection.confidence)
+
+@lru_cache(maxsize=64)
+def _names(labels: tuple[str, ...], languages: frozenset[str]) -> tuple[str | None, ...]:
+    """Return for each label of a detector the language that it stands for."""
+    return tuple(match_language(label, languages) for label in labels)
 
 
-def choose_source(ranked: list[Detection], sources: set[str], target: str) -> Detection:
+def _ranked(names: Sequence[str | None], probabilities: Sequence[float]) -> list[Detection]:
+    """Return each language once, with its most probable label."""
+    best: dict[str, float] = {}
+    for name, probability in zip(names, probabilities, strict=True):
+        if name is not None:
+            best[name] = max(probability, best.get(name, 0.0))
+    return sorted((Detection(*item) for item in best.items()), key=lambda detection: -detection.confidence)
+
+
+def choose_source(ranked: Sequence[Detection], sources: Collection[str], target: str) -> Detection:
     """Return the most probable language of `sources`, at least one of which is in `ranked`.
 
     Return the target language instead if it is far more probable: then the text needs no translation.

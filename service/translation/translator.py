@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from service.errors import UnknownModel
 from service.models.registry import Registry, Route
@@ -11,6 +12,7 @@ from service.settings import Settings
 from service.text.markup.document import Document, parse
 from service.text.markup.markdown import parse_markdown
 from service.translation.detection import (
+    DEFAULT_LANGUAGE,
     MIN_REPORTED_CONFIDENCE,
     MIN_SURE_CONFIDENCE,
     SOURCE_UNSURE,
@@ -36,7 +38,9 @@ class Translator:
         return self._registry.language_pairs()
 
     async def detect(self, texts: list[str], scope: RequestScope) -> list[list[Detection]]:
-        """Return the languages that each text may be in, the most probable first.
+        """Return which of the languages that are translated each text may be in, the most probable first.
+
+        A text without a letter, and one in another language, has one language with confidence 0.
 
         Raises:
             UnknownModel: no language detector is served.
@@ -44,9 +48,12 @@ class Translator:
         """
         if self._detector is None:
             raise UnknownModel(f"no model {self._settings.detector!r} is served to detect languages")
-        detections = await self._detector.detect(texts, scope)
+        served = sorted({language for pair in self.language_pairs() for language in pair})
+        languages = served or self._detector.languages
+        default = DEFAULT_LANGUAGE if DEFAULT_LANGUAGE in languages else languages[0]
         return [
-            [one for one in ranked if one.confidence >= MIN_REPORTED_CONFIDENCE] or ranked[:1] for ranked in detections
+            [one for one in ranked if one.confidence >= MIN_REPORTED_CONFIDENCE] or [Detection(default, 0.0)]
+            for ranked in await self._detector.detect(texts, languages, scope)
         ]
 
     async def detect_source(self, text: str, target: str, scope: RequestScope) -> str | None:
@@ -54,7 +61,7 @@ class Translator:
 
         None if it need not or cannot be detected. See `RequestScope` for the errors.
         """
-        request = TranslationRequest([text], target)
+        request = self._with_served_languages(TranslationRequest([text], target))
         [detected] = await self._detect_sources(request, [None], scope)
         return detected.language if detected else None
 
@@ -64,7 +71,8 @@ class Translator:
         Raises:
             UnknownModel, ModelRequired: no model fits the languages, or several do.
         """
-        self._route(TranslationRequest([], target), source)
+        request = self._with_served_languages(TranslationRequest([], target, source))
+        self._route(request, request.source)
 
     async def translate(self, request: TranslationRequest, scope: RequestScope) -> TranslationResponse:
         """Translate all texts of a request; their segments share the running batch.
@@ -76,6 +84,7 @@ class Translator:
             InvalidRequest, TooLarge: the options or the texts exceed a limit.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
+        request = self._with_served_languages(request)
         documents = await self._documents(request, scope)
         bounded = request.window is None
         if bounded:
@@ -100,6 +109,7 @@ class Translator:
         A single plain sentence without a beam is yielded token by token. It is not tried again if it has quality
         issues, because its tokens have been sent already.
         """
+        request = self._with_served_languages(request)
         documents = await self._documents(request, scope)
         stream = TranslationStream(documents, request, self._pipeline(request, scope), scope)
         async with aclosing(stream.events()) as events:
@@ -109,19 +119,24 @@ class Translator:
     def _pipeline(self, request: TranslationRequest, scope: RequestScope) -> TranslationPipeline:
         return TranslationPipeline(scope, request.options, request.glossary, self._settings.guard)
 
+    def _with_served_languages(self, request: TranslationRequest) -> TranslationRequest:
+        """Return the request with its languages in the spelling of the models: `de-AT` becomes `de`."""
+        given = None if request.source and request.source.lower() == AUTO else request.source
+        source, target = self._registry.match_languages(request.model, given, request.target)
+        return replace(request, source=source, target=target)
+
     async def _documents(self, request: TranslationRequest, scope: RequestScope) -> list[DocumentTranslation]:
         """Parse the texts and find a route for each."""
         markups = list(request.parsed) or await scope.run(
             lambda: [_parsed(text, request, scope.check) for text in request.texts], in_thread=request.long
         )
         detections = await self._detect_sources(request, markups, scope)
-        given = None if request.source == AUTO else request.source
-        sources = [detected.language if detected else given for detected in detections]
+        sources = [detected.language if detected else request.source for detected in detections]
         routes = {source: self._route(request, source) for source in set(sources)}
         documents = []
         for text, markup, source, detected in zip(request.texts, markups, sources, detections, strict=True):
             document = DocumentTranslation(text, markup, routes[source], request, detected)
-            if detected and detected.confidence < MIN_SURE_CONFIDENCE:
+            if detected and 0 < detected.confidence < MIN_SURE_CONFIDENCE:  # 0: no letter, so nothing to be unsure of
                 document.warnings.add(SOURCE_UNSURE)
             documents.append(document)
         return documents
@@ -130,17 +145,17 @@ class Translator:
         self, request: TranslationRequest, markups: list[Document | None], scope: RequestScope
     ) -> list[Detection | None]:
         """Detect the language of each text; None if the request gives it, or if only one is possible."""
-        if request.source not in (None, AUTO):
+        if request.source is not None:
             return [None] * len(request.texts)
         pairs = self._registry.language_pairs(request.model)
         sources = {source for source, target in pairs if target == request.target}
-        if self._detector is None or not sources.intersection(self._detector.languages):
+        if self._detector is None or not self._detector.can_detect(sources):
             return [None] * len(request.texts)
         texts = [
             text if markup is None else " ".join(markup.block_texts)
             for text, markup in zip(request.texts, markups, strict=True)
         ]
-        detections = await self._detector.detect(texts, scope)
+        detections = await self._detector.detect(texts, {*sources, request.target}, scope)
         return [choose_source(ranked, sources, request.target) for ranked in detections]
 
     def _route(self, request: TranslationRequest, source: str | None) -> Route:

@@ -17,6 +17,7 @@ from service.http.server import STOP_SIGNALS
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
+from tests.service.api.conftest import copy_with_changes
 from tests.service.conftest import ROOT, Start, environment, eventually, waiting
 from tests.service.fakes import TIMEOUT
 
@@ -137,9 +138,30 @@ def test_missing_artifacts_are_an_error(run: Callable[..., str], tmp_path: Path,
     assert f"{folder}: no artifact folder in it; set ATTENDANT_MODELS" in run(models=folder)
 
 
-def test_unknown_default_classifier_is_an_error(toy_models: Path) -> None:
-    with pytest.raises(ArtifactError, match="ATTENDANT_CLASSIFIER is 'langid', which is not served; there is toy-"):
-        load_models(Settings(models=toy_models, classifier="langid"), Metrics(), start_pools)
+def test_unknown_default_models_are_errors(toy_models: Path) -> None:
+    with pytest.raises(ArtifactError) as caught:
+        load_models(
+            Settings(models=toy_models, classifier="langid", translator="toy-classifier"), Metrics(), start_pools
+        )
+    assert str(caught.value).splitlines() == [
+        "ATTENDANT_TRANSLATOR is 'toy-classifier', which is not served to translate; there is toy-translator",
+        "ATTENDANT_CLASSIFIER is 'langid', which is not served to classify; there is toy-classifier",
+    ]
+
+
+def test_the_choice_among_several_translators_is_logged(
+    toy_translator: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("new", "old"):
+        copy_with_changes(toy_translator, tmp_path / name, name=name)
+    for settings, logged in ((Settings(models=tmp_path), 2), (Settings(models=tmp_path, translator="old"), 0)):
+        caplog.clear()
+        registry = load_models(settings, Metrics(), start_pools)
+        assert registry.direct_step(None, "a", "b").model.name == ("new" if logged else "old")
+        assert [record.levelname for record in caplog.records] == ["WARNING"] * logged
+        for source, target in [("a", "b"), ("b", "a")][:logged]:
+            assert f"{source} to {target}: new translates requests that name no model, before old;" in caplog.text
+        registry.drain(TIMEOUT)
 
 
 def test_invalid_models_folder_exits_without_a_traceback(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from service.errors import ClientGone, InvalidRequest, UnknownDocument, UnknownM
 from service.http.auth import UPLOAD_PATH
 from service.http.openapi import response_example
 from service.http.uploads import read_upload
+from service.text.languages import match_language
 from service.translation.request import AUTO
 from service.translation.translator import Translator
 
@@ -137,9 +138,10 @@ def _language(code: str, languages: set[str], field: str) -> str:
     """
     if not code:
         raise InvalidRequest(f"Invalid request: missing {field} parameter")
-    if code.lower() not in languages:
+    language = AUTO if code.lower() == AUTO and AUTO in languages else match_language(code, languages)
+    if language is None:
         raise UnknownModel(f"{ascii(code[:40])[1:-1]} is not supported")
-    return code.lower()
+    return language
 
 
 def _upload_body(translator: Translator) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def score_router(registry: Registry, settings: Settings) -> APIRouter:
         started = time.monotonic()
         body = await read_json(request, ScoreBody)
         pairs = _pairs(body, settings)
-        step = registry.direct_step(body.model, body.source, body.target)
+        step = registry.direct_step(body.model, *registry.match_languages(body.model, body.source, body.target))
         model, direction = step.model, step.direction
         with request_scope(request, settings) as scope:
             scored = await model.scorer.score(pairs, direction, scope)

@@ -44,6 +44,14 @@ def test_libretranslatepy_sends_its_key(secured: Service) -> None:
         assert (response.code, b'"error"' in response.read()) == (403, True)
 
 
+def test_languages_are_listed_without_a_key(secured: Service) -> None:
+    """Mastodon, Weblate, Discourse, Nextcloud and Dialect list them so; with an unknown key they are listed too."""
+    for options in ({}, {"params": {"api_key": "another"}}, {"headers": {"Authorization": "Bearer another"}}):
+        listed = secured.client.get("/languages", **options)  # type: ignore[arg-type]
+        assert (listed.status_code, [one["code"] for one in listed.json()]) == (200, ["de", "en"])
+    assert LibreTranslateAPI(secured.url).languages() == secured.client.get("/languages").json()
+
+
 def test_deep_translator_sends_its_key(secured: Service) -> None:
     def client(key: str) -> LibreTranslator:
         return LibreTranslator(source="en", target="de", api_key=key, custom_url=f"{secured.url}/")

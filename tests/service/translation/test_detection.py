@@ -128,14 +128,56 @@ def test_a_split_segment_keeps_its_source_if_the_second_queue_is_full(toy_transl
     assert "not_translated" in result.warnings
 
 
-def test_detect_returns_ranked_languages(toy_translator: Path, toy_classifier: Path) -> None:
+def test_detect_returns_the_languages_that_are_translated(toy_translator: Path, toy_classifier: Path) -> None:
+    detector = fake_detector(toy_classifier, LABELS, language_of)
+    models = [fake_translator(toy_translator, *pair, reverse_words)[0] for pair in (("en", "de"), ("fr", "en"))]
+    with open_translator(*models, detector) as translator:
+        detections = detect(translator, "house", "maison")
+        assert [[one.language for one in ranked] for ranked in detections] == [["en", "de", "fr"], ["fr", "en", "de"]]
     model, _ = fake_translator(toy_translator, "en", "de", reverse_words)
     with open_translator(model, fake_detector(toy_classifier, LABELS, language_of)) as translator:
-        detections = detect(translator, "house", "maison")
-    assert [[one.language for one in ranked] for ranked in detections] == [["en", "de", "fr"], ["fr", "en", "de"]]
+        assert detect(translator, "maison") == [[Detection("en", 0.02), Detection("de", 0.01)]]
+    with open_translator(fake_detector(toy_classifier, LABELS, language_of)) as translator:  # nothing translates
+        assert detect(translator, "maison")[0][0] == Detection("fr", 0.97)
     other, _ = fake_translator(toy_translator, "en", "de", reverse_words)
     with open_translator(other) as translator, pytest.raises(UnknownModel, match="'langid' is served"):
         detect(translator, "house")
+
+
+def test_a_text_without_a_letter_has_a_language_with_confidence_0(toy_translator: Path, toy_classifier: Path) -> None:
+    asked: list[str] = []
+
+    def record(text: str) -> list[float]:
+        asked.append(text)
+        return language_of(text)
+
+    model, _ = fake_translator(toy_translator, "fr", "de", reverse_words)
+    with open_translator(model, fake_detector(toy_classifier, LABELS, record)) as translator:
+        assert detect(translator, "12.5", "", " \n", "?!") == [[Detection("de", 0.0)]] * 4
+        [result] = translate(translator, "1999")
+    assert (result.text, result.detected, result.warnings) == ("1999", Detection("fr", 0.0), [])
+    assert asked == []
+
+
+def test_labels_of_the_detector_are_matched_with_the_languages_of_the_models(
+    toy_translator: Path, toy_classifier: Path
+) -> None:
+    model, _ = fake_translator(toy_translator, "fr-CA", "de_AT", reverse_words)
+    with open_translator(model, fake_detector(toy_classifier, ["deu", "en", "fr-CA"], language_of)) as translator:
+        [result] = translate(translator, "maison", target="de")
+        assert detect(translator, "haus") == [[Detection("de_AT", 0.9), Detection("fr-CA", 0.04)]]
+    assert (result.text, result.source, result.target) == ("nosiam", "fr-CA", "de_AT")
+
+
+@pytest.mark.parametrize(("source", "target"), [("en-US", "DE"), ("EN", "de_AT"), ("AUTO", "de-CH"), (None, "deu")])
+def test_language_tags_are_matched(toy_translator: Path, toy_classifier: Path, source: str | None, target: str) -> None:
+    model, _ = fake_translator(toy_translator, "en", "de", reverse_words)
+    with open_translator(model, fake_detector(toy_classifier, LABELS, language_of)) as translator:
+        [result] = translate(translator, "house", source=source, target=target)
+        translator.check_languages(source, target)
+        deltas, [streamed] = stream(translator, "house", source=source, target=target)
+    assert (result.text, result.source, result.target) == ("esuoh", "en", "de")
+    assert (streamed.text, streamed.source, streamed.target, deltas) == ("esuoh", "en", "de", "esuoh")
 
 
 def test_without_a_detector_the_only_source_language_is_taken(toy_translator: Path) -> None:
