@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import RedirectResponse
 from starlette.routing import BaseRoute
 
@@ -23,7 +22,7 @@ from service.http.admission import Admission, AdmissionLimits
 from service.http.api_keys import read_api_keys
 from service.http.auth import PUBLIC_PATHS, UPLOAD_PATH, Authenticator, AuthMiddleware
 from service.http.body_limit import BodyLimitMiddleware
-from service.http.cors import CorsHeaders, cors_options
+from service.http.cors import CorsHeaders, CorsMiddleware
 from service.http.descriptors import connection_limit
 from service.http.docs_page import DOCS_PATH, docs_router
 from service.http.error_formats import ErrorFormats
@@ -42,6 +41,8 @@ DIALECTS = (libretranslate, deepl, tei, infinity, open_inference, deepl_document
 ERROR_FORMATS = ErrorFormats(
     PROBLEM_FORMAT, {path: dialect.ERROR_FORMAT for dialect in DIALECTS for path in dialect.PATHS}
 )
+# Browser extensions and web pages use LibreTranslate's API from any origin, unless ATTENDANT_CORS_ORIGINS names some.
+ANY_ORIGIN_PATHS = (*libretranslate.PATHS, *libretranslate_documents.PATHS)
 UPLOAD_PATHS = (deepl_documents.UPLOAD_PATH, UPLOAD_PATH)
 UPLOAD_OVERHEAD_BYTES = 65_536  # of the form around a document
 DESCRIPTION = (
@@ -148,6 +149,5 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, authenti
         authenticate_head=authenticator.authenticate_head,
         path_limits=dict.fromkeys(UPLOAD_PATHS, settings.max_document_bytes + UPLOAD_OVERHEAD_BYTES),
     )
-    if origins := settings.origins:
-        app.add_middleware(CORSMiddleware, **cors_options(origins))
+    app.add_middleware(CorsMiddleware, origins=settings.origins, open_paths=ANY_ORIGIN_PATHS)
     app.add_middleware(RequestLogMiddleware, metrics=metrics, error_formats=ERROR_FORMATS)

@@ -6,7 +6,8 @@ ServiceError
 ├── InvalidHeader 400           a header is missing, repeated or malformed
 ├── ExpectationFailed 417       `Expect` asks for something unknown
 ├── UnsupportedMediaType 415    Content-Type or Content-Encoding of the body
-├── Unauthorised 401            no API key, or an unknown one
+├── Unauthorised 401            an unknown API key
+│   └── MissingKey 401          no API key
 ├── SlowBody 408                the body did not arrive in time
 ├── RateLimited 429             the caller exceeds its rate limits: Retry-After
 ├── UnknownModel 404            no such model, or no model for these languages
@@ -24,6 +25,7 @@ ServiceError
 ├── DeadlineExceeded 504
 ├── ClientGone 499              the client disconnected; the response is not read
 ├── NotSupported 501            a function of a dialect that this service does not have
+├── SuggestionsDisabled 403     a function of LibreTranslate that is switched off
 └── InternalError 500
 """
 
@@ -90,14 +92,23 @@ class UnsupportedMediaType(ServiceError):
 
 
 class Unauthorised(ServiceError):
-    """The API key is missing or unknown."""
+    """The API key is unknown."""
 
     status, code, title = 401, "unauthorised", "Unauthorised"
-    example = "no API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+    example = "unknown API key; check that it is complete and was not withdrawn"
 
     @property
     def headers(self) -> dict[str, str]:
         return {"WWW-Authenticate": "Bearer"}
+
+
+class MissingKey(Unauthorised):
+    """There is no API key."""
+
+    example = "no API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
+
+    def __init__(self, detail: str = example) -> None:
+        super().__init__(detail)
 
 
 class SlowBody(ServiceError):
@@ -222,6 +233,16 @@ class NotSupported(ServiceError):
 
     status, code, title = 501, "not_supported", "Not supported"
     example = "shared memory is not supported; send the data in the request"
+
+
+class SuggestionsDisabled(ServiceError):
+    """No suggestions of better translations are kept."""
+
+    status, code, title = 403, "suggestions_disabled", "Suggestions disabled"
+    example = "Suggestions are disabled on this server."
+
+    def __init__(self, detail: str = example) -> None:
+        super().__init__(detail)
 
 
 class InternalError(ServiceError):

@@ -106,7 +106,8 @@ class Settings(BaseSettings):
     )
     cors_origins: str = Field(
         default="",
-        description="Origins whose web pages may send requests from a browser, separated by commas; `*` allows all.",
+        description="Origins whose web pages may send requests from a browser, separated by commas; `*` allows all. "
+        "Empty: none, except that those of any origin may use LibreTranslate's paths, as with the original.",
     )
 
     max_body_bytes: int = Field(

@@ -149,7 +149,7 @@ def deepl_router(translator: Translator, settings: Settings) -> APIRouter:
         """
         body = await read_json_or_form(request, DeepLBody)
         body.check_supported()
-        texts = checked_texts(body.text, settings, allow_blank=isinstance(body.text, list))
+        texts = checked_texts(body.text, settings, allow_blank=True)
         pairs = translator.language_pairs()
         translation_request = TranslationRequest(
             texts,

@@ -1,31 +1,43 @@
-"""LibreTranslate's dialect: /translate, /detect, /languages, /frontend/settings, /health.
+"""LibreTranslate's dialect: /translate, /detect, /languages, /suggest, /frontend/settings, /health, /spec.
 
 Bodies are JSON or forms; older clients send a query string instead of a body. Source: the specification and the code of
-LibreTranslate 1.6. Responses may have `warnings`, an addition to the original.
+LibreTranslate 1.9. Errors have its words, which some clients compare. Responses may have `warnings`, an addition to the
+original.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, request_scope
-from service.api.text_fields import Texts, text_schema, texts_schema
+from service.api.libretranslate_spec import swagger_document
+from service.api.shared import MODEL_ERRORS, checked_texts, request_scope
+from service.api.text_fields import Texts, texts_schema
 from service.documents.translation import EXTENSIONS
 from service.engine.options import MAX_BEAM, DecodingOptions
-from service.errors import ServiceError
+from service.errors import (
+    InvalidRequest,
+    MissingKey,
+    RateLimited,
+    ServiceError,
+    SuggestionsDisabled,
+    Unauthorised,
+    UnknownModel,
+)
 from service.http.error_formats import ErrorFormat, FieldErrors, error_message
 from service.http.forms import read_json_or_form
 from service.http.openapi import json_or_form_body, response_example
 from service.models.options import TranslationOptions
 from service.settings import Settings
-from service.text.languages import language_name
+from service.text.languages import language_name, match_language
 from service.translation.request import AUTO, Detection, TranslationRequest, TranslationResult
 from service.translation.translator import Translator
 
-PATHS = ("/translate", "/detect", "/languages", "/frontend", "/health")
+PATHS = ("/translate", "/detect", "/languages", "/suggest", "/frontend", "/health", "/spec")
+# The original's own names of these languages, besides the usual tags.
+ALIASES = {"pb": "pt-BR", "zt": "zh-Hant"}
 TRANSLATE_EXAMPLE = {"q": "Guten Morgen.", "source": "de", "target": "en", "format": "text", "alternatives": 0}
 TRANSLATE_RESPONSE = response_example(
     {
@@ -41,7 +53,10 @@ SETTINGS_RESPONSE = response_example({
     "filesTranslation": True, "supportedFilesFormat": [".docx", ".html", ".srt", ".txt"],
     "language": {"source": {"code": "auto", "name": "Auto Detect"}, "target": {"code": "de", "name": "German"}},
 })  # fmt: skip
-Language = Annotated[str, Field(min_length=1, max_length=35)]
+
+
+COUNT_SCHEMA = {"anyOf": [{"type": "integer", "maximum": MAX_BEAM - 1}, {"type": "string", "pattern": "^-?[0-9]$"}]}
+Count = Annotated[int | str, WithJsonSchema(COUNT_SCHEMA)]
 
 
 class LibreTranslateError(BaseModel):
@@ -51,32 +66,37 @@ class LibreTranslateError(BaseModel):
 
 
 def _error_body(error: ServiceError, status: int, request_id: str, fields: FieldErrors) -> dict[str, Any]:
+    match error:
+        case MissingKey():
+            return {"error": "Please contact the server operator to get an API key"}
+        case Unauthorised():
+            return {"error": "Invalid API key"}
+        case RateLimited():
+            return {"error": f"Slowdown: {error_message(error)}"}
     return {"error": error_message(error)}
 
 
 ERROR_FORMAT = ErrorFormat(
     LibreTranslateError, _error_body,
-    statuses={"invalid_request": 400, "empty_text": 400, "unknown_model": 400, "unauthorised": 403},
+    statuses={"invalid_request": 400, "empty_text": 400, "unknown_model": 400, "unauthorised": 403, MissingKey: 400},
 )  # fmt: skip
 
 
 class LibreTranslateBody(BaseModel):
-    """Texts to translate."""
+    """Texts to translate. What may be missing here is checked by the route, in the original's words."""
 
-    q: Annotated[Texts, Field(description="One text, or a list of texts; answered in order.")]
-    source: Annotated[Language, Field(description="Source language, or `auto` to detect it.")] = AUTO
-    target: Language
-    format: Literal["text", "html", ""] | None = "text"
-    alternatives: Annotated[
-        int, Field(ge=0, lt=MAX_BEAM, description="Number of alternative translations to return.")
-    ] = 0
+    q: Annotated[Texts | None, Field(description="One text, or a list of texts; answered in order.")] = None
+    source: Annotated[str | None, Field(description="Source language, or `auto` to detect it.")] = AUTO
+    target: str | None = None
+    format: Annotated[str | None, Field(description="`text` or `html`.")] = "text"
+    alternatives: Annotated[Count, Field(description="Number of alternative translations to return.")] = 0
     api_key: str | None = None
 
 
 class LibreTranslateDetectBody(BaseModel):
-    """A text whose language to detect."""
+    """A text whose language to detect, or a list of texts in one language."""
 
-    q: str
+    q: Texts | None = None
     api_key: str | None = None
 
 
@@ -153,11 +173,17 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
     async def translate(request: Request) -> JSONResponse:
         """Translate one text or a list of texts."""
         body = await read_json_or_form(request, LibreTranslateBody)
-        texts = checked_texts(body.q, settings, allow_blank=isinstance(body.q, list))
-        beam_size = body.alternatives + 1
-        options = TranslationOptions(DecodingOptions(beam_size=beam_size, n_best=beam_size))
+        texts = _checked_texts(body.q, settings)
+        source, target = _languages(body.source, body.target, translator)
+        if body.format not in (None, "", "text", "html"):
+            raise InvalidRequest(f"{quoted(body.format)} format is not supported")
+        beam_size = _alternatives(body) + 1
         translation_request = TranslationRequest(
-            texts, body.target, source=body.source, options=options, format=body.format or "text"
+            texts,
+            target,
+            source=None if source == AUTO else source,
+            options=TranslationOptions(DecodingOptions(beam_size=beam_size, n_best=beam_size)),
+            format="html" if body.format == "html" else "text",
         )
         with request_scope(request, settings) as scope:
             done = await translator.translate(translation_request, scope)
@@ -170,14 +196,19 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         openapi_extra=_detect_body(settings),
     )
     async def detect(request: Request) -> JSONResponse:
-        """Detect the language of a text; the most probable first."""
+        """Detect the language of a text, or of a list of texts together; the most probable first."""
         body = await read_json_or_form(request, LibreTranslateDetectBody)
-        texts = checked_texts(body.q, settings)
+        texts = _checked_texts(body.q, settings)
         with request_scope(request, settings) as scope:
             detections = await translator.detect(texts, scope)
-        return JSONResponse([_detected_language(detection) for detection in detections[0]])
+        return JSONResponse([_detected_language(detection) for detection in _averaged(texts, detections)])
 
-    @router.get("/languages", responses=ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | LANGUAGES_RESPONSE)
+    @router.post("/suggest", include_in_schema=False)
+    async def suggest() -> None:
+        """Refuse a suggestion of a better translation, as the original does where it keeps none."""
+        raise SuggestionsDisabled()
+
+    @router.get("/languages", responses=LANGUAGES_RESPONSE)
     async def languages() -> list[SourceLanguageInfo]:
         """List the source languages, and the languages that each is translated to."""
         return [
@@ -205,6 +236,11 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         """Return 200 while the process answers."""
         return LibreTranslateHealth()
 
+    @router.get("/spec", include_in_schema=False)
+    async def spec(request: Request) -> JSONResponse:
+        """Return a description of this dialect, by which clients recognise a server."""
+        return JSONResponse(swagger_document(request.app.version))
+
     return router
 
 
@@ -216,6 +252,96 @@ def targets_of(translator: Translator) -> dict[str, list[str]]:
     return targets
 
 
+def quoted(text: str) -> str:
+    """Return a client's word for an error message: shortened and printable."""
+    return ascii(text[:40])[1:-1]
+
+
+def served_language(code: str, languages: Collection[str]) -> str:
+    """Return the served language that a code means; `auto`, if it is among the languages, in any case.
+
+    Raises:
+        UnknownModel: it is not served.
+    """
+    code = code.lower()
+    language = AUTO if code == AUTO and AUTO in languages else match_language(ALIASES.get(code, code), languages)
+    if language is None:
+        raise UnknownModel(f"{quoted(code)} is not supported")
+    return language
+
+
+def missing(name: str) -> InvalidRequest:
+    """Return the error for a missing parameter."""
+    return InvalidRequest(f"Invalid request: missing {name} parameter")
+
+
+def _checked_texts(q: str | list[str] | None, settings: Settings) -> list[str]:
+    """Return the texts of a request.
+
+    Raises:
+        InvalidRequest: there are none, too many, or too long ones.
+        TooLarge: see `checked_texts`.
+    """
+    if not q:
+        raise missing("q")
+    texts = [q] if isinstance(q, str) else q
+    sizes = [(len(texts), settings.max_texts), *((len(text), settings.max_text_characters) for text in texts)]
+    for size, limit in sizes:
+        if size > limit:
+            raise InvalidRequest(f"Invalid request: request ({size}) exceeds text limit ({limit})")
+    return checked_texts(texts, settings, "q", allow_blank=True)
+
+
+def _languages(source: str | None, target: str | None, translator: Translator) -> tuple[str, str]:
+    """Return the served languages of a request; the source may be `auto`.
+
+    Raises:
+        InvalidRequest: one is missing.
+        UnknownModel: one is not served, or nothing translates between them.
+    """
+    if not source:
+        raise missing("source")
+    if not target:
+        raise missing("target")
+    pairs = translator.language_pairs()
+    languages = {language for pair in pairs for language in pair}
+    source, target = served_language(source, {AUTO, *languages}), served_language(target, languages)
+    if source not in (AUTO, target) and (source, target) not in pairs:
+        raise UnknownModel(
+            f"{language_name(target)} ({target}) is not available as a target language from "
+            f"{language_name(source)} ({source})"
+        )
+    return source, target
+
+
+def _alternatives(body: LibreTranslateBody) -> int:
+    """Return the number of alternatives.
+
+    Raises:
+        InvalidRequest: it is not a number, or too large.
+    """
+    try:
+        count = max(0, int(body.alternatives))
+    except ValueError:
+        raise InvalidRequest("Invalid request: alternatives parameter is not a number") from None
+    if count >= MAX_BEAM:
+        raise InvalidRequest(f"Invalid request: alternatives parameter must be <= {MAX_BEAM - 1}")
+    return count
+
+
+def _averaged(texts: Sequence[str], detections: Sequence[Sequence[Detection]]) -> list[Detection]:
+    """Return the detections of all texts together: the mean confidence of each language, weighted by length."""
+    if len(detections) == 1:
+        return list(detections[0])
+    totals: dict[str, float] = {}
+    for text, ranked in zip(texts, detections, strict=True):
+        for one in ranked:
+            totals[one.language] = totals.get(one.language, 0.0) + one.confidence * len(text)
+    length = sum(map(len, texts)) or 1
+    found = [Detection(language, total / length) for language, total in totals.items()]
+    return sorted(found, key=lambda one: -one.confidence)
+
+
 def _reply(body: LibreTranslateBody, results: Sequence[TranslationResult]) -> dict[str, Any]:
     """Return the response; every field is a list if the request has a list of texts."""
 
@@ -223,11 +349,11 @@ def _reply(body: LibreTranslateBody, results: Sequence[TranslationResult]) -> di
         return values if isinstance(body.q, list) else values[0]
 
     reply: dict[str, Any] = {"translatedText": unwrap([result.text for result in results])}
-    if body.source.lower() == AUTO:
+    if body.source is not None and body.source.lower() == AUTO:
         reply["detectedLanguage"] = unwrap(
             [result.detected and _detected_language(result.detected) for result in results]
         )
-    if body.alternatives:
+    if _alternatives(body):
         reply["alternatives"] = unwrap([[candidate.text for candidate in result.alternatives] for result in results])
     if any(result.warnings for result in results):
         reply["warnings"] = unwrap([result.warnings for result in results])
@@ -241,14 +367,28 @@ def _detected_language(detection: Detection) -> dict[str, Any]:
 def _translate_body(translator: Translator, settings: Settings) -> dict[str, Any]:
     schema = LibreTranslateBody.model_json_schema()
     pairs = translator.language_pairs()
-    properties = schema["properties"]
-    properties["q"] |= texts_schema(settings, allow_blank=True)
-    properties["source"]["enum"] = [AUTO, *sorted({source for source, _ in pairs})]
-    properties["target"]["enum"] = sorted({target for _, target in pairs})
+    languages = {language for pair in pairs for language in pair}
+    schema["properties"] |= {
+        "q": _texts_schema(schema, settings),
+        "source": {"type": "string", "enum": [AUTO, *sorted(languages)], "default": AUTO},
+        "target": {"type": "string", "enum": sorted({target for _, target in pairs})},
+        "format": {"type": "string", "enum": ["text", "html", ""], "default": "text"},
+    }
+    schema["required"] = ["q", "target"]
     return json_or_form_body(schema, TRANSLATE_EXAMPLE)
 
 
 def _detect_body(settings: Settings) -> dict[str, Any]:
     schema = LibreTranslateDetectBody.model_json_schema()
-    schema["properties"]["q"] |= text_schema(settings)
+    schema["properties"]["q"] = _texts_schema(schema, settings)
+    schema["required"] = ["q"]
     return json_or_form_body(schema, {"q": "Guten Morgen."})
+
+
+def _texts_schema(schema: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return the schema of `q`, which may be blank, but not empty."""
+    texts = texts_schema(settings, allow_blank=True)
+    texts["anyOf"][0] |= {"minLength": 1}
+    field: dict[str, Any] = schema["properties"]["q"] | texts
+    del field["default"]
+    return field

@@ -33,7 +33,6 @@ def list_schema(item: dict[str, Any], settings: Settings) -> dict[str, Any]:
 
 
 def texts_schema(settings: Settings, allow_blank: bool = False) -> dict[str, Any]:
-    """Return the JSON schema of a text or a list of texts; `allow_blank` allows blank texts in the list."""
-    text = text_schema(settings)
-    item = {"type": "string", "maxLength": settings.max_text_characters} if allow_blank else text
-    return {"anyOf": [text, list_schema(item, settings)]}
+    """Return the JSON schema of a text or a list of texts; `allow_blank` allows blank and empty texts."""
+    text = {"type": "string", "maxLength": settings.max_text_characters} if allow_blank else text_schema(settings)
+    return {"anyOf": [text, list_schema(dict(text), settings)]}

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import InvalidRequest, RateLimited, Unauthorised, UnsupportedMediaType
+from service.errors import InvalidRequest, MissingKey, RateLimited, Unauthorised, UnsupportedMediaType
 from service.http.api_keys import ApiKeys
 from service.http.body_limit import BufferedBody
 from service.http.docs_page import ASSETS, DOCS_PATH
@@ -18,19 +18,19 @@ from service.http.forms import read_json_or_form
 from service.http.rate_limit import RateLimiter
 from service.http.uploads import read_upload
 
-# Paths that operators, probes and browsers request without a key; LibreTranslate's clients list languages without one.
-# They reveal no text of any caller, and have no rate limit. Every other path requires a key, unknown paths too.
+# Paths that operators, probes, browsers and LibreTranslate's applications request without a key. They reveal no text of
+# any caller, and have no rate limit. Every other path requires a key, unknown paths too.
 PUBLIC_PATHS = frozenset({
     "/", DOCS_PATH, *ASSETS, "/openapi.json", "/healthz", "/readyz", "/metrics",
-    "/health", "/frontend/settings", "/languages", "/v2/health/live", "/v2/health/ready",
+    "/health", "/frontend/settings", "/languages", "/spec", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
 # The URL of a translated file is secret and needs no key, as in LibreTranslate. A key that is sent is checked.
 SECRET_PATHS = "/download_file/"
 # LibreTranslate's clients send api_key as a field of the form, the JSON body or the query string.
 UPLOAD_PATH = "/translate_file"
-KEY_FIELD_PATHS = frozenset({"/translate", "/detect", UPLOAD_PATH})
+KEY_FIELD_PATHS = frozenset({"/translate", "/detect", "/suggest", UPLOAD_PATH})
 SCHEMES = frozenset({b"bearer", b"deepl-auth-key"})
-AUTH_ERRORS = (Unauthorised, RateLimited)  # that the middleware may return on any path that is not public
+AUTH_ERRORS = (Unauthorised, MissingKey, RateLimited)  # that the middleware may return on any path that is not public
 
 
 class _KeyField(BaseModel):
@@ -68,7 +68,7 @@ class Authenticator:
         Set `scope["caller"]` to the caller; where keys are configured, set `scope["key"]` to the name of the key.
 
         Raises:
-            Unauthorised: the key is missing or unknown.
+            MissingKey, Unauthorised: the key is missing or unknown.
             RateLimited: the caller exceeds a rate limit.
         """
         caller = self._check_key(scope, key) if self.keys.digests else _address(scope)
@@ -82,7 +82,7 @@ class Authenticator:
 
     def _check_key(self, scope: Scope, key: bytes | None) -> str:
         if key is None:
-            raise Unauthorised("no API key; send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
+            raise MissingKey()
         name = self.keys.name_of(key)
         if name is None:
             raise Unauthorised("unknown API key; check that it is complete and was not withdrawn")
@@ -138,7 +138,7 @@ def key_in_head(scope: Scope) -> bytes | None:
     key = key_in_headers(dict(scope["headers"]))
     if key is None and scope["path"] in KEY_FIELD_PATHS:
         values = QueryParams(scope["query_string"]).getlist("api_key")
-        key = values[0].encode("utf-8", "replace") if len(values) == 1 else None
+        key = values[0].encode("utf-8", "replace") if len(values) == 1 and values[0] else None
     return key
 
 
@@ -155,7 +155,7 @@ async def _key_in_fields(scope: Scope, receive: Receive) -> bytes | None:
             fields = await read_json_or_form(request, _KeyField)
     except (InvalidRequest, UnsupportedMediaType, RequestValidationError):
         return None
-    return None if fields.api_key is None else fields.api_key.encode("utf-8", "replace")
+    return fields.api_key.encode("utf-8", "replace") if fields.api_key else None
 
 
 def _address(scope: Scope) -> str:

@@ -23,12 +23,14 @@ class ErrorFormat:
 
     schema: type[BaseModel]  # of the response body
     body: Callable[[ServiceError, int, str, FieldErrors], dict[str, Any]]  # (error, status, request id, fields) -> body
-    statuses: Mapping[str, int] = field(default_factory=dict)  # error code -> status, where it is not the error's own
+    # Statuses of error codes, and of classes that share a code, where they are not the error's own.
+    statuses: Mapping[str | type[ServiceError], int] = field(default_factory=dict)
     media_type: str = "application/json"
 
     def status(self, error: ServiceError | type[ServiceError]) -> int:
         """Return the HTTP status of an error in this dialect."""
-        return self.statuses.get(error.code, error.status)
+        kind = error if isinstance(error, type) else type(error)
+        return self.statuses.get(kind, self.statuses.get(error.code, error.status))
 
     @property
     def schemas(self) -> dict[str, Any]:
@@ -56,7 +58,7 @@ class ErrorFormat:
                 responses[status]["description"] += f"; {error.title}"
             value = self.body(error(error.example), status, "5f0c1e9a7b3d4c52", ())
             examples = responses[status]["content"][self.media_type]["examples"]
-            examples[error.code] = {"summary": error.title, "value": value}
+            examples.setdefault(error.code, {"summary": error.title, "value": value})
         return responses
 
 

@@ -22,14 +22,14 @@ from service.api.documents.shared import (
     file_response,
     upload_body,
 )
+from service.api.libretranslate import missing, served_language
 from service.api.shared import wait_for_disconnect
 from service.documents.jobs import DocumentJob, DocumentJobs
 from service.documents.translation import EXTENSIONS, DocumentRequest, safe_filename
-from service.errors import ClientGone, InvalidRequest, UnknownDocument, UnknownModel
+from service.errors import ClientGone, InvalidRequest, UnknownDocument
 from service.http.auth import UPLOAD_PATH
 from service.http.openapi import response_example
 from service.http.uploads import read_upload
-from service.text.languages import match_language
 from service.translation.request import AUTO
 from service.translation.translator import Translator
 
@@ -74,15 +74,19 @@ def file_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
         form = await read_upload(request)
         fields = form.validated(LibreTranslateFileFields)
         if form.content is None:
-            raise InvalidRequest("Invalid request: missing file parameter")
+            raise missing("file")
         if not form.filename:
             raise InvalidRequest("Invalid request: empty file")
+        if not fields.source:
+            raise missing("source")
+        if not fields.target:
+            raise missing("target")
         pairs = translator.language_pairs()
-        source = _language(fields.source, {AUTO, *(source for source, _ in pairs)}, "source")
+        source = served_language(fields.source, {AUTO, *(source for source, _ in pairs)})
         document = DocumentRequest(
             safe_filename(form.filename),
             form.content,
-            target=_language(fields.target, {target for _, target in pairs}, "target"),
+            target=served_language(fields.target, {target for _, target in pairs}),
             source=None if source == AUTO else source,
         )
         job = jobs.submit(document, request.scope["caller"], request.scope.get("key"))
@@ -127,21 +131,6 @@ async def _wait(jobs: DocumentJobs, job: DocumentJob, request: Request) -> None:
             jobs.delete(job)
     if not job.finished.is_set():
         raise ClientGone("the client closed the connection")
-
-
-def _language(code: str, languages: set[str], field: str) -> str:
-    """Return a served language.
-
-    Raises:
-        InvalidRequest: the code is missing.
-        UnknownModel: the language is not served.
-    """
-    if not code:
-        raise InvalidRequest(f"Invalid request: missing {field} parameter")
-    language = AUTO if code.lower() == AUTO and AUTO in languages else match_language(code, languages)
-    if language is None:
-        raise UnknownModel(f"{ascii(code[:40])[1:-1]} is not supported")
-    return language
 
 
 def _upload_body(translator: Translator) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def test_languages_may_be_selected_by_type(bilingual: Service) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"text": ["dog"]}, {"target_lang": "DE"}, BODY | {"text": 5}, BODY | {"text": ["dog", 5]}, BODY | {"text": ""},
+        {"text": ["dog"]}, {"target_lang": "DE"}, BODY | {"text": 5}, BODY | {"text": ["dog", 5]},
         BODY | {"text": []}, BODY | {"tag_handling": "pdf"}, BODY | {"source_lang": "FR"}, BODY | {"target_lang": ""},
         BODY | {"show_billed_characters": "1"}, BODY | {"formality": "less"}, BODY | {"ignore_tags": [5]}, [], None,
     ],

@@ -13,6 +13,7 @@ from deep_translator.exceptions import ServerException
 from libretranslatepy import LibreTranslateAPI
 
 from tests.service.conftest import Service
+from tests.service.fakes import EchoEngine
 
 BODY = {"q": "red house", "source": "en", "target": "de"}
 
@@ -61,7 +62,22 @@ def test_libretranslatepy_detects(client: LibreTranslateAPI) -> None:
     assert found[0]["language"] == "de"
     assert 50 < found[0]["confidence"] <= 100
     assert client.detect("one red house")[0]["language"] == "en"
-    assert error_message(client.detect, " ") == "text 0 is empty; leave it out"
+    assert client.detect(" ") == [{"confidence": 0, "language": "en"}]
+    assert client.detect("12:30") == [{"confidence": 0, "language": "en"}]
+    assert error_message(client.detect, "") == "Invalid request: missing q parameter"
+
+
+def test_a_list_is_detected_as_a_whole(bilingual: Service) -> None:
+    texts = ["one red house", "two dogs", "rot Haus fünf Hund"]
+    found = bilingual.post("/detect", {"q": texts}).json()
+    alone = [
+        {one["language"]: one["confidence"] for one in bilingual.post("/detect", {"q": text}).json()} for text in texts
+    ]
+    assert [one["language"] for one in found] == ["en", "de"]
+    for one in found:
+        total = sum(len(text) * ranked.get(one["language"], 0) for text, ranked in zip(texts, alone, strict=True))
+        assert one["confidence"] == pytest.approx(total / sum(map(len, texts)), abs=0.1)
+    assert bilingual.post("/detect", {"q": ["house"]}).json() == bilingual.post("/detect", {"q": "house"}).json()
 
 
 def test_libretranslatepy_translates_from_auto(client: LibreTranslateAPI) -> None:
@@ -79,7 +95,92 @@ def test_detected_language_is_returned(bilingual: Service) -> None:
 
 
 def test_libretranslatepy_raises_errors(client: LibreTranslateAPI) -> None:
-    assert "does not translate en to xx" in error_message(client.translate, "red house", "en", "xx")
+    assert error_message(client.translate, "red house", "en", "xx") == "xx is not supported"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": "zz"}, "zz is not supported"),
+        ({"source": "FR"}, "fr is not supported"),
+        ({"source": "x" * 50_000}, f"{'x' * 40} is not supported"),
+        ({"q": None}, "Invalid request: missing q parameter"),
+        ({"q": ""}, "Invalid request: missing q parameter"),
+        ({"q": []}, "Invalid request: missing q parameter"),
+        ({"source": None}, "Invalid request: missing source parameter"),
+        ({"target": ""}, "Invalid request: missing target parameter"),
+        ({"format": "pdf"}, "pdf format is not supported"),
+        ({"alternatives": 16}, "Invalid request: alternatives parameter must be <= 15"),
+        ({"alternatives": "many"}, "Invalid request: alternatives parameter is not a number"),
+        ({"q": "x" * 20_001}, "Invalid request: request (20001) exceeds text limit (20000)"),
+        ({"q": ["dog"] * 257}, "Invalid request: request (257) exceeds text limit (256)"),
+    ],
+)
+def test_errors_have_the_words_of_the_original(bilingual: Service, changes: dict[str, Any], message: str) -> None:
+    """Applications compare them: Dialect knows an error by a part of its text."""
+    assert assert_error(bilingual.post("/translate", BODY | changes), 400) == message
+    form = {name: value for name, value in (BODY | changes).items() if value is not None}
+    if form.keys() >= {"q", "source", "target"} and form["q"] != []:
+        assert assert_error(bilingual.client.post("/translate", data=form), 400) == message
+
+
+def test_a_missing_direction_has_the_words_of_the_original(serve_fake: Callable[..., Service]) -> None:
+    service = serve_fake(EchoEngine())  # between "a" and "b" only
+    for model in service.registry:
+        direct = [direction for direction in model.manifest.directions if direction.source == "a"]
+        model.manifest = model.manifest.model_copy(update={"directions": direct})
+    message = assert_error(service.post("/translate", {"q": "dog", "source": "b", "target": "a"}), 400)
+    assert message == "a (a) is not available as a target language from b (b)"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"), [("EN", "DE"), ("en-US", "de_AT"), ("Auto", "DE"), ("AUTO", "deu"), ("eng", "de-CH")]
+)
+def test_language_codes_may_be_tags_in_any_case(bilingual: Service, source: str, target: str) -> None:
+    """Rebased sends the source in capitals."""
+    found = bilingual.post("/translate", BODY | {"source": source, "target": target}).json()
+    assert found["translatedText"] == "rot Haus"
+    assert found.get("detectedLanguage", {}).get("language", "en") == "en"
+    assert ("detectedLanguage" in found) == (source.lower() == "auto")
+
+
+@pytest.mark.parametrize("q", ["  ", "\n", "\u200b"])
+def test_a_blank_text_is_returned(bilingual: Service, q: str) -> None:
+    assert bilingual.post("/translate", BODY | {"q": q}).json() == {"translatedText": q}
+    assert bilingual.client.post("/translate", data=BODY | {"q": q}).json() == {"translatedText": q}
+    detected = bilingual.post("/translate", BODY | {"q": q, "source": "auto"}).json()["detectedLanguage"]
+    assert detected["confidence"] == 0
+
+
+def test_suggestions_are_refused_as_where_they_are_switched_off(bilingual: Service) -> None:
+    suggestion = {"q": "house", "s": "Haus", "source": "en", "target": "de"}
+    for options in ({"json": suggestion}, {"data": suggestion}):
+        response = bilingual.client.post("/suggest", **options)  # type: ignore[arg-type]
+        assert assert_error(response, 403) == "Suggestions are disabled on this server."
+    assert bilingual.client.get("/frontend/settings").json()["suggestions"] is False
+
+
+def test_specification_names_libretranslate(bilingual: Service) -> None:
+    """Dialect accepts only servers whose specification has this title."""
+    found = bilingual.client.get("/spec").json()
+    assert (found["swagger"], found["info"]["title"]) == ("2.0", "LibreTranslate")
+    served = bilingual.client.get("/openapi.json").json()["paths"]
+    for path, operations in found["paths"].items():
+        assert operations.keys() == served[path].keys()
+    assert_error(bilingual.client.post("/spec"), 405)
+
+
+def test_pages_of_any_origin_may_use_it(bilingual: Service) -> None:
+    origin = {"Origin": "https://page.example"}
+    asks = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    for path in ("/translate", "/detect", "/languages", "/frontend/settings", "/translate_file", "/spec"):
+        assert bilingual.client.options(path, headers=asks).headers["access-control-allow-origin"] == "*"
+    answer = bilingual.post("/translate", BODY, headers=origin)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "*")
+    rejected = bilingual.post("/translate", {}, headers=origin)
+    assert (rejected.status_code, rejected.headers["access-control-allow-origin"]) == (400, "*")
+    for path in ("/v1/translate", "/v2/translate", "/translated", "/"):
+        assert "access-control-allow-origin" not in bilingual.client.options(path, headers=asks).headers
 
 
 def test_deep_translator_translates_and_raises_errors(bilingual: Service) -> None:
@@ -116,6 +217,9 @@ def test_alternatives_are_returned(bilingual: Service) -> None:
     many = bilingual.client.post("/translate", data=BODY | {"q": ["red house", "dog"], "alternatives": "2"}).json()
     assert many["alternatives"][0] == one["alternatives"]
     assert [len(others) for others in many["alternatives"]] == [2, 2]
+    assert bilingual.post("/translate", BODY | {"alternatives": "2"}).json() == one
+    for none in (0, -1, "-3"):
+        assert bilingual.post("/translate", BODY | {"alternatives": none}).json() == {"translatedText": "rot Haus"}
 
 
 def test_empty_format_means_text(bilingual: Service) -> None:
@@ -149,9 +253,8 @@ def test_web_page_reads_health_and_settings(bilingual: Service) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        {"q": "dog"}, {"target": "de"}, BODY | {"q": 5}, BODY | {"q": ["dog", 5]}, BODY | {"q": ""}, BODY | {"q": []},
-        BODY | {"format": "pdf"}, BODY | {"alternatives": 16}, BODY | {"alternatives": -1},
-        BODY | {"alternatives": "1"},
+        {"q": "dog"}, {"target": "de"}, BODY | {"q": 5}, BODY | {"q": ["dog", 5]}, BODY | {"format": 5},
+        BODY | {"alternatives": 1.5}, BODY | {"alternatives": "9" * 5000}, BODY | {"alternatives": True},
         BODY | {"source": ""}, BODY | {"target": "x" * 36}, [], "text", None, BODY | {"source": "fr"},
     ],
 )  # fmt: skip
