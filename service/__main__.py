@@ -12,7 +12,7 @@ import uvicorn
 from service.app import create_app, create_authenticator
 from service.artifact import ArtifactError
 from service.engine.process.client import EngineEvents, EngineProcess
-from service.engine.process.runtime import configure_interpreter, flush_log, freeze_gc
+from service.engine.process.runtime import address_space_hint, configure_interpreter, flush_log, freeze_gc
 from service.engine.types import EngineFailure
 from service.http.api_keys import ApiKeyError, make_api_key
 from service.http.connection import AdmissionProtocol
@@ -41,9 +41,18 @@ def main(arguments: Sequence[str] = ()) -> int:
     try:
         return print_key(options.name) if options.command == "key" else serve()
     except (SettingsError, ApiKeyError, ListenError, ArtifactError, EngineFailure) as error:
-        flush_log()
-        sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
-        return 1
+        return print_error(str(error))
+    except (MemoryError, RuntimeError) as error:  # no memory, no thread
+        if hint := address_space_hint():
+            return print_error(f"the service cannot start: {type(error).__name__}: {error}{hint}")
+        raise
+
+
+def print_error(message: str) -> int:
+    """Print an error that ends the command, after what was logged; return the exit status."""
+    flush_log()
+    sys.stderr.write("".join(f"error: {line}\n" for line in message.splitlines()))
+    return 1
 
 
 def print_key(name: str) -> int:

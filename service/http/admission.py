@@ -2,7 +2,7 @@
 
 Above the limit of requests in flight a request is refused before its body is read, with a response that was prepared
 beforehand, without a task or the application: under overload the refusals must not take the time of the answers. A
-connection above its limit takes the place of the one that has been idle longest, or else is refused too.
+connection above its limit takes the place of the one that has been idle longest, or else its request is refused too.
 """
 
 import logging
@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -19,6 +19,7 @@ from service.errors import Overloaded
 from service.http.concurrency_limit import ConcurrencyLimit
 from service.http.cors import CorsHeaders
 from service.http.error_formats import ErrorFormat, ErrorFormats
+from service.http.idle_connections import IdleConnections
 from service.http.start_queue import StartQueue
 from service.metrics import Metrics
 
@@ -32,14 +33,6 @@ REQUEST_ID = "#" * 32  # stands for the request id in a prepared response
 REQUESTS, CONNECTIONS = "requests", "connections"  # reasons of a refusal, in the metrics
 
 Headers = Sequence[tuple[bytes, bytes]]
-
-
-class IdleConnection(Protocol):
-    """A connection without a request in progress."""
-
-    def close_idle(self) -> None:
-        """Close it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +52,7 @@ class Admission:
         self.limits, self.cors = limits, cors or CorsHeaders()
         self._limit = ConcurrencyLimit(limits.requests)
         self.stop_by: float | None = None  # time.monotonic() until which everything must have ended, once told to stop
-        self.idle: dict[IdleConnection, None] = {}  # longest idle first
+        self.idle = IdleConnections()
         self.connections: Set[Any] = frozenset()  # the server's open connections
         self.tasks: Set[Any] = frozenset()  # the server's running requests
         self.arriving: set[object] = set()  # connections whose running request has not arrived completely
@@ -112,14 +105,10 @@ class Admission:
             return True
         return (path in PROBES or method == b"OPTIONS") and self.in_flight < self.limit + PROBE_RESERVE
 
-    def make_room(self, newcomer: IdleConnection) -> bool:
-        """Close the connection that has been idle longest; return False if every other one has a request."""
-        for connection in self.idle:
-            if connection is not newcomer:
-                del self.idle[connection]
-                connection.close_idle()
-                return True
-        return False
+    @property
+    def excess(self) -> int:
+        """How many more connections are open than allowed; at most 0 if they are not too many."""
+        return len(self.connections) - self.limits.connections
 
     def refuse(
         self, reason: str, path: str, request_id: bytes | None, origin: bytes | None = None
@@ -168,7 +157,10 @@ class Admission:
         if default_headers is not self._default_headers or limit != self.limit:
             self._default_headers = default_headers
             self._prepared.clear()
-        if self._refused and time.monotonic() > self._reported + REPORT_SECONDS:
+        for _ in range(self.excess):
+            if not self.idle.close_one():
+                break
+        if (self._refused or self.idle.closed) and time.monotonic() > self._reported + REPORT_SECONDS:
             self._report()
 
     def _report(self) -> None:
@@ -178,3 +170,7 @@ class Admission:
             limit = self.limit if reason == REQUESTS else self.limits.connections
             log.warning("%d requests were refused with 503: too many %s, the limit is %d", count, reason, limit)
         self._refused.clear()
+        if self.idle.closed:
+            message = "%d idle connections were closed for new ones: %d may be open, see ATTENDANT_MAX_CONNECTIONS"
+            log.warning(message, self.idle.closed, self.limits.connections)
+            self.idle.closed = 0

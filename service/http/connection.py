@@ -42,7 +42,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
         super().__init__(*arguments, **options)
         self.admission = cast(AdmissionState, self.server_state).admission
         self.received_before = b""  # what was read before the protocol was made
-        self._one_too_many = False  # above the limit of connections: its first request is refused
+        self._one_too_many = False  # above the limit of connections: its request is refused, as long as that is so
         self._refused = False  # the current request; its body is discarded
         self._closing = False  # after the body of the current, refused request
         self._keeps_alive = False  # whether the client of the current, admitted request may send another one
@@ -50,14 +50,14 @@ class AdmissionProtocol(BoundedHttpProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.admission.idle[self] = None
-        if len(self.connections) > self.admission.limits.connections:
-            self._one_too_many = not self.admission.make_room(self)
+        if self.admission.excess > 0:
+            self._one_too_many = not self.admission.idle.close_one()
+        self.admission.idle.add_new(self)
         if self.received_before:
             self.data_received(self.received_before)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.admission.idle.pop(self, None)
+        self.admission.idle.remove(self)
         self._body_arrived()
         super().connection_lost(exc)
 
@@ -97,8 +97,8 @@ class AdmissionProtocol(BoundedHttpProtocol):
         """Close the connection unless another request comes in time; it is the last one to make room for others."""
         self._unset_keepalive_if_required()
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-        self.admission.idle.pop(self, None)
-        self.admission.idle[self] = None
+        self.admission.idle.remove(self)
+        self.admission.idle.add(self)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -114,7 +114,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
         if reason is not None:
             self._refuse(reason)
             return
-        self.admission.idle.pop(self, None)
+        self.admission.idle.remove(self)
         self.admission.arriving.add(self)
         super()._begin_request()
         self.scope["started"] = self._begun  # type: ignore[typeddict-unknown-key]
@@ -129,8 +129,9 @@ class AdmissionProtocol(BoundedHttpProtocol):
         self.admission.starts.add(self.loop, partial(super()._start_asgi_task, cycle, app))
 
     def _reason_to_refuse(self) -> str | None:
-        if self._one_too_many:
+        if self._one_too_many and self.admission.excess > 0:
             return CONNECTIONS
+        self._one_too_many = False
         path = self.url.partition(b"?")[0].decode("latin-1")
         return None if self.admission.admits(self.parser.get_method(), path) else REQUESTS
 
@@ -194,4 +195,4 @@ class AdmissionProtocol(BoundedHttpProtocol):
         if not self._is_answering:
             self._body_arrived()  # or the response came before it; it is discarded
             if not self.transport.is_closing():
-                self.admission.idle[self] = None
+                self.admission.idle.add(self)

@@ -174,7 +174,7 @@ class Server(uvicorn.Server):
         idle_until = min(self._stopped_at + IDLE_GRACE, end)
         while self.server_state.connections and time.monotonic() < end and not self.force_exit:
             if time.monotonic() >= idle_until:
-                for connection in list(self.admission.idle):
+                for connection in self.admission.idle:
                     connection.close_idle()
             await asyncio.sleep(POLL)
 

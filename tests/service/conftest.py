@@ -213,13 +213,18 @@ def environment(models: Path, **settings: object) -> dict[str, str]:
     return os.environ | {f"ATTENDANT_{name.upper()}": str(value) for name, value in given.items()}
 
 
+def limited(limit: str) -> list[str]:
+    """Return the command that starts the service with a limit of the shell's `ulimit`, such as `-n 64`."""
+    return ["sh", "-c", f'ulimit {limit} && exec "$@"', "sh", sys.executable, "-m", "service"]
+
+
 @pytest.fixture
 def start(toy_models: Path) -> Iterator[Start]:
     """Return a function that starts a service process and waits until it is ready; it is stopped when the test ends."""
     running: list[tuple[Process, threading.Thread]] = []
 
-    def start(models: Path = toy_models, **settings: object) -> Process:
-        command = [sys.executable, "-m", "service"]
+    def start(models: Path = toy_models, limit: str = "", **settings: object) -> Process:
+        command = limited(limit) if limit else [sys.executable, "-m", "service"]
         options = {"env": environment(models, **settings), "stderr": subprocess.PIPE, "text": True}
         service = Process(subprocess.Popen(command, cwd=ROOT, **options))  # type: ignore[call-overload]
         reader = threading.Thread(target=service.read_log)

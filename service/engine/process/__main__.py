@@ -6,6 +6,7 @@ A worker needs the interpreter lock several times between two steps. In the proc
 wait for their threads each time.
 """
 
+import logging
 import os
 import signal
 import sys
@@ -22,6 +23,8 @@ from service.engine.process.runtime import configure_interpreter, freeze_gc
 from service.engine.queue import Closed
 from service.engine.types import EngineRequest, EngineResult, Sender
 from service.engine.worker import LocalWorkerPool
+
+log = logging.getLogger(__name__)
 
 # The service's process comes first where both want a core: it answers probes and refuses overload, which must not wait
 # for a step, and it is what gives this process its work.
@@ -142,7 +145,11 @@ def main(arguments: Sequence[str]) -> int:
     load: messages.LoadModels | None = channel.receive()
     if load is None:
         return 0
-    started = start_pools(load.artifacts, load.pool_config, observer)
+    try:
+        started = start_pools(load.artifacts, load.pool_config, observer)
+    except (MemoryError, OSError, RuntimeError) as error:  # no memory, no thread
+        log.error("the engine process cannot start: %s: %s", type(error).__name__, error)  # noqa: TRY400 -- says it all
+        return 1
     pools = started.pools
     for name, pool in pools.items():
         servers[name].serve(pool)

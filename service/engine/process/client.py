@@ -21,6 +21,7 @@ from service.engine.interfaces import Observer, PoolConfig, StartedPools
 from service.engine.process import messages
 from service.engine.process.channel import CAN_INHERIT, MessageChannel, MessageProtocol, encode, start_process
 from service.engine.process.remote_pool import RemoteWorkerPool
+from service.engine.process.runtime import address_space_hint
 from service.engine.types import EngineFailure
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,8 @@ class EngineProcess:
         channel.send(load)
         reply: messages.ModelsLoaded | None = channel.receive()
         if reply is None:
-            raise EngineFailure(f"the engine process ended at once, with status {self._process.wait()}")
+            status = self._process.wait()
+            raise EngineFailure(f"the engine process ended at once, with status {status}{address_space_hint()}")
         return reply
 
     def _send(self, command: messages.Command) -> None:

@@ -49,6 +49,21 @@ def limit_malloc_arenas() -> bool:
     return bool(mallopt(M_ARENA_MAX, 1))
 
 
+def address_space_hint() -> str:
+    """Return what to add to an error at start if the address space of this process is limited; else an empty string."""
+    if sys.platform == "win32":
+        return ""
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft == resource.RLIM_INFINITY:
+        return ""
+    return (
+        f"; the address space is limited to {soft // 1024} kB: raise it with `ulimit -v`, or lower ATTENDANT_WORKERS "
+        "and ATTENDANT_THREADS"
+    )
+
+
 def freeze_gc() -> None:
     """Exclude all objects that exist now from garbage collection; they live as long as the process."""
     gc.collect()

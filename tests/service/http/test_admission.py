@@ -178,6 +178,19 @@ def test_longest_idle_connection_makes_room(serve_fake: Callable[..., Service]) 
         connection.close()
 
 
+def test_new_connection_is_not_closed_before_its_first_request(serve_fake: Callable[..., Service]) -> None:
+    service = serve_fake(EchoEngine(), max_connections=3)
+    connections = [connect(service) for _ in range(5)]
+    for connection in connections[:3]:
+        connection.sendall(REQUEST)
+        assert read_response(connection).startswith(b"HTTP/1.1 200")
+    connections[4].sendall(REQUEST)
+    assert read_response(connections[4])[:12] in (b"HTTP/1.1 200", b"HTTP/1.1 503")
+    eventually(lambda: service.sample("open_connections") == 3)
+    for connection in connections:
+        connection.close()
+
+
 def test_connection_above_the_limit_is_refused_when_none_is_idle(serve_fake: Callable[..., Service]) -> None:
     engine = HeldEngine()
     engine.allow(1)  # to warm up

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -95,6 +96,43 @@ def test_exit_stays_within_the_drain_time_beside_a_stopped_engine(start: Start) 
         assert service.stop() == 0
         assert time.monotonic() - stopped < 2.5
         assert answer.result(TIMEOUT).status_code == 503
+
+
+def test_service_outlives_a_lack_of_file_descriptors(start: Start) -> None:
+    """Connections above the limit take the place of idle ones, every request is answered, and the log says so."""
+    service = start(limit="-n 64", workers=1)
+    url = httpx.URL(service.url)
+    address = url.host, url.port or 0
+    with ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection(address, timeout=TIMEOUT)) for _ in range(100)]
+        with socket.create_connection(address, timeout=TIMEOUT) as connection:
+            connection.sendall(CLASSIFY)
+            assert read_response(connection)[:12] in (b"HTTP/1.1 200", b"HTTP/1.1 503")
+        eventually(lambda: 40 < sum(map(is_closed, idle)) < 70)
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda _: classify(service), range(100)))
+    assert set(answers) <= {200, 503}
+    assert httpx.get(f"{service.url}/readyz", timeout=TIMEOUT).status_code == 200
+    assert service.stop() == 0
+    eventually(lambda: "Finished server process" in service.log[-1])
+    log = "".join(service.log)
+    assert "but the limit of 64 open files allows" in log
+    assert "idle connections were closed for new ones" in log
+    assert "Traceback" not in log
+
+
+def classify(service: Process) -> int:
+    """Return the status of a classification on a connection of its own."""
+    return httpx.post(f"{service.url}/v1/classify", json={"text": "orange"}, timeout=TIMEOUT).status_code
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Return whether the server has closed a connection on which it sends nothing."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
 
 
 def engine_of(service: Process) -> int:
