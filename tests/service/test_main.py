@@ -18,7 +18,7 @@ from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.api.conftest import copy_with_changes
-from tests.service.conftest import ROOT, Start, environment, eventually, limited, waiting
+from tests.service.conftest import ROOT, Start, environment, eventually, waiting
 from tests.service.fakes import TIMEOUT
 
 
@@ -162,17 +162,6 @@ def test_the_choice_among_several_translators_is_logged(
         for source, target in [("a", "b"), ("b", "a")][:logged]:
             assert f"{source} to {target}: new translates requests that name no model, before old;" in caplog.text
         registry.drain(TIMEOUT)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the address space cannot be limited")
-def test_too_little_address_space_is_a_clear_error(toy_models: Path) -> None:
-    result = subprocess.run(
-        limited("-v 300000"), cwd=ROOT, env=environment(toy_models, workers=4, threads=4),
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert result.returncode == 1
-    assert "the address space is limited to 300000 kB: raise it with `ulimit -v`" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_invalid_models_folder_exits_without_a_traceback(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,7 +31,7 @@ from service.engine.worker import LocalWorkerPool
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
-from tests.service.conftest import Process, Start, corrupt, eventually, waiting
+from tests.service.conftest import ROOT, Process, Start, corrupt, eventually, waiting
 from tests.service.fakes import TIMEOUT, HeldEngine, RecordingObserver, answer
 
 EOS = 3
@@ -349,6 +351,27 @@ def test_process_that_cannot_start_raises(monkeypatch: pytest.MonkeyPatch, toy_c
         engine.start_pools([read_artifact(toy_classifier)], pool_config(), lambda _: RecordingObserver())
     with pytest.raises(EngineFailure, match="ended at once, with status 1"):
         EngineProcess(inherit_socket=False)
+
+
+START_WITHOUT_MEMORY = """
+import sys
+from service.engine.process.client import EngineProcess
+from service.engine.queue import QueueLimits
+from service.engine.interfaces import PoolConfig
+
+sys.executable = "/bin/false"  # ends at once, as the engine process does when it cannot get memory
+EngineProcess().start_pools([], PoolConfig(1, 1, QueueLimits()), lambda _: None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the address space cannot be limited")
+def test_limit_of_the_address_space_is_part_of_the_error_at_start() -> None:
+    command = f'ulimit -v 16000000 && exec "{sys.executable}" -c "$1"'
+    result = subprocess.run(
+        ["sh", "-c", command, "sh", START_WITHOUT_MEMORY], cwd=ROOT, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert "with status 1; the address space is limited to 16000000 kB: raise it with `ulimit -v`" in result.stderr
 
 
 def engine_pid(service: Process) -> int:
