@@ -14,13 +14,13 @@ COPY deploy/docker/slim.py /tmp/slim.py
 # Pass these secrets behind a proxy or with your own package index (see CONTRIBUTING.md); they are not stored in the image.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/run/secrets/ca.pem \
     touch README.md LICENSE \
-    && pip install --no-cache-dir --no-compile --disable-pip-version-check -c constraints.txt . \
+    && pip install --no-cache-dir --no-compile --disable-pip-version-check -c constraints.txt ".[grpc]" \
     && python /tmp/slim.py
 COPY service service
 # Compile byte code here: the service cannot write files at run time, and it starts faster. The import checks that
 # slim.py removed nothing that the service needs.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib service \
-    && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__"
+    && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__, service.api.open_inference.grpc.server"
 
 FROM ${BASE}
 ARG VERSION=unknown
@@ -44,7 +44,8 @@ COPY models models
 COPY --from=build /app/service service
 # A numeric user, so that Kubernetes can check runAsNonRoot. root owns all files; the service only reads them.
 USER 10001:10001
-EXPOSE 8000
+# 8001 is for gRPC, which ATTENDANT_GRPC_PORT=8001 turns on.
+EXPOSE 8000 8001
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s CMD ["python", "-c", "import http.client as h, os, sys; c = h.HTTPConnection('127.0.0.1', int(os.environ['ATTENDANT_PORT']), timeout=2); c.request('GET', '/readyz'); sys.exit(c.getresponse().status != 200)"]
 CMD ["python", "-m", "service"]

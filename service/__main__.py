@@ -88,6 +88,9 @@ def serve() -> int:
     with ExitStack() as stack:
         # The port is taken before the models are loaded, which takes time.
         sockets = [stack.enter_context(bound) for bound in listen(settings.host, settings.port)]
+        if settings.grpc_port:  # gRPC takes its port later, by itself: only see that it is free
+            for bound in listen(settings.host, settings.grpc_port):
+                bound.close()
         engine = stack.enter_context(EngineProcess(EngineEvents(metrics.engine_restarts.inc, on_engine_death)))
         on_stop_signal(lambda: sys.exit(0))
         registry = load_models(settings, metrics, engine.start_pools)

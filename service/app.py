@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
@@ -16,6 +17,7 @@ from service.api.health import health_router
 from service.api.native.routes import native_router
 from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
+from service.api.open_inference.inference import Inference
 from service.documents.jobs import DocumentJobs
 from service.documents.translation import DocumentTranslator
 from service.http.admission import Admission, AdmissionLimits
@@ -34,8 +36,11 @@ from service.http.rate_limit import RateLimiter
 from service.http.request_log import RequestLogMiddleware
 from service.metrics import Metrics
 from service.models.registry import Registry
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 from service.translation.translator import Translator
+
+if TYPE_CHECKING:
+    from service.api.open_inference.grpc.server import GrpcServer
 
 DIALECTS = (libretranslate, deepl, tei, infinity, open_inference, deepl_documents, libretranslate_documents)
 ERROR_FORMATS = ErrorFormats(
@@ -57,21 +62,33 @@ def create_app(
     """Create the application over loaded models. It warms them up before it accepts requests, and drains them at the
     end.
 
-    Without `authenticator`, one is created from the settings. `app.state.admission` is for the server.
+    Without `authenticator`, one is created from the settings. `app.state.admission` is for the server,
+    `app.state.grpc_server` is the gRPC server, or None.
 
     Raises:
         ApiKeyError: the API keys in the settings are invalid.
+        SettingsError: the settings ask for gRPC, and it is not installed.
     """
     authenticator = authenticator or create_authenticator(settings)
     limits = AdmissionLimits(settings.max_requests, connection_limit(settings.max_connections))
     admission = Admission(limits, metrics, ERROR_FORMATS, CorsHeaders(settings.origins))
 
+    translator = Translator(registry, settings)
+    inference = Inference(translator, settings)
+    grpc_server = None
+    if settings.grpc_port is not None:
+        grpc_server = _grpc_server(registry, inference, metrics, admission, authenticator)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         for model in registry:
             await model.warm_up()
+        if grpc_server:
+            await grpc_server.start()
         yield
         await documents.stop()
+        if grpc_server:
+            await grpc_server.stop(admission.seconds_left(settings.drain_timeout_seconds))
         await asyncio.to_thread(registry.drain, admission.seconds_left(settings.drain_timeout_seconds))
 
     app = FastAPI(
@@ -79,19 +96,33 @@ def create_app(
         docs_url=None, redoc_url=None,  # FastAPI's pages load scripts from other hosts
         redirect_slashes=False,  # a redirect would use the client's Host header, and is not an error in our format
     )  # fmt: skip
-    app.state.admission = admission
+    app.state.admission, app.state.grpc_server = admission, grpc_server
     add_error_handlers(app, ERROR_FORMATS)
     public = PUBLIC_PATHS | {libretranslate_documents.DOWNLOAD_PATH}
     customise_openapi(app, ERROR_FORMATS, public if authenticator.keys.digests else None)
-    translator = Translator(registry, settings)
     documents = DocumentJobs(DocumentTranslator(translator, settings), settings)
     app.include_router(deepl_documents.document_router(documents, translator))
     app.include_router(libretranslate_documents.file_router(documents, translator))
-    fast_routes = _add_routes(app, settings, registry, metrics, translator, admission)
+    fast_routes = _add_routes(app, settings, registry, metrics, inference, admission)
     app.add_middleware(MethodMiddleware, routes=app.routes, error_formats=ERROR_FORMATS)
     app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
     _add_middleware(app, settings, metrics, authenticator)
     return app
+
+
+def _grpc_server(
+    registry: Registry, inference: Inference, metrics: Metrics, admission: Admission, authenticator: Authenticator
+) -> "GrpcServer":
+    """Return the gRPC server; grpcio is imported only where it is needed, as it is an extra."""
+    try:
+        from service.api.open_inference.grpc.answers import Answers
+        from service.api.open_inference.grpc.server import GrpcServer
+    except ImportError as error:
+        raise SettingsError(
+            f"ATTENDANT_GRPC_PORT is set, but the package {error.name} is missing; install the extra `grpc`"
+        ) from None
+    answers = Answers(registry, inference, metrics, admission)
+    return GrpcServer(answers, inference.settings, metrics, admission, authenticator)
 
 
 def create_authenticator(settings: Settings) -> Authenticator:
@@ -110,10 +141,11 @@ def _add_routes(
     settings: Settings,
     registry: Registry,
     metrics: Metrics,
-    translator: Translator,
+    inference: Inference,
     admission: Admission,
 ) -> list[BaseRoute]:
     """Add all routes except those of documents, and return those of the native API."""
+    translator = inference.translator
     native, score = native_router(registry, translator, settings), score_router(registry, settings)
     app.include_router(native)
     app.include_router(score)
@@ -121,7 +153,7 @@ def _add_routes(
     app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
-    app.include_router(open_inference.inference_router(registry, translator, settings, metrics, admission))
+    app.include_router(open_inference.inference_router(registry, inference, metrics, admission))
     app.include_router(health_router(registry, metrics, admission))
     app.include_router(docs_router())
 

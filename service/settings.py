@@ -24,6 +24,13 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose one.")
+    grpc_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port of the Open Inference Protocol over gRPC, on the same address, without TLS; clients expect "
+        "8001. It needs the extra `grpc`. Empty: no gRPC.",
+    )
     models: Path = Field(default=Path("models"), description="Folder that contains the artifact folders to serve.")
     strict: bool = Field(
         default=False,

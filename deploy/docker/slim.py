@@ -1,7 +1,7 @@
 """Remove from the image's venv what the service never imports. The Dockerfile runs it with the venv's python.
 
-tokenizers needs huggingface-hub only to download tokenizers by name; onnxruntime needs protobuf and flatbuffers only
-for its model tools. These dependencies are ignored, and every distribution that is then unused is uninstalled, pip
+tokenizers needs huggingface-hub only to download tokenizers by name; onnxruntime needs flatbuffers only for its model
+tools. These dependencies are ignored, and every distribution that is then unused is uninstalled, pip
 included.
 """
 
@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = "attendant-serve"
-IGNORED_DEPENDENCIES = {"huggingface-hub", "protobuf", "flatbuffers"}
+IGNORED_DEPENDENCIES = {"huggingface-hub", "flatbuffers"}
+EXTRAS = frozenset({"grpc"})  # that the Dockerfile installs
 UNUSED_FILES = [
     "onnxruntime/capi/libonnxruntime.so*",  # for C programs; the Python extension has its own copy
     "onnxruntime/transformers",
@@ -50,7 +51,7 @@ def megabytes(folder: Path) -> float:
 def main() -> None:
     site = Path(sysconfig.get_path("purelib"))
     before = megabytes(site)
-    unused = sorted({canonicalize_name(each.name) for each in distributions()} - required(PROJECT))
+    unused = sorted({canonicalize_name(each.name) for each in distributions()} - required(PROJECT, EXTRAS))
     subprocess.run([sys.executable, "-m", "pip", "uninstall", "--yes", "--quiet", *unused], check=True)
     for pattern in UNUSED_FILES:
         for path in list(site.glob(pattern)):

@@ -49,7 +49,7 @@ def error_response(error_formats: ErrorFormats, scope: Scope, error: Exception) 
         case ServiceError():
             return error_formats.response(scope, error)
         case RequestValidationError():
-            return error_formats.response(scope, *_invalid_request(error.errors()))
+            return error_formats.response(scope, *invalid_request(error.errors()))
         case HTTPException():
             response = error_formats.response(scope, _service_error(scope, error))
             response.headers.update(error.headers or {})
@@ -67,8 +67,11 @@ def add_error_handlers(app: FastAPI, error_formats: ErrorFormats) -> None:
         app.add_exception_handler(kind, handle)
 
 
-def _invalid_request(errors: Sequence[Any]) -> tuple[InvalidRequest, FieldErrors]:
-    """Convert Pydantic's errors. The input is not repeated: it may be large, or not even valid Unicode."""
+def invalid_request(errors: Sequence[Any]) -> tuple[InvalidRequest, FieldErrors]:
+    """Convert Pydantic's errors to an error and its fields.
+
+    The input is not repeated: it may be large, or not even valid Unicode.
+    """
     fields = [{"field": _field_path(error["loc"]), "message": str(error["msg"])} for error in errors]
     detail = "; ".join(f"{field['field']}: {field['message']}" for field in fields[:5])
     return InvalidRequest(detail), fields[:20]

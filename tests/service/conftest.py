@@ -58,6 +58,7 @@ class Service:
     registry: Registry
     metrics: Metrics
     url: str = ""
+    grpc_port: int = 0  # where the settings ask for gRPC
     client: httpx.Client = field(init=False)
     stop: Callable[[int, None], None] = field(init=False)  # as a signal does
 
@@ -110,6 +111,8 @@ def serving(
     assert server.started
     service.url = f"http://127.0.0.1:{server.listeners[0].getsockname()[1]}"
     service.stop = server.handle_exit
+    if app.state.grpc_server:
+        service.grpc_port = app.state.grpc_server.port
     try:
         with httpx.Client(base_url=service.url, timeout=TIMEOUT, verify=False) as service.client:
             yield service
@@ -194,6 +197,7 @@ class Process:
 
     process: "subprocess.Popen[str]"
     url: str = ""
+    grpc_port: int = 0  # where the settings ask for gRPC
     log: list[str] = field(default_factory=list)
 
     def read_log(self) -> None:

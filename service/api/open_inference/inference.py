@@ -5,6 +5,7 @@ not read another. The classification extension (Triton's extension_classificatio
 labels, as strings `score:index:label`.
 """
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,11 +74,21 @@ class Inference:
             ["; ".join(result.warnings) for result in done.results],
         )
 
-    def scope(self, body: InferBody, wait_for_disconnect: WaitForDisconnect) -> RequestScope:
-        """Return the scope of a request: it ends at the request timeout, or earlier if the request says so."""
-        limit = self.settings.request_timeout_seconds
+    def scope(
+        self,
+        body: InferBody,
+        wait_for_disconnect: WaitForDisconnect,
+        caller: str,
+        bulk: bool = False,
+        seconds: float | None = None,
+    ) -> RequestScope:
+        """Return the scope of a request.
+
+        It ends at the request timeout, or earlier if the request says so or its client waits only for `seconds`.
+        """
         timeout = body.parameters.get("timeout", 0) / MICROSECONDS
-        return RequestScope(min(limit, timeout) if timeout else limit, wait_for_disconnect)
+        limits = [self.settings.request_timeout_seconds, timeout or math.inf, math.inf if seconds is None else seconds]
+        return RequestScope(min(limits), wait_for_disconnect, caller, bulk)
 
 
 def translation_request(model: ServedModel, body: InferBody, texts: list[str]) -> TranslationRequest:

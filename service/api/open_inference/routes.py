@@ -33,11 +33,11 @@ from service.api.text_fields import list_schema, text_schema
 from service.errors import FaultyModel, NotReady, UnknownModel
 from service.http.admission import Admission
 from service.http.openapi import inline_schema, json_body, response_example
+from service.http.priority import is_bulk
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
-from service.translation.translator import Translator
 
 PATHS = ("/v2",)
 TEXT = {"name": "text", "shape": [2], "datatype": "BYTES"}
@@ -138,9 +138,7 @@ class InferReply(BaseModel):
     outputs: list[OutputTensor]
 
 
-def inference_router(
-    registry: Registry, translator: Translator, settings: Settings, metrics: Metrics, admission: Admission
-) -> APIRouter:
+def inference_router(registry: Registry, inference: Inference, metrics: Metrics, admission: Admission) -> APIRouter:
     """Return the routes over all models."""
     router = APIRouter(prefix="/v2", tags=["open-inference-protocol"])
     middleware_errors = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS)
@@ -179,7 +177,6 @@ def inference_router(
     async def versioned(model: model_name, version: version_name) -> ServedModel:
         return find_model(registry, model, version)
 
-    inference = Inference(translator, settings)
     for path, find in (("/models/{model}", latest), ("/models/{model}/versions/{version}", versioned)):
         _add_model_routes(router, path, find, inference, metrics)
     router.include_router(administration_router(registry))
@@ -238,7 +235,8 @@ def _add_model_routes(
         body, binary = read_infer_body(await request.body(), request.headers.get(JSON_LENGTH_HEADER))
         check_request(model, body)
         texts = checked_texts(read_texts(body.inputs[0], binary), inference.settings)
-        with inference.scope(body, wait_for_disconnect(request)) as scope:
+        caller, bulk = request.scope["caller"], is_bulk(request.scope["headers"])
+        with inference.scope(body, wait_for_disconnect(request), caller, bulk) as scope:
             outputs = await inference.infer(model, body, texts, scope)
         return infer_response(model, body, outputs)
 
