@@ -171,7 +171,9 @@ def test_body_of_ten_megabytes_is_rejected(bilingual: Service, name: str) -> Non
 
 @pytest.mark.parametrize("name", [name for name in DIALECTS if name != "libretranslate-detect"])
 def test_ten_thousand_texts_are_rejected(bilingual: Service, name: str) -> None:
-    message = assert_rejected(send(bilingual, name, DIALECTS[name].body(["dog"] * 10_000)), name, DIALECTS[name].too_large)
+    message = assert_rejected(
+        send(bilingual, name, DIALECTS[name].body(["dog"] * 10_000)), name, DIALECTS[name].too_large
+    )
     assert "10000" in message
     assert "256" in message
 

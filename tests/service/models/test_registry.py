@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.service.translation.helpers import fake_detector, fake_translator, up
 
 
 @contextmanager
-def open_registry(models: list[ServedModel], **defaults: str) -> Iterator[Registry]:
+def open_registry(models: list[ServedModel], **defaults: Any) -> Iterator[Registry]:
     registry = Registry(models, **defaults)
     try:
         yield registry

@@ -162,7 +162,7 @@ class GrpcServer:
     ) -> Message:
         if name in PUBLIC_METHODS:
             return await answer(request, call)
-        if not self._admission.admits(f"/{INFERENCE_SERVICE}/{name}"):
+        if not self._admission.admits(b"POST", f"/{INFERENCE_SERVICE}/{name}"):
             raise Overloaded(f"{self._admission.limit} requests are in flight; try again later")
         caller = self._authenticator.authenticate(scope, key_in_headers(scope["headers"]))
         try:
