@@ -2,9 +2,9 @@
 
     python -m benchmarks.http.faults models/* [--only NAME] [--json FILE]
 
-One row per fault: the statuses that came back, whether they are right, how long the requests took, and the stall: the
-longest answer to a GET /healthz meanwhile. The probe runs in a process of its own. Exits with status 1 if an answer is
-wrong or a stall is above the limit.
+One row per fault: what came back, whether it is right, how long it took, and the stall: the longest answer to a GET
+/healthz meanwhile. Faults of connections, processes and files (fault_scenarios.py) have a service of their own. The
+probe runs in a process of its own. Exits with status 1 if an answer is wrong or a stall is above the limit.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import Event, Pipe, Process
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event as EventType
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.figures import write_figures
+from benchmarks.http.fault_scenarios import SCENARIOS, Scenario
+from benchmarks.http.fault_scenarios import running as running_scenario
 from benchmarks.http.servers import RunningServer, attendant_server
 from loadtest.client import Server
 
@@ -104,9 +107,13 @@ def probe(port: int, begun: EventType, ended: EventType, results: Connection) ->
         while not ended.is_set():
             started = time.perf_counter()
             writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-            await reader.readexactly(length)
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+                lines = head.lower().split(b"\r\n")
+                length = next(int(line[15:]) for line in lines if line.startswith(b"content-length"))
+                await reader.readexactly(length)
+            except (EOFError, OSError):  # the service stops, or has closed this connection for others
+                break
             worst = max(worst, time.perf_counter() - started)
             begun.set()
             await asyncio.sleep(PROBE_INTERVAL)
@@ -116,34 +123,49 @@ def probe(port: int, begun: EventType, ended: EventType, results: Connection) ->
     results.send(asyncio.run(ask()))
 
 
-def measure(running: RunningServer, fault: Fault) -> dict[str, Any]:
-    """Send a fault's requests with a probe beside them; return its row."""
-    body = fault.body()
+def measure(running: RunningServer, replay: Callable[[], tuple[str, bool]], name: str) -> dict[str, Any]:
+    """Replay a fault with a probe beside it; return its row.
+
+    `replay` returns what came back, and whether it is right.
+    """
     begun, ended = Event(), Event()
     received, sent = Pipe(duplex=False)
     prober = Process(target=probe, args=(running.port, begun, ended, sent))
     prober.start()
     begun.wait()
     time.sleep(SETTLE)
-
-    def send(_: int) -> int:
-        return Server(f"http://127.0.0.1:{running.port}").request(fault.path, body, timeout=TIMEOUT)[0]
-
     started = time.perf_counter()
-    with ThreadPoolExecutor(fault.copies) as pool:
-        statuses = list(pool.map(send, range(fault.copies)))
+    answers, right = replay()
     seconds = time.perf_counter() - started
     time.sleep(SETTLE)
     ended.set()
     stall = float(received.recv())
     prober.join()
     return {
-        "fault": fault.name,
-        "statuses": sorted(set(statuses)),
-        "right": set(statuses) <= set(fault.statuses),
+        "fault": name,
+        "answers": answers,
+        "right": right,
         "seconds": round(seconds, 3),
         "stall_ms": round(stall, 1),
     }
+
+
+def send_requests(running: RunningServer, fault: Fault) -> tuple[str, bool]:
+    """Send a fault's requests at once; return their statuses, and whether they are right."""
+    body = fault.body()
+
+    def send(_: int) -> int:
+        return Server(f"http://127.0.0.1:{running.port}").request(fault.path, body, timeout=TIMEOUT)[0]
+
+    with ThreadPoolExecutor(fault.copies) as pool:
+        statuses = set(pool.map(send, range(fault.copies)))
+    return ", ".join(map(str, sorted(statuses))), statuses <= set(fault.statuses)
+
+
+def run_scenario(running: RunningServer, scenario: Scenario) -> tuple[str, bool]:
+    """Replay a scenario; return what was wrong, and whether it was nothing."""
+    problems = scenario.replay(running)
+    return "; ".join(problems) or "as expected", not problems
 
 
 def main() -> int:
@@ -154,14 +176,21 @@ def main() -> int:
     parser.add_argument("--only", default="", help="replay the faults whose name contains this")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     options = parser.parse_args()
-    chosen = [fault for fault in FAULTS if options.only in fault.name]
-    rows = _replay_all(options.port, options.artifacts or sorted(Path("models").iterdir()), chosen)
+    artifacts = options.artifacts or sorted(Path("models").iterdir())
+    rows = _replay_all(options.port, artifacts, [fault for fault in FAULTS if options.only in fault.name])
+    if options.port is None:
+        for scenario in SCENARIOS:
+            if options.only in scenario.name:
+                with running_scenario(scenario, artifacts) as running:
+                    rows.append(_print_row(measure(running, partial(run_scenario, running, scenario), scenario.name)))
     if options.json:
         write_figures(options.json, "stall of /healthz while a fault is replayed", rows, limit_ms=MAX_STALL_MS)
     return int(any(not row["right"] or row["stall_ms"] > MAX_STALL_MS for row in rows))
 
 
 def _replay_all(port: int | None, artifacts: Sequence[Path], chosen: Sequence[Fault]) -> list[dict[str, Any]]:
+    if not chosen:
+        return []
     if port is not None:
         return [_replay(RunningServer(port, 0), fault) for fault in chosen]
     with attendant_server(artifacts) as running:
@@ -169,9 +198,12 @@ def _replay_all(port: int | None, artifacts: Sequence[Path], chosen: Sequence[Fa
 
 
 def _replay(running: RunningServer, fault: Fault) -> dict[str, Any]:
-    row = measure(running, fault)
+    return _print_row(measure(running, partial(send_requests, running, fault), fault.name))
+
+
+def _print_row(row: dict[str, Any]) -> dict[str, Any]:
     verdict = "ok" if row["right"] and row["stall_ms"] <= MAX_STALL_MS else "FAILS"
-    sys.stdout.write(f"{verdict:6}{row['stall_ms']:8.1f} ms {row['seconds']:8.2f} s {row['statuses']} {fault.name}\n")
+    sys.stdout.write(f"{verdict:6}{row['stall_ms']:8.1f} ms {row['seconds']:8.2f} s {row['fault']}: {row['answers']}\n")
     sys.stdout.flush()
     return row
 
