@@ -23,6 +23,7 @@ from uvicorn.config import STARTUP_FAILURE
 from service.http.acceptor import Acceptor
 from service.http.admission import Admission
 from service.http.connection import AdmissionProtocol, AdmissionState
+from service.http.garbage_collection import IdleCollector
 
 log = logging.getLogger("attendant")
 
@@ -88,6 +89,7 @@ class Server(uvicorn.Server):
         self.lame_duck_seconds, self.drain_seconds = lame_duck_seconds, drain_seconds
         self.listeners: list[socket.socket] = []
         self._stopped_at = 0.0  # time.monotonic() of the signal
+        self._collector = IdleCollector()
 
     # Start
 
@@ -109,11 +111,15 @@ class Server(uvicorn.Server):
     # Run
 
     async def main_loop(self) -> None:
-        """Keep the default headers up to date and measure the event loop's lag, until the service is to stop."""
+        """Keep the default headers up to date, measure the event loop's lag, and collect garbage when nothing is in
+        flight, until the service is to stop."""
         counter, lag = 0, 0.0
+        self._collector.start()
         while not await self.on_tick(counter):
             # Before the first sleep too: a refusal in the service's first moment has a Date like every other response.
             self.admission.on_tick(lag, self.server_state.total_requests, self.server_state.default_headers)
+            if not self.admission.in_flight:
+                self._collector.on_idle()
             due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
             lag = max(0.0, time.monotonic() - due)
