@@ -266,7 +266,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--models", type=Path, default=Path("models"), help=f"folder with {' and '.join(MODELS)}")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, and to one beside it")
     options = parser.parse_args(words)
     with tempfile.TemporaryFile() as log:
         chaos, usage = asyncio.run(run(options.models, options.seconds, options.clients, log))
@@ -279,8 +279,10 @@ def main(words: Sequence[str] | None = None) -> int:
     for violation in chaos.tally.violations:
         sys.stdout.write(f"VIOLATION: {violation}\n")
     if options.json:
-        details = {"usage": usage, "violations": chaos.tally.counts["violations"], "clients": options.clients}
+        details = {"violations": chaos.tally.counts["violations"], "clients": options.clients}
         write_figures(options.json, "Answers under faults", list(chaos.rows.values()), **details)
+        beside = options.json.with_stem(f"{options.json.stem}-usage")
+        write_figures(beside, "Memory and open files under faults", usage)
     return int(bool(chaos.tally.counts["violations"]))
 
 
