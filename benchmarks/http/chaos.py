@@ -138,7 +138,7 @@ class Chaos:
         for _ in range(5):
             await asyncio.sleep(seconds / 10)
             samples.append(self.service.usage())
-        self._note("none, but disconnects", seconds, before)
+        self._note("none, but disconnects", None, before)
         return {
             name: Usage(min(one[name].resident for one in samples), min(one[name].files for one in samples))
             for name in samples[0]
@@ -189,11 +189,12 @@ class Chaos:
                 return
             await asyncio.sleep(self._random.uniform(0.5, 3.0))
 
-    def _note(self, fault: str, seconds: float, before: dict[str, int]) -> None:
+    def _note(self, fault: str, seconds: float | None, before: dict[str, int]) -> None:
         names = ("answered", "abandoned", "refused", "lost", "wrong")
-        row = self.rows.setdefault(fault, {"fault": fault, "times": 0, **dict.fromkeys(names, 0), "longest_s": 0.0})
+        row = self.rows.setdefault(fault, {"fault": fault, "times": 0, **dict.fromkeys(names, 0), "longest_s": None})
         row["times"] += 1
-        row["longest_s"] = max(row["longest_s"], round(seconds, 2))
+        if seconds is not None:
+            row["longest_s"] = max(row["longest_s"] or 0.0, round(seconds, 2))
         for name in names:
             row[name] += self.tally.counts[name] - before.get(name, 0)
 

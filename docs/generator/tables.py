@@ -357,6 +357,21 @@ BLOCKS: dict[str, Callable[[], str]] = {
             Column("last minute, MB", "last_minute_mb", 1), Column("growth, %", "growth_percent", 1),
         ],
     ),
+    "chaos": partial(
+        plain, "chaos",
+        [
+            Column("fault", "fault"), Column("times", "times"), Column("right answers", "answered"),
+            Column("left by the client", "abandoned"), Column("refused", "refused"), Column("lost", "lost"),
+            Column("wrong", "wrong"), Column("ready again after at most, s", "longest_s", 1),
+        ],
+    ),
+    "chaos-usage": partial(
+        plain, "chaos-usage",
+        [
+            Column("process", "process"), Column("before, MB", "before_mb", 1), Column("after, MB", "after_mb", 1),
+            Column("open files before", "files_before"), Column("open files after", "files_after"),
+        ],
+    ),
     "image": partial(
         plain, "image",
         [
