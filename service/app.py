@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.routing import BaseRoute
 
 from service import __version__
-from service.api import deepl, infinity, libretranslate, tei
+from service.api import deepl, deepl_glossaries, infinity, libretranslate, tei
 from service.api.documents import deepl as deepl_documents
 from service.api.documents import libretranslate as libretranslate_documents
 from service.api.health import health_router
@@ -20,6 +20,7 @@ from service.api.open_inference import routes as open_inference
 from service.api.open_inference.inference import Inference
 from service.documents.jobs import DocumentJobs
 from service.documents.translation import DocumentTranslator
+from service.glossaries.store import GlossaryStore
 from service.http.admission import Admission, AdmissionLimits
 from service.http.api_keys import read_api_keys
 from service.http.auth import PUBLIC_PATHS, UPLOAD_PATH, Authenticator, AuthMiddleware
@@ -67,7 +68,8 @@ def create_app(
 
     Raises:
         ApiKeyError: the API keys in the settings are invalid.
-        SettingsError: the settings ask for gRPC, and it is not installed.
+        SettingsError: the settings ask for gRPC, and it is not installed; or the file of the glossaries cannot be
+            opened.
     """
     authenticator = authenticator or create_authenticator(settings)
     limits = AdmissionLimits(settings.max_requests, connection_limit(settings.max_connections))
@@ -90,6 +92,7 @@ def create_app(
         if grpc_server:
             await grpc_server.stop(admission.seconds_left(settings.drain_timeout_seconds))
         await asyncio.to_thread(registry.drain, admission.seconds_left(settings.drain_timeout_seconds))
+        glossaries.close()
 
     app = FastAPI(
         title="Attendant", version=__version__, description=DESCRIPTION, lifespan=lifespan,
@@ -101,7 +104,10 @@ def create_app(
     public = PUBLIC_PATHS | {libretranslate_documents.DOWNLOAD_PATH}
     customise_openapi(app, ERROR_FORMATS, public if authenticator.keys.digests else None)
     documents = DocumentJobs(DocumentTranslator(translator, settings), settings)
-    app.include_router(deepl_documents.document_router(documents, translator))
+    glossaries, usage = GlossaryStore(settings.glossary_file), deepl.UsageCounter()
+    app.include_router(deepl_documents.document_router(documents, translator, glossaries, usage))
+    app.include_router(deepl.deepl_router(translator, settings, glossaries, usage))
+    app.include_router(deepl_glossaries.glossary_router(glossaries, translator))
     app.include_router(libretranslate_documents.file_router(documents, translator))
     fast_routes = _add_routes(app, settings, registry, metrics, inference, admission)
     app.add_middleware(MethodMiddleware, routes=app.routes, error_formats=ERROR_FORMATS)
@@ -150,7 +156,6 @@ def _add_routes(
     app.include_router(native)
     app.include_router(score)
     app.include_router(libretranslate.libretranslate_router(translator, settings))
-    app.include_router(deepl.deepl_router(translator, settings))
     app.include_router(tei.tei_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
     app.include_router(open_inference.inference_router(registry, inference, metrics, admission))

@@ -12,6 +12,7 @@ ServiceError
 ├── RateLimited 429             the caller exceeds its rate limits: Retry-After
 ├── UnknownModel 404            no such model, or no model for these languages
 ├── UnknownDocument 404         no such document, or one of another caller
+├── UnknownGlossary 404         no such glossary, or one of another caller
 ├── InvalidDocument 400         a document that cannot be read as what its name says
 ├── UnsupportedDocument 415     a document format that cannot be translated
 ├── DocumentNotReady 503        the document's translation is not done: Retry-After
@@ -141,6 +142,13 @@ class UnknownDocument(ServiceError):
 
     status, code, title = 404, "unknown_document", "Unknown document"
     example = "no document has this id and key; it may have been downloaded already, or has expired"
+
+
+class UnknownGlossary(ServiceError):
+    """No glossary has this id, or it is another caller's; or it has no dictionary for these languages."""
+
+    status, code, title = 404, "unknown_glossary", "Unknown glossary"
+    example = "Glossary not found"
 
 
 class InvalidDocument(ServiceError):

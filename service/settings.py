@@ -99,6 +99,11 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(
         default=None, description="File with entries of API keys, one a line; `#` begins a comment."
     )
+    glossary_file: Path | None = Field(
+        default=None,
+        description="SQLite file for the glossaries of DeepL's clients; it is created. Without it they are kept in "
+        "memory, until the service stops.",
+    )
     requests_per_minute: int = Field(
         default=0,
         ge=0,

@@ -56,10 +56,11 @@ SHARED = {"errors", "settings", "metrics", "artifact"}
 # The parts of service/, highest first, and what each may import of the others.
 SERVICE_LAYERS = {
     "__main__": {"app", "http", "models", "engine", *SHARED},
-    "app": {"api", "http", "documents", "translation", "models", "__version__", *SHARED},
-    "api": {"http", "documents", "translation", "models", "engine", "text", *SHARED},
+    "app": {"api", "http", "documents", "glossaries", "translation", "models", "__version__", *SHARED},
+    "api": {"http", "documents", "glossaries", "translation", "models", "engine", "text", *SHARED},
     "http": {"errors", "settings", "metrics"},
-    "documents": {"translation", "models", "text", *SHARED},
+    "documents": {"glossaries", "translation", "models", "text", *SHARED},
+    "glossaries": {"translation", *SHARED},
     "translation": {"models", "engine", "text", *SHARED},
     "models": {"engine", "text", *SHARED},
     "metrics": {"engine.interfaces", "engine.types"},

@@ -372,7 +372,7 @@ def _translate_body(translator: Translator, settings: Settings) -> dict[str, Any
         "q": _texts_schema(schema, settings),
         "source": {"type": "string", "enum": [AUTO, *sorted(languages)], "default": AUTO},
         "target": {"type": "string", "enum": sorted({target for _, target in pairs})},
-        "format": {"type": "string", "enum": ["text", "html", ""], "default": "text"},
+        "format": {"anyOf": [{"type": "string", "enum": ["text", "html", ""]}, {"type": "null"}], "default": "text"},
     }
     schema["required"] = ["q", "target"]
     return json_or_form_body(schema, TRANSLATE_EXAMPLE)

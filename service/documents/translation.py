@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from service.documents.formats.document import (
     text_of,
 )
 from service.errors import DeadlineExceeded, InvalidDocument, Overloaded, TooLarge, UnsupportedDocument
+from service.glossaries.terms import GlossaryTerms
 from service.models.request_scope import RequestScope
 from service.settings import Settings
 from service.translation.request import TranslationRequest
@@ -59,6 +60,7 @@ class DocumentRequest:
     target: str
     source: str | None = None  # None: detect it
     same_language_is_error: bool = False  # False: a document in the target language stays as it is
+    terms: GlossaryTerms | None = None  # of a glossary
 
     @property
     def format(self) -> DocumentFormat:
@@ -164,7 +166,7 @@ class DocumentTranslator:
         translations: list[str] = []
         groups = batches(units)
         while batch := await asyncio.to_thread(next, groups, ()):
-            translations += await self._translate_batch(batch, source, request.target, caller)
+            translations += await self._translate_batch(batch, source, request, caller)
             progress.done += sum(map(character_count, batch))
         return await asyncio.to_thread(document.render, translations)
 
@@ -178,13 +180,15 @@ class DocumentTranslator:
         return await self._in_scope(detect, caller)
 
     async def _translate_batch(
-        self, batch: Sequence[DocumentUnit], source: str | None, target: str, caller: str
+        self, batch: Sequence[DocumentUnit], source: str | None, document: DocumentRequest, caller: str
     ) -> list[str]:
         parsed = [None if isinstance(unit, str) else unit for unit in batch]
-        request = TranslationRequest(list(map(source_text, batch)), target, source=source, parsed=parsed, window=WINDOW)
+        texts, terms = list(map(source_text, batch)), document.terms
+        request = TranslationRequest(texts, document.target, source=source, parsed=parsed, window=WINDOW)
 
         async def translate(scope: RequestScope) -> list[str]:
-            response = await self._translator.translate(request, scope)
+            glossary = {} if terms is None else await scope.run(lambda: terms.find(texts, scope.check), in_thread=True)
+            response = await self._translator.translate(replace(request, glossary=glossary), scope)
             return [result.text for result in response.results]
 
         return await self._in_scope(translate, caller)

@@ -11,6 +11,7 @@ from service.text.tokenizer import MAX_INLINE_CHARACTERS
 
 Format = Literal["text", "html", "xml", "markdown"]
 AUTO = "auto"
+MAX_TERMS = 200  # of a glossary, in one request
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ A document is uploaded, its status is polled, and its translation is downloaded 
 DeepLcom/openapi 3, deepl-mock, and the requests of the official client, deepl 1.32.
 """
 
+import asyncio
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from service.api import deepl
-from service.api.deepl import match_language
+from service.api.deepl import UsageCounter, glossary_terms, match_language
 from service.api.documents.shared import (
     FILE_RESPONSE,
     JOB_ERRORS,
@@ -23,6 +24,7 @@ from service.api.documents.shared import (
 from service.documents.jobs import DocumentJob, DocumentJobs
 from service.documents.translation import DocumentRequest, safe_filename
 from service.errors import InvalidDocument, InvalidRequest
+from service.glossaries.store import GlossaryStore
 from service.http.error_formats import error_message
 from service.http.forms import read_json_or_form
 from service.http.openapi import json_or_form_body, response_example
@@ -38,7 +40,7 @@ ID_EXAMPLE, KEY_EXAMPLE = "04DE5AD98A02647D83285A36021911C6", "0CB0054F1C132C162
 UPLOAD_RESPONSE = response_example({"document_id": ID_EXAMPLE, "document_key": KEY_EXAMPLE})
 STATUS_RESPONSE = response_example({"document_id": ID_EXAMPLE, "status": "translating", "seconds_remaining": 20})
 Language = Annotated[str, Field(min_length=1, max_length=35)]
-UNSUPPORTED = ("glossary_id", "glossary_ids", "style_id", "translation_memory_id")
+UNSUPPORTED = ("glossary_ids", "style_id", "translation_memory_id")
 
 
 class DeepLDocumentFields(BaseModel):
@@ -49,7 +51,7 @@ class DeepLDocumentFields(BaseModel):
     filename: Annotated[str | None, Field(max_length=500)] = None
     output_format: Annotated[str | None, Field(max_length=20)] = None
     formality: Literal["default", "prefer_more", "prefer_less"] | None = None
-    glossary_id: Any = None
+    glossary_id: Annotated[str | None, Field(max_length=100)] = None
     glossary_ids: Any = None
     style_id: Any = None
     translation_memory_id: Any = None
@@ -91,7 +93,9 @@ class DeepLDocumentKey(BaseModel):
 KEY_BODY = json_or_form_body(DeepLDocumentKey.model_json_schema(), {"document_key": KEY_EXAMPLE})
 
 
-def document_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
+def document_router(
+    jobs: DocumentJobs, translator: Translator, glossaries: GlossaryStore, usage: UsageCounter
+) -> APIRouter:
     """Return the routes over the documents."""
     router = APIRouter(tags=["deepl"])
 
@@ -110,16 +114,20 @@ def document_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
             raise InvalidDocument("Invalid file data. The form has no file; send it as the field `file`.")
         pairs = translator.language_pairs()
         filename = safe_filename(fields.filename or form.filename)
+        target = match_language(fields.target_lang, (target for _, target in pairs), "target_lang")
+        source = fields.source_lang and match_language(
+            fields.source_lang, (source for source, _ in pairs), "source_lang"
+        )
+        terms = None
+        if fields.glossary_id:
+            terms = glossary_terms(glossaries, request, fields.glossary_id, source, target)
+            await asyncio.to_thread(terms.find, (), lambda: None)  # so that an unknown one is an error now
         document = DocumentRequest(
-            filename,
-            form.content,
-            target=match_language(fields.target_lang, (target for _, target in pairs), "target_lang"),
-            source=fields.source_lang
-            and match_language(fields.source_lang, (source for source, _ in pairs), "source_lang"),
-            same_language_is_error=True,
+            filename, form.content, target=target, source=source, same_language_is_error=True, terms=terms
         )
         _check_output_format(fields.output_format, document)
         job = jobs.submit(document, request.scope["caller"], request.scope.get("key"))
+        usage.count_document(job)
         return JSONResponse({"document_id": job.id, "document_key": job.key})
 
     errors = ERROR_FORMAT.openapi_responses(*JOB_ERRORS)

@@ -10,10 +10,9 @@ from service.engine.options import MAX_BEAM, DecodingOptions
 from service.http.openapi import Schema, inline_schema
 from service.models.options import TranslationOptions
 from service.settings import Settings
-from service.translation.request import TranslationRequest
+from service.translation.request import MAX_TERMS, TranslationRequest
 
 MAX_UNKNOWN_FIELDS = 20  # reported one by one; to list thousands of them would block the service for a second
-MAX_TERMS = 200
 
 
 class NativeBody(BaseModel):

@@ -47,24 +47,29 @@ def test_official_client_lists_languages(client: deepl.DeepLClient) -> None:
 
 
 def test_official_client_reads_usage(client: deepl.DeepLClient) -> None:
-    before = client.get_usage().character.count
+    before = client.get_usage()
     client.translate_text("red house", target_lang="DE")
+    handle = client.translate_document_upload("dog", source_lang="EN", target_lang="DE", filename="a.txt")
+    client.translate_document_wait_until_done(handle)
     used = client.get_usage()
     assert used.character.valid
     assert not used.any_limit_reached
-    assert used.character.count == (before or 0) + 9
+    assert used.character.count == (before.character.count or 0) + 12
+    assert used.document.count == (before.document.count or 0) + 1
 
 
 def test_official_client_raises_errors(client: deepl.DeepLClient) -> None:
     with pytest.raises(deepl.DeepLException, match="Value for 'target_lang' not supported: 'FR'") as caught:
         client.translate_text("red house", target_lang="FR")
     assert caught.value.http_status_code == 400
-    with pytest.raises(deepl.DeepLException, match="formality"):
+    with pytest.raises(deepl.DeepLException, match="Target language 'DE' doesn't support formality"):
         client.translate_text("red house", target_lang="DE", formality="more")
-    with pytest.raises(deepl.DeepLException, match="glossary_id: not supported here"):
+    with pytest.raises(deepl.DeepLException, match="Value for 'formality' not supported"):
+        client.translate_text("red house", target_lang="DE", formality="rude")
+    with pytest.raises(deepl.DeepLException, match="Value for 'split_sentences' not supported"):
+        client.translate_text("red house", target_lang="DE", split_sentences="zz")
+    with pytest.raises(deepl.DeepLException, match="Value for 'glossary_id' not supported"):
         client.translate_text("red house", source_lang="EN", target_lang="DE", glossary="some-id")
-    with pytest.raises(deepl.DeepLException, match="Not Found"):
-        client.list_glossaries()
 
 
 def test_html_markup_is_preserved(client: deepl.DeepLClient) -> None:
@@ -88,6 +93,44 @@ def test_ignored_elements_are_not_translated(bilingual: Service, kind: str, tags
     assert "rot" in found
 
 
+@pytest.mark.parametrize("model_type", ["quality_optimized", "latency_optimized", "prefer_quality_optimized"])
+def test_model_type_is_answered(client: deepl.DeepLClient, bilingual: Service, model_type: str) -> None:
+    found = client.translate_text("red house", source_lang="EN", target_lang="DE", model_type=model_type)
+    assert isinstance(found, deepl.TextResult)
+    assert (found.text, found.model_type_used) == ("rot Haus", "quality_optimized")
+    message = assert_error(bilingual.post("/v2/translate", BODY | {"model_type": "zz"}), 400)
+    assert message == "Value for 'model_type' not supported."
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n"])
+def test_blank_texts_are_returned(bilingual: Service, text: str) -> None:
+    for options in ({"data": BODY | {"text": text}}, {"json": BODY | {"text": [text]}}):
+        response = bilingual.client.post("/v2/translate", **options)  # type: ignore[arg-type]
+        assert [one["text"] for one in response.json()["translations"]] == [text]
+
+
+def test_language_codes_are_tags(bilingual: Service) -> None:
+    for source, target in (("EN", "DE"), ("en-US", "de-AT"), ("en_GB", "deu")):
+        body = BODY | {"source_lang": source, "target_lang": target}
+        assert bilingual.post("/v2/translate", body).json()["translations"][0]["text"] == "rot Haus"
+
+
+def test_languages_of_a_resource_are_listed(bilingual: Service) -> None:
+    found = bilingual.client.get("/v3/languages", params={"resource": "translate_text"}).json()
+    assert [(one["lang"], one["name"], one["usable_as_source"], one["usable_as_target"]) for one in found] == [
+        ("de", "German", True, True), ("en", "English", True, True),
+    ]  # fmt: skip
+    assert bilingual.client.get("/v3/languages", params={"resource": "write"}).json() == []
+    assert_error(bilingual.client.get("/v3/languages", params={"resource": "zz"}), 400)
+    assert_error(bilingual.client.get("/v3/languages"), 400)
+
+
+def test_some_lists_may_be_posted_for(bilingual: Service) -> None:
+    languages = bilingual.client.post("/v2/languages", data={"type": "target"}).json()
+    assert [one["language"] for one in languages] == ["DE", "EN-GB", "EN-US"]
+    assert bilingual.client.post("/v2/usage").json() == bilingual.client.get("/v2/usage").json()
+
+
 def test_options_without_effect_are_accepted(client: deepl.DeepLClient) -> None:
     found = client.translate_text(
         "red house", source_lang="EN", target_lang="DE", context="a street", formality="prefer_more",
@@ -108,10 +151,14 @@ def test_billed_characters_are_returned_only_on_request(bilingual: Service, kind
     }
 
 
-def test_booleans_in_a_form_are_numbers(bilingual: Service) -> None:
-    body = {"text": "red house", "target_lang": "de", "show_billed_characters": "1", "outline_detection": "0"}
-    found = bilingual.client.post("/v2/translate", data=body).json()["translations"]
-    assert found == [{"detected_source_language": "EN", "text": "rot Haus", "billed_characters": 9}]
+@pytest.mark.parametrize("shown", ["1", 1, True, "true", "0", 0, False, "false"])
+def test_booleans_have_several_spellings(bilingual: Service, shown: Any) -> None:
+    body = {"text": "red house", "target_lang": "de", "show_billed_characters": shown, "outline_detection": "0"}
+    billed = {"billed_characters": 9} if shown in ("1", 1, "true") else {}
+    kinds: list[dict[str, Any]] = [{"data": body}, {"json": body}]
+    for options in kinds:
+        found = bilingual.client.post("/v2/translate", **options).json()["translations"]
+        assert found == [{"detected_source_language": "EN", "text": "rot Haus", **billed}]
 
 
 def test_languages_may_be_selected_by_type(bilingual: Service) -> None:
@@ -128,7 +175,7 @@ def test_languages_may_be_selected_by_type(bilingual: Service) -> None:
     [
         {"text": ["dog"]}, {"target_lang": "DE"}, BODY | {"text": 5}, BODY | {"text": ["dog", 5]},
         BODY | {"text": []}, BODY | {"tag_handling": "pdf"}, BODY | {"source_lang": "FR"}, BODY | {"target_lang": ""},
-        BODY | {"show_billed_characters": "1"}, BODY | {"formality": "less"}, BODY | {"ignore_tags": [5]}, [], None,
+        BODY | {"show_billed_characters": "2"}, BODY | {"formality": "less"}, BODY | {"ignore_tags": [5]}, [], None,
     ],
 )  # fmt: skip
 def test_invalid_bodies_are_rejected(bilingual: Service, body: Any) -> None:

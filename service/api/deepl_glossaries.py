@@ -1,0 +1,376 @@
+"""DeepL's dialect for glossaries: /v2/glossaries with one pair of languages each, /v3/glossaries with several.
+
+Source: the OpenAPI document of DeepLcom/openapi 3, DeepLcom/deepl-mock 1.21, and the requests of the official client.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from service.api.deepl import ERROR_FORMAT, owner_of
+from service.api.shared import MIDDLEWARE_ERRORS
+from service.errors import InvalidRequest, TooLarge, UnknownGlossary, UnsupportedMediaType
+from service.glossaries.entries import EntriesFormat, format_tsv, parse_entries
+from service.glossaries.store import GlossaryInfo, GlossaryStore, Pair
+from service.http.forms import read_json_or_form
+from service.http.openapi import inline_schema, json_body, json_or_form_body
+from service.text.languages import match_language
+from service.translation.translator import Translator
+
+T = TypeVar("T")
+MAX_DICTIONARIES = 1000  # in one request
+MAX_NAME = 1024
+TSV = "text/tab-separated-values"
+GLOSSARY_ERRORS = (*MIDDLEWARE_ERRORS, InvalidRequest, UnknownGlossary, TooLarge)
+ID_EXAMPLE, TIME_EXAMPLE = "559192ed-8e23-46d3-a4c0-6b1f4d0f3c6b", "2026-04-17T13:12:24.123Z"
+PAIR_EXAMPLE = {"source_lang": "en", "target_lang": "de"}
+ENTRIES_EXAMPLE = {"entries": "dog\tKöter\nhouse\tHaus", "entries_format": "tsv"}
+DICTIONARY_EXAMPLE = PAIR_EXAMPLE | {"entry_count": 2}
+V2_EXAMPLE = {
+    "glossary_id": ID_EXAMPLE, "name": "My glossary", "ready": True, **DICTIONARY_EXAMPLE,
+    "creation_time": TIME_EXAMPLE,
+}  # fmt: skip
+V3_EXAMPLE = {
+    "glossary_id": ID_EXAMPLE, "name": "My glossary", "dictionaries": [DICTIONARY_EXAMPLE],
+    "creation_time": TIME_EXAMPLE,
+}  # fmt: skip
+Language = Annotated[str, Field(min_length=1, max_length=35)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"\S")]
+LanguageQuery = Annotated[str, Query(min_length=1, max_length=35)]
+
+
+class DictionaryBody(BaseModel):
+    """The entries of one pair of languages."""
+
+    source_lang: Language
+    target_lang: Language
+    entries: Annotated[str, Field(description="One entry a line: source term, tab or comma, target term.")]
+    entries_format: EntriesFormat
+
+
+class GlossaryV2Body(DictionaryBody):
+    """A new glossary of one pair of languages."""
+
+    name: Name
+
+
+Dictionaries = Annotated[list[DictionaryBody], Field(max_length=MAX_DICTIONARIES)]
+
+
+class GlossaryV3Body(BaseModel):
+    """A new glossary."""
+
+    name: Name
+    dictionaries: Annotated[list[DictionaryBody], Field(min_length=1, max_length=MAX_DICTIONARIES)]
+
+
+class GlossaryChanges(BaseModel):
+    """A new name, and entries to add."""
+
+    name: Name | None = None
+    dictionaries: Dictionaries = []
+
+
+class DeepLDictionary(BaseModel):
+    """A dictionary without its entries."""
+
+    source_lang: str
+    target_lang: str
+    entry_count: int
+
+
+class DeepLGlossaryV2(DeepLDictionary):
+    """A glossary of one pair of languages."""
+
+    glossary_id: str
+    name: str
+    ready: Literal[True] = True
+    creation_time: str
+
+
+class DeepLGlossariesV2(BaseModel):
+    """All glossaries of one pair of languages."""
+
+    glossaries: list[DeepLGlossaryV2]
+
+
+class DeepLGlossaryV3(BaseModel):
+    """A glossary."""
+
+    glossary_id: str
+    name: str
+    dictionaries: list[DeepLDictionary]
+    creation_time: str
+
+
+class DeepLGlossariesV3(BaseModel):
+    """All glossaries."""
+
+    glossaries: list[DeepLGlossaryV3]
+
+
+class DeepLDictionaryEntries(BaseModel):
+    """A dictionary with its entries."""
+
+    source_lang: str
+    target_lang: str
+    entries: str
+    entries_format: Literal["tsv"] = "tsv"
+
+
+class DeepLEntries(BaseModel):
+    """The entries of a dictionary."""
+
+    dictionaries: list[DeepLDictionaryEntries]
+
+
+class LanguagePair(BaseModel):
+    """Languages between which a glossary may be used."""
+
+    source_lang: str
+    target_lang: str
+
+
+class LanguagePairs(BaseModel):
+    """All pairs of languages between which a glossary may be used."""
+
+    supported_languages: list[LanguagePair]
+
+
+def glossary_router(store: GlossaryStore, translator: Translator) -> APIRouter:
+    """Return the routes over the glossaries."""
+    router = APIRouter(tags=["deepl"])
+    _add_v2_routes(router, store, translator)
+    _add_v3_routes(router, store, translator)
+    return router
+
+
+def _responses(status: int, example: Any, media_type: str = "application/json") -> dict[int | str, dict[str, Any]]:
+    errors = ERROR_FORMAT.openapi_responses(*GLOSSARY_ERRORS)
+    content = {"description": "Success", "content": {media_type: {"example": example}}}
+    return errors | ({status: content} if example is not None else {status: {"description": "Success"}})
+
+
+def _add_v2_routes(router: APIRouter, store: GlossaryStore, translator: Translator) -> None:
+    @router.get("/v2/glossary-language-pairs", responses=_responses(200, {"supported_languages": [PAIR_EXAMPLE]}))
+    async def language_pairs() -> LanguagePairs:
+        """List the pairs of languages between which a glossary may be used."""
+        pairs = [LanguagePair(source_lang=source, target_lang=target) for source, target in translator.language_pairs()]
+        return LanguagePairs(supported_languages=pairs)
+
+    @router.post(
+        "/v2/glossaries",
+        status_code=201,
+        responses=_responses(201, V2_EXAMPLE),
+        response_model=DeepLGlossaryV2,
+        openapi_extra=json_or_form_body(
+            inline_schema(GlossaryV2Body), {"name": "My glossary", **PAIR_EXAMPLE, **ENTRIES_EXAMPLE}
+        ),
+    )
+    async def create(request: Request) -> JSONResponse:
+        """Create a glossary of one pair of languages."""
+        body = await read_json_or_form(request, GlossaryV2Body)
+        entries = await asyncio.to_thread(_parse_all, [body], translator)
+        info = await asyncio.to_thread(store.create, owner_of(request), body.name, entries)
+        return JSONResponse(_v2(info), 201)
+
+    @router.get(
+        "/v2/glossaries",
+        responses=_responses(200, {"glossaries": [V2_EXAMPLE]}),
+        response_model=DeepLGlossariesV2,
+    )
+    async def list_all(request: Request) -> JSONResponse:
+        """List the glossaries of one pair of languages."""
+        found = await asyncio.to_thread(store.all_of, owner_of(request))
+        return JSONResponse({"glossaries": [_v2(info) for info in found if len(info.entry_counts) == 1]})
+
+    @router.get("/v2/glossaries/{glossary_id}", responses=_responses(200, V2_EXAMPLE), response_model=DeepLGlossaryV2)
+    async def get(request: Request, glossary_id: UUID) -> JSONResponse:
+        """Describe a glossary."""
+        return JSONResponse(_v2(await asyncio.to_thread(_of_one_pair, store, owner_of(request), glossary_id)))
+
+    @router.get(
+        "/v2/glossaries/{glossary_id}/entries",
+        responses=_responses(200, "dog\tKöter", TSV) | ERROR_FORMAT.openapi_responses(UnsupportedMediaType),
+        response_class=Response,
+    )
+    async def entries(request: Request, glossary_id: UUID) -> Response:
+        """Return the entries of a glossary, tab-separated."""
+        accepted = request.headers.get("accept", "*/*")
+        if not any(kind in accepted for kind in (TSV, "text/*", "*/*")):
+            raise UnsupportedMediaType(f"No supported media type specified in Accept header; there is {TSV}")
+
+        def work() -> str:
+            info = _of_one_pair(store, owner_of(request), glossary_id)
+            return format_tsv(store.entries(owner_of(request), info.id, next(iter(info.entry_counts))))
+
+        return Response(await asyncio.to_thread(work), media_type=TSV)
+
+    router.delete("/v2/glossaries/{glossary_id}", status_code=204, responses=_responses(204, None))(_deleter(store))
+
+
+def _add_v3_routes(router: APIRouter, store: GlossaryStore, translator: Translator) -> None:
+    dictionary_example = PAIR_EXAMPLE | ENTRIES_EXAMPLE
+
+    @router.post(
+        "/v3/glossaries",
+        status_code=201,
+        responses=_responses(201, V3_EXAMPLE),
+        response_model=DeepLGlossaryV3,
+        openapi_extra=json_body(
+            inline_schema(GlossaryV3Body),
+            {"a glossary": {"name": "My glossary", "dictionaries": [dictionary_example]}},
+        ),
+    )
+    async def create(request: Request) -> JSONResponse:
+        """Create a glossary."""
+        body = await read_json_or_form(request, GlossaryV3Body)
+        entries = await asyncio.to_thread(_parse_all, body.dictionaries, translator)
+        return JSONResponse(_v3(await asyncio.to_thread(store.create, owner_of(request), body.name, entries)), 201)
+
+    @router.get(
+        "/v3/glossaries",
+        responses=_responses(200, {"glossaries": [V3_EXAMPLE]}),
+        response_model=DeepLGlossariesV3,
+    )
+    async def list_all(request: Request) -> JSONResponse:
+        """List all glossaries."""
+        return JSONResponse({"glossaries": list(map(_v3, await asyncio.to_thread(store.all_of, owner_of(request))))})
+
+    @router.get("/v3/glossaries/{glossary_id}", responses=_responses(200, V3_EXAMPLE), response_model=DeepLGlossaryV3)
+    async def get(request: Request, glossary_id: UUID) -> JSONResponse:
+        """Describe a glossary."""
+        return JSONResponse(_v3(await asyncio.to_thread(store.get, owner_of(request), str(glossary_id))))
+
+    @router.patch(
+        "/v3/glossaries/{glossary_id}",
+        responses=_responses(200, V3_EXAMPLE),
+        response_model=DeepLGlossaryV3,
+        openapi_extra=json_body(
+            inline_schema(GlossaryChanges),
+            {"a name": {"name": "Dogs"}, "entries to add": {"dictionaries": [dictionary_example]}},
+        ),
+    )
+    async def change(request: Request, glossary_id: UUID) -> JSONResponse:
+        """Rename a glossary, or add entries to its dictionaries."""
+        body = await read_json_or_form(request, GlossaryChanges)
+        entries = await asyncio.to_thread(_parse_all, body.dictionaries, translator)
+        update = store.update
+        return JSONResponse(
+            _v3(await asyncio.to_thread(update, owner_of(request), str(glossary_id), body.name, entries))
+        )
+
+    @router.get(
+        "/v3/glossaries/{glossary_id}/entries",
+        responses=_responses(200, {"dictionaries": [dictionary_example]}),
+        response_model=DeepLEntries,
+    )
+    async def entries(
+        request: Request, glossary_id: UUID, source_lang: LanguageQuery, target_lang: LanguageQuery
+    ) -> JSONResponse:
+        """Return the entries of a dictionary."""
+        pair = _pair(source_lang, target_lang, translator)
+        found = await asyncio.to_thread(store.entries, owner_of(request), str(glossary_id), pair)
+        return JSONResponse(
+            {"dictionaries": [_pair_fields(pair) | {"entries": format_tsv(found), "entries_format": "tsv"}]}
+        )
+
+    @router.put(
+        "/v3/glossaries/{glossary_id}/dictionaries",
+        responses=_responses(200, DICTIONARY_EXAMPLE),
+        response_model=DeepLDictionary,
+        openapi_extra=json_or_form_body(inline_schema(DictionaryBody), dictionary_example),
+    )
+    async def replace(request: Request, glossary_id: UUID) -> JSONResponse:
+        """Replace a dictionary, or create it."""
+        body = await read_json_or_form(request, DictionaryBody)
+        [(pair, entries)] = (await asyncio.to_thread(_parse_all, [body], translator)).items()
+        await asyncio.to_thread(store.replace, owner_of(request), str(glossary_id), pair, entries)
+        return JSONResponse(_pair_fields(pair) | {"entry_count": len(entries)})
+
+    @router.delete("/v3/glossaries/{glossary_id}/dictionaries", status_code=204, responses=_responses(204, None))
+    async def delete_dictionary(
+        request: Request, glossary_id: UUID, source_lang: LanguageQuery, target_lang: LanguageQuery
+    ) -> None:
+        """Delete a dictionary."""
+        pair = _pair(source_lang, target_lang, translator)
+        await asyncio.to_thread(store.delete_dictionary, owner_of(request), str(glossary_id), pair)
+
+    router.delete("/v3/glossaries/{glossary_id}", status_code=204, responses=_responses(204, None))(_deleter(store))
+
+
+def _deleter(store: GlossaryStore) -> Callable[..., Any]:
+    async def delete(request: Request, glossary_id: UUID) -> None:
+        """Delete a glossary."""
+        await asyncio.to_thread(store.delete, owner_of(request), str(glossary_id))
+
+    return delete
+
+
+def _of_one_pair(store: GlossaryStore, owner: str, glossary_id: UUID) -> GlossaryInfo:
+    """Return a glossary that version 2 of the API can describe.
+
+    Raises:
+        UnknownGlossary: there is none.
+    """
+    info = store.get(owner, str(glossary_id))
+    if len(info.entry_counts) != 1:
+        raise UnknownGlossary("Glossary not found: it has several dictionaries, or none; see /v3/glossaries")
+    return info
+
+
+def _parse_all(bodies: Sequence[DictionaryBody], translator: Translator) -> dict[Pair, dict[str, str]]:
+    """Return the entries of each pair of languages.
+
+    Raises:
+        InvalidRequest: languages are not supported, a pair occurs twice, or entries are invalid.
+    """
+    dictionaries: dict[Pair, dict[str, str]] = {}
+    for body in bodies:
+        pair = _pair(body.source_lang, body.target_lang, translator)
+        if pair in dictionaries:
+            raise InvalidRequest(f"two dictionaries from {pair[0]} to {pair[1]}; send one")
+        dictionaries[pair] = parse_entries(body.entries, body.entries_format, (body.source_lang, body.target_lang))
+    return dictionaries
+
+
+def _pair(source: str, target: str, translator: Translator) -> Pair:
+    """Return the served languages that a glossary is for.
+
+    Raises:
+        InvalidRequest: nothing translates between them.
+    """
+    pairs = translator.language_pairs()
+    found = match_language(source, {one for one, _ in pairs}), match_language(target, {one for _, one in pairs})
+    if found not in pairs:
+        raise InvalidRequest(
+            f"Unsupported glossary source and target language pair: {ascii(source[:35])}, {ascii(target[:35])}; "
+            "see /v2/glossary-language-pairs"
+        )
+    return found
+
+
+def _pair_fields(pair: Pair) -> dict[str, Any]:
+    return {"source_lang": pair[0].lower(), "target_lang": pair[1].lower()}
+
+
+def _time(created: float) -> str:
+    return datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _v2(info: GlossaryInfo) -> dict[str, Any]:
+    [(pair, count)] = info.entry_counts.items()
+    common = {"glossary_id": info.id, "name": info.name, "ready": True, "creation_time": _time(info.created)}
+    return common | _pair_fields(pair) | {"entry_count": count}
+
+
+def _v3(info: GlossaryInfo) -> dict[str, Any]:
+    dictionaries = [_pair_fields(pair) | {"entry_count": count} for pair, count in info.entry_counts.items()]
+    common = {"glossary_id": info.id, "name": info.name, "creation_time": _time(info.created)}
+    return common | {"dictionaries": dictionaries}

@@ -1,0 +1,1 @@
+"""Glossaries that callers keep at the service."""
