@@ -7,9 +7,12 @@ import torch
 from torch import nn
 
 from training.config import TrainingConfig
+from training.muon import Float32Muon
 
 
-def create_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.optim.Optimizer]:
+def create_optimizers(
+    model: nn.Module, config: TrainingConfig, bf16_is_faster: bool = False
+) -> list[torch.optim.Optimizer]:
     """Return the optimizers; each parameter belongs to one of them. The trainer sets the learning rate per update.
 
     Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) gives a matrix's momentum equal singular
@@ -24,7 +27,8 @@ def create_optimizers(model: nn.Module, config: TrainingConfig) -> list[torch.op
     adamw = torch.optim.AdamW(others, 0.0, (0.9, 0.98), eps=1e-9, weight_decay=config.weight_decay, fused=True)
     if not matrices:
         return [adamw]
-    muon = torch.optim.Muon(matrices, 0.0, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+    kind = torch.optim.Muon if bf16_is_faster else Float32Muon  # torch's own multiplies in bf16
+    muon = kind(matrices, 0.0, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
     return [adamw, muon]
 
 

@@ -1,6 +1,7 @@
 """The two tasks, translation and classification: rows to examples, building the model, evaluation."""
 
 import json
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from training.decoding.greedy import greedy
 from training.models import build_classifier, build_translator
 
 GREEDY = BeamOptions(size=1)
+CHUNK = 10_000  # texts tokenized at once; the tokenizer's results take a kilobyte each
 
 
 @dataclass(frozen=True)
@@ -81,21 +83,30 @@ class TranslateTask:
         """Return the tokenized pairs of all directions, augmented for this epoch; count filtered rows in `report`."""
         data = self.recipe.data
         rows = clean(rows, report)
-        sources: list[list[int]] = []
-        targets: list[list[int]] = []
+        sources: list[array[int]] = []  # a list of ids takes ten times the memory
+        targets: list[array[int]] = []
         for direction, (source, target) in enumerate(self.recipe.pairs):
             generator = np.random.default_rng([self.recipe.seed, epoch, direction])
-            texts, references = augment(*self.parallel_texts(rows, source, target), self.recipe.augment, generator)
-            for x, y in zip(self.source_ids(texts, target), self.codec.target_ids(references), strict=True):
-                shorter, longer = sorted([len(x), len(y) + 1])
-                if longer > data.max_length:
-                    report.too_long += 1
-                elif longer > data.max_ratio * shorter + 10:
-                    report.bad_ratio += 1
-                else:
-                    report.kept += 1
-                    sources.append(x)
-                    targets.append(y)
+            texts, references = augment(
+                *self.parallel_texts(rows, source, target),
+                self.recipe.augment,
+                generator,
+                self.recipe.tokenizer.placeholders,
+            )
+            for start in range(0, len(texts), CHUNK):
+                part = slice(start, start + CHUNK)
+                for x, y in zip(
+                    self.source_ids(texts[part], target), self.codec.target_ids(references[part]), strict=True
+                ):
+                    shorter, longer = sorted([len(x), len(y) + 1])
+                    if longer > data.max_length:
+                        report.too_long += 1
+                    elif longer > data.max_ratio * shorter + 10:
+                        report.bad_ratio += 1
+                    else:
+                        report.kept += 1
+                        sources.append(array("i", x))
+                        targets.append(array("i", y))
         return Examples(Ragged(sources), Ragged(targets))
 
     def check(self, rows: list[Row]) -> None:

@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training.config import AugmentConfig, Recipe, RecipeError, differences
 from training.data.batching import Batch, Examples, count_updates, iterate_updates, plan_epoch
 from training.data.corpus import CorpusError, FilterReport, Row, clean, read_files, sample_negatives, split_corpus
+from training.data.tokenizer import extend_codec, load_codec
 from training.distributed import DistributedContext, join_process_group
 from training.loss import TrainingLoss
 from training.models import ScheduledModel
@@ -25,11 +26,13 @@ from training.runs.run import RunFolder
 from training.runs.run_logger import RunLogger
 from training.tasks import Task, create_task, load_task, primary_metric
 
-SAVE_EVERY = 500  # updates between two `last` checkpoints within an epoch
+SAVE_SECONDS = 300.0  # between two `last` checkpoints within an epoch
 GRADIENT_NORMS_EVERY = 50  # updates between two records of the gradient norm of each part
 PROGRESS = ("update", "epoch", "update_in_epoch", "best", "epochs_without_improvement")  # saved in checkpoints
 # What may differ between a run and the run that it is initialised from, though it belongs to the model.
-FREE_KEYS = {"model.dropout", "model.scheduled_sampling"}
+FREE_KEYS = {"model.dropout", "model.scheduled_sampling", "tokenizer.placeholders"}
+# What may change when a run is resumed, so that it can end, with its learning rate at 0, earlier or later than planned.
+SCHEDULE_KEYS = {"training.updates", "training.epochs"}
 
 
 class TrainingError(RuntimeError):
@@ -100,14 +103,15 @@ class Trainer:
         self.rows = rows
         self.filters = FilterReport()
         self.examples: Examples = self.task.examples(rows, self.filters)
+        self.examples_epoch = 0  # whose augmentation they have
         if not len(self.examples):
             raise CorpusError(f"no rows are left to train on: {self.filters}")
         self.model = self.task.build().to(context.device)
         if start is not None:
-            checkpoint.load_weights(self.model, start.weights)
+            checkpoint.load_initial_weights(self.model, start.weights)
         loss_module = TrainingLoss(self.model, self.config.label_smoothing)
         self.loss_module: nn.Module = DistributedDataParallel(loss_module) if context.world_size > 1 else loss_module
-        self.optimizers = create_optimizers(self.model, self.config)
+        self.optimizers = create_optimizers(self.model, self.config, context.bf16_is_faster)
         self.update, self.epoch, self.update_in_epoch = 0, 0, 0  # all count finished ones
         self.best, self.epochs_without_improvement = -math.inf, 0
         if resume:
@@ -115,6 +119,7 @@ class Trainer:
         unit = "tokens" if recipe.task == "translate" else "texts"
         self.logger = RunLogger(run, self.update, quiet=quiet or not context.is_main, unit=unit)
         self.deadline = math.inf
+        self.last_saved = time.monotonic()
         self.stop_requested = False  # a signal asked this process to stop
         self.stopping = False  # all processes agreed to stop after the same update
 
@@ -127,7 +132,9 @@ class Trainer:
         last = self.run.checkpoint("last")
         if resume and not last.is_file():
             raise RecipeError(f"{self.run.path}: nothing to resume (no {last.name})")
-        if resume and (keys := differences(self.run.recipe(), self.recipe)):
+        if resume and (
+            keys := [key for key in differences(self.run.recipe(), self.recipe) if key not in SCHEDULE_KEYS]
+        ):
             raise RecipeError(
                 f"{self.run.path} has another recipe, differing in {', '.join(keys)}; resume with that one, or choose "
                 "another run folder"
@@ -146,6 +153,8 @@ class Trainer:
                 task.save(self.run.path)
             else:
                 initialise_from(self.recipe, start, self.run)
+        elif self.context.is_main:
+            self.run.save_recipe(self.recipe)  # with the schedule as it is now
         if self.context.is_main:
             self.run.save_data_folder(self.data)
         self.context.barrier()
@@ -198,8 +207,8 @@ class Trainer:
         return count_updates(plan, accumulate, world_size)
 
     def _train_epoch(self, total: int) -> None:
-        if self.recipe.augment != AugmentConfig():
-            self.examples = self.task.examples(self.rows, FilterReport(), self.epoch)
+        if self.recipe.augment != AugmentConfig() and self.epoch != self.examples_epoch:
+            self.examples, self.examples_epoch = self.task.examples(self.rows, FilterReport(), self.epoch), self.epoch
         plan, world_size, accumulate = self._plan(self.epoch), self.context.world_size, self.config.accumulate
         updates, skip = count_updates(plan, accumulate, world_size), self.update_in_epoch * accumulate * world_size
         self.logger.start_epoch(self.epoch, self.config.epochs, updates, self.update_in_epoch)
@@ -213,7 +222,7 @@ class Trainer:
                 return
             if time.monotonic() > self.deadline:
                 raise OutOfTime(f"stopped at update {self.update} of {total}: out of time")
-            if self.update % SAVE_EVERY == 0:
+            if time.monotonic() - self.last_saved > SAVE_SECONDS:
                 self._save_last()
         self._save_last()  # before the epoch is counted: a run killed during validation validates again when resumed
         self.epoch, self.update_in_epoch = self.epoch + 1, 0
@@ -291,6 +300,7 @@ class Trainer:
         self.run.checkpoint(f"epoch-{self.epoch - self.config.keep_last}").unlink(missing_ok=True)
 
     def _save_last(self) -> None:
+        self.last_saved = time.monotonic()
         if self.context.is_main:
             moments = checkpoint.optimizer_tensors(self.model, self.optimizers)
             progress = {name: getattr(self, name) for name in PROGRESS} | {"processes": self.context.world_size}
@@ -348,7 +358,15 @@ def initialise_from(recipe: Recipe, start: RunFolder, run: RunFolder) -> None:
             f"{start.path} has another model than this recipe, differing in {', '.join(different)}; copy these keys "
             "from its recipe.json"
         )
+    before, now = start.recipe().tokenizer.placeholders, recipe.tokenizer.placeholders
+    if before and before != now:
+        raise RecipeError(
+            f"{start.path} has tokenizer.placeholders {before}, this recipe {now}; only a run without any can get some"
+        )
     run.save_recipe(recipe)
     for name in ("tokenizer.json", "labels.json"):
         if (start.path / name).is_file():
             shutil.copyfile(start.path / name, run.path / name)
+    if now and not before:
+        tokenizer = run.path / "tokenizer.json"
+        extend_codec(load_codec(tokenizer), now).save(tokenizer)

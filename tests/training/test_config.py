@@ -222,8 +222,9 @@ def test_run_folder_of_an_earlier_version_opens(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.parent.name)
 def test_recipe_in_a_shipped_manifest_can_be_trained_again(path: Path) -> None:
     table = json.loads(path.read_text("utf-8"))["provenance"]["recipe"]
-    recipe = parse_recipe(table, str(path))
-    assert recipe_table(recipe) == table
+    now = recipe_table(parse_recipe(table, str(path)))
+    for section, value in table.items():  # a key that is newer than the manifest has its default
+        assert ({key: now[section][key] for key in value} if isinstance(value, dict) else now[section]) == value
 
 
 def schema_tables(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,7 @@ from training.config import RecipeError, parse_recipe
 from training.data.corpus import CorpusError
 from training.runs.checkpoint import CheckpointError
 from training.runs.run import RunFolder
+from training.tasks import TranslateTask
 from training.trainer import fit
 
 
@@ -53,6 +54,34 @@ def test_start_folder_without_a_run_is_rejected(reverse_data: Path, reverse_run:
     (broken.path / "tokenizer.json").write_bytes((reverse_run.path / "tokenizer.json").read_bytes())
     with pytest.raises(CheckpointError, match="no such checkpoint"):
         fit(reverse(), reverse_data, RunFolder(tmp_path / "run"), resume=False, start=broken)
+
+
+def test_placeholder_tokens_are_added_to_the_vocabulary_of_the_start_run(tmp_path: Path) -> None:
+    rows = [(f"see {word} there", f"schau {word} dort") for word in ("tom", "ann", "bob", "eve")] * 8
+    write_rows(tmp_path / "train.tsv", rows)
+    write_rows(tmp_path / "valid.tsv", rows[:2])
+    table = changed(
+        REVERSE, {"tokenizer": {"kind": "bpe", "vocabulary": 270}, "training.epochs": 1, "training.warmup": 1}
+    )
+    start, run, third = (RunFolder(tmp_path / name) for name in ("start", "run", "third"))
+    fit(parse_recipe(table, "a.toml"), tmp_path, start, resume=False)
+    more = changed(table, {"tokenizer.placeholders": 8, "augment": {"placeholders": 0.5}})
+    still = parse_recipe(changed(more, {"training.learning_rate": 1e-9}), "a.toml")
+    fit(still, tmp_path, run, resume=False, start=start)
+    (before, old), (after, new) = start.open(CPU), run.open(CPU)
+    assert isinstance(before, TranslateTask)
+    assert isinstance(after, TranslateTask)
+    size = before.codec.target.get_vocab_size()
+    assert after.codec.target.get_vocab_size() == size + 9
+    assert after.translate(new, ["see tom there"], "back", CPU) == before.translate(old, ["see tom there"], "back", CPU)
+    short, grown = (one.get_parameter("embedding.token.weight") for one in (old, new))
+    assert torch.allclose(grown[:size], short, atol=1e-6)
+    assert 0 < grown[size:].std() < 2 * short.std()
+    fit(still, tmp_path, third, resume=False, start=run)
+    assert (third.path / "tokenizer.json").read_bytes() == (run.path / "tokenizer.json").read_bytes()
+    fewer = parse_recipe(changed(more, {"tokenizer.placeholders": 4}), "a.toml")
+    with pytest.raises(RecipeError, match=r"run has tokenizer.placeholders 8, this recipe 4; only a run without any"):
+        fit(fewer, tmp_path, RunFolder(tmp_path / "fourth"), resume=False, start=run)
 
 
 def test_labels_of_start_run_are_kept_and_unknown_ones_rejected(

@@ -9,6 +9,7 @@ from torch import nn
 
 from training.config import RecurrentConfig, TrainingConfig, TransformerConfig
 from training.models import build_classifier, build_translator
+from training.muon import NEWTON_SCHULZ, STEPS, orthogonalise
 from training.optimizer import create_optimizers
 from training.runs import checkpoint
 
@@ -56,6 +57,34 @@ def test_muon_update_has_similar_singular_values() -> None:
     values = torch.linalg.svdvals(step)
     assert values.min() > 0.4
     assert values.max() < 1.4
+
+
+@pytest.mark.parametrize("shape", [(16, 80), (80, 16), (16, 32), (16, 16), (40, 30)], ids=str)
+def test_orthogonalise_iterates_as_torch_does(shape: tuple[int, int]) -> None:
+    a, b, c = NEWTON_SCHULZ
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    wide = matrix.double().T if shape[0] > shape[1] else matrix.double()
+    x = wide / wide.norm()
+    for _ in range(STEPS):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    assert torch.allclose(orthogonalise(matrix).double(), x.T if shape[0] > shape[1] else x, atol=1e-4)
+
+
+def test_muon_in_float32_agrees_with_torch_in_bf16() -> None:
+    torch.manual_seed(1)
+    model = build_translator(SHAPE, 20, 20, joint=True)
+    other = build_translator(SHAPE, 20, 20, joint=True)
+    other.load_state_dict(model.state_dict())
+    config = TrainingConfig(optimizer="muon", weight_decay=0.1)
+    start = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for one, bf16_is_faster in ((model, False), (other, True)):
+        optimizers = create_optimizers(one, config, bf16_is_faster)
+        for _ in range(3):
+            learn(one, optimizers)
+    for name, p in model.named_parameters():
+        ours, theirs = (one.detach() - start[name] for one in (p, other.get_parameter(name)))
+        assert (ours - theirs).norm() <= 0.05 * theirs.norm(), name
 
 
 @pytest.mark.parametrize("kind", ["adamw", "muon"])

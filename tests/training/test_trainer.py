@@ -70,7 +70,8 @@ def test_run_folder_has_all_files(reverse_run: RunFolder) -> None:
     board = {name for name in names if name.startswith("tensorboard/events.out.tfevents.")}
     assert len(board) == 1
     assert names - board == {
-        "recipe.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "curves.png", "report.json",
+        "recipe.json", "recipe.toml", "data.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "curves.png",
+        "report.json",
         "checkpoints/last.safetensors", "checkpoints/best.safetensors",
         "checkpoints/epoch-2.safetensors", "checkpoints/epoch-3.safetensors",
     }  # fmt: skip
@@ -146,6 +147,32 @@ def test_augmentation_differs_per_epoch_and_repeats_when_resumed(reverse_data: P
     assert_same_run(run, whole)
 
 
+def test_resumed_run_may_end_at_another_update(reverse_data: Path, tmp_path: Path) -> None:
+    run, end = RunFolder(tmp_path / "run"), UPDATES + 2
+    with prepared(reverse(), reverse_data, run) as trainer:
+        at_update(trainer, UPDATES, stop)
+        with pytest.raises(TrainingError):
+            trainer.train()
+    fit(reverse(updates=end), reverse_data, run, resume=True)
+    assert len(losses(run)) == end
+    rates = [record["learning_rate"] for record in history(run) if "loss" in record]
+    assert rates[-1] == learning_rate(reverse(updates=end).training, end - 1, end)
+    assert rates[UPDATES - 1] > 2 * rates[-1]
+    assert run.recipe().training.updates == end
+
+
+def test_checkpoint_is_written_when_the_last_one_is_old(
+    reverse_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.trainer.SAVE_SECONDS", 0.0)
+    run = RunFolder(tmp_path / "run")
+    with prepared(reverse(), reverse_data, run) as trainer:
+        at_update(trainer, 3, cut)
+        with pytest.raises(PowerCut):
+            trainer.train()
+    assert checkpoint.read(run.checkpoint("last"))[1]["update"] == 2
+
+
 def test_run_may_end_within_an_epoch(reverse_data: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
     report = fit(reverse(updates=UPDATES + 3), reverse_data, run, resume=False)
@@ -179,9 +206,7 @@ def test_existing_run_is_not_overwritten(reverse_run: RunFolder, reverse_data: P
         RecipeError, match="already holds a run; add --resume to continue it, or choose another run folder"
     ):
         fit(reverse(), reverse_data, reverse_run, resume=False)
-    with pytest.raises(
-        RecipeError, match="has another recipe, differing in training.epochs, training.warmup; resume with"
-    ):
+    with pytest.raises(RecipeError, match="has another recipe, differing in training.warmup; resume with"):
         fit(reverse(epochs=4, warmup=5), reverse_data, reverse_run, resume=True)
     with pytest.raises(RecipeError, match=r"nothing to resume \(no last.safetensors\)"):
         fit(reverse(), reverse_data, RunFolder(tmp_path), resume=True)

@@ -109,6 +109,12 @@ def _translator_problems(recipe: Recipe) -> list[str]:
         )
     if recipe.tokenizer.kind == "character":
         problems.append("tokenizer.kind is 'character', which cannot restore text; choose another to translate")
+    if recipe.tokenizer.placeholders and recipe.tokenizer.kind != "bpe":
+        problems.append(
+            f"tokenizer.placeholders needs tokenizer.kind 'bpe', not '{recipe.tokenizer.kind}'; change one of them"
+        )
+    if recipe.augment.placeholders and not recipe.tokenizer.placeholders:
+        problems.append("augment.placeholders needs placeholder tokens; set tokenizer.placeholders, for example to 8")
     if data.negatives.files:
         problems.append("data.negatives is for classifiers; leave it out")
     if not data.directions:
@@ -124,6 +130,8 @@ def _translator_problems(recipe: Recipe) -> list[str]:
 
 def _classifier_problems(recipe: Recipe) -> list[str]:
     problems = []
+    if recipe.tokenizer.placeholders:
+        problems.append("tokenizer.placeholders does not apply to a classifier; leave it out")
     if set(recipe.data.columns) != {"label", "text"} or recipe.data.directions:
         problems.append('a classifier needs data.columns of "label" and "text", and no data.directions')
     problems += [

@@ -110,6 +110,13 @@ class TokenizerConfig(Table):
         ge=0,
         description="Occurrences that a word, character or BPE merge needs to enter the vocabulary.",
     )
+    placeholders: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Placeholder tokens to add behind the vocabulary, for texts that a translation keeps unchanged; "
+        "`bpe` only. `augment.placeholders` trains them.",
+    )
 
 
 class TrainingConfig(Table):
@@ -151,7 +158,7 @@ def _share(description: str) -> Any:
 
 CLASSIFIER_AUGMENTATION = ("word_crop", "add_final_punctuation")
 SOURCE_NOISE = ("lowercase", "uppercase", "unpunctuated", "misspelt")  # a source gets at most one of them
-TRANSLATOR_AUGMENTATION = ("entity_swap", "sentence_concat", *SOURCE_NOISE)
+TRANSLATOR_AUGMENTATION = ("entity_swap", "sentence_concat", "placeholders", *SOURCE_NOISE)
 
 
 class AugmentConfig(Table):
@@ -164,6 +171,10 @@ class AugmentConfig(Table):
         "gets a number."
     )
     sentence_concat: float = _share("Share of a translator's pairs that are joined in groups of two to five.")
+    placeholders: float = _share(
+        "Share of a translator's pairs in which one to four names, numbers or identifiers that both sides have become "
+        "placeholder tokens; a pair without any gets one."
+    )
     lowercase: float = _share("Share of a translator's sources that are lower-cased; the target stays.")
     uppercase: float = _share("Share of a translator's sources that are upper-cased; the target stays.")
     unpunctuated: float = _share(

@@ -12,6 +12,7 @@ import numpy as np
 
 from training.config import AugmentConfig
 from training.data.corpus import strip_punctuation
+from training.data.placeholders import insert_placeholders
 
 MAX_CONCATENATED = 5  # sentences joined into one pair
 _WORD = re.compile(r"\w+")
@@ -21,14 +22,24 @@ _SYLLABLES = [f"{first}{vowel}{last}" for first in "bdfghjklmnprstvwz" for vowel
 
 
 def augment(
-    sources: list[str], targets: list[str], config: AugmentConfig, generator: np.random.Generator
+    sources: list[str],
+    targets: list[str],
+    config: AugmentConfig,
+    generator: np.random.Generator,
+    placeholders: int = 0,
 ) -> tuple[list[str], list[str]]:
-    """Return a translator's pairs of one epoch; fewer than given if some are concatenated."""
+    """Return a translator's pairs of one epoch; fewer than given if some are concatenated.
+
+    `placeholders` is the number of placeholder tokens in the vocabulary.
+    """
     if config.entity_swap:
         sources, targets = _swap_entities(sources, targets, config.entity_swap, generator)
     if config.sentence_concat:
         sources, targets = _concatenate(sources, targets, config.sentence_concat, generator)
-    return _add_noise(sources, config, generator), targets
+    sources = _add_noise(sources, config, generator)
+    if config.placeholders:  # last, for noise would damage them
+        sources, targets = insert_placeholders(sources, targets, placeholders, config.placeholders, generator)
+    return sources, targets
 
 
 def augment_texts(texts: list[str], config: AugmentConfig, generator: np.random.Generator) -> list[str]:

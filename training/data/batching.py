@@ -1,7 +1,8 @@
 """Batches of examples of similar length, under a budget of padded tokens, in an order that seed and epoch decide."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -13,10 +14,10 @@ from training.data.tokenizer import BOS, EOS, PAD
 class Ragged:
     """Many short integer lists in flat arrays, which take a tenth of the memory of lists of lists."""
 
-    def __init__(self, lists: list[list[int]]) -> None:
+    def __init__(self, lists: Sequence[Sequence[int]]) -> None:
         self.lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
         self.ends = self.lengths.cumsum()
-        self.flat = np.fromiter((i for ids in lists for i in ids), dtype=np.int32, count=int(self.lengths.sum()))
+        self.flat = np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=int(self.lengths.sum()))
 
     def __len__(self) -> int:
         return len(self.lengths)

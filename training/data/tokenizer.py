@@ -14,6 +14,7 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from training.config import TokenizerConfig
+from training.data.placeholders import add_placeholders
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
 SPECIAL_TOKENS = ["<pad>", "<unk>", "<bos>", "<eos>"]
@@ -118,6 +119,8 @@ def _escape_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
 def _train(config: TokenizerConfig, texts: Iterable[str], special_tokens: list[str]) -> Tokenizer:
     tokenizer = _build(config, texts, special_tokens)
     _check_size(config, tokenizer.get_vocab_size(), special_tokens)
+    if config.placeholders:
+        tokenizer = add_placeholders(tokenizer, config.placeholders)
     return _escape_special_tokens(tokenizer)
 
 
@@ -160,6 +163,16 @@ def _build(config: TokenizerConfig, texts: Iterable[str], special_tokens: list[s
     except Exception as error:  # the library raises nothing narrower
         raise TokenizerError(f"tokenizer.vocabulary is {config.vocabulary}: {error}; raise it") from None
     return tokenizer
+
+
+def extend_codec(codec: Codec, placeholders: int) -> Codec:
+    """Return a codec of byte-level BPE with placeholder tokens behind its other entries."""
+    if codec.joint:
+        return _joint(_escape_special_tokens(add_placeholders(codec.source, placeholders)))
+    source, target = (
+        _escape_special_tokens(add_placeholders(side, placeholders)) for side in (codec.source, codec.target)
+    )
+    return Codec(source, target)
 
 
 def _check_size(config: TokenizerConfig, size: int, special_tokens: list[str]) -> None:

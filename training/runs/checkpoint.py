@@ -37,6 +37,11 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, object]:
         CheckpointError: the file is missing or damaged, or holds another model.
     """
     tensors, progress = read(path)
+    _copy(model, tensors, path)
+    return progress
+
+
+def _copy(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     saved = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
     own = dict(model.named_parameters())
     if saved.keys() != own.keys() or any(saved[name].shape != own[name].shape for name in own):
@@ -45,7 +50,24 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, object]:
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(saved[name])
-    return progress
+
+
+def load_initial_weights(model: nn.Module, path: Path) -> None:
+    """Load the weights of a model whose vocabulary may be shorter; new entries start near the mean of the others.
+
+    Raises:
+        CheckpointError: see `load_weights`.
+    """
+    tensors, _ = read(path)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            saved = tensors.get(f"model.{name}")
+            if saved is None or saved.dim() != 2 or saved.size(1) != parameter.size(1) or len(saved) >= len(parameter):
+                continue
+            # A constant would be the same vector for all, which the loss could only separate by their contexts.
+            new = torch.randn(len(parameter) - len(saved), saved.size(1)) * saved.std() / 2
+            tensors[f"model.{name}"] = torch.cat([saved, saved.mean(0) + new])  # (V, D)
+    _copy(model, tensors, path)
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
