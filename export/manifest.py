@@ -20,6 +20,7 @@ from service.artifact import (
     sha256,
 )
 from training.config import Recipe, RecipeError, recipe_table
+from training.data.placeholders import placeholders
 from training.data.tokenizer import BOS, EOS, PAD, UNK
 from training.runs.run import RunFolder
 from training.tasks import ClassifyTask, Task, TranslateTask
@@ -52,6 +53,7 @@ def build_manifest(
         labels=task.labels if isinstance(task, ClassifyTask) else [],
         files={name: sha256(folder / name) for name in names},
         special_tokens=SpecialTokens(pad=PAD, unk=UNK, bos=BOS, eos=EOS),
+        placeholder_tokens=placeholders(recipe.tokenizer.placeholders),
         limits=Limits(source_length=recipe.model.max_source_length, target_length=recipe.model.max_target_length),
         graphs=graphs,
         state=[

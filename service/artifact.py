@@ -167,6 +167,7 @@ class Manifest(_Schema):
     files: dict[str, str]
     special_tokens: SpecialTokens
     limits: Limits
+    placeholder_tokens: list[str] = []  # texts, a token each, that the model copies: for what must not be translated
     append_eos: bool = False  # of a classifier: whether a text's ids end with eos (BERT); a translator's do
     graphs: dict[str, Graph]
     state: list[State] = []
@@ -298,6 +299,9 @@ def _translate_problems(manifest: Manifest) -> list[str]:
             f"the states of one row have {size} bytes at full length; at most {MAX_ROW_BYTES} are supported: export "
             "the model again with a lower target_length or source_length"
         )
+    placeholders = manifest.placeholder_tokens
+    if len(set(placeholders)) < len(placeholders) or not all(placeholders):
+        problems.append(f"placeholder_tokens {placeholders} are not different texts")
     if step := manifest.graphs.get("step"):
         for state in manifest.state:
             problems += _tensor_problem(state, state.input, step.inputs, "an input of step")

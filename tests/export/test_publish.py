@@ -18,6 +18,7 @@ from export.checks.parity import ParityError, parity_sources
 from export.graphs import transformer
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
 from export.graphs.operators import group_query_attention
+from export.manifest import build_manifest
 from export.model_card import model_card
 from export.publish import ExportOptions, export_run
 from service import artifact
@@ -25,10 +26,12 @@ from service.artifact import ArtifactError, read_artifact
 from service.engine.models.session import Session
 from service.engine.models.translate import pad
 from tests.conftest import write_rows
-from training.config import NAME, RecipeError, TransformerConfig
+from training.config import NAME, RecipeError, TokenizerConfig, TransformerConfig
 from training.data.corpus import CorpusError
+from training.data.tokenizer import extend_codec
 from training.models import build_classifier
 from training.runs.run import RunFolder
+from training.tasks import TranslateTask
 
 Export = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
@@ -45,6 +48,19 @@ def test_artifact_is_complete(toy_translator: Path, toy_classifier: Path) -> Non
     assert classifier.labels == ["cold", "none", "warm"]
     for folder in (toy_translator, toy_classifier):
         assert "Licence" in (folder / "MODEL_CARD.md").read_text("utf-8")
+
+
+def test_manifest_declares_the_placeholder_tokens(toy_translation_run: RunFolder, toy_translator: Path) -> None:
+    task, _ = toy_translation_run.open(torch.device("cpu"))
+    assert isinstance(task, TranslateTask)
+    toy = read_artifact(toy_translator).manifest
+    assert toy.placeholder_tokens == []
+    recipe = task.recipe.model_copy(update={"tokenizer": TokenizerConfig(vocabulary=320, placeholders=3)})
+    extended = TranslateTask(recipe, extend_codec(task.codec, 3))
+    manifest = build_manifest(extended, toy_translation_run, toy_translator, toy.graphs, {}, "toy", "1")
+    size = extended.codec.target.get_vocab_size()
+    ids = [extended.codec.target_ids([token])[0] for token in manifest.placeholder_tokens]
+    assert [one[1:] for one in ids] == [[size - 3], [size - 2], [size - 1]]  # after the space in front
 
 
 def test_model_card_ends_with_the_notes(toy_translator: Path) -> None:

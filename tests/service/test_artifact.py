@@ -75,6 +75,12 @@ def test_manifest_that_is_a_folder_is_rejected(tmp_path: Path) -> None:
     assert "manifest.json cannot be read" in rejection(tmp_path)
 
 
+@pytest.mark.parametrize("tokens", [["a", "a"], ["a", ""]])
+def test_placeholder_tokens_that_are_not_different_texts_are_rejected(artifact: Path, tokens: list[str]) -> None:
+    change(artifact, lambda table: table.update(placeholder_tokens=tokens))
+    assert "are not different texts" in rejection(artifact)
+
+
 @pytest.mark.parametrize("number", [0, 1, 4, "2", None, True])
 def test_unknown_format_is_rejected_with_a_remedy(artifact: Path, number: object) -> None:
     change(artifact, lambda table: table.update(format=number))

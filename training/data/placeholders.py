@@ -45,23 +45,30 @@ def add_placeholders(tokenizer: Tokenizer, count: int) -> Tokenizer:
 
 
 def insert_placeholders(
-    sources: list[str], targets: list[str], count: int, share: float, generator: np.random.Generator
+    sources: list[str],
+    targets: list[str],
+    count: int,
+    share: float,
+    generator: np.random.Generator,
+    most: int = MAX_IN_A_PAIR,
 ) -> tuple[list[str], list[str]]:
-    """Return the pairs with placeholders, out of `count`, in that share of them."""
+    """Return the pairs with placeholders, out of `count`, in that share of them: one to `most` in a pair."""
     sources, targets = list(sources), list(targets)
     symbols = placeholders(count)
     for i in np.flatnonzero(generator.random(len(sources)) < share).tolist():
-        sources[i], targets[i] = _insert_into_pair(sources[i], targets[i], symbols, generator)
+        sources[i], targets[i] = _insert_into_pair(sources[i], targets[i], symbols, generator, most)
     return sources, targets
 
 
-def _insert_into_pair(source: str, target: str, symbols: list[str], generator: np.random.Generator) -> tuple[str, str]:
-    """Replace one to four texts that both sides have; where there are none, add a placeholder."""
+def _insert_into_pair(
+    source: str, target: str, symbols: list[str], generator: np.random.Generator, most: int
+) -> tuple[str, str]:
+    """Replace one to `most` texts that both sides have; where there are none, add a placeholder."""
     common = common_spans(source, target)
     if not common:
         form, symbol = _FORMS[generator.integers(len(_FORMS))], symbols[generator.integers(len(symbols))]
         return form.format(source, symbol), form.format(target, symbol)
-    count = min(len(common), len(symbols), int(generator.integers(1, MAX_IN_A_PAIR, endpoint=True)))
+    count = min(len(common), len(symbols), int(generator.integers(1, most, endpoint=True)))
     chosen = sorted(generator.choice(len(common), count, replace=False).tolist())
     # In ascending order in the source, which is the order in which a service uses them.
     drawn = sorted(generator.choice(len(symbols), count, replace=False).tolist())
