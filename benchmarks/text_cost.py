@@ -25,9 +25,10 @@ from service.text.markup.tokenizer import Mode
 from service.text.numbers import compare_numbers, find_numbers
 from service.text.quality_checks import find_issues
 from service.text.segmentation.casing import is_all_caps, lowercase, uppercase
-from service.text.segmentation.placeholders import find_protected_spans
+from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.segmentation.segmenter import plan_segmentation
 from service.text.segmentation.sentences import find_sentences
+from service.text.signs import find_splitting_signs, has_changed_signs
 from service.text.words import word_spans
 from service.translation.detection import sample
 
@@ -108,9 +109,10 @@ def _glossary(text: str) -> None:
 
 FUNCTIONS: dict[str, Work] = {
     "segment": segment,
-    "find_protected_spans": find_protected_spans,
+    "find_protected_spans": lambda text: find_protected_spans(text, "en"),
     "find_sentences": lambda text: find_sentences(text, "de", find_protected_spans(text)),
     "numbers": lambda text: (find_numbers(text), compare_numbers(text, text[1:], "en", "de")),
+    "signs": lambda text: (find_splitting_signs(text), has_changed_signs(text, text[1:])),
     "casing": lambda text: (is_all_caps(text), uppercase(lowercase(text, "tr", True), "tr")),
     "quality_checks": lambda text: find_issues(f"x {text}", f"{text} x", "ru"),
     "glossary": _glossary,

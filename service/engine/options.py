@@ -1,6 +1,7 @@
 """The decoding options of one request, and their validation."""
 
 from dataclasses import dataclass
+from itertools import chain
 
 MAX_BEAM = 16
 
@@ -25,7 +26,9 @@ class DecodingOptions:
     prefix: tuple[int, ...] = ()  # target ids that the output starts with; they add 0 to scores
     no_repeat_ngram: int = 0  # n-grams of this size are generated once; 0: no limit
     repetition_penalty: float = 1.0
-    suppressed: tuple[int, ...] = ()  # token ids that are never generated
+    suppressed: tuple[int, ...] = ()  # token ids that are not generated, except in `required`
+    required: tuple[tuple[int, ...], ...] = ()  # sequences of ids that the output contains exactly once each
+    closing: tuple[int, ...] = ()  # ids that end a sentence, such as a full stop: not before `required` is complete
     log_probabilities: bool = False
     end_loops: bool = False  # end an output that only repeats itself; not in a beam search
 
@@ -43,7 +46,12 @@ class DecodingOptions:
     def changes_logits(self) -> bool:
         """Whether logits are changed before a token is chosen."""
         return bool(
-            self.prefix or self.suppressed or self.min_length or self.no_repeat_ngram or self.repetition_penalty != 1.0
+            self.prefix
+            or self.suppressed
+            or self.required
+            or self.min_length
+            or self.no_repeat_ngram
+            or self.repetition_penalty != 1.0
         )
 
     def find_errors(self, vocabulary: int, target_length: int, rows: int) -> list[str]:
@@ -75,11 +83,16 @@ class DecodingOptions:
                 "shorter",
             ),
             (
+                bool(self.required) and sum(map(len, self.required)) + len(self.prefix) >= self.max_length,
+                f"max_length is {self.max_length}: what must not change alone takes {sum(map(len, self.required))} "
+                "tokens; use a longer one",
+            ),
+            (
                 bool(self.suppressed) and vocabulary - len(set(self.suppressed)) < needed,
                 f"{len(set(self.suppressed))} of {vocabulary} tokens are suppressed: leave at least {needed}",
             ),
             (
-                not all(0 <= token < vocabulary for token in (*self.prefix, *self.suppressed)),
+                not all(0 <= token < vocabulary for token in (*self.prefix, *self.suppressed, *chain(*self.required))),
                 f"a token id is outside the vocabulary of {vocabulary}",
             ),
         ]

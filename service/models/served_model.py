@@ -1,6 +1,7 @@
 """A served model: its artifact, tokeniser and worker pools."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.artifact import Artifact, Direction, Manifest
@@ -107,9 +108,16 @@ class ServedModel:
         return self.codec.encode(texts, direction.prefix, append_eos=True)
 
     def engine_request(
-        self, ids: list[int], decoding: DecodingOptions, prefix: str = "", max_length: int | None = None
+        self,
+        ids: list[int],
+        decoding: DecodingOptions,
+        prefix: str = "",
+        max_length: int | None = None,
+        required: Sequence[str] = (),
     ) -> EngineRequest:
         """Return a request to translate source ids, with the prefix and the length in `decoding` replaced.
+
+        The translation will contain each of the `required` texts once, unless `max_length` leaves no room for them.
 
         Raises:
             InvalidRequest: options are out of range or contradict each other.
@@ -121,6 +129,9 @@ class ServedModel:
         prefix_ids = self.codec.target_ids(prefix) if prefix else []
         length = max_length or min(limit, default_target_length(len(ids), limit) + len(prefix_ids))
         options = replace(decoding, max_length=length, prefix=tuple(prefix_ids))
+        sequences = tuple(tuple(self.codec.target_ids(text)) for text in required)
+        if required and all(sequences) and len(prefix_ids) + sum(map(len, sequences)) < length:
+            options = replace(options, required=sequences, closing=self.codec.closing_tokens)
         if errors := options.find_errors(self.manifest.vocabulary, limit, self.worker_pool.queue.rows_per_worker):
             raise InvalidRequest("; ".join(errors))
         return EngineRequest(ids, options)

@@ -49,14 +49,6 @@ def find_numbers(text: str) -> list[Span]:
     return [(start, end) for start, end in number_spans(text) if not may_be_spelled_out(text[start:end])]
 
 
-def has_lost_numbers(source: str, target: str, source_language: str, target_language: str) -> bool:
-    """Return whether a number that every language writes in digits is missing in the target."""
-    always_in_digits = find_numbers(source)
-    if not always_in_digits:
-        return False
-    return not set(always_in_digits).isdisjoint(compare_numbers(source, target, source_language, target_language).lost)
-
-
 def compare_numbers(source: str, target: str, source_language: str, target_language: str) -> NumberDifferences:
     """Return the numbers of the source that the target lacks, and those of the target that the source does not have.
 

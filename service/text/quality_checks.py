@@ -16,6 +16,7 @@ REPETITION = "repetition"
 LENGTH = "length_ratio"
 SCRIPT = "wrong_script"
 NUMBER = "number_changed"
+SIGN = "sign_changed"
 
 # Names, titles and numbers stay as they are in a translation; a copied text of this many common words is an issue.
 MIN_COPIED_WORDS = 4
@@ -66,6 +67,11 @@ def find_issues(source: str, target: str, target_language: str) -> list[str]:
         SCRIPT: _has_wrong_script(source, target, target_language),
     }
     return [code for code, found in checks.items() if found]
+
+
+def uses_latin_script(language: str) -> bool:
+    """Return whether a language is known to be written in the Latin script."""
+    return "LATIN" in _SCRIPTS.get(language.split("-")[0].lower(), ())
 
 
 def _is_copy(source: str, target: str) -> bool:

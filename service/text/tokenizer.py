@@ -6,6 +6,7 @@ With the member "pieces" in that object, ids are looked up by piece, see `IdsOfP
 
 import json
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from service.artifact import ArtifactError, Manifest
 
 # Up to this length, tokenising takes less time than handing the text to another thread.
 MAX_INLINE_CHARACTERS = 2000
+_SENTENCE_END = frozenset(".!?…。！？")
 
 
 class TokenizedText(NamedTuple):
@@ -72,7 +74,7 @@ class TextCodec:
             raise ArtifactError(f"{path}: not a tokenizer file: {error}") from None
         # "<eos>" in a text means these five characters, not the special token.
         self._source.encode_special_tokens = self._target.encode_special_tokens = True
-        self._special_tokens = manifest.special_tokens
+        self._special_tokens, self._manifest = manifest.special_tokens, manifest
         # The fast variant tells ids alone, without pieces and spans.
         self._encode_batch = self._source.encode_batch if pieces else self._source.encode_batch_fast
         self._source_ids, self._target_ids = (
@@ -102,6 +104,23 @@ class TextCodec:
     def target_ids(self, text: str) -> list[int]:
         """Tokenise a target text, without special tokens."""
         return self._target_ids(self._target.encode(text, add_special_tokens=False))
+
+    @cached_property
+    def digit_tokens(self) -> tuple[int, ...]:
+        """The ids of target tokens with a digit in them."""
+        return tuple(id for id, text in enumerate(self._token_texts()) if any(map(str.isdecimal, text)))
+
+    @cached_property
+    def closing_tokens(self) -> tuple[int, ...]:
+        """The ids of target tokens that can end a sentence: punctuation with a full stop, "!" or "?" in it."""
+        return tuple(
+            id
+            for id, text in enumerate(self._token_texts())
+            if not _SENTENCE_END.isdisjoint(text) and not any(map(str.isalnum, text))
+        )
+
+    def _token_texts(self) -> list[str]:
+        return self.decode([[id] for id in range(self._manifest.vocabulary)])
 
     def token_text(self, token: int) -> str:
         """Return a target token as the vocabulary spells it; an unknown id gives an empty string."""

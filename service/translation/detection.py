@@ -7,7 +7,8 @@ from service.engine.types import EngineRequest
 from service.models.request_scope import Check, RequestScope
 from service.models.served_model import ServedModel
 from service.text.languages import match_language
-from service.text.segmentation.placeholders import find_protected_spans, text_outside
+from service.text.segmentation.placeholders import text_outside
+from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.tokenizer import MAX_INLINE_CHARACTERS
 from service.translation.request import Detection
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 
 from service.engine.types import Hypothesis
 from service.models.engine_client import EngineClient
@@ -11,8 +11,9 @@ from service.models.request_scope import Check
 from service.text.alignment import AlignedText, concatenate
 from service.text.markup.document import Document
 from service.text.markup.tag_placement import proportional_links
-from service.text.segmentation.placeholders import find_protected_spans
+from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.segmentation.segmenter import plan_segmentation
+from service.text.segmentation.units import word_core
 from service.translation.request import Detection, OutputToken, TranslationRequest, TranslationResult
 from service.translation.segment import Part, RestoredHypothesis, Segment
 
@@ -49,6 +50,13 @@ class DocumentTranslation:
         # Segments and the text between them: of each block of the markup, or one row for plain text.
         self._rows: list[list[Part]] = []
         self._opening_length = 0
+        self._repaired: set[int] = set()  # blocks whose elements have been looked at
+        self._repairs: list[Segment] = []
+
+    @property
+    def has_markup(self) -> bool:
+        """Whether the text has markup, or marks as of Markdown."""
+        return self._markup is not None
 
     def segment(self, check: Check = _no_check) -> None:
         """Cut what has not been cut yet into segments that the models can read; `check` may raise to stop this."""
@@ -69,7 +77,7 @@ class DocumentTranslation:
         if not self.route or self._markup is not None:
             return False
         end = self._text.find("\n", OPENING_START, OPENING_END) + 1
-        if not end or any(a < end < b for a, b in find_protected_spans(self._text[: 2 * OPENING_END])):
+        if not end or any(a < end < b for a, b in find_protected_spans(self._text[: 2 * OPENING_END], self._source)):
             return False
         self._rows, self._opening_length = [self._segmented(self._text[:end], _no_check)], end
         return True
@@ -118,10 +126,48 @@ class DocumentTranslation:
             for part in row:
                 while not _done([part]):
                     yield None
+            self._repair(k)
+            row = self._rows[k]
+            while not _done(row):
+                yield None
             parts = list(_final_parts(row))
             best = [part if isinstance(part, str) else part.hypotheses[0] for part in parts]
             yield self._markup.render_block(k, self._joined(parts, best))
         yield self._markup.end
+
+    def repair(self, check: Check = _no_check) -> list[Segment]:
+        """Return segments to translate again, because an element that has text would come back empty.
+
+        All segments must be done. The elements are translated on their own then, and so is the text around them.
+        """
+        for k in range(len(self._rows)):
+            check()
+            self._repair(k)
+        return self.take_repairs()
+
+    def take_repairs(self) -> list[Segment]:
+        """Return the segments to translate again that have not been returned yet."""
+        repairs, self._repairs = self._repairs, []
+        return repairs
+
+    def _repair(self, k: int) -> None:
+        """Cut a block at the elements that would be empty, and leave its parts to be translated."""
+        if self._markup is None or k in self._repaired or not self._markup.has_inline_tags[k]:
+            return
+        self._repaired.add(k)
+        parts = list(_final_parts(self._rows[k]))
+        best = [part if isinstance(part, str) else part.hypotheses[0] for part in parts]
+        empty = self._markup.empty_elements(k, self._joined(parts, best))
+        if not empty:
+            return
+        text, known = self._markup.block_texts[k], len(self.segments)
+        borders = sorted({0, len(text), *(border for span in empty for border in span)})
+        self._rows[k] = []
+        for start, end in pairwise(borders):
+            first, last = word_core(text, start, end)
+            inner = self._segmented(text[first:last], _no_check, k)
+            self._rows[k] += [part for part in (text[start:first], *inner, text[last:end]) if part]
+        self._repairs += self.segments[known:]
 
     def result(self, check: Check = _no_check) -> TranslationResult:
         """Return the translation; all segments must be done. `check` may raise to stop the work."""

@@ -15,9 +15,10 @@ from service.models.request_scope import RequestScope
 from service.text.alignment import AlignedText
 from service.text.glossary import Glossary, Term, missing_terms
 from service.text.numbers import compare_numbers
-from service.text.quality_checks import EMPTY, LENGTH, NUMBER, REPETITION, find_issues
+from service.text.quality_checks import EMPTY, LENGTH, NUMBER, REPETITION, SIGN, find_issues
 from service.text.segmentation.segmenter import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
-from service.text.segmentation.units import Unit
+from service.text.segmentation.units import TextPart, Unit
+from service.text.signs import has_changed_signs
 from service.translation.document import DocumentTranslation
 from service.translation.request import TranslationResponse, TranslationResult
 from service.translation.segment import RestoredHypothesis, Segment
@@ -41,9 +42,15 @@ class _ModelCall:
     pivot_texts: tuple[str, ...] = ()  # translations into the languages before this step
     first_try: "_ModelCall | None" = None  # the call that this one repeats with safer options
     glossary_unit: Unit | None = None  # the segment's unit with placeholders for glossary terms
+    numbers_unit: Unit | None = None  # the segment's unit with placeholders for numbers
     texts: list[str] = field(init=False)  # of the hypotheses, best first
     hypotheses: list[Hypothesis] = field(init=False)
     issues: list[str] = field(init=False)  # that the quality checks found in the best hypothesis
+
+    @property
+    def unit(self) -> Unit:
+        """The unit whose `model_input` the text is, or the translation of it into a pivot language."""
+        return self.glossary_unit or self.numbers_unit or self.segment.unit
 
     @property
     def step(self) -> RouteStep:
@@ -176,12 +183,16 @@ class TranslationPipeline:
             self._pending |= group
 
     def _engine_request(self, call: _ModelCall, ids: list[int]) -> EngineRequest:
+        model, required = call.step.model, call.unit.required
         decoding = self._decoding if call.is_last_step else _pivot_decoding(self._decoding)
         if call.first_try is not None:
-            decoding = _safer(decoding)
+            if call.numbers_unit is not None:
+                decoding = replace(decoding, suppressed=(*decoding.suppressed, *model.codec.digit_tokens))
+            if call.numbers_unit is None or call.first_try.issues != [NUMBER]:
+                decoding = _safer(decoding)
         if call.is_last_step:
-            return call.step.model.engine_request(ids, decoding, call.segment.prefix, self._options.max_length)
-        return call.step.model.engine_request(ids, decoding)
+            return model.engine_request(ids, decoding, call.segment.prefix, self._options.max_length, required)
+        return model.engine_request(ids, decoding, required=required)
 
     def _halve(self, call: _ModelCall) -> list[_ModelCall]:
         """Split a segment whose text exceeds the model's limit, with placeholders inserted or after the pivot."""
@@ -200,16 +211,30 @@ class TranslationPipeline:
         may_retry = self._guard and call.first_try is None and call.glossary_unit is None
         if call.issues and may_retry and not call.segment.streamed_ids:
             call.stream = False  # the other try may be the one that is taken
-            return [replace(call, first_try=call)]
-        if call.first_try is not None and len(call.first_try.issues) <= len(call.issues):
+            if call.issues == [SIGN] and call.step_index == 0:
+                parts = call.segment.unit.split_around_signs()
+                return self._split(call.segment, parts) if len(parts) > 1 else self._accept(call)
+            return [self._second_try(call)]
+        if call.first_try is not None and len(call.first_try.issues) < len(call.issues) + (call.numbers_unit is None):
             call = call.first_try
         return self._accept(call)
+
+    def _second_try(self, call: _ModelCall) -> _ModelCall:
+        """Return the call that repeats another; if that changed numbers, with placeholders for all of them."""
+        digits = any(map(str.isdecimal, call.text + call.texts[0]))
+        if NUMBER in call.issues and call.step_index == 0 and digits:
+            unit = call.segment.unit.with_numbers()
+            if unit is not None:
+                return replace(call, first_try=call, text=unit.model_input, ids=None, numbers_unit=unit)
+        return replace(call, first_try=call)
 
     def _find_issues(self, call: _ModelCall) -> list[str]:
         source, target = call.step.direction.source, call.step.direction.target
         issues = find_issues(call.text, call.texts[0], target)
         if any(compare_numbers(call.text, call.texts[0], source, target)):
             issues.append(NUMBER)
+        if has_changed_signs(call.text, call.texts[0]):
+            issues.append(SIGN)
         finish_reason = call.hypotheses[0].finish_reason
         if finish_reason == "loop" and REPETITION not in issues:
             issues.append(REPETITION)
@@ -228,9 +253,7 @@ class TranslationPipeline:
             pivot_texts = (*call.pivot_texts, text)
             next_step = call.step_index + 1
             return [replace(call, text=text, ids=None, step_index=next_step, pivot_texts=pivot_texts, first_try=None)]
-        unit = call.glossary_unit or segment.unit
-        if not self._guard:
-            unit = replace(unit, numbers_protected=True)  # so that `restore` does not look for lost numbers
+        unit = call.unit
         hypotheses = _restored_hypotheses(unit, call)
         if hypotheses:
             segment.unit, segment.hypotheses, segment.pivot_texts = unit, hypotheses, call.pivot_texts
@@ -241,7 +264,9 @@ class TranslationPipeline:
 
     def _split_at_protected(self, segment: Segment) -> list[_ModelCall]:
         """Translate a segment in smaller pieces, because its best hypothesis lost a placeholder or a number."""
-        smaller = segment.unit.fallback_parts()
+        return self._split(segment, segment.unit.fallback_parts())
+
+    def _split(self, segment: Segment, smaller: Sequence[TextPart]) -> list[_ModelCall]:
         if len(smaller) > 1:
             segment.warnings.add(SPLIT_AT_PROTECTED)
         return [_ModelCall(part, part.unit.model_input) for part in segment.replace_with(smaller)]

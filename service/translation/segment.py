@@ -64,7 +64,8 @@ class Segment:
     def stable_prefix(self) -> str:
         """The beginning of the translation, as streamed so far, that later tokens cannot change."""
         text = self.route[-1].model.codec.decode([self.streamed_ids])[0] if self.streamed_ids else ""
-        return text.rstrip("\ufffd").rstrip(FULL_STOPS)  # half a character, and a full stop that may be removed again
+        # Without half a character, and without a full stop that may be removed again.
+        return text.rstrip("\ufffd").rstrip(f"{FULL_STOPS} \u00a0\u202f")
 
     def all_warnings(self) -> set[str]:
         """Return its warnings and those of its parts."""

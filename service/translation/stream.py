@@ -57,7 +57,7 @@ class TranslationStream:
         workers = self._waiting[0].route[0].model.worker_pool.size
         first, self._waiting = self._waiting[:workers], self._waiting[workers:]
         single = len(first) == 1 and not self._waiting and self._segmented
-        plain = self._request.format == "text" and not self._request.glossary
+        plain = not self._documents[0].has_markup and not self._request.glossary
         await self._pipeline.start(first, stream=single and plain)
 
     @property
@@ -74,7 +74,10 @@ class TranslationStream:
 
     async def _advance(self) -> None:
         """Wait for results; submit the remaining segments when the first are done."""
-        if not self._pipeline.done:
+        repairs = [segment for document in self._documents for segment in document.take_repairs()]
+        if repairs:
+            await self._pipeline.start(repairs)
+        elif not self._pipeline.done:
             await self._pipeline.advance()
         elif not self._waiting and self._segmented:
             raise RuntimeError("a part of the text is never done")  # waiting for it would never end
@@ -102,6 +105,6 @@ class TranslationStream:
 
     async def _next(self, parts: Iterator[str | None]) -> list[str | None]:
         """Return the next part of a text, if there is one; a long block of markup is rendered in another thread."""
-        if self._request.format == "text":
+        if not self._request.long:
             return list(islice(parts, 1))
         return await self._run(lambda: list(islice(parts, 1)))

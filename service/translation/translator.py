@@ -11,6 +11,7 @@ from service.models.request_scope import Check, RequestScope
 from service.settings import Settings
 from service.text.markup.document import Document, parse
 from service.text.markup.markdown import parse_markdown
+from service.text.markup.plain_text import parse_marks
 from service.translation.detection import (
     DEFAULT_LANGUAGE,
     MIN_REPORTED_CONFIDENCE,
@@ -98,6 +99,14 @@ class Translator:
             await pipeline.start(segments[start : start + window])
             while not pipeline.done:
                 await pipeline.advance()
+        repairs = await scope.run(
+            lambda: [segment for document in documents for segment in document.repair(scope.check)],
+            in_thread=request.long,
+        )
+        if repairs:
+            await pipeline.start(repairs)
+            while not pipeline.done:
+                await pipeline.advance()
         results = await scope.run(
             lambda: [document.result(scope.check) for document in documents], in_thread=request.long
         )
@@ -172,4 +181,7 @@ def _parsed(text: str, request: TranslationRequest, check: Check) -> Document | 
     check()
     if request.format == "markdown":
         return parse_markdown(text)
-    return None if request.format == "text" else parse(text, request.format, request.splitting, request.ignored)
+    if request.format == "text":
+        # Word alignment is between the text and its translation, marks included.
+        return None if "alignment" in request.include else parse_marks(text)
+    return parse(text, request.format, request.splitting, request.ignored)

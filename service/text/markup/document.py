@@ -15,9 +15,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from service.text.alignment import AlignedText
+from service.text.alignment import AlignedText, Span
 from service.text.markup.blocks import OBJECT, Block, Escaping, MarkupItem, read_blocks
-from service.text.markup.tag_placement import place_tags
+from service.text.markup.tag_placement import empty_elements, place_tags
 from service.text.markup.tokenizer import MarkupToken, Mode, tokenise
 
 # Elements that begin on a new line, or have a table cell or a box of their own.
@@ -85,6 +85,10 @@ class Document:
         """Return a document for each block, with the markup before it; the markup after the last block is `end`."""
         parts = zip(self._markup_between, self._blocks, strict=False)
         return [Document([before, block]) for before, block in parts]
+
+    def empty_elements(self, k: int, translation: AlignedText) -> list[Span]:
+        """Return the spans of the k-th block's elements that have letters in the text and none in its translation."""
+        return empty_elements(self._blocks[k], translation)
 
     def render_block(self, k: int, translation: AlignedText) -> str:
         """Return the markup before the k-th block, and the block with its translation."""

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from service.text.alignment import AlignedText, AlignmentLink, Span
 from service.text.markup.blocks import OBJECT, Block, InlineMarker
-from service.text.segmentation.placeholders import find_protected_spans
+from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.words import is_word_character, word_spans
 
 MAX_SEARCHED = 1000  # characters of a link's source in which a longer run of signs is looked for
@@ -35,6 +35,15 @@ def place_tags(block: Block, translation: AlignedText) -> str:
     if not translation.links:
         translation = AlignedText(translation.text, tuple(proportional_links(block.text, translation.text)))
     return block.escaping.complete(TagPlacer(block, translation).render())
+
+
+def empty_elements(block: Block, translation: AlignedText) -> list[Span]:
+    """Return the spans of the innermost elements that have letters, but none in the translation of the block."""
+    if not block.elements or translation.text == block.text:
+        return []
+    if not translation.links:
+        translation = AlignedText(translation.text, tuple(proportional_links(block.text, translation.text)))
+    return TagPlacer(block, translation).empty_elements()
 
 
 def proportional_links(source: str, target: str) -> Iterator[AlignmentLink]:
@@ -122,6 +131,20 @@ class TagPlacer:
         unplaced_objects = self._place_objects()
         contents = self._contents([*self._block.markers, *unplaced_objects])
         return "".join(self._write(-1, 0, len(self._cells), contents))
+
+    def empty_elements(self) -> list[Span]:
+        """Return the spans of the elements with letters in the source whose region has no word; only the innermost."""
+        self._make_cells()
+        self._assign_unlinked_cells()
+        self._choose_regions()
+        parents = {element.parent for element in self._block.elements}
+        return [
+            (element.start, element.end)
+            for k, element in enumerate(self._block.elements)
+            if k not in parents
+            and any(map(str.isalpha, self._block.text[element.start : element.end]))
+            and not any(cell.has_word_character for cell in self._cells[slice(*self._regions[k])])
+        ]
 
     def _make_cells(self) -> None:
         """Cut the translation into cells, and set the source span and the owner of those with a link."""

@@ -9,17 +9,26 @@
 "Stop now!".
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 
+from service.text.alignment import Span
 from service.text.segmentation.casing import is_all_caps
-from service.text.segmentation.placeholders import find_protected_spans, text_outside
-from service.text.segmentation.sentences import find_sentences, spans_within
+from service.text.segmentation.message_format import find_arguments, split_argument
+from service.text.segmentation.placeholders import text_outside
+from service.text.segmentation.protected_spans import find_foreign_words, find_protected_spans
+from service.text.segmentation.sentences import find_sentences, has_letters, spans_within, trim_span
 from service.text.segmentation.units import TextPart, Unit, split_at_unreplaceable_spans
 
 SPLIT_LONG_SENTENCE = "split_long_sentence"
 SPLIT_AT_PROTECTED = "split_at_protected"
+OTHER_SCRIPT = "source_script"
+
+_RUN = re.compile(r"(?<![.!?…])[.!?…]{2,}+(?=\s)")
+_CLOSING_OF = {"(": ")", "[": "]", "{": "}", '"': '"', "“": "”", "„": "“", "«": "»", "»": "«", "‹": "›", "‘": "’"}
 
 # Returns the number of tokens of each text.
 CountTokens = Callable[[list[str]], list[int]]
@@ -59,23 +68,84 @@ def plan_segmentation(
     `source` and `target` are language codes; a region after a hyphen is ignored.
     """
     languages = _base_language(source), _base_language(target)
-    protected = find_protected_spans(text)
+    protected = find_protected_spans(text, languages[0])
     parts: list[TextPart] = []
     warnings = set()
     previous_end = 0
-    for start, end in find_sentences(text, languages[0], protected):
-        spans = tuple((a - start, b - start) for a, b in spans_within(protected, start, end))
-        unit = Unit(text[start:end], start, languages, spans, is_all_caps(text_outside(text[start:end], spans)))
-        unit_parts = split_at_unreplaceable_spans(unit)
-        if len(unit_parts) > 1:
-            warnings.add(SPLIT_AT_PROTECTED)
-        parts += [text[previous_end:start], *unit_parts]
-        previous_end = end
+    for sentence in find_sentences(text, languages[0], protected):
+        for start, end in _split_at_runs(text, *sentence, protected):
+            start, end = _without_brackets(text, start, end, protected)
+            unit = _unit(text, start, end, languages, protected)
+            unit_parts = split_at_unreplaceable_spans(unit)
+            if len(unit_parts) > 1 and not find_arguments(unit.source):
+                warnings.add(SPLIT_AT_PROTECTED)
+            parts += [text[previous_end:start], *unit_parts]
+            previous_end = end
     parts.append(text[previous_end:])
+    parts = list(chain(*(_with_messages(part, source, target) for part in parts)))
+    if not text.isascii() and any(isinstance(part, str) and find_foreign_words(part) for part in parts):
+        warnings.add(OTHER_SCRIPT)
     short_parts = _split_long_units(parts, count_tokens, max_tokens)
     if len(short_parts) > len(parts):
         warnings.add(SPLIT_LONG_SENTENCE)
     return SegmentationPlan(tuple(part for part in short_parts if part), frozenset(warnings))
+
+
+def _unit(text: str, start: int, end: int, languages: tuple[str, str], protected: Sequence[Span]) -> Unit:
+    """Return the unit of a sentence; if it has protected spans, its numbers are protected too.
+
+    The placeholders look like numbers, so that the model may mix them up with the sentence's own.
+    """
+    source = text[start:end]
+    spans = tuple((a - start, b - start) for a, b in spans_within(protected, start, end))
+    unit = Unit(source, start, languages, spans, is_all_caps(text_outside(source, spans)))
+    return unit.with_numbers() or unit if spans else unit
+
+
+def _split_at_runs(text: str, start: int, end: int, protected: Sequence[Span]) -> Iterator[Span]:
+    """Yield the parts of a sentence that end with a run of punctuation, such as "..." or "?!", and the rest."""
+    for run in _RUN.finditer(text, start, end):
+        inside = spans_within(protected, start, run.end())
+        if not (inside and inside[-1][1] >= run.end()) and has_letters(text, run.end(), end):
+            if has_letters(text, start, run.start()):
+                yield trim_span(text, start, run.end())
+            start = run.end()
+    yield trim_span(text, start, end)
+
+
+def _without_brackets(text: str, start: int, end: int, protected: Sequence[Span]) -> Span:
+    """Return a sentence without the brackets or quotation marks around the whole of it."""
+    while end - start > 2 and text[start] in _CLOSING_OF:
+        closing = _CLOSING_OF[text[start]]
+        last = end - 1 - (text[end - 1] in ".!?" and text[end - 2] == closing)
+        inside = text[start + 1 : last]
+        spans = spans_within(protected, start, start + 1)
+        if text[last] != closing or spans or text[start] in inside or closing in inside:
+            break
+        first, last = trim_span(text, start + 1, last)
+        if not has_letters(text, first, last, spans_within(protected, first, last)):
+            break
+        start, end = first, last
+    return start, end
+
+
+def _with_messages(part: TextPart, source: str, target: str) -> Iterator[TextPart]:
+    """Yield a part; of a string with arguments of ICU message format, their messages as units."""
+    arguments = find_arguments(part) if isinstance(part, str) else []
+    end = 0
+    for argument in arguments:
+        yield part[end : argument[0]]  # type: ignore[index]
+        for piece, is_message in split_argument(part[slice(*argument)]):  # type: ignore[index]
+            if is_message:
+                yield from plan_segmentation(piece, source, target, _no_tokens, 1).parts
+            else:
+                yield piece
+        end = argument[1]
+    yield part[end:] if isinstance(part, str) else part
+
+
+def _no_tokens(texts: list[str]) -> list[int]:
+    return [0] * len(texts)
 
 
 def _base_language(code: str) -> str:

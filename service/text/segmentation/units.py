@@ -17,14 +17,19 @@ from itertools import chain
 
 from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
 from service.text.glossary import Term
-from service.text.numbers import find_numbers, has_lost_numbers
+from service.text.number_formats import localise
+from service.text.numbers import find_numbers, number_spans
 from service.text.segmentation.casing import lowercase, uppercase
+from service.text.segmentation.message_format import is_argument
 from service.text.segmentation.placeholders import (
+    Placeholder,
     choose_placeholders,
     find_placeholders,
     touches_word,
 )
+from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.segmentation.sentences import has_letters, spans_within, trim_span
+from service.text.signs import find_splitting_signs
 
 _SENTENCE_END = ".!?…。！？"
 _CLOSING = "\"'”“»«’‘›‹)]}」』）】"
@@ -33,8 +38,12 @@ _CLOSING = "\"'”“»«’‘›‹)]}」』）】"
 _CLAUSE_POINTS = r"[.!?…;:,\u2013\u2014]"
 _CLAUSE_END = re.compile(rf"(?<!{_CLAUSE_POINTS}){_CLAUSE_POINTS}++[\"'”»’)\]]*+\s++|[，、；：。！？]")
 # Models end every translation with a full stop, that of a heading, a list item or a part of a sentence too.
-FULL_STOPS = ".。"
-_SINGLE_FULL_STOP = re.compile(rf"[^{FULL_STOPS}][{FULL_STOPS}]$")
+FULL_STOPS = ".。!?"
+_SINGLE_FULL_STOP = re.compile(rf"(?<=[^\s{FULL_STOPS}])\s?[{FULL_STOPS}]$")
+# A run of punctuation at the end of a unit, and what of a translation it replaces; both before closing signs.
+_FINAL_RUN = re.compile(rf"(?:(?<![\s.!?…])\s)?(?<![.!?…])[.!?…]{{2,}}+(?=[{re.escape(_CLOSING)}]*+$)")
+_FINAL_PUNCTUATION = re.compile(rf"(?:(?<!\s)\s)?(?<![.!?…])[.!?…]++(?=[{re.escape(_CLOSING)}]*+$)")
+_OPENING = frozenset("([{„“¡¿")
 _SPACES = re.compile(r"\s+")
 _TWO_SPACES = re.compile(r"\s\s")
 # White space becomes one space in the model input, invisible characters are dropped. Joiners stay: they shape letters.
@@ -57,12 +66,12 @@ class Unit:
     spans: tuple[Span, ...] = ()  # spans of `source` that placeholders replace in the model input
     all_caps: bool = False  # the sentence is in capitals
     starts_sentence: bool = True
-    numbers_protected: bool = False  # `spans` include the numbers, so that `restore` need not check them
+    numbers_protected: bool = False  # `spans` include all numbers
     replacements: tuple[tuple[Span, str], ...] = ()  # restore these spans as another text than their own
 
     @cached_property
-    def _placeholders(self) -> list[str]:
-        placeholders = choose_placeholders(self.source, self.spans)
+    def _placeholders(self) -> list[Placeholder]:
+        placeholders = choose_placeholders(self.source, self.spans, self.languages)
         if placeholders is None:
             raise ValueError("there is no placeholder for some of the spans; split the unit around them")
         return placeholders
@@ -70,7 +79,11 @@ class Unit:
     @cached_property
     def _cleaned_source(self) -> OffsetMappedText:
         """The source with placeholders, single spaces and no invisible characters."""
-        edits = [(*span, placeholder) for span, placeholder in zip(self.spans, self._placeholders, strict=True)]
+        edits = [(*span, placeholder.source) for span, placeholder in zip(self.spans, self._placeholders, strict=True)]
+        if self._final_run is not None:
+            start, end = self._final_run.span()
+            mark = "?" if "?" in self._final_run[0] else "!" if "!" in self._final_run[0] else "."
+            edits.append((start, end, mark))
         for gap in _WHITE_SPACE_OR_INVISIBLE.finditer(self.source) if _NEEDS_CLEANING.search(self.source) else ():
             space = " " if any(c.isspace() for c in gap[0]) else ""
             if gap[0] != space and not _overlaps(gap.span(), self.spans):
@@ -88,6 +101,20 @@ class Unit:
         return lowercase(text, self.languages[0], self.starts_sentence) if self.all_caps else text
 
     @property
+    def required(self) -> list[str]:
+        """What the translation must contain exactly once each: the placeholders."""
+        return [placeholder.target for placeholder in self._placeholders]
+
+    @property
+    def _ends_sentence(self) -> bool:
+        return self.source.rstrip(_CLOSING)[-1:] in _SENTENCE_END
+
+    @cached_property
+    def _final_run(self) -> re.Match[str] | None:
+        """The run of punctuation at the end, such as "?!" or "...", of which the model reads one character."""
+        return _FINAL_RUN.search(self.source)
+
+    @property
     def is_verbatim(self) -> bool:
         """Whether the model reads the source as it is, so that `restore` changes at most a full stop at the end."""
         return not self.all_caps and not find_numbers(self.source) and self.model_input == self.source
@@ -99,27 +126,36 @@ class Unit:
         mapped to `source` and to the restored text.
 
         Returns:
-            The restored translation, or None if the model lost, doubled or changed a placeholder or lost a number:
-            then the unit's `fallback_parts` must be translated instead.
+            The restored translation, or None if the model lost, doubled or changed a placeholder: then the unit's
+            `fallback_parts` must be translated instead.
         """
         if translation.text == self.model_input:
             return AlignedText.identity(self.source)
-        positions = find_placeholders(translation.text, self._placeholders)
+        positions = find_placeholders(translation.text, self.required)
         if positions is None:
-            return None
-        if not self.numbers_protected and has_lost_numbers(self.model_input, translation.text, *self.languages):
             return None
         replacements = dict(self.replacements)
         edits = [
-            (*position, replacements.get((start, end), self.source[start:end]))
+            (*position, replacements.get((start, end), localise(self.source[start:end], *self.languages)))
             for position, (start, end) in zip(positions, self.spans, strict=True)
+        ]
+        edits += [
+            (start - 1, start, "")
+            for start, _ in positions
+            if translation.text[start - 1 : start] == " " and translation.text[start - 2 : start - 1] in _OPENING
         ]
         if self.all_caps:
             edits += self._capitals(translation.text, positions)
-        if _SINGLE_FULL_STOP.search(translation.text) and self.source.rstrip(_CLOSING)[-1:] not in _SENTENCE_END:
-            edits.append((len(translation.text) - 1, len(translation.text), ""))
+        if self._final_run is not None:
+            ending = _FINAL_PUNCTUATION.search(translation.text)
+            first = ending.start() if ending else len(translation.text)
+            edits.append((first, ending.end() if ending else first, self._final_run[0]))
+        elif (stop := _SINGLE_FULL_STOP.search(translation.text)) and not self._ends_sentence:
+            edits.append((*stop.span(), ""))
         edits += self._wide_gaps(translation.text)
-        restored = OffsetMappedText(translation.text, sorted(edits))
+        edits.sort()
+        edits = [_without_second_stop(edit, translation.text) for edit in edits]
+        restored = OffsetMappedText(translation.text, edits)
         links = [
             AlignmentLink(*self._cleaned_source.backward(*link[:2]), *restored.forward(*link[2:]))
             for link in translation.links
@@ -160,21 +196,28 @@ class Unit:
             The unit, or None if there are not enough placeholders.
         """
         spans = tuple(sorted([*self.spans, *(term.span for term in terms)]))
-        if choose_placeholders(self.source, spans) is None:
+        if choose_placeholders(self.source, spans, self.languages) is None:
             return None
         return replace(self, spans=spans, replacements=tuple((term.span, term.target) for term in terms))
 
-    def fallback_parts(self) -> "list[TextPart]":
-        """Return what to translate when `restore` returned None.
+    def with_numbers(self) -> "Unit | None":
+        """Return the unit with placeholders for all its numbers in digits too; None if there are not enough of them."""
+        numbers = [span for span in number_spans(self.source) if not _overlaps(span, self.spans)]
+        spans = tuple(sorted([*self.spans, *numbers]))
+        if choose_placeholders(self.source, spans, self.languages) is None:
+            return None
+        return replace(self, spans=spans, numbers_protected=True)
 
-        The first time, this is the unit with placeholders for its numbers too. The second time, or if there are no
-        numbers or not enough placeholders, the unit is split around its spans and numbers: then nothing can get lost.
-        """
+    def fallback_parts(self) -> "list[TextPart]":
+        """Return what to translate when `restore` returned None: the unit, split around its spans and numbers."""
         numbers = [span for span in find_numbers(self.source) if not _overlaps(span, self.spans)]
         spans = tuple(sorted([*self.spans, *numbers]))
-        if not self.numbers_protected and numbers and choose_placeholders(self.source, spans) is not None:
-            return [replace(self, spans=spans, numbers_protected=True)]
         return replace(self, spans=spans, numbers_protected=True).split_around(spans)
+
+    def split_around_signs(self) -> "list[TextPart]":
+        """Split the unit around its brackets, quotation marks and dashes; without any, return it as it is."""
+        signs = [span for span in find_splitting_signs(self.source) if not _overlaps(span, self.spans)]
+        return self.split_around(signs) if signs else [self]
 
     def split_around(self, excluded: Sequence[Span]) -> "list[TextPart]":
         """Split the unit: the excluded spans as strings, and units of the text between them."""
@@ -241,12 +284,14 @@ TextPart = str | Unit
 
 def split_at_unreplaceable_spans(unit: Unit) -> list[TextPart]:
     """Split a unit around the spans that no placeholder can replace; without such spans, return the unit alone."""
-    unreplaceable = [span for span in unit.spans if touches_word(unit.source, span)]
+    unreplaceable = [
+        span for span in unit.spans if touches_word(unit.source, span) or is_argument(unit.source[slice(*span)])
+    ]
     parts = unit.split_around(unreplaceable) if unreplaceable else [unit]
     result: list[TextPart] = []
     for part in parts:
         # More spans than placeholders.
-        if isinstance(part, Unit) and choose_placeholders(part.source, part.spans) is None:
+        if isinstance(part, Unit) and choose_placeholders(part.source, part.spans, part.languages) is None:
             result += part.split_around(part.spans)
         else:
             result.append(part)
@@ -268,8 +313,20 @@ def _core(text: str, start: int, end: int, spans: Sequence[Span]) -> Span:
     return start, end
 
 
+def word_core(text: str, start: int, end: int) -> Span:
+    """Return start..end without the signs and spaces around its words and its protected spans."""
+    spans = find_protected_spans(text[start:end])
+    return _core(text, start, end, [(start + a, start + b) for a, b in spans])
+
+
 def _ends_core(character: str) -> bool:
     return character.isalnum() or character in _SENTENCE_END or unicodedata.category(character)[0] == "M"
+
+
+def _without_second_stop(edit: tuple[int, int, str], text: str) -> tuple[int, int, str]:
+    """Return an edit without the full stop of an ordinal number where one follows."""
+    start, end, replacement = edit
+    return (start, end, replacement[:-1]) if replacement[-1:] == "." and text[end : end + 1] == "." else edit
 
 
 def _overlaps(span: Span, others: Sequence[Span]) -> bool:

@@ -160,3 +160,68 @@ def test_tokens_of_a_retry_are_not_streamed(toy_translator: Path, monkeypatch: p
     with open_translator(model) as translator:
         deltas, [result] = stream(translator, LONG, source="en")
     assert deltas == result.text
+
+
+def test_a_changed_number_is_tried_again_with_placeholders_and_without_digits(toy_translator: Path) -> None:
+    asked: list[tuple[str, DecodingOptions]] = []
+
+    def respond(text: str, options: DecodingOptions) -> str:
+        asked.append((text, options))
+        return reverse_words(text) if options.suppressed else "das Haus 77"
+
+    model, _ = english_german(toy_translator, respond)
+    with open_translator(model) as translator:
+        [result] = translate(translator, "the house number 1234", source="en")
+    assert (result.text, result.warnings) == ("eht esuoh rebmun 1234", [])
+    (_, first), (text, second) = asked
+    assert text == "the house number 2013"
+    assert first.required == ()
+    assert second.required == (tuple(model.codec.target_ids("2013")),)
+    assert set(model.codec.target_ids("1 2 3")) & set(second.suppressed)
+    assert second.repetition_penalty == 1.0
+
+
+def test_a_sentence_that_lost_its_brackets_is_split_around_them(toy_translator: Path) -> None:
+    model, engine = english_german(toy_translator, lambda text, _: reverse_words(text).translate({40: None, 41: None}))
+    with open_translator(model) as translator:
+        [result] = translate(translator, "the house (red) here", source="en")
+        assert (result.text, result.warnings) == ("eht esuoh (der) ereh", ["split_at_protected"])
+        assert engine.sources == ["the house (red) here", "the house", "red", "here"]
+        engine.respond = lambda text, _: f"{reverse_words(text)} (x)"
+        [result] = translate(translator, "the house", source="en")
+    assert result.warnings == ["sign_changed"]
+
+
+def test_placeholders_that_do_not_fit_into_max_length_are_not_required(toy_translator: Path) -> None:
+    asked: list[DecodingOptions] = []
+
+    def respond(text: str, options: DecodingOptions) -> str:
+        asked.append(options)
+        return reverse_words(text)
+
+    model, _ = english_german(toy_translator, respond)
+    with open_translator(model) as translator:
+        translate(translator, "the {name} house", source="en", options=TranslationOptions(max_length=1))
+        translate(translator, "the {name} house", source="en")
+    assert not asked[0].required
+    assert len(asked[-1].required) == 1
+
+
+def test_messages_of_icu_arguments_and_other_scripts(toy_translator: Path) -> None:
+    model, engine = english_german(toy_translator, reverse_words)
+    with open_translator(model) as translator:
+        [messages, other] = translate(
+            translator, "see {n, plural, one {a dog} other {# dogs}}", "Я не знаю. red house", source="en"
+        )
+    assert messages.text == "ees {n, plural, one {a god} other {# sgod}}"
+    assert (other.text, other.warnings) == ("Я не знаю. der esuoh", ["source_script"])
+
+
+def test_an_element_that_would_be_empty_is_translated_on_its_own(toy_translator: Path) -> None:
+    model, engine = english_german(toy_translator, lambda text, _: reverse_words(text).replace("esuoh", ""))
+    engine.respond = lambda text, _: reverse_words(text) if text == "house" else reverse_words(text).split()[0]
+    with open_translator(model) as translator:
+        [result] = translate(translator, "<p>see the <b>house</b></p>", source="en", format="html")
+        deltas, [streamed] = stream(translator, "<p>see the <b>house</b></p>", source="en", format="html")
+    assert result.text == streamed.text == deltas == "<p>ees <b>esuoh</b></p>"
+    assert engine.sources == ["see the house", "see the", "house"] * 2

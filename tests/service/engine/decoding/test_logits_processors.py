@@ -8,7 +8,7 @@ import pytest
 
 from service.engine.decoding.beam import BeamGroup
 from service.engine.decoding.greedy import GreedyGroup
-from service.engine.decoding.logits_processors import process_logits, repeating
+from service.engine.decoding.logits_processors import process_logits, repeating, required_progress
 from service.engine.decoding.sampling import SamplingGroup
 from service.engine.decoding.search import SearchGroup
 from service.engine.options import DecodingOptions
@@ -42,6 +42,13 @@ def processed(logits: list[float], generated: list[int], **options: Any) -> list
         ({"no_repeat_ngram": 2}, [1, 2, 1, 0, 1], [-INF, -2, -INF, 1, 4]),
         ({"no_repeat_ngram": 3}, [1, 2, 4, 1, 2], [2, -2, 0, 1, -INF]),
         ({"no_repeat_ngram": 3}, [1, 2], [2, -2, 0, 1, 4]),
+        ({"required": ((0, 1),)}, [], [2, -2, 0, -INF, 4]),  # the end must wait
+        ({"required": ((0, 1),)}, [0], [-INF, -2, -INF, -INF, -INF]),  # begun, so it goes on
+        ({"required": ((0, 1),)}, [0, 1], [-INF, -2, 0, 1, 4]),  # not twice
+        ({"required": ((0, 1), (2,)), "closing": (4,)}, [], [2, -INF, 0, -INF, -INF]),  # before a full stop
+        ({"required": ((0, 1), (0, 2))}, [0, 2], [2, -2, 0, -INF, 4]),
+        ({"required": ((0,),), "suppressed": (0, 4)}, [], [2, -2, 0, -INF, -INF]),
+        ({"required": ((1, 1, 1),)}, [2] * 17, [-INF, -2, -INF, -INF, -INF]),  # no room for anything else
     ],
 )
 def test_processed_logits_equal_hand_computed_values(
@@ -121,3 +128,27 @@ def test_repetition_penalty_reduces_repetition() -> None:
         return sum(len(ids) - len(set(ids)) for ids in decoded("greedy", **options))
 
     assert repeated(repetition_penalty=3.0) < repeated() < repeated(repetition_penalty=0.3)
+
+
+@pytest.mark.parametrize(
+    ("generated", "required", "pending", "following"),
+    [
+        ([], [(1, 2)], [(1, 2)], set()),
+        ([1], [(1, 2), (1, 3), (4,)], [(1, 2), (1, 3), (4,)], {2, 3}),
+        ([1], [(1,), (1, 3)], [(1, 3)], set()),
+        ([1, 3], [(1,), (1, 3, 5)], [(1,), (1, 3, 5)], {5}),
+        ([1, 3, 9, 1], [(1,), (1, 3)], [], set()),
+        ([7, 1, 2, 1, 2], [(1, 2), (1, 2)], [], set()),
+    ],
+)
+def test_progress_of_required_sequences(
+    generated: list[int], required: list[tuple[int, ...]], pending: list[tuple[int, ...]], following: set[int]
+) -> None:
+    assert required_progress(generated, required) == (pending, following)
+
+
+@every_search
+def test_every_search_writes_what_is_required_once(search: str) -> None:
+    for ids in decoded(search, required=((5, 6, 7), (8,)), max_length=12):
+        assert " ".join(map(str, ids)).count("5 6 7") == 1
+        assert ids.count(8) == 1

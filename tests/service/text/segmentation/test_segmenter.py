@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.text.alignment import AlignedText, AlignmentLink
-from service.text.segmentation.placeholders import find_protected_spans
+from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.segmentation.segmenter import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE, plan_segmentation
 from tests.service.text.segmentation.helpers import count_words, plan, rebuild, translate_plan
 
@@ -88,7 +88,6 @@ def test_protected_spans_survive_any_translation(text: str, data: st.DataObject)
     result = translate_plan(plan(text), mangle)
     for span in PROTECTED:
         assert result.text.count(span) == text.count(span)
-    assert result.text.count("1999") >= min(1, text.count("1999"))
     at = 0
     for gap in (part for part in plan(text).parts if isinstance(part, str)):
         at = result.text.index(gap, at) + len(gap)
@@ -107,7 +106,7 @@ def test_units_are_split_around_spans_that_touch_a_word() -> None:
     planned = plan("The pre{x}fix and {y} stay.")
     assert planned.model_inputs == ["The pre", "fix and 2013 stay."]
     assert planned.warnings == {SPLIT_AT_PROTECTED}
-    assert plan("word {a} " * 9).model_inputs == ["word"] * 9
+    assert plan("word {a} " * 17).model_inputs == ["word"] * 17
     assert plan("{y} stays with us{x}").model_inputs == ["2013 stays with us"]
 
 

@@ -27,18 +27,50 @@ def test_wide_gaps_are_restored_at_the_same_relative_position() -> None:
     assert rebuild(planned, AlignedText("Abc.")).text == "Abc."
 
 
-def test_a_lost_number_gets_a_placeholder_and_then_is_split_off() -> None:
+def test_numbers_get_placeholders_and_then_are_split_off() -> None:
     (unit,) = plan("It costs 5,000 yen.").units
-    lost, kept = AlignedText("Es kostet viel."), AlignedText("Es kostet 2013 Yen.")
-    assert unit.restore(lost) is None
-    (retry,) = unit.fallback_parts()
-    assert isinstance(retry, Unit)
-    assert retry.model_input == "It costs 2013 yen."
+    retry = unit.with_numbers()
+    assert retry is not None
+    assert (retry.model_input, retry.required) == ("It costs 2013 yen.", ["2013"])
+    kept = AlignedText("Es kostet 2013 Yen.")
     assert retry.restore(kept) == AlignedText("Es kostet 5,000 Yen.", (AlignmentLink(9, 14, 10, 15),))
-    assert retry.restore(lost) is None
+    assert retry.restore(AlignedText("Es kostet viel.")) is None
     assert [part if isinstance(part, str) else part.model_input for part in retry.fallback_parts() if part] == [
         "It costs", " ", "5,000", " ", "yen.",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "model_input", "translation", "expected"),
+    [
+        ("Stop!!!!", "Stop!", "Halt!", "Halt!!!!"),
+        ("Stop!!!!", "Stop!", "Halt", "Halt!!!!"),
+        ("What?!?", "What?", "Was ist los.", "Was ist los?!?"),
+        ("Well...", "Well.", "Nun!!", "Nun..."),
+        ("Non !!", "Non!", "Nein !", "Nein !!"),
+        ('He said "Go..."', 'He said "Go."', "Er sagte „Geh.“", "Er sagte „Geh...“"),
+        ("The 8th.", "The 2013.", "Der 2013.", "Der 8."),
+        ("In ({a}).", "In (2013).", "Im ( 2013).", "Im ({a})."),
+    ],
+)
+def test_runs_of_punctuation_and_ordinal_numbers_are_restored(
+    source: str, model_input: str, translation: str, expected: str
+) -> None:
+    (unit,) = plan(source).units
+    unit = unit.with_numbers() or unit
+    assert unit.model_input == model_input
+    restored = unit.restore(AlignedText(translation))
+    assert restored is not None
+    assert restored.text == expected
+
+
+def test_a_unit_is_split_around_its_signs() -> None:
+    (unit,) = plan('"Go," he said - and left (fast).').units
+    assert "".join(part if isinstance(part, str) else f"<{part.source}>" for part in unit.split_around_signs()) == (
+        '"<Go>," <he said> - <and left> (<fast>).'
+    )
+    (plain,) = plan("He went.").units
+    assert plain.split_around_signs() == [plain]
 
 
 def test_model_input_fails_without_placeholders() -> None:
@@ -54,7 +86,7 @@ def test_model_input_fails_without_placeholders() -> None:
         ("Wait", "Warte...", "Warte..."),
         ("Really?", "Wirklich.", "Wirklich."),
         ('He said "Yes."', 'Er sagte "Ja".', 'Er sagte "Ja".'),
-        ("(Yes!)", "Ja.", "Ja."),
+        ("(Yes!)", "Ja.", "(Ja.)"),
         ('He said "Yes"', 'Er sagte "Ja".', 'Er sagte "Ja"'),
     ],
 )

@@ -1,0 +1,179 @@
+"""Find what a translation must not change: code, placeholders of templates, paths, identifiers, addresses, quantities.
+
+`find_protected_spans("Pay 5 € to {name}.", "en")` returns the spans of "5 €" and "{name}". Plain words, single numbers
+and single punctuation are not protected. A sentence without any character that can begin a span costs one search.
+"""
+
+import re
+from collections.abc import Iterator
+
+from service.text.alignment import Span
+from service.text.quality_checks import uses_latin_script
+from service.text.segmentation.message_format import find_arguments
+
+# Characters that can begin or mark a span, and what does among letters and the commonest punctuation; a text without
+# either has no span. `_QUANTITY` does the same for texts whose only such characters are digits.
+_SIGNS = frozenset("`~/\\_{}<>%$#@&|[*^=+°€£¥₹₽₩₺©®™§¶²³×÷±≤≥≈≠→−\ufffc\ufffd")
+_DIGITS = frozenset("0123456789")
+_JOINED = re.compile(
+    r"[A-Z.:)-](?:(?<=[a-z][A-Z])|(?<=\w\.)[a-z]|(?<=:)(?<!\w:):?[A-Za-z_]|(?<=\(\))|(?<=-)(?<!\w-)-?[A-Za-z]|(?<=\s-)\d)"
+)
+# Letters of scripts other than Latin; words of them in a text of a language with the Latin script.
+_NOT_LATIN = (
+    "\u0370-\u1cff\u1f00-\u1fff\u2c00-\u2c5f\u2c80-\u2dff\u3005-\u3007\u3041-\ua71f\ua800-\uab2f\uab70-\ud7ff\uf900-\ufaff"
+    "\ufb13-\ufdff\ufe70-\ufefc\uff66-\uffdc\U00010000-\U0001afff\U0001b000-\U0001efff\U00020000-\U0003ffff"
+)
+_OTHER_SCRIPT = re.compile(f"[{_NOT_LATIN}]")
+_FOREIGN = re.compile(
+    rf"(?=[{_NOT_LATIN}])\w(?:(?=[{_NOT_LATIN}])\w|[\u0300-\u036f\w])*+"
+    rf"(?:[ ,·・、'’-]{{1,2}}(?=[{_NOT_LATIN}])\w(?:(?=[{_NOT_LATIN}])\w|[\u0300-\u036f\w])*+)*+"
+)
+
+_CURRENCY = r"(?:US\$|C\$|A\$|[€$£¥₹₽₩₺]|(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD)\b)"
+_NUMBER = r"\d++(?:(?:[.,'’]|[ \u00a0\u202f](?=\d{3}(?!\d)))\d++)*+"
+_UNIT = r"""(?:
+    [%‰°′″] (?:\s?[CFKNSEWO]\b)? | (?:[kMGT]|Mrd|Mio|mil)?\s?CURRENCY
+  | (?:[kcdmµμnhMGTP]?(?:m|g|l|L|s|Hz|W|V|A|J|N|Pa|bar|mol|cal|t|b|B|bit|Wh|eV|dB|Ω|px|pt|rpm|psi)[²³23]?
+      (?:/(?:[kcdmµ]?(?:m|g|l|L|s)[²³]?|h|min|d))?
+    | [KMGT]i?B(?:/s|ps)? | [kMGT]bps | [kM]?b(?:it)?/s | km/h | mph | fps | dpi | ppm | kn
+    | ft | yd | mi | lbs? | oz | min | ha | h | hrs? | cm | mm | sq\.? | °[CF] | K
+    )(?![\w²³])
+  )"""
+_QUANTITY = re.compile(
+    r"\d(?:(?<=[A-Za-z]\d)|(?<=-\d)|\s?UNIT|\s?h\s?\d|[\s\d.,]{0,20}(?:EUR|USD|GBP|CHF)|(?<=R\s\d)|(?<=D\s\d)|(?<=F\s\d)|\.\d++\.|-\d\d-\d)".replace(
+        "UNIT", _UNIT
+    ).replace("CURRENCY", _CURRENCY),
+    re.VERBOSE,
+)
+# Every repetition is bounded or cannot backtrack, so that the search takes linear time on any text.
+_PROTECTED = re.compile(
+    r"""
+    (?<!\w)(?:  # numbers and what belongs to them
+    (?<![\w.,-])\d{2,20}+(?:-\d{2,20}+){1,6}+(?![\w-])                          # 555-0123
+  | \+\d{1,3}(?:[ -]\d{2,20}+){1,6}+(?!\w)                                     # +49 30 123456
+  | \[?\d\d:\d\d(?::\d\d)?[.,]?\d{0,3}\s?-->\s?\d\d:\d\d(?::\d\d)?[.,]?\d{0,3}\]?     # of subtitles
+  | (?<![\w.,])(?:EXPRESSION)(?![\w²³])
+  | (?:(?<!\w)(?<![-−+±\d]\ )[-−+±])?(?<![\w.,])(?:CURRENCY\s?-?NUMBER(?:\s?(?:[kKMB]|bn)\b)?|NUMBER\s?UNIT(?!\w))
+    )
+  | (?=[^\w\s])(?:  # what begins with a sign
+    (?:(?m:^)|(?<=\n[ ])|(?<=\n[ ]{2})|(?<=\n[ ]{3}))(?P<fence>`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[^\n]*+
+    (?:\n(?![ ]{0,3}(?P=fence))[^\n]*+)*+(?:\n[ ]{0,3}(?P=fence)[`~]*+[ \t]*+(?=\n|\Z))?     # fenced code
+  | (?P<ticks>`{1,3})(?!`)(?:[^`\n]|\n(?!\s*\n)){1,500}(?P=ticks)(?!`)                        # `code`
+  | \{\{\{?[^{}\n]{0,200}\}\}\}? | \{%[^{}\n]{0,200}%\}
+  | [$%#@]?\{[^{}\n]{0,200}\}                                                   # {name} ${name} %{name} #{name}
+  | \[\[[^\[\]\n]{1,200}\]\] | \$\([\w.]{1,60}\)                                # [[name]] $(name)
+  | \[\[?(?=[^\s\[\]]{0,60}_|[A-Z]|[a-z]|\d)[\w.:%-]{1,60}\]\]?(?![\w(\[])      # [first_name]
+  | <[%?][^<>\n]{1,200}[%?]>                                                    # <%= name %>
+  | \*\|[^|\n]{1,80}\|\*                                                        # *|NAME|*
+  | (?<![\w\#&])\#{1,3}[A-Za-z][\w.-]{0,60}+\#{1,3}(?![\w\#])                   # ##NAME##
+  | %\([\w.]{1,60}\)[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?[a-zA-Z]                    # %(name)s
+  | (?<![\w%])%[A-Za-z_]\w{1,60}+%(?![\w%])                                       # %name%
+  | (?<![\d%])%(?:\d{1,2}\$)?[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?
+    (?:ll|l|h|z)?[sdifuxXoeEgGcpr@](?![A-Za-z])(?:%%)?                          # %s %1$s %.2f %d%%
+  | <[/|!]?[A-Za-z0-9][\w|:.-]{0,60}(?:\s[^<>\n]{0,300}=[^<>\n]{0,300})?\s?[/|]?>  # <b> </s> <2de> <|end|> <a href="">
+  | &(?:[A-Za-z][A-Za-z0-9]{1,10}|\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});         # &nbsp;
+  | (?<!\w)\\\\(?=\w)[^PATH_END]*+                                              # \\server\share
+  | (?<![\w/.:~<\[-])(?:~|\.{1,2})?/(?:[\w.@+%-]++/)*+[\w.@+%-]*[\w](?:/(?![\w/]))?   # /usr/bin/python
+  | (?<![\w@.\#-])@[A-Za-z_]\w{0,60}+(?:[.-]\w{1,60}+)*+                        # @name
+  | (?<![\w\#&])\#\w{1,100}+                                                    # #tag
+  | (?<![\w$])\$[A-Za-z_]\w{0,60}+(?:(?:\.|->|::)[A-Za-z_]\w{0,60}+|\[\w{0,60}\])*+\$?+   # $name
+  | (?<![\w:/\\.]):{1,2}[A-Za-z_]\w{0,60}+:?(?![\w:])                           # :name
+  | (?<![\w-])--?[A-Za-z][\w-]{0,60}+(?:=[^\s,;]{1,100})?(?=[\s.,;:!?)]|\Z)     # --flag
+  | (?<![\w)\]])(?<!\d\ )[-−+±](?=\d)NUMBER(?![\w%€$£°])                        # -5
+  | [<>≤≥≈=±~]\s?-?NUMBER(?!\w)                                                 # > 5
+  | (?<!\S)\#(?!\S)                                                             # the number in an ICU message
+  | [\ufffc\ufffd©®™§¶]
+    )
+  | (?<![A-Za-z0-9_])(?=\w)(?:  # what begins with a letter, a digit or an underscore
+    (?<![A-Za-z0-9])(?:(?i:https?|ftp|file)://|(?i:www)\.)[^URL_END]+           # https://example.org/path
+  | (?<![\w.+-])(?:[\w.+-]|(?<=\w)['’](?=\w)){1,64}+
+    @(?:[\w-]{1,63}+\.){1,5}[A-Za-z]{2,24}(?![\w@])                             # name@example.org
+  | (?<![\w.@-])(?:[A-Za-z0-9-]{1,63}+\.){1,5}(?:com|org|net|edu|gov|info|io|dev|app|eu|de|fr|es|it|nl|pl|ch|at|uk|us)
+    (?![\w@-])(?!\.\w)(?:/[^URL_END]*)?                                         # example.org/path
+  | (?<![:.\\])[A-Za-z]:\\[^PATH_END]*+                                            # C:\file
+  | (?<![\w/.:])(?=[\w.@+-]{0,60}/[\w./@+-]{0,100}(?:[._]\w|/))[\w.@+-]++(?:/[\w.@+-]++)++/?   # src/main.rs
+  | (?<![\w/])(?:[A-Z]{1,4}(?:/[A-Z]{1,4})+|[a-z]/[a-z])(?![\w/])               # N/A, TCP/IP, n/a
+  | (?<![\w.])[\w-]{1,60}+(?:\.[\w-]{1,60}+){0,3}?\.(?:EXTENSIONS)(?![\w-])(?!\.\w)   # file.py
+  | (?<![\w.])(?:[A-Za-z_][\w]{0,60}+(?:::|->|\.(?=\w{1,60}\())){1,5}~?[A-Za-z_]\w{0,60}+(?:\(\))?  # std::vector
+  | (?<![\w.])[A-Za-z_][\w.]{0,60}+\(\)                                         # name()
+  | (?<!\w)(?:_{0,3}[A-Za-z0-9]{1,60}+(?:_{1,3}[A-Za-z0-9]{1,60}+){1,10}+_{0,3}|_{1,3}[A-Za-z0-9]{1,60}+_{1,3})(?!\w)
+  | (?<![\w.])(?:[vV]\d++(?:\.\d++)*+|\d++\.\d++\.\d++(?:\.\d++)*+)(?:[-+](?=[\w.]*\w)[\w.-]{0,30}\w)?+(?!\w)  # v1.2-rc
+  | (?<![\w-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])     # UUID
+  | (?<![\w.])\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d++)?(?:Z|[-+]\d\d:?\d\d)?(?![\w])   # ISO time
+  | (?<!\w)[a-z]{1,60}+(?:[A-Z][a-z0-9]{0,60}+){1,10}+(?!\w)                    # getName
+  | (?<!\w)[A-Z][a-z0-9]{1,60}+(?:[A-Z][a-z0-9]{0,60}+){1,10}+(?<!In)(?<!Innen)(?!\w)   # HttpRequest
+  | (?<!\w)(?=[A-Za-z]{1,20}\d)[A-Za-z]{1,20}+\d[A-Za-z0-9]{0,40}+(?!\w)        # x86, sha256
+  | (?<!\w)\d{1,2}\s?h\s?\d\d(?!\w)                                             # 8 h 45
+    )
+    """.replace("EXPRESSION", r"""
+      (?:\d++(?:[.,]\d++)*+%?|[A-Za-zα-ωΑ-Ω](?:[²³]|\d)?|[A-Za-z]\w{0,20}\(\w\))
+      (?:\s?(?:[=≠<>≤≥≈×÷^]|[<>!=]=|->|=>)\s?-?|\s[-+*/−±&|]\s|(?<=\d)[+*×÷^](?=\d))
+      (?:\d++(?:[.,]\d++)*+%?|[A-Za-zα-ωΑ-Ω](?:[²³]|\d)?(?!\w))
+      (?:\s?(?:[=≠<>≤≥≈×÷^+*/−±-]|[<>!=]=)\s?(?:\d++(?:[.,]\d++)*+%?|[A-Za-zα-ωΑ-Ω](?:[²³]|\d)?(?!\w))){0,20}+
+    """)
+    .replace("UNIT", _UNIT).replace("NUMBER", _NUMBER).replace("CURRENCY", _CURRENCY)
+    .replace("EXTENSIONS", "py|js|ts|tsx|jsx|rs|go|rb|php|java|kt|c|h|cc|cpp|hpp|cs|sh|bat|ps1|sql|html?|css|xml|json|"
+             "ya?ml|toml|ini|cfg|conf|env|lock|log|txt|md|rst|csv|tsv|pdf|docx?|xlsx?|pptx?|odt|png|jpe?g|gif|svg|webp|"
+             "mp3|mp4|wav|avi|mov|zip|tar|gz|bz2|7z|exe|dll|so|deb|rpm|apk|jar|iso|onnx|bin|dat|db|bak|tmp|po|srt")
+    .replace("URL_END", r'\s\u200b\ufeff<>"`{}|\\^\u3001\u3002\uff0c\uff01\uff1f')
+    .replace("PATH_END", r'\s<>"|*?`'),
+    re.VERBOSE,
+)  # fmt: skip
+
+_AMPERSAND = re.compile(r"(?<=\s)&(?=\s)")
+
+
+def find_protected_spans(text: str, language: str = "") -> list[Span]:
+    """Return the spans that a translation must not change, in order; adjacent spans are merged.
+
+    Words in a script that the language does not use are among them; for a language without a known script, they are
+    not.
+    """
+    if not _may_have_spans(text):
+        return []
+    spans: list[Span] = []
+    for start, end in sorted(_found(text, language)):
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def _may_have_spans(text: str) -> bool:
+    if not _SIGNS.isdisjoint(text) or _JOINED.search(text):
+        return True
+    if not text.isascii() and _OTHER_SCRIPT.search(text):
+        return True
+    return not _DIGITS.isdisjoint(text) and _QUANTITY.search(text) is not None
+
+
+def _found(text: str, language: str) -> Iterator[Span]:
+    yield from find_arguments(text)
+    for match in _PROTECTED.finditer(text):
+        start, end = match.span()
+        yield start, _strip_punctuation(text, start, end) if text[start].isalnum() else end
+    if "&" in text:
+        yield from (match.span() for match in _AMPERSAND.finditer(text))
+    if not text.isascii() and uses_latin_script(language):
+        yield from find_foreign_words(text)
+
+
+def find_foreign_words(text: str) -> list[Span]:
+    """Return the spans of words in another script than Latin; words side by side are one span."""
+    return [match.span() for match in _FOREIGN.finditer(text)]
+
+
+def _strip_punctuation(text: str, start: int, end: int) -> int:
+    """Return the end of a URL or address without the punctuation that belongs to the sentence around it.
+
+    A closing parenthesis stays if it was opened in the URL.
+    """
+    unopened = text.count(")", start, end) - text.count("(", start, end)
+    while text[end - 1] in ".,;:!?'\"*_])»”’…":
+        if text[end - 1] == ")":
+            if unopened <= 0:
+                break
+            unopened -= 1
+        end -= 1
+    return end

@@ -1,0 +1,108 @@
+"""Tests of service.text.segmentation.protected_spans and of message_format."""
+
+import time
+
+import pytest
+
+from service.text.segmentation.message_format import split_argument
+from service.text.segmentation.protected_spans import find_protected_spans
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("See https://example.org/a_(b)?c=1&d=e#f.", ["https://example.org/a_(b)?c=1&d=e#f"]),
+        ("See http://x.org/a_(b)", ["http://x.org/a_(b)"]),
+        ("(see http://x.org/a) or www.x.org, HTTP://X.ORG!", ["http://x.org/a", "www.x.org", "HTTP://X.ORG"]),
+        ("at example.com/path. Or bbc.co.uk?", ["example.com/path", "bbc.co.uk"]),
+        ("Mail joe.b+c@mail.example.org.", ["joe.b+c@mail.example.org"]),
+        ("'a@b.org' or bob.o'neil@example.co.uk", ["a@b.org", "bob.o'neil@example.co.uk"]),
+        ("Example.com, GitHub.com/Me. Gut.Das", ["Example.com", "GitHub.com/Me"]),
+        ("{name} {{ user.name }} ${var} {0:.2f}", ["{name}", "{{ user.name }}", "${var}", "{0:.2f}"]),
+        ("%s %(name)s %1$s %.2f %d", ["%s", "%(name)s", "%1$s", "%.2f", "%d"]),
+        ("%s%d<b>", ["%s%d<b>"]),
+        ("<2de> </s> <|end|> <b> <a href='x'> <br/>", ["<2de>", "</s>", "<|end|>", "<b>", "<a href='x'>", "<br/>"]),
+        ("run `a b` or ```c```", ["`a b`", "```c```"]),
+        ("a&nbsp;b &#233; \ufffc", ["&nbsp;", "&#233;", "\ufffc"]),
+        ("见https://x.org/路。好", ["见https://x.org/路", "好"]),
+        ("He said: no. 5,000 e.g. this", []),
+        ("AT&T, end.Then it@, well-known, Mr. Smith's U.S. friends", []),
+        ("100% sure, 50 % de, a < b", ["100%", "50 %", "a < b"]),
+        (
+            "%{name} #{n} %d%% __n__ :name $name %name%",
+            ["%{name}", "#{n}", "%d%%", "__n__", ":name", "$name", "%name%"],
+        ),
+        ("[first_name] [[a b]] ##A## *|B|* <%= c %>", ["[first_name]", "[[a b]]", "##A##", "*|B|*", "<%= c %>"]),
+        ("a {n, plural, one {x} other {{y} z}} b {c", ["{n, plural, one {x} other {{y} z}}"]),
+        ("/usr/bin/python, C:\\x\\y.txt or src/main.rs", ["/usr/bin/python", "C:\\x\\y.txt", "src/main.rs"]),
+        ("my_var getName() MAX_SIZE file.py v2.0-b", ["my_var", "getName()", "MAX_SIZE", "file.py", "v2.0-b"]),
+        ("-5 °C, 30 g, 20%, $5, 3.500,50 €, 5 in a", ["-5 °C", "30 g", "20%", "$5", "3.500,50 €"]),
+        ("#Tag @name N/A 555-0123 2 + 2 = 4", ["#Tag", "@name", "N/A", "555-0123", "2 + 2 = 4"]),
+        ("Run:\n```sh\nls -l\n```\nGo.\n~~~\nx\n", ["```sh\nls -l\n```", "~~~\nx\n"]),
+        ("Tom & Anna love 東京 and Анна", ["&", "東京", "Анна"]),
+    ],
+)
+def test_protected_spans_are_found_and_nothing_else(text: str, expected: list[str]) -> None:
+    assert [text[start:end] for start, end in find_protected_spans(text, "en")] == expected
+
+
+@pytest.mark.parametrize(
+    ("argument", "messages"),
+    [
+        ("{n, plural, =0 {No dogs} one {One {a}} other {# dogs}}", ["No dogs", "One {a}", "# dogs"]),
+        ("{n, plural, offset:1 one{a}other{b}}", ["a", "b"]),
+        ("{x, select, male {He} other {}}", ["He", ""]),
+        ("{x, select, male}", []),
+    ],
+)
+def test_messages_of_an_argument(argument: str, messages: list[str]) -> None:
+    pieces = list(split_argument(argument))
+    assert "".join(piece for piece, _ in pieces) == argument
+    assert [piece for piece, is_message in pieces if is_message] == messages
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "`a",
+        "```\n",
+        "~~~",
+        "[",
+        "[[",
+        "<%",
+        "*|",
+        "#a",
+        "$a",
+        "%a",
+        "/a",
+        "a/",
+        "a_",
+        "aB",
+        "1 ",
+        "1,",
+        "-1",
+        "1.1.",
+        "я ",
+        "{a,plural,",
+        "{a,plural,b{",
+        "<a ",
+        "<a =",
+        "@a",
+        "a@",
+        "a@a.",
+        "http://",
+        "{",
+        "%(",
+        "a.com ",
+        "a.",
+        "&a",
+        "1a",
+        "1.",
+        "<a <",
+    ],
+)
+def test_time_is_linear_for_unfinished_spans(unit: str) -> None:
+    text = (unit * 20_000)[:20_000]
+    started = time.process_time()
+    find_protected_spans(text)
+    assert time.process_time() - started < 2
