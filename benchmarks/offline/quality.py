@@ -102,8 +102,9 @@ def survival(translator: Translator, pairs: Pairs, direction: Direction) -> dict
     if not chosen:
         return {}
     sources, references = insert_placeholders(
-        *map(list, zip(*chosen, strict=True)), len(symbols), 1.0, np.random.default_rng(1), MOST_PLACEHOLDERS
-    )
+        [source for source, _ in chosen], [target for _, target in chosen], len(symbols), 1.0,
+        np.random.default_rng(1), MOST_PLACEHOLDERS,
+    )  # fmt: skip
     hypotheses = translator.translate(sources, direction)
     kept, in_order = 0, 0
     for source, reference, hypothesis in zip(sources, references, hypotheses, strict=True):

@@ -29,18 +29,18 @@ _RULES = {
 class PluralForms(NamedTuple):
     """The plural forms of a language, as the header `Plural-Forms` has them."""
 
-    count: int
+    number: int
     rule: str
 
     @property
     def header(self) -> str:
         """The value of the header."""
-        return f"nplurals={self.count}; plural={self.rule};"
+        return f"nplurals={self.number}; plural={self.rule};"
 
     @property
     def singular(self) -> int | None:
         """The index of the form for the number 1; None if all numbers share one form."""
-        return gettext.c2py(self.rule)(1) if self.count > 1 else None
+        return gettext.c2py(self.rule)(1) if self.number > 1 else None
 
 
 _BY_LANGUAGE = {language: PluralForms(*rule) for rule, languages in _RULES.items() for language in languages.split()}
@@ -59,7 +59,7 @@ def parse_header(value: str) -> PluralForms | None:
         return None
     forms = PluralForms(int(match[1]), match[2].strip())
     try:
-        valid = 0 <= gettext.c2py(forms.rule)(1) < forms.count
+        valid = 0 <= gettext.c2py(forms.rule)(1) < forms.number
     except (ValueError, ZeroDivisionError, OverflowError, RecursionError):
         return None
     return forms if valid else None

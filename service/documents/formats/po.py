@@ -143,7 +143,7 @@ def read_po(content: bytes, options: ReadOptions) -> PoDocument:
     declared = parse_header(parsed.metadata.get("Plural-Forms", ""))
     forms = declared or plural_forms(options.target)
     header = _find_header(lines, options.target, forms if messages_with_plural and declared is None else None)
-    sources = [0 if form == forms.singular else 1 for form in range(forms.count)]
+    sources = [0 if form == forms.singular else 1 for form in range(forms.number)]
     messages = [message for entry in parsed if (message := _message(entry, lines, sources))]
     return PoDocument(lines, messages, header, encoding)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.offline import quality
-from service.artifact import Direction
+from service.artifact import Direction, read_artifact
 
 ROWS = [("one dog", "eins Hund"), ("two red house", "zwei rot Haus"), ("green bird five", "grün Vogel fünf")]
 
@@ -48,7 +48,7 @@ class Copier(quality.Translator):
     """Returns its input with an edit."""
 
     def __init__(self, artifact: Path, tokens: list[str], edit: Callable[[str], str]) -> None:
-        manifest = quality.read_artifact(artifact).manifest
+        manifest = read_artifact(artifact).manifest
         self.manifest, self.edit = manifest.model_copy(update={"placeholder_tokens": tokens}), edit
 
     def translate(self, texts: list[str], direction: Direction) -> list[str]:

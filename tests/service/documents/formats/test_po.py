@@ -181,7 +181,7 @@ def test_every_rule_is_valid() -> None:
     for language in ("de", "fr", "pt-BR", "ru", "pl", "cs", "lt", "lv", "ro", "sl", "cy", "mt", "ga", "ar", "is", "ja"):
         forms = plural_forms(language)
         assert parse_header(forms.header) == forms
-        assert set(map(gettext.c2py(forms.rule), range(500))) == set(range(forms.count)), language
+        assert set(map(gettext.c2py(forms.rule), range(500))) == set(range(forms.number)), language
 
 
 @pytest.mark.parametrize(
