@@ -108,7 +108,11 @@ def main() -> int:
     except (ArtifactError, RecipeError, ValueError) as error:
         sys.stderr.write("".join(f"error: {line}\n" for line in str(error).splitlines()))
         return 1
-    sys.stdout.write(f"{run.path}: start training from it with fit --initialise-from {run.path}\n")
+    sys.stdout.write(
+        f"{run.path}: train it further on your rows:\n"
+        f"python -m training fit ROWS.csv --initialise-from {run.path} --run-folder runs/NEW\n"
+        f"or with a copy of {run.path}/recipe.toml, changed, instead of ROWS.csv\n"
+    )
     return 0
 
 

@@ -96,6 +96,8 @@ def serve() -> int:
         registry = load_models(settings, metrics, engine.start_pools)
         app = create_app(settings, registry, metrics, authenticator)
         freeze_gc()
+        for line in registry.describe():
+            log.info("serving %s", line)
         names = ", ".join(sorted(authenticator.keys.digests))
         log.info("API keys: %s", names or "none; every caller is served")
         config = uvicorn.Config(

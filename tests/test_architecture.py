@@ -27,6 +27,7 @@ from tests.import_graph import (
 TRAINING_TOOLS = {"torch", "onnx", "onnxscript", "datasets", "safetensors", "sacrebleu", "tensorboard", "matplotlib"}
 WEB = {"fastapi", "starlette", "uvicorn", "pydantic_settings", "prometheus_client"}
 SESSION = Path("service/engine/models/session.py")
+LANGUAGE_CHECK = Path("training/autofit/language_check.py")  # runs the shipped language detector
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ def rules(allowed: set[str], forbidden: set[str]) -> Rules:
 
 
 PACKAGE_RULES = {
-    "training": rules(set(), {"onnx", "onnxscript", "onnxruntime", "locust"} | WEB),
+    "training": rules(
+        {"service.artifact", "service.engine.models.session"}, {"onnx", "onnxscript", "onnxruntime", "locust"} | WEB
+    ),
     "export": rules({"training", "service.artifact", "service.engine", "service.text.tokenizer"}, {"locust"} | WEB),
     "service": rules(set(), {"locust", "httpx"} | TRAINING_TOOLS),
     "loadtest": rules(set(), {"onnxruntime", "tokenizers"} | WEB | TRAINING_TOOLS),
@@ -93,6 +96,8 @@ def violation(path: Path, package: str, rule: Rules, target: str) -> str | None:
     top = target.partition(".")[0]
     if top in PACKAGE_RULES and top != package and not under(target, rule.allowed):
         return f"{package}/ may not import {target}"
+    if package == "training" and top == "service" and path != LANGUAGE_CHECK:
+        return f"only {LANGUAGE_CHECK} imports {target}"
     if top in rule.forbidden:
         return f"{package}/ never imports {top}"
     if top == "onnxruntime" and package not in {"benchmarks", "tests"} and path != SESSION:

@@ -122,10 +122,10 @@ def check_fit(arguments: argparse.Namespace) -> None:
         arguments.recipe = load_recipe(file)
     elif not file.is_file():
         raise CorpusError(f"{file}: no such file")
-    elif arguments.data or arguments.resume or arguments.initialise_from:
+    elif arguments.data or arguments.resume:
         raise RecipeError(
-            f"{file} is a table: --data, --resume and --initialise-from need a recipe; the first run on a table writes "
-            "one, recipe.toml in its run folder"
+            f"{file} is a table: --data and --resume need a recipe; the run on a table writes one, recipe.toml in its "
+            "run folder"
         )
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.autofit.plan import Request, name_of, plan_run
-from training.config import RecipeError
+from training.autofit.fine_tuning import plan_fine_tuning
+from training.autofit.language_check import check_languages
+from training.autofit.plan import plan_run
+from training.autofit.request import Request, name_of
+from training.config import Recipe, RecipeError
 from training.data.corpus import CorpusError, read_files
 from training.data.tokenizer import TokenizerError
 from training.decoding.beam import BeamOptions
@@ -55,7 +58,9 @@ def run_command(arguments: argparse.Namespace) -> str:
 def fit_recipe(arguments: argparse.Namespace) -> str:
     run = RunFolder(arguments.run_folder or Path("runs") / arguments.recipe.name)
     start = RunFolder(arguments.initialise_from) if arguments.initialise_from else None
-    report = fit(arguments.recipe, arguments.data or Path("data"), run, arguments.resume, start)
+    data = arguments.data or Path("data")
+    _check_languages(arguments.recipe, data)
+    report = fit(arguments.recipe, data, run, arguments.resume, start)
     return _json(report) if report else ""
 
 
@@ -65,12 +70,28 @@ def fit_table(arguments: argparse.Namespace) -> str:
     run = RunFolder(arguments.run_folder or Path("runs") / name_of(table))
     if run.weights.is_file() or run.checkpoint("last").is_file():
         raise RecipeError(f"{run.path} already holds a run; choose another folder with --run-folder, or delete it")
-    recipe = plan_run(
-        Request(table, arguments.text_column, arguments.label_column, arguments.minutes, name_of(run.path)), _log
-    )
-    report = fit(recipe, table.parent, run, resume=False)
+    request = Request(table, arguments.text_column, arguments.label_column, arguments.minutes, name_of(run.path))
+    start = RunFolder(arguments.initialise_from) if arguments.initialise_from else None
+    recipe = plan_fine_tuning(request, start, _log) if start else plan_run(request, _log)
+    _check_languages(recipe, table.parent)
+    report = fit(recipe, table.parent, run, resume=False, start=start)
     _log(f"{run.path} is done; next: python -m export {run.path}")
     return _json(report) if report else ""
+
+
+def _check_languages(recipe: Recipe, data: Path) -> None:
+    """Compare the columns of each training file with what the language detector says.
+
+    Raises:
+        CorpusError: two columns are swapped.
+    """
+    if recipe.task != "translate":
+        return
+    for source in recipe.data.train:
+        rows = read_files(recipe.data, [source], data)
+        texts = {language: [row[i] for row in rows] for i, language in enumerate(recipe.data.columns)}
+        for line in check_languages(source, texts):
+            _log(f"warning: {line}")
 
 
 def _log(line: str) -> None:

@@ -1,4 +1,6 @@
-"""The metrics of an evaluation: BLEU and chrF by sacreBLEU, accuracy and macro-F1."""
+"""The metrics of an evaluation: BLEU and chrF by sacreBLEU, accuracy and macro-F1. Shapes: N texts, L labels."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +12,28 @@ from training.data.batching import Ragged
 from training.decoding.greedy import batches_by_length
 
 Metrics = dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier answered."""
+
+    labels: list[str]
+    texts: list[str]
+    expected: np.ndarray  # (N,) indices of labels
+    probabilities: np.ndarray  # (N, L)
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable label of each text: (N,)."""
+        found: np.ndarray = self.probabilities.argmax(-1)
+        return found
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """The probability of the predicted label: (N,)."""
+        found: np.ndarray = self.probabilities.max(-1)
+        return found
 
 
 @torch.inference_mode()

@@ -22,6 +22,7 @@ from training.models import build_classifier, build_translator
 
 GREEDY = BeamOptions(size=1)
 CHUNK = 10_000  # texts tokenized at once; the tokenizer's results take a kilobyte each
+MANY_LABELS = 50  # below, a corpus is too small to tell that label and text are swapped
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,12 @@ class ClassifyTask:
             raise CorpusError("no training row has both a label and a text; see data.train and data.columns")
         if len(set(labels)) < 2:
             raise CorpusError(f"every training row has the label {labels[0]}; a classifier needs at least two")
+        if len(set(labels)) > max(MANY_LABELS, len(labels) / 2, len(set(texts))):
+            raise CorpusError(
+                f"{', '.join(recipe.data.train)}: {len(set(labels)):,} different labels in {len(labels):,} rows, more "
+                f"than different texts; the columns are probably swapped: data.columns is "
+                f"{', '.join(recipe.data.columns)}"
+            )
         return ClassifyTask(recipe, train_codec(recipe.tokenizer, texts, [], []), sorted(set(labels)))
 
     @staticmethod
@@ -225,31 +232,49 @@ class ClassifyTask:
             CorpusError: a label does not occur in the training data.
         """
         if unseen := sorted(set(_text_and_label(self.recipe, rows)[1]) - set(self.labels)):
-            raise CorpusError(f"{len(unseen)} labels do not occur in the training data: {', '.join(unseen[:10])}")
+            row = next(row for row in rows if row[self.recipe.data.columns.index("label")].strip() == unseen[0])
+            raise CorpusError(
+                f"{count(len(unseen), 'label')} of validation or test rows not in the training data "
+                f"({', '.join(self.recipe.data.train)}): {', '.join(unseen[:10])}; the first is that of "
+                f"{row[self.recipe.data.columns.index('text')][:60]!r}; add training rows for it, or delete this one"
+            )
 
-    def evaluate_with(self, rows: list[Row], predict: Callable[[list[list[int]]], np.ndarray]) -> metrics.Metrics:
-        """Return the metrics of `predict`, which gets the texts within the length limit; others count as wrong."""
-        texts, labels = _text_and_label(self.recipe, rows)
-        ids = self.source_ids(texts)
-        expected = np.array([self.labels.index(label) for label in labels])
-        fits = np.array([len(x) <= self.recipe.model.max_source_length for x in ids])
-        predicted = (expected + 1) % len(self.labels)
-        if fits.any():
-            predicted[fits] = predict([x for x, fit in zip(ids, fits, strict=True) if fit])
+    def evaluate_with(self, rows: list[Row], classify: Callable[[list[list[int]]], np.ndarray]) -> metrics.Metrics:
+        """Return the metrics of `classify`, see `answers`; texts above the length limit count as wrong."""
+        answers, too_long = self.answers(rows, classify)
+        wrong = np.array(too_long, dtype=np.int64)
+        expected = np.concatenate([answers.expected, wrong])
+        predicted = np.concatenate([answers.predicted, (wrong + 1) % len(self.labels)])
         return metrics.classification_metrics(predicted, expected, len(self.labels))
+
+    def answers(
+        self, rows: list[Row], classify: Callable[[list[list[int]]], np.ndarray]
+    ) -> tuple[metrics.Answers, list[int]]:
+        """Return the answers to the texts within the length limit, and the expected labels of the others.
+
+        `classify` returns probabilities (N, labels) for the ids of N texts.
+        """
+        texts, labels = _text_and_label(self.recipe, rows)
+        index = {label: i for i, label in enumerate(self.labels)}
+        ids, expected = self.source_ids(texts), np.array([index[label] for label in labels], dtype=np.int64)
+        fits = np.array([len(x) <= self.recipe.model.max_source_length for x in ids], dtype=bool)
+        chosen = np.flatnonzero(fits)
+        probabilities = classify([ids[i] for i in chosen]) if len(chosen) else np.zeros((0, len(self.labels)))
+        answers = metrics.Answers(self.labels, [texts[i] for i in chosen], expected[fits], probabilities)
+        return answers, expected[~fits].tolist()
 
     def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, metrics.Metrics]:
         """Return accuracy and macro-F1; a text above the model's length limit counts as wrong."""
         self.check(rows)
-
-        def predict(sources: list[list[int]]) -> np.ndarray:
-            labels: np.ndarray = metrics.class_probabilities(model, sources, device).argmax(-1)  # (N,)
-            return labels
-
-        return {"labels": self.evaluate_with(rows, predict)}
+        return {"labels": self.evaluate_with(rows, lambda sources: metrics.class_probabilities(model, sources, device))}
 
 
 Task = TranslateTask | ClassifyTask
+
+
+def count(number: int, thing: str) -> str:
+    """Return "1 row" or "2 rows"."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def create_task(recipe: Recipe, rows: list[Row]) -> Task:

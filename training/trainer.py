@@ -6,6 +6,7 @@ import math
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +16,27 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.config import AugmentConfig, Recipe, RecipeError, differences
 from training.data.batching import Batch, Examples, count_updates, iterate_updates, plan_epoch
-from training.data.corpus import CorpusError, FilterReport, Row, clean, read_files, sample_negatives, split_corpus
+from training.data.corpus import (
+    CorpusError,
+    FilterReport,
+    Row,
+    clean,
+    count_repeated,
+    read_files,
+    sample_negatives,
+    split_corpus,
+)
 from training.data.tokenizer import extend_codec, load_codec
 from training.distributed import DistributedContext, join_process_group
 from training.loss import TrainingLoss
+from training.metrics import class_probabilities
 from training.models import ScheduledModel
 from training.optimizer import count_parameters, create_optimizers, gradient_norms, learning_rate
 from training.runs import checkpoint
 from training.runs.run import RunFolder
 from training.runs.run_logger import RunLogger
-from training.tasks import Task, create_task, load_task, primary_metric
+from training.tasks import ClassifyTask, Task, create_task, load_task, primary_metric
+from training.tools.classification_report import write_reports
 
 SAVE_SECONDS = 300.0  # between two `last` checkpoints within an epoch
 GRADIENT_NORMS_EVERY = 50  # updates between two records of the gradient norm of each part
@@ -44,7 +56,11 @@ class Interrupted(TrainingError):
 
 
 class OutOfTime(TrainingError):
-    """A run that was not done at its deadline."""
+    """A run that was not done at its deadline; `seconds` are those of each update."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 def fit(
@@ -55,20 +71,22 @@ def fit(
     start: RunFolder | None = None,
     quiet: bool = False,
     deadline: float = math.inf,
+    training_seconds: float = math.inf,
 ) -> dict[str, object]:
     """Train to the end and return the report; empty in all processes but the main one.
 
     With `resume`, continue from the run's last checkpoint. A new run starts with the weights of `start`, if given, or
-    with random ones. A `quiet` run logs nothing. `deadline` is a time of `time.monotonic`.
+    with random ones. A `quiet` run logs nothing. It is out of time at `deadline`, a time of `time.monotonic`, or
+    after `training_seconds` of updates alone.
 
     Raises:
         CorpusError, TokenizerError, RecipeError: before any compute is spent.
         TrainingError: the run was stopped, or the loss or its gradient is no longer finite.
-        OutOfTime: the run was not done at the deadline.
+        OutOfTime: the run was not done in time.
     """
     with join_process_group() as context:
         trainer = Trainer(recipe, data, run, resume, context, start, quiet)
-        trainer.deadline = deadline
+        trainer.deadline, trainer.training_seconds = deadline, training_seconds
         try:
             trainer.train()
             return trainer.finish() if context.is_main else {}
@@ -109,7 +127,7 @@ class Trainer:
         self.model = self.task.build().to(context.device)
         if start is not None:
             checkpoint.load_initial_weights(self.model, start.weights)
-        loss_module = TrainingLoss(self.model, self.config.label_smoothing)
+        self.plain_loss = loss_module = TrainingLoss(self.model, self.config.label_smoothing)
         self.loss_module: nn.Module = DistributedDataParallel(loss_module) if context.world_size > 1 else loss_module
         self.optimizers = create_optimizers(self.model, self.config, context.bf16_is_faster)
         self.update, self.epoch, self.update_in_epoch = 0, 0, 0  # all count finished ones
@@ -118,7 +136,7 @@ class Trainer:
             self._resume()
         unit = "tokens" if recipe.task == "translate" else "texts"
         self.logger = RunLogger(run, self.update, quiet=quiet or not context.is_main, unit=unit)
-        self.deadline = math.inf
+        self.deadline = self.training_seconds = math.inf
         self.last_saved = time.monotonic()
         self.stop_requested = False  # a signal asked this process to stop
         self.stopping = False  # all processes agreed to stop after the same update
@@ -172,6 +190,11 @@ class Trainer:
         handlers = {s: signal.signal(s, self._request_stop) for s in (signal.SIGTERM, signal.SIGINT)}
         parameters = count_parameters(self.model)
         self.logger.info(f"{len(self.examples):,} examples ({self.filters}); {parameters:,} parameters")
+        if self.recipe.data.valid and (again := count_repeated(self.valid, self.rows, self.recipe.data)):
+            self.logger.info(
+                f"warning: {again:,} of {len(self.valid):,} validation rows are in the training data too (apart from "
+                "case and punctuation), so the results are too good; remove them from either"
+            )
         try:
             while self.epoch < self.config.epochs and not (
                 self.stopping or self._out_of_updates() or self._out_of_patience()
@@ -220,8 +243,9 @@ class Trainer:
                 break
             if self.stopping:
                 return
-            if time.monotonic() > self.deadline:
-                raise OutOfTime(f"stopped at update {self.update} of {total}: out of time")
+            if time.monotonic() > self.deadline or self.logger.elapsed > self.training_seconds:
+                each = self.logger.elapsed / self.update
+                raise OutOfTime(f"stopped at update {self.update} of {total}: out of time", each)
             if time.monotonic() - self.last_saved > SAVE_SECONDS:
                 self._save_last()
         self._save_last()  # before the epoch is counted: a run killed during validation validates again when resumed
@@ -285,7 +309,7 @@ class Trainer:
             return
         self.model.eval()
         metrics = self.task.evaluate(self.model, self.valid, self.context.device)
-        value = primary_metric(self.task, metrics)
+        value, loss = primary_metric(self.task, metrics), self._validation_loss()
         improved = value > self.best
         if improved:
             self.best, self.epochs_without_improvement = value, 0
@@ -293,7 +317,25 @@ class Trainer:
         else:
             self.epochs_without_improvement += 1
         self._save_last()
-        self.logger.log_validation(self.update, self.epoch, self.task.metric, value, metrics, improved)
+        self.logger.log_validation(self.update, self.epoch, self.task.metric, value, loss, metrics, improved)
+
+    @torch.inference_mode()
+    def _validation_loss(self) -> float:
+        """Return the mean loss over the predictions of the validation rows, label smoothing included like in training.
+
+        NaN if none of them is within the length that is trained on.
+        """
+        plain = self.recipe.model_copy(update={"augment": AugmentConfig()})
+        examples = replace(self.task, recipe=plain).examples(self.valid, FilterReport())
+        if not len(examples):
+            return math.nan
+        total = predictions = 0.0
+        for indices in plan_epoch(examples.sizes(), self.config.batch_tokens, self.recipe.seed, 0):
+            batch = examples.batch(indices).to(self.context.device)
+            with torch.autocast(self.context.device.type, torch.bfloat16, enabled=self.context.bf16_is_faster):
+                total += self.plain_loss(batch).item()
+            predictions += batch.tokens
+        return total / predictions
 
     def _keep_epoch(self) -> None:
         checkpoint.save_weights(self.model, self.run.checkpoint(f"epoch-{self.epoch}"), epoch=self.epoch)
@@ -339,7 +381,18 @@ class Trainer:
         if self.test:
             report["test"] = self.task.evaluate(self.model, self.test, self.context.device)
         self.run.report.write_text(json.dumps(report, indent=2, ensure_ascii=False), "utf-8")
+        if isinstance(self.task, ClassifyTask) and not self.logger.quiet:
+            self._write_reports(self.task)
         return report
+
+    def _write_reports(self, task: ClassifyTask) -> None:
+        """Write reports on the answers to the validation and test rows into the run folder."""
+        for split, rows in (("valid", self.valid), ("test", self.test)):
+            answers, _ = task.answers(rows, lambda ids: class_probabilities(self.model, ids, self.context.device))
+            if answers.texts:
+                folder = self.run.path / "reports" / split
+                error = write_reports(answers, folder, f"{self.recipe.name}, {split}")
+                self.logger.info(f"{folder}: labels, confusion, errors; calibration error {error:.1f} points")
 
 
 def initialise_from(recipe: Recipe, start: RunFolder, run: RunFolder) -> None:

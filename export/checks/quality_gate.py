@@ -136,11 +136,11 @@ def _evaluation(data: str, split: str, found: Measurement, precision: str) -> Ev
 def _accuracy(artifact: Artifact, task: ClassifyTask, rows: list[Row]) -> dict[str, Measurement]:
     engine = ClassifyEngine(artifact, Session(artifact.graph("classify"), available_cores()))
 
-    def predict(sources: list[list[int]]) -> np.ndarray:
+    def classify(sources: list[list[int]]) -> np.ndarray:
         results = run_requests([engine], [EngineRequest(ids) for ids in sources], ENGINE_ROWS)
-        return np.array([np.argmax(result.probabilities) for result in results])
+        return np.array([result.probabilities for result in results])  # (N, labels)
 
-    return {"labels": Measurement("accuracy", float(task.evaluate_with(rows, predict)["accuracy"]))}
+    return {"labels": Measurement("accuracy", float(task.evaluate_with(rows, classify)["accuracy"]))}
 
 
 def _bleu(artifact: Artifact, task: TranslateTask, rows: list[Row]) -> dict[str, Measurement]:

@@ -37,7 +37,7 @@ def write_csv(path: Path) -> None:
 def test_rows_to_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     write_csv(tmp_path / "Support Mails.csv")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["training", "fit", "Support Mails.csv", "--minutes", "2"])
+    monkeypatch.setattr("sys.argv", ["training", "fit", "Support Mails.csv", "--minutes", "0.5"])
     assert training_main() == 0
     output, said = capsys.readouterr()
     assert json.loads(output)["valid"]["labels"]["accuracy"] > 90

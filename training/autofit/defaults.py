@@ -29,6 +29,7 @@ class Plan:
     kind: str  # the model, in words
     table: dict[str, Any]
     reasons: dict[str, str] = field(default_factory=dict)  # by key of the recipe, such as "tokenizer.vocabulary"
+    updates: int = 0  # of all epochs together, at least
 
     def set(self, key: str, value: object, reason: str = "") -> None:
         section, _, name = key.partition(".")
@@ -90,7 +91,8 @@ def small_transformer(base: dict[str, Any], rows: list[Row]) -> Plan:
         plan.set(f"model.{key}", value)
     plan.set("model.width", 128, "small, for a corpus of this size")
     _set_lengths(plan, lengths, limit, limit)
-    _set_training(plan, lengths, len(rows), learning_rate=0.002, least_updates=1200, most_epochs=60, batch=4096)
+    least = max(300, min(1200, len(rows) // 4))
+    _set_training(plan, lengths, len(rows), learning_rate=0.002, least_updates=least, most_epochs=60, batch=4096)
     return plan
 
 
@@ -183,6 +185,7 @@ def _set_training(
     epochs = max(4, min(most_epochs, math.ceil(least_updates / updates)))
     plan.set("training.batch_tokens", batch_tokens, f"about {updates:,} updates an epoch")
     plan.set("training.epochs", epochs, f"at least {least_updates:,} updates, at most {most_epochs} epochs")
-    plan.set("training.warmup", max(1, min(100, epochs * updates // 10)), "a tenth of the updates, at most 100")
+    plan.updates = epochs * updates
+    plan.set("training.warmup", max(1, min(100, plan.updates // 10)), "a tenth of the updates, at most 100")
     plan.set("training.learning_rate", learning_rate)
     plan.set("training.keep_last", 1 if epochs < 10 else 2)

@@ -1,10 +1,8 @@
 """From a table to a recipe: `python -m training fit DATA.csv`."""
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +15,20 @@ from training.autofit.defaults import (
     validation_rows,
     word_ngrams,
 )
-from training.autofit.trial import LEAST_ROWS, run_trial
+from training.autofit.request import Request, name_of
+from training.autofit.trial import LEAST_ROWS, run_trial, seconds_per_update
 from training.config import DataConfig, Recipe
 from training.data.corpus import FilterReport, Row, clean, hold_out_rows, read_corpus
 from training.data.files import CorpusError
 from training.data.language_names import language_name
-from training.data.tables import SUFFIXES, read_table, suffix_of
+from training.data.tables import read_table, suffix_of
 
 TRIAL_SHARE = 0.5  # of the time limit; the rest is for the run
+TRANSLATOR_SHARE = 0.8  # of the time limit; the rest is for the translation of the validation rows
+MEASURE_SECONDS = 5.0
+LEAST_PAIRS = 50
+MAX_VALID_PAIRS = 300  # each is translated after each epoch
 MAX_LABEL_SHARE = 0.5  # of the rows: a column with more different values has no labels
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for."""
-
-    file: Path
-    text_column: str | None = None
-    label_column: str | None = None
-    minutes: float = 5.0
-    name: str = ""  # of the run; default: the file's
-
-
-def name_of(file: Path) -> str:
-    """Return the name of a run for a file: its own, in the letters that a name may have."""
-    stem = file.name
-    while suffix_of(Path(stem)) in SUFFIXES or stem.lower().endswith(".gz"):
-        stem = stem[: stem.rindex(".")]
-    return re.sub(r"[^a-z0-9._]+", "-", stem.casefold()).strip("-._") or "model"
 
 
 def plan_run(request: Request, log: Callable[[str], None]) -> Recipe:
@@ -64,7 +48,7 @@ def plan_run(request: Request, log: Callable[[str], None]) -> Recipe:
     rows = clean(read_corpus([request.file.name], base["data"]["columns"], request.file.parent, columns.names),
                  FilterReport(), distinct=columns.task == "translate")  # fmt: skip
     if columns.task == "translate":
-        return _plan_translator(base, rows, log)
+        return _plan_translator(request, base, rows, started, log)
     return _plan_classifier(request, base, rows, started, log)
 
 
@@ -87,13 +71,33 @@ def _base(request: Request, columns: Columns) -> dict[str, Any]:
     return {"name": name, "task": columns.task, "description": f"{what}, trained on {request.file.name}", "data": data}
 
 
-def _plan_translator(base: dict[str, Any], rows: list[Row], log: Callable[[str], None]) -> Recipe:
+def _plan_translator(
+    request: Request, base: dict[str, Any], rows: list[Row], started: float, log: Callable[[str], None]
+) -> Recipe:
+    if len(rows) < LEAST_PAIRS:
+        raise CorpusError(
+            f"{request.file}: {len(rows)} different pairs with both sides, but a translator needs {LEAST_PAIRS} to "
+            "learn anything; add rows, or train a model further that knows the languages: --initialise-from"
+        )
     plan = small_translator(base, rows)
-    held = validation_rows(len(rows))
+    held = min(MAX_VALID_PAIRS, validation_rows(len(rows)))
     plan.set("data.hold_out", held)
     log(f"validation: {held:,} pairs, held out")
+    each = seconds_per_update(plan.recipe(), rows, MEASURE_SECONDS)
+    if each is not None:
+        left = 60 * request.minutes - (time.monotonic() - started)
+        _limit_updates(plan, each, TRANSLATOR_SHARE * left)
     _log_plan(plan, log)
     return plan.recipe()
+
+
+def _limit_updates(plan: Plan, each: float, seconds: float) -> None:
+    """Set the number of updates that fit the seconds, at `each` seconds, and warm up for a tenth of them."""
+    updates = max(10, int(seconds / each))
+    if updates < plan.updates:
+        wanted = plan.updates * each / 60
+        plan.set("training.updates", updates, f"all epochs would take {wanted:.0f} minutes; raise --minutes")
+        plan.set("training.warmup", max(1, min(100, updates // 10)), "a tenth of the updates, at most 100")
 
 
 def _plan_classifier(

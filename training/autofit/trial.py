@@ -83,7 +83,7 @@ def run_trial(
             try:
                 _try(candidate, base, training, held, share)
             except OutOfTime:
-                candidate.failed = candidate.failed or f"not done within {share:.0f} s"
+                candidate.failed = candidate.failed or f"not done within {max(0, share):.0f} s"
             except Interrupted:
                 raise Interrupted("interrupted before the run began; nothing was written") from None
             except (TokenizerError, TrainingError) as error:
@@ -137,6 +137,25 @@ def _try(candidate: Candidate, base: dict[str, Any], training: list[Row], held: 
     metrics: Any = report["valid"]
     candidate.accuracies.append(float(metrics["labels"]["accuracy"]))
     candidate.seconds.append(time.monotonic() - started)
+
+
+def seconds_per_update(recipe: Recipe, rows: list[Row], seconds: float) -> float | None:
+    """Train for some seconds and return how many each update took; None if the run was done before.
+
+    Raises:
+        Interrupted: a signal stopped it.
+    """
+    with TemporaryDirectory(prefix="attendant-trial-") as folder:
+        for name, part in (("train", rows), ("valid", rows[:1])):
+            _write(Path(folder) / f"{name}.jsonl", recipe.data.columns, part)
+        try:
+            fit(
+                fold_recipe(recipe), Path(folder), RunFolder(Path(folder) / "run"), resume=False, quiet=True,
+                training_seconds=seconds,
+            )  # fmt: skip
+        except OutOfTime as error:
+            return error.seconds
+    return None
 
 
 def fold_recipe(recipe: Recipe) -> Recipe:

@@ -1,6 +1,7 @@
 """The log of a run: progress bar, metrics.jsonl, TensorBoard, curves.png."""
 
 import json
+import math
 import sys
 from typing import Any
 
@@ -72,14 +73,23 @@ class RunLogger:
         self.bar.update()
 
     def log_validation(
-        self, update: int, epoch: int, metric: str, value: float, metrics: dict[str, Metrics], improved: bool
+        self,
+        update: int,
+        epoch: int,
+        metric: str,
+        value: float,
+        loss: float,
+        metrics: dict[str, Metrics],
+        improved: bool,
     ) -> None:
-        """Log a validation: the value of the task's primary metric, and all metrics of each direction."""
+        """Log a validation: the task's primary metric, the mean loss, and all metrics of each direction."""
         if self.quiet:
             return
-        self._write({"update": update, "epoch": epoch, "elapsed": self.elapsed, metric: value, "valid": metrics})
+        record = {"update": update, "epoch": epoch, "elapsed": self.elapsed, metric: value, "valid": metrics}
+        self._write(record | ({"valid_loss": loss} if math.isfinite(loss) else {}))
         self.tensorboard.add_scalar(f"valid/{metric}", value, update)
-        self.info(f"epoch {epoch}: {metric} {value:.2f}{' (best so far)' if improved else ''}")
+        self.tensorboard.add_scalar("valid/loss", loss, update)
+        self.info(f"epoch {epoch}: {metric} {value:.2f}, loss {loss:.3f}{' (best so far)' if improved else ''}")
         draw_curves(self.run, metric)
 
     def _write(self, record: dict[str, Any]) -> None:
@@ -96,20 +106,34 @@ class RunLogger:
 
 
 def draw_curves(run: RunFolder, metric: str) -> None:
-    """Draw loss, validation metric and gradient norm over updates to curves.png."""
+    """Draw training and validation loss, the validation metric and the gradient norm over updates to curves.png."""
     from matplotlib.figure import Figure
 
     records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
-    losses = [(r["update"], r["loss"]) for r in records if "loss" in r]
-    validations = [(r["update"], r[metric]) for r in records if metric in r]
-    norms = [(r["update"], r["gradient_norm"]) for r in records if "loss" in r]
+
+    def series(key: str) -> tuple[list[int], list[float]]:
+        return [r["update"] for r in records if key in r], [r[key] for r in records if key in r]
+
+    updates, losses = series("loss")
     canvas = Figure(figsize=(9, 8), layout="constrained")
     upper, lower = canvas.subplots(2, sharex=True, height_ratios=[2, 1])
-    upper.plot(*zip(*losses, strict=True), color="tab:blue", linewidth=0.6)
-    upper.set(ylabel="training loss (label-smoothed)")
+    lines = upper.plot(updates, losses, color="tab:blue", linewidth=0.4, alpha=0.4)
+    lines += upper.plot(updates, smooth(losses), color="tab:blue", label="training loss, smoothed")
+    lines += upper.plot(*series("valid_loss"), color="tab:red", marker="o", label="validation loss")
+    upper.set(ylabel="loss (label smoothing included)", title=f"{run.recipe().name}: training")
     right = upper.twinx()
-    right.plot(*zip(*validations, strict=True), color="tab:orange", marker="o")
+    lines += right.plot(*series(metric), color="tab:orange", marker="s", label=f"validation {metric}")
     right.set_ylabel(f"validation {metric}")
-    lower.plot(*zip(*norms, strict=True), color="tab:green", linewidth=0.6)
+    upper.legend(handles=lines[1:], loc="center right")
+    lower.plot(*series("gradient_norm"), color="tab:green", linewidth=0.6)
     lower.set(xlabel="update", ylabel="gradient norm before clipping", yscale="log")
     canvas.savefig(run.path / "curves.png", dpi=100)
+
+
+def smooth(values: list[float]) -> list[float]:
+    """Return the exponential moving average over about a fiftieth of the values."""
+    weight, average, found = min(1.0, 50 / max(1, len(values))), values[0] if values else 0.0, []
+    for value in values:
+        average += weight * (value - average)
+        found.append(average)
+    return found

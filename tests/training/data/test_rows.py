@@ -20,6 +20,8 @@ TO_CLASSIFY = {
     "tokenizer.vocabulary": 6,
 }
 
+UNSEEN = r"1 label of validation or test rows not in the training data \(train.tsv\): ugly; the first is that of 'poor'"
+
 
 def test_held_out_rows_are_not_trained_on(reverse_data: Path, tmp_path: Path) -> None:
     recipe = parse_recipe(changed(REVERSE, {"data.valid": None, "data.hold_out": 30}), "held.toml")
@@ -74,11 +76,17 @@ def test_label_missing_in_training_data_is_rejected_before_training(tmp_path: Pa
     (tmp_path / "train.tsv").write_text("good\tfine\nbad\tpoor\n")
     (tmp_path / "valid.tsv").write_text("good\tfine\nugly\tpoor\n")
     run = RunFolder(tmp_path / "run")
-    with pytest.raises(CorpusError, match="1 labels do not occur in the training data: ugly"):
+    with pytest.raises(
+        CorpusError,
+        match=UNSEEN,
+    ):
         fit(parse_recipe(changed(REVERSE, TO_CLASSIFY), "toy.toml"), tmp_path, run, resume=False)
     assert not run.metrics.exists()
     table = changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"], "data.test": ["valid.tsv"]})
-    with pytest.raises(CorpusError, match="1 labels do not occur in the training data: ugly"):  # also in a test file
+    with pytest.raises(
+        CorpusError,
+        match=UNSEEN,
+    ):  # also in a test file
         fit(parse_recipe(table, "toy.toml"), tmp_path, run, resume=False)
     assert not run.metrics.exists()
 
@@ -117,3 +125,33 @@ def test_single_label_is_rejected(tmp_path: Path) -> None:
         fit(parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"]}), "toy.toml"), tmp_path,
             RunFolder(tmp_path / "run"), resume=False)  # fmt: skip
     assert not (tmp_path / "run").exists()
+
+
+def test_swapped_columns_of_a_classifier_are_noticed(tmp_path: Path) -> None:
+    rows = [f"I have question number {i}\t{'card' if i % 2 else 'money'}" for i in range(100)]
+    (tmp_path / "train.tsv").write_text("\n".join(rows))
+    recipe = parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"]}), "toy.toml")
+    with pytest.raises(
+        CorpusError, match=r"train.tsv: 100 different labels in 100 rows, .* data.columns is label, text"
+    ):
+        fit(recipe, tmp_path, RunFolder(tmp_path / "run"), resume=False)
+
+
+def test_validation_rows_that_are_trained_on_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "train.tsv").write_text("good\tfine\nbad\tpoor\n")
+    (tmp_path / "valid.tsv").write_text("good\tFine!\nbad\tfine poor\n")
+    table = changed(REVERSE, {**TO_CLASSIFY, "training.epochs": 1, "training.warmup": 1, "tokenizer.lowercase": True})
+    fit(parse_recipe(table, "toy.toml"), tmp_path, RunFolder(tmp_path / "run"), resume=False)
+    assert "warning: 1 of 2 validation rows are in the training data too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["text\tlabel", "intent\tutterance", "Class\tSentence"])
+def test_header_line_never_becomes_a_class(tmp_path: Path, line: str) -> None:
+    (tmp_path / "train.tsv").write_text(f"{line}\ngood\tfine\nbad\tpoor\n")
+    recipe = parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"]}), "toy.toml")
+    with pytest.raises(CorpusError, match=r"train.tsv:1: .* is a header, not a row; remove the line, or give"):
+        fit(recipe, tmp_path, RunFolder(tmp_path / "run"), resume=False)
+    (tmp_path / "train.tsv").write_text("Label\tText\ngood\tfine\nbad\tpoor\n")
+    with prepared(recipe, tmp_path, RunFolder(tmp_path / "run")) as trainer:
+        assert isinstance(trainer.task, ClassifyTask)
+        assert trainer.task.labels == ["bad", "good"]

@@ -187,6 +187,15 @@ def test_ambiguous_source_is_required(service: Service) -> None:
             registry.direct_step(None, None, "a")
         assert registry.direct_step(None, "b", "b").model.name == "one"
     assert Registry(twins).direct_step("two", "a", "b").model.name == "two"
+    preferred = Registry([*twins, changed(service, "classify", "words")], translator="two")
+    assert preferred.direct_step(None, "b", "b").model.name == "two"
+    assert preferred.describe() == [
+        "one 1 (fp32): translate a-b, b-b",
+        "two 1 (fp32): translate a-b, b-b",
+        "words 1 (fp32): classify 3 labels",
+        "a-b: two, not one; ATTENDANT_TRANSLATOR sets the default",
+        "b-b: two, not one; ATTENDANT_TRANSLATOR sets the default",
+    ]
 
 
 def test_model_is_required_with_several_classifiers(service: Service) -> None:
