@@ -47,11 +47,6 @@ class Settings(BaseSettings):
         description="Name of the classifier for requests that name no model. Empty: the only one besides the detector; "
         "where there are several, such requests fail with 400.",
     )
-    translator: str = Field(
-        default="",
-        description="Name of the translator for requests that name no model, in the directions that it has. In others, "
-        "and if empty: the first by name that has the direction.",
-    )
     detector: str = Field(
         default="langid",
         description="Name of the classifier that detects the language of a text; its labels are language codes such "

@@ -179,6 +179,16 @@ class Registry:
     def _names(self, task: str | None) -> list[str]:
         return sorted(name for name, model in self._models.items() if task in (None, model.manifest.task))
 
+    def describe(self) -> list[str]:
+        """Return a line for each model: name, version, precision, task, and its directions or number of labels."""
+        lines = []
+        for name, model in sorted(self._models.items()):
+            manifest = model.manifest
+            directions = [f"{direction.source}-{direction.target}" for direction in manifest.directions]
+            what = ", ".join(directions) or f"{len(manifest.labels)} labels"
+            lines.append(f"{name} {manifest.version} ({manifest.precision}): {manifest.task} {what}")
+        return lines
+
     def drain(self, timeout: float) -> None:
         """Close all queues, then wait up to `timeout` seconds for the admitted requests to finish."""
         worker_pools = [worker_pool for model in self for worker_pool in model.worker_pools]

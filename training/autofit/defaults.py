@@ -101,7 +101,7 @@ CLASSIFIERS: tuple[Callable[[dict[str, Any], list[Row]], Plan], ...] = (
 )  # fmt: skip
 
 
-def small_translator(base: dict[str, Any], rows: list[Row]) -> Plan:
+def small_translator(base: dict[str, Any], rows: Sequence[Row]) -> Plan:
     """A Transformer with a joint vocabulary, as large as the corpus can teach."""
     plan = Plan("Transformer", _copy(base))
     texts = [text for row in rows for text in row]
@@ -126,7 +126,7 @@ def _copy(base: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tokenize(
-    plan: Plan, rows: list[Row], config: dict[str, Any], most: int, texts: list[str] | None = None
+    plan: Plan, rows: Sequence[Row], config: dict[str, Any], most: int, texts: list[str] | None = None
 ) -> tuple[list[list[int]], Lengths]:
     """Choose the largest vocabulary up to `most` that the corpus supports; return the ids of all texts."""
     if texts is None:

@@ -44,7 +44,10 @@ def detect(texts: Sequence[str], folder: Path = DETECTOR) -> list[str]:
     found = []
     for encoding in tokenizer.encode_batch([text[:400] for text in texts], add_special_tokens=False):
         ids = [manifest.special_tokens.bos, *encoding.ids][: manifest.limits.source_length]
-        inputs = {"source": np.array([ids], np.int64), "source_length": np.array([len(ids)], np.int32)}
+        inputs: dict[str, np.ndarray] = {
+            "source": np.array([ids], np.int64),
+            "source_length": np.array([len(ids)], np.int32),
+        }
         found.append(manifest.labels[int(session.run(inputs)["probability"][0].argmax())])
     return found
 
