@@ -36,7 +36,7 @@ BuildOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def build_once(pytestconfig: pytest.Config) -> BuildOnce:
+def build_once(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> BuildOnce:
     """Return a function that has a folder filled once, by whichever test process needs it first.
 
     Training and tracing take seconds, and every process of pytest-xdist would repeat them. The folders stay in pytest's
@@ -48,10 +48,11 @@ def build_once(pytestconfig: pytest.Config) -> BuildOnce:
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             if path.name != "tests" or file.name == "conftest.py":
                 digest.update(file.read_bytes())
-    base = pytestconfig.cache.mkdir("toys")
+    cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)  # none with `-p no:cacheprovider`
+    base = cache.mkdir("toys") if cache else tmp_path_factory.getbasetemp()
     current = base / digest.hexdigest()[:16]
     with FileLock(base / "lock"):
-        for old in base.iterdir():
+        for old in base.iterdir() if cache else ():
             if old.is_dir() and old != current:
                 shutil.rmtree(old)
         current.mkdir(exist_ok=True)

@@ -88,11 +88,11 @@ def test_labels_of_start_run_are_kept_and_unknown_ones_rejected(
     toy_classification_run: RunFolder, tmp_path: Path
 ) -> None:
     recipe = toy_classification_run.recipe()
-    rows = [("warm", "red red"), ("cold", "blue sky")]
-    write_rows(tmp_path / "train.tsv", rows * 80)
+    rows = [row for i in range(80) for row in (("warm", f"red red {i}"), ("cold", f"blue sky {i}"))]
+    write_rows(tmp_path / "train.tsv", rows)
     run = RunFolder(tmp_path / "run")
     fit(recipe, tmp_path, run, resume=False, start=toy_classification_run)
     assert (run.path / "labels.json").read_bytes() == (toy_classification_run.path / "labels.json").read_bytes()
-    write_rows(tmp_path / "train.tsv", [*rows * 80, ("lukewarm", "pink")])
+    write_rows(tmp_path / "train.tsv", [*rows, ("lukewarm", "pink")])
     with pytest.raises(CorpusError, match="1 labels do not occur in the training data: lukewarm"):
         fit(recipe, tmp_path, RunFolder(tmp_path / "other"), resume=False, start=toy_classification_run)
