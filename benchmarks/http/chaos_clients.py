@@ -117,6 +117,7 @@ class Client:
                 await self._ask(question, writer)
             await asyncio.sleep(self._random.random() * PAUSE)
         self._connection.close()
+        await asyncio.sleep(0)  # in which the event loop closes the socket
 
     def _refused(self, what: str) -> None:
         self._tally.counts["refused"] += 1

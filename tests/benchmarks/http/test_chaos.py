@@ -3,6 +3,7 @@
 import asyncio
 import json
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,12 @@ def test_service_gives_no_wrong_answer_and_loses_none() -> None:
     ],
 )
 def test_client_notices_what_must_not_happen(status: int | None, answer: str, found: dict[str, str]) -> None:
-    tally = Tally()
+    tally, serving = Tally(), set[asyncio.Task[None]]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        serving.add(task)
         while line := await reader.readline():
             if line == b"\r\n" and status is not None:
                 body = json.dumps({"translations": [{"text": answer}]}).encode()
@@ -48,6 +52,8 @@ def test_client_notices_what_must_not_happen(status: int | None, answer: str, fo
             elif line == b"\r\n":
                 break
         writer.close()
+        with suppress(ConnectionError):  # the client has gone
+            await writer.wait_closed()
 
     async def ask() -> None:
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
@@ -59,6 +65,7 @@ def test_client_notices_what_must_not_happen(status: int | None, answer: str, fo
                     await asyncio.sleep(0.01)
             tally.ended = True
             await running
+            await asyncio.gather(*serving, return_exceptions=True)
 
     asyncio.run(ask())
     for name, violation in found.items():
