@@ -227,8 +227,14 @@ def _write(path: Path, report: Report, faults: Sequence[str], memory: Sequence[i
         }
         for row in report.rows
     ]
+    stall = report.stall
+    notes = (
+        f"{stall.probes:,} probes of `/healthz`, the longest answered after {stall.worst_own_ms:.0f} ms, not counting "
+        f"the time in which no core was free, and after {stall.worst_ms:.0f} ms with it"
+    )
     write_figures(
-        path, "fuzzed requests", rows, stall=asdict(report.stall), limit_ms=MAX_STALL_MS, seconds=round(report.seconds),
+        path, "fuzzed requests", rows, notes=notes, stall=asdict(stall), limit_ms=MAX_STALL_MS,
+        seconds=round(report.seconds),
         problems=report.problems[:REPORTED], faults=list(faults[:REPORTED]), memory_mb=[one / 1e6 for one in memory],
     )  # fmt: skip
 

@@ -290,6 +290,19 @@ def word_alignment() -> str:
     return table(["links by the attention of decoder", *columns], rows) + figures.caption()
 
 
+def fuzz() -> str:
+    """Return what the fuzzed requests of each kind were answered, and their sum."""
+    figures = load("fuzz")
+    columns = [
+        Column("kind", "kind"), Column("cases", "cases"), Column("responses", "answers"), Column("2xx", "2xx"),
+        Column("4xx", "4xx"), Column("501, 503", "refused"), Column("500, 502, 504", "failed"),
+        Column("closed without a response", "closed"),
+    ]  # fmt: skip
+    total = {one.key: sum(row[one.key] for row in figures.rows) for one in columns[1:]} | {"kind": "all"}
+    rows = [[column.cell(row) for column in columns] for row in [*figures.rows, total]]
+    return table([column.heading for column in columns], rows) + figures.caption()
+
+
 def load_test() -> str:
     figures = load("load-test")
     columns = [
@@ -340,6 +353,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "cached-decoding": cached_decoding,
     "word-alignment": word_alignment,
     "load-test": load_test,
+    "fuzz": fuzz,
     "muon": muon,
     "invariance": partial(
         plain, "invariance",
