@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+MAX_ANSWERED_BYTES = 10_000_000  # of a body; the service reads so much, to discard it, before it closes
 Headers = list[tuple[str, str]]
 JSON, FORM, MULTIPART = "application/json", "application/x-www-form-urlencoded", "multipart/form-data"
 
@@ -122,7 +123,9 @@ def raw_request(method: str, path: str, headers: Headers, body: bytes, length: b
 
 
 def framed(method: str, path: str, headers: Headers, body: bytes) -> Case:
-    return Case("", path, (raw_request(method, path, headers, body),), framed=True, method=method)
+    """Return a request whose end is clear; a far too large one may end with its connection, before it is read."""
+    raw = raw_request(method, path, headers, body)
+    return Case("", path, (raw,), framed=len(body) <= MAX_ANSWERED_BYTES, method=method)
 
 
 def split(rng: random.Random, data: bytes) -> tuple[bytes, ...]:
