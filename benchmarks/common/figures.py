@@ -40,6 +40,12 @@ def write_figures(
     path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
+def busy_note() -> str:
+    """Return a note for the table's caption if the machine is busy with other work; call it before the benchmark."""
+    load = psutil.getloadavg()[0]
+    return "" if load < 1 else f"other work kept the machine busy: load average {load:.1f} before the benchmark"
+
+
 def medians(rounds: list[Round]) -> list[dict[str, Any]]:
     """Return a row for each side with the medians of its metrics."""
     return [

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.common.figures import medians, write_figures
+from benchmarks.common.figures import busy_note, medians, write_figures
 from benchmarks.common.rounds import alternate, ratio, table
 from benchmarks.common.texts import LABELLED, PARALLEL, sentences
 from benchmarks.http.load_generator import CLIENTS, Traffic
@@ -52,6 +52,7 @@ def requests(task: str, data: Path) -> list[tuple[str, str]]:
 
 def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
+    notes = busy_note()
     bodies = requests(arguments.task, arguments.data)
     with ExitStack() as stack:
         plan = LoadPlan(stack.enter_context(Traffic()), bodies, arguments.clients, arguments.seconds)
@@ -70,7 +71,9 @@ def main(words: Sequence[str] | None = None) -> int:
     sys.stdout.write(f"{agreement_share:.0%} of the answers are equal\n")
     if arguments.json:
         what = f"Two checkouts compared: POST /v1/{arguments.task}, one text a request"
-        write_figures(arguments.json, what, medians(rounds), ratios, equal_answers=agreement_share, rounds=rounds)
+        write_figures(
+            arguments.json, what, medians(rounds), ratios, notes=notes, equal_answers=agreement_share, rounds=rounds
+        )
     return 0
 
 

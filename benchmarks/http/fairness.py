@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.figures import write_figures
+from benchmarks.common.figures import busy_note, write_figures
 from benchmarks.common.texts import LABELLED, PARALLEL, sentences, within_limit
 from benchmarks.http.load_generator import HttpLoad, LoadResult, Traffic
 from benchmarks.http.servers import RunningServer, attendant_server
@@ -118,6 +118,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--json", type=Path, help="write the result to this file, such as docs/figures/fairness.json")
     arguments = parser.parse_args(words)
+    notes = busy_note()
     rows = measure(arguments.artifacts, arguments.data, arguments.rounds, arguments.seconds)
     for row in rows:
         sys.stdout.write(json.dumps(row) + "\n")
@@ -126,7 +127,7 @@ def main(words: Sequence[str] | None = None) -> int:
             f"A single-sentence client alone and beside {CONNECTIONS} connections with {TEXTS} texts a request, "
             f"medians of {arguments.rounds} rounds of {arguments.seconds:g} s"
         )
-        write_figures(arguments.json, what, rows)
+        write_figures(arguments.json, what, rows, notes=notes)
     return 1 if any(row["p95_ratio"] > MAX_RATIO or row["refused"] for row in rows) else 0
 
 

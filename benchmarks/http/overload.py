@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common.figures import write_figures
+from benchmarks.common.figures import busy_note, write_figures
 from benchmarks.common.processes import cpu_seconds, is_ready
 from benchmarks.http.open_loop import NUMBER, Crowd, OpenLoad, OpenResult
 from benchmarks.http.servers import RunningServer, attendant_server
@@ -141,7 +141,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkout", type=Path, help="measure the service of another checkout of this project")
     parser.add_argument("--json", type=Path, help="write the result to this file, such as docs/figures/overload.json")
     arguments = parser.parse_args(words)
-    ours, theirs = halves()
+    notes, (ours, theirs) = busy_note(), halves()
     rows: list[dict[str, Any]] = []
     everything: dict[str, list[dict[str, Any]]] = {}
     for connections in arguments.connections:
@@ -162,7 +162,9 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.write("".join(f"MISSED: {miss}\n" for miss in missed(rows[-1])))
     if arguments.json:
         what = f"{OVERLOAD:g} times the peak of single sentences for {arguments.seconds:g} s"
-        write_figures(arguments.json, what, rows, cores={"service": ours, "generator": theirs}, rounds=everything)
+        write_figures(
+            arguments.json, what, rows, notes=notes, cores={"service": ours, "generator": theirs}, rounds=everything
+        )
     return int(any(missed(row) for row in rows))
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-STARTED_AT_ONCE = 4
+STARTED_AT_ONCE = 16
 
 
 class StartQueue:

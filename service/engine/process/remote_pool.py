@@ -19,7 +19,8 @@ from service.engine.types import EngineFailure, EngineRequest, EngineResult, Eng
 
 # Results that are passed on before the event loop does other work: each makes a request write its response, and one
 # step may finish a hundred.
-FINISHED_AT_ONCE = 4
+LARGE_AT_ONCE = 4  # of large requests
+SMALL_AT_ONCE = 16  # of small ones: fewer would split the next batch, since their clients send the next request
 Send = Callable[[messages.Command], None]
 
 
@@ -191,22 +192,26 @@ class RemoteWorkerPool:
                 self._handle_event(event)
         if message.worker_died:
             self._worker_died = True
-            self._pass_on(len(self._small) + len(self._large))
+            self._pass_on_all()
             self.queue.fail_waiting(EngineFailure("a worker died"))
         elif not deferred:
             self._pass_on_some()
 
     def _pass_on_some(self) -> None:
-        """Pass on at most `FINISHED_AT_ONCE` results in this turn of the event loop."""
-        self._pass_on(FINISHED_AT_ONCE)
+        """Pass on as many results as one turn of the event loop may take."""
+        self._pass_on(self._small, SMALL_AT_ONCE)
+        self._pass_on(self._large, LARGE_AT_ONCE)
         if self._small or self._large:
             asyncio.get_running_loop().call_soon(self._pass_on_some)
 
-    def _pass_on(self, count: int) -> None:
-        while count and (self._small or self._large):
-            number, outcome = (self._small or self._large).popleft()
+    def _pass_on_all(self) -> None:
+        self._pass_on(self._small, len(self._small))
+        self._pass_on(self._large, len(self._large))
+
+    def _pass_on(self, results: deque[messages.RequestDone], count: int) -> None:
+        for _ in range(min(count, len(results))):
+            number, outcome = results.popleft()
             self.queue.finish(number, outcome)
-            count -= 1
 
     def _handle_event(self, event: messages.Event) -> None:
         match event:
@@ -224,7 +229,7 @@ class RemoteWorkerPool:
 
     def on_process_death(self, problem: str) -> None:
         """Fail every request, and refuse new ones until `on_process_start`."""
-        self._pass_on(len(self._small) + len(self._large))
+        self._pass_on_all()
         self.queue.problem = problem
         self.queue.fail_all(EngineUnavailable(problem))
         self.pool_bytes = 0

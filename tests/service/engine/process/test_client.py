@@ -24,7 +24,7 @@ from service.engine.process import messages
 from service.engine.process.__main__ import PoolServer
 from service.engine.process.channel import MessageChannel
 from service.engine.process.client import EngineEvents, EngineProcess
-from service.engine.process.remote_pool import FINISHED_AT_ONCE, RemoteQueue, RemoteWorkerPool
+from service.engine.process.remote_pool import LARGE_AT_ONCE, RemoteQueue, RemoteWorkerPool
 from service.engine.queue import Closed, Queue, QueueFull, QueueLimits, Unavailable
 from service.engine.types import EngineFailure, EngineRequest, EngineUnavailable, Sender
 from service.engine.worker import LocalWorkerPool
@@ -131,7 +131,7 @@ def test_results_of_small_requests_come_first_and_few_are_passed_on_in_one_turn(
     done = asyncio.run(turns())
     assert done[0] == [0, 1, 2, 3]
     assert done[1][-2:] == [20, 21]  # before the others that came with them or earlier
-    assert all(len(later) - len(before) <= FINISHED_AT_ONCE for before, later in pairwise(done))
+    assert all(len(later) - len(before) <= LARGE_AT_ONCE + 2 for before, later in pairwise(done))
 
 
 def test_death_of_a_worker_fails_waiting_requests_but_not_running_ones() -> None:
