@@ -192,10 +192,13 @@ def _translation_range(lines: Sequence[str], first: int, count: int) -> tuple[in
         if end == len(lines) or not (_TRANSLATION.match(lines[end]) or (found and _CONTINUATION.match(lines[end]))):
             break
         found += _TRANSLATION.match(lines[end]) is not None
-    if found != count:
+    after = end
+    while after < len(lines) and (not lines[after].strip() or lines[after].lstrip().startswith("#")):
+        after += 1
+    if found != count or (after < len(lines) and _TRANSLATION.match(lines[after])):
         raise InvalidDocument(
-            f"the po file is broken: the message at line {first + 1} has {found} translations in order instead of "
-            f"{count}; check it with msgfmt"
+            f"the po file is broken: the message at line {first + 1} does not have its translations "
+            "directly after it; check it with msgfmt"
         )
     return start, end
 

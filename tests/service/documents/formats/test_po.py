@@ -155,9 +155,13 @@ def test_an_encoding_is_kept_if_it_has_the_characters() -> None:
     ("content", "error", "message"),
     [
         (b"one two\n", InvalidDocument, "the po file is broken at line 1; check it with msgfmt"),
-        (b'msgid "a\nmsgstr ""\n', InvalidDocument, "the po file is broken"),
-        (b'msgid "a"\n\nmsgid "b"\nmsgstr ""\n', InvalidDocument, "the message at line 1 has 0 translations in order"),
-        (b'msgid "a"\nmsgid_plural "b"\nmsgstr[0] ""\n# x\nmsgstr[1] ""\n', InvalidDocument, "broken"),
+        (b'msgid "a" b"\nmsgstr ""\n', InvalidDocument, "the po file is broken"),
+        (b'msgid "a"\n\nmsgid "b"\nmsgstr ""\n', InvalidDocument, "the po file is broken at line 3"),
+        (
+            b'msgid "a"\nmsgid_plural "b"\nmsgstr[0] ""\n# x\nmsgstr[1] ""\n',
+            InvalidDocument,
+            "at line 1 does not have its",
+        ),
         (b'msgid ""\nmsgstr "caf\xe9"\n', InvalidDocument, "the po file is not in utf-8, which it declares"),
         (b"/etc/passwd", InvalidDocument, "the po file is broken at line 1"),
         (b'msgid ""\n' + b'"aaaaaaaaa"\n' * (MAX_ENTRY_CHARACTERS // 10), TooLarge, "has more than 100000 characters"),
