@@ -26,6 +26,7 @@ from service.translation.word_alignment import WordAligner
 
 MAX_TURN = 0.005  # seconds of processing after which other tasks of the event loop run in between
 MAX_INLINE_CALLS = 32  # up to so many, making engine requests takes less time than passing them to another thread
+MAX_SPLIT_CHARACTERS = 100  # a longer sentence with changed signs is left as it is: its parts would lose their context
 NOT_TRANSLATED = "not_translated"
 GLOSSARY_MISSED = "glossary_missed"
 
@@ -212,7 +213,8 @@ class TranslationPipeline:
         if call.issues and may_retry and not call.segment.streamed_ids:
             call.stream = False  # the other try may be the one that is taken
             if call.issues == [SIGN] and call.step_index == 0:
-                parts = call.segment.unit.split_around_signs()
+                short = len(call.text) <= MAX_SPLIT_CHARACTERS
+                parts = call.segment.unit.split_around_signs() if short else []
                 return self._split(call.segment, parts) if len(parts) > 1 else self._accept(call)
             return [self._second_try(call)]
         if call.first_try is not None and len(call.first_try.issues) < len(call.issues) + (call.numbers_unit is None):

@@ -189,7 +189,11 @@ def test_a_sentence_that_lost_its_brackets_is_split_around_them(toy_translator: 
         assert engine.sources == ["the house (red) here", "the house", "red", "here"]
         engine.respond = lambda text, _: f"{reverse_words(text)} (x)"
         [result] = translate(translator, "the house", source="en")
-    assert result.warnings == ["sign_changed"]
+        assert result.warnings == ["sign_changed"]
+        engine.respond = lambda text, _: reverse_words(text).replace("(", "")
+        long = f"{LONG} (red) {LONG} at the end"
+        [result] = translate(translator, long, source="en")
+    assert (result.warnings, engine.sources[-1]) == (["sign_changed"], long)
 
 
 def test_placeholders_that_do_not_fit_into_max_length_are_not_required(toy_translator: Path) -> None:

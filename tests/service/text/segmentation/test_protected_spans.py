@@ -26,7 +26,7 @@ from service.text.segmentation.protected_spans import find_protected_spans
         ("a&nbsp;b &#233; \ufffc", ["&nbsp;", "&#233;", "\ufffc"]),
         ("见https://x.org/路。好", ["见https://x.org/路", "好"]),
         ("He said: no. 5,000 e.g. this", []),
-        ("AT&T, end.Then it@, well-known, Mr. Smith's U.S. friends", []),
+        ("end.Then it@, well-known, Mr. Smith's U.S. friends", []),
         ("100% sure, 50 % de, a < b", ["100%", "50 %", "a < b"]),
         (
             "%{name} #{n} %d%% __n__ :name $name %name%",
@@ -37,6 +37,7 @@ from service.text.segmentation.protected_spans import find_protected_spans
         ("/usr/bin/python, C:\\x\\y.txt or src/main.rs", ["/usr/bin/python", "C:\\x\\y.txt", "src/main.rs"]),
         ("my_var getName() MAX_SIZE file.py v2.0-b", ["my_var", "getName()", "MAX_SIZE", "file.py", "v2.0-b"]),
         ("-5 °C, 30 g, 20%, $5, 3.500,50 €, 5 in a", ["-5 °C", "30 g", "20%", "$5", "3.500,50 €"]),
+        ("AT&T and Q&A in C++ or C#, a&b", ["AT&T", "Q&A", "C++", "C#"]),
         ("#Tag @name N/A 555-0123 2 + 2 = 4", ["#Tag", "@name", "N/A", "555-0123", "2 + 2 = 4"]),
         ("Run:\n```sh\nls -l\n```\nGo.\n~~~\nx\n", ["```sh\nls -l\n```", "~~~\nx\n"]),
         ("Tom & Anna love 東京 and Анна", ["&", "東京", "Анна"]),
