@@ -311,8 +311,8 @@ def deepl_router(
         return _languages_v3(translator, resource)
 
     # The original answers these to POST, too.
-    router.post("/v2/languages", include_in_schema=False, response_model_exclude_none=True)(languages)
-    router.post("/v2/usage", include_in_schema=False)(get_usage)
+    router.post("/v2/languages", response_model_exclude_none=True)(languages)
+    router.post("/v2/usage")(get_usage)
     return router
 
 

@@ -94,5 +94,5 @@ def test_labels_of_start_run_are_kept_and_unknown_ones_rejected(
     fit(recipe, tmp_path, run, resume=False, start=toy_classification_run)
     assert (run.path / "labels.json").read_bytes() == (toy_classification_run.path / "labels.json").read_bytes()
     write_rows(tmp_path / "train.tsv", [*rows, ("lukewarm", "pink")])
-    with pytest.raises(CorpusError, match="1 labels do not occur in the training data: lukewarm"):
+    with pytest.raises(CorpusError, match="1 label .* not in the training data .*: lukewarm;"):
         fit(recipe, tmp_path, RunFolder(tmp_path / "other"), resume=False, start=toy_classification_run)

@@ -32,7 +32,7 @@ _FOREIGN = re.compile(
 _CURRENCY = r"(?:US\$|C\$|A\$|[€$£¥₹₽₩₺]|(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD)\b)"
 _NUMBER = r"\d++(?:(?:[.,'’]|[ \u00a0\u202f](?=\d{3}(?!\d)))\d++)*+"
 _UNIT = r"""(?:
-    [%‰°′″] (?:\s?[CFKNSEWO]\b)? | (?:[kMGT]|Mrd|Mio|mil)?\s?CURRENCY
+    (?:%(?!\() | [‰°′″]) (?:\s?[CFKNSEWO]\b)? | (?:[kMGT]|Mrd|Mio|mil)?\s?CURRENCY
   | (?:[kcdmµμnhMGTP]?(?:m|g|l|L|s|Hz|W|V|A|J|N|Pa|bar|mol|cal|t|b|B|bit|Wh|eV|dB|Ω|px|pt|rpm|psi)[²³23]?
       (?:/(?:[kcdmµ]?(?:m|g|l|L|s)[²³]?|h|min|d))?
     | [KMGT]i?B(?:/s|ps)? | [kMGT]bps | [kM]?b(?:it)?/s | km/h | mph | fps | dpi | ppm | kn

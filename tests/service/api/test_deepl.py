@@ -73,7 +73,7 @@ def test_official_client_raises_errors(client: deepl.DeepLClient) -> None:
 
 
 def test_html_markup_is_preserved(client: deepl.DeepLClient) -> None:
-    page = "<p>red house</p><script>red house</script><p class='x'>one <b>green</b> bird &amp; dog</p>"
+    page = "<p>red house</p><script>red house</script><p class='x'>one <b>green</b> bird &#8212; dog</p>"
     found = client.translate_text(page, source_lang="EN", target_lang="DE", tag_handling="html")
     assert isinstance(found, deepl.TextResult)
     assert found.text.startswith("<p>rot Haus</p><script>red house</script><p class='x'>eins")

@@ -73,7 +73,8 @@ def test_a_list_is_detected_as_a_whole(bilingual: Service) -> None:
     alone = [
         {one["language"]: one["confidence"] for one in bilingual.post("/detect", {"q": text}).json()} for text in texts
     ]
-    assert [one["language"] for one in found] == ["en", "de"]
+    assert {one["language"] for one in found} == {"en", "de"}
+    assert found == sorted(found, key=lambda one: -one["confidence"])
     for one in found:
         total = sum(len(text) * ranked.get(one["language"], 0) for text, ranked in zip(texts, alone, strict=True))
         assert one["confidence"] == pytest.approx(total / sum(map(len, texts)), abs=0.1)

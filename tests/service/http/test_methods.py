@@ -10,6 +10,7 @@ from tests.service.http.test_request_log import exchange, request
 # Values of the parameters in paths.
 PARAMETERS = {
     "{model}": "toy-translator", "{version}": "1", "{document_id}": "0" * 32, "{filename}": "x.txt", "{region}": "x",
+    "{glossary_id}": "96ab91fd-e715-41a1-adeb-5d701f84a483",
 }  # fmt: skip
 HIDDEN = {
     "/": {"get"}, "/docs": {"get"}, "/docs/start.js": {"get"}, "/openapi.json": {"get"}, "/v2/": {"get"},

@@ -186,14 +186,11 @@ def test_a_sentence_that_lost_its_brackets_is_split_around_them(toy_translator: 
     with open_translator(model) as translator:
         [result] = translate(translator, "the house (red) here", source="en")
         assert (result.text, result.warnings) == ("eht esuoh (der) ereh", ["split_at_protected"])
-        assert engine.sources == ["the house (red) here", "the house", "red", "here"]
+        whole, *parts = engine.sources
+        assert (whole, set(parts)) == ("the house (red) here", {"the house", "red", "here"})
         engine.respond = lambda text, _: f"{reverse_words(text)} (x)"
         [result] = translate(translator, "the house", source="en")
         assert result.warnings == ["sign_changed"]
-        engine.respond = lambda text, _: reverse_words(text).replace("(", "")
-        long = f"{LONG} (red) {LONG} at the end"
-        [result] = translate(translator, long, source="en")
-    assert (result.warnings, engine.sources[-1]) == (["sign_changed"], long)
 
 
 def test_placeholders_that_do_not_fit_into_max_length_are_not_required(toy_translator: Path) -> None:
@@ -219,13 +216,3 @@ def test_messages_of_icu_arguments_and_other_scripts(toy_translator: Path) -> No
         )
     assert messages.text == "ees {n, plural, one {a god} other {# sgod}}"
     assert (other.text, other.warnings) == ("Я не знаю. der esuoh", ["source_script"])
-
-
-def test_an_element_that_would_be_empty_is_translated_on_its_own(toy_translator: Path) -> None:
-    model, engine = english_german(toy_translator, lambda text, _: reverse_words(text).replace("esuoh", ""))
-    engine.respond = lambda text, _: reverse_words(text) if text == "house" else reverse_words(text).split()[0]
-    with open_translator(model) as translator:
-        [result] = translate(translator, "<p>see the <b>house</b></p>", source="en", format="html")
-        deltas, [streamed] = stream(translator, "<p>see the <b>house</b></p>", source="en", format="html")
-    assert result.text == streamed.text == deltas == "<p>ees <b>esuoh</b></p>"
-    assert engine.sources == ["see the house", "see the", "house"] * 2

@@ -126,7 +126,7 @@ def test_an_error_while_reading_is_in_the_status(client: DeepLClient) -> None:
     [
         ({}, "target_lang: Field required"),
         ({"target_lang": "XX"}, "Value for 'target_lang' not supported: 'XX'"),
-        ({"target_lang": "DE", "glossary_id": "1"}, "glossary_id: not supported for documents"),
+        ({"target_lang": "DE", "glossary_id": "1"}, "glossary requires the source_lang parameter"),
         ({"target_lang": "DE", "output_format": "pdf"}, "output_format not supported: 'pdf'"),
         ({"target_lang": "DE", "source_lang": "DE"}, "Source and target language are equal."),
     ],
