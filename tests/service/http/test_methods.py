@@ -81,7 +81,7 @@ def test_refusal_has_the_form_of_the_dialect(service: Service) -> None:
 def test_options_of_the_server_as_a_whole(service: Service) -> None:
     received = exchange(service, request("*", "Host: x", method="OPTIONS"))
     assert received.startswith(b"HTTP/1.1 204")
-    assert b"\r\nallow: GET, HEAD, OPTIONS, POST\r\n" in received
+    assert b"\r\nallow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n" in received
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
