@@ -310,9 +310,6 @@ def deepl_router(
         """List the languages of a resource."""
         return _languages_v3(translator, resource)
 
-    # The original answers these to POST, too.
-    router.post("/v2/languages", response_model_exclude_none=True)(languages)
-    router.post("/v2/usage")(get_usage)
     return router
 
 

@@ -22,8 +22,8 @@ from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
 
-# Seconds of CPU time on an ordinary machine. The aim is 0.05, and ordinary HTML took 0.055 with the cores to itself; beside
-# other tests the same turn takes twice as long.
+# Seconds of CPU time on an ordinary machine. The aim is 0.05, and ordinary HTML took 0.055 with the cores to itself;
+# beside other tests the same turn takes twice as long.
 MAX_TURN = 0.15
 TRIES = 3  # the least of so many times counts: other processes slow down memory and caches
 ORDINARY = 0.012  # seconds that `calibration` takes there

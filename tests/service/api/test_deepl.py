@@ -125,12 +125,6 @@ def test_languages_of_a_resource_are_listed(bilingual: Service) -> None:
     assert_error(bilingual.client.get("/v3/languages"), 400)
 
 
-def test_some_lists_may_be_posted_for(bilingual: Service) -> None:
-    languages = bilingual.client.post("/v2/languages", data={"type": "target"}).json()
-    assert [one["language"] for one in languages] == ["DE", "EN-GB", "EN-US"]
-    assert bilingual.client.post("/v2/usage").json() == bilingual.client.get("/v2/usage").json()
-
-
 def test_options_without_effect_are_accepted(client: deepl.DeepLClient) -> None:
     found = client.translate_text(
         "red house", source_lang="EN", target_lang="DE", context="a street", formality="prefer_more",
