@@ -42,7 +42,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
         super().__init__(*arguments, **options)
         self.admission = cast(AdmissionState, self.server_state).admission
         self.received_before = b""  # what was read before the protocol was made
-        self._one_too_many = False  # above the limit of connections: its request is refused, as long as that is so
+        self._one_too_many = False  # above the limit of connections: its request needs another one that is idle, as long as that is so
         self._refused = False  # the current request; its body is discarded
         self._closing = False  # after the body of the current, refused request
         self._keeps_alive = False  # whether the client of the current, admitted request may send another one
@@ -130,7 +130,9 @@ class AdmissionProtocol(BoundedHttpProtocol):
 
     def _reason_to_refuse(self) -> str | None:
         if self._one_too_many and self.admission.excess > 0:
-            return CONNECTIONS
+            self.admission.idle.remove(self)  # or it would be closed for itself
+            if not self.admission.idle.close_one():
+                return CONNECTIONS
         self._one_too_many = False
         path = self.url.partition(b"?")[0].decode("latin-1")
         return None if self.admission.admits(self.parser.get_method(), path) else REQUESTS

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -13,11 +11,11 @@ import onnx
 import pytest
 import torch
 
+from export import __main__ as command
 from export.checks import parity
 from export.checks.parity import ParityError, parity_sources
 from export.graphs import transformer
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
-from export.graphs.operators import group_query_attention
 from export.manifest import build_manifest
 from export.model_card import model_card
 from export.publish import ExportOptions, export_run
@@ -34,7 +32,6 @@ from training.runs.run import RunFolder
 from training.tasks import TranslateTask
 
 Export = Callable[..., Path]
-ROOT = Path(__file__).parents[2]
 
 
 def test_artifact_is_complete(toy_translator: Path, toy_classifier: Path) -> None:
@@ -118,18 +115,18 @@ def test_pooling_equals_the_model_and_ignores_padding(pooling: Literal["mean", "
 
 
 def test_graph_that_differs_from_the_model_is_not_published(
-    toy_translation_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy_translation_run: RunFolder, export_toy_run: Export, tmp_path: Path
 ) -> None:
     """The exported attention scales its scores wrongly."""
-    original = group_query_attention
 
-    def wrong(query, *rest, **options):  # type: ignore[no-untyped-def]
-        return original(query * 1.5, *rest, **options)
+    def scale(model: onnx.ModelProto) -> None:
+        for node in model.graph.node:
+            if node.op_type == "GroupQueryAttention":
+                (factor,) = [attribute for attribute in node.attribute if attribute.name == "scale"]
+                factor.f *= 1.5
 
-    monkeypatch.setattr(transformer, "group_query_attention", wrong)
-    data = toy_translation_run.path.parent
     with pytest.raises(ParityError, match="differs from the trained model by"):
-        export_run(toy_translation_run, tmp_path / "artifact", data, ExportOptions(sentences=8))
+        export_toy_run(toy_translation_run, tmp_path / "artifact", scale)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -155,32 +152,21 @@ def test_folder_that_is_not_an_artifact_is_not_replaced(
         export_toy_run(toy_classification_run, tmp_path / "photos")
 
 
-def test_command_line_exports_a_run(toy_classification_run: RunFolder, tmp_path: Path) -> None:
-    data = toy_classification_run.path.parent
-    command = [
-        sys.executable,
-        "-m",
-        "export",
-        str(toy_classification_run.path),
-        str(tmp_path / "new"),
-        "--data",
-        str(data),
-    ]
-    result = subprocess.run([*command, "--sentences", "10"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "parity on 10 sentences" in result.stdout
-    assert read_artifact(tmp_path / "new").manifest.task == "classify"
-
-
 @pytest.mark.parametrize("damaged", ["model.safetensors", "tokenizer.json"])
-def test_command_line_reports_a_broken_run(toy_classification_run: RunFolder, tmp_path: Path, damaged: str) -> None:
+def test_command_line_reports_a_broken_run(
+    toy_classification_run: RunFolder,
+    tmp_path: Path,
+    damaged: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     broken = tmp_path / "run"
     shutil.copytree(toy_classification_run.path, broken)
     (broken / damaged).write_bytes(b"neither weights nor words")
-    command = [sys.executable, "-m", "export", str(broken), str(tmp_path / "new")]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: ")
-    assert "Traceback" not in result.stderr
+    monkeypatch.setattr("sys.argv", ["export", str(broken), str(tmp_path / "new")])
+    assert command.main() == 1
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "new").exists()
 
 
 def test_manifest_is_readable_json(toy_translator: Path) -> None:

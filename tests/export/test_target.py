@@ -73,6 +73,7 @@ def test_command_line_needs_nothing_but_the_run(toy_classification_run: RunFolde
     """The artifact is models/RUN, the data is where the training found it; a second export needs --force."""
     first = export(toy_classification_run.path, folder=tmp_path)
     assert first.returncode == 0, first.stderr
+    assert "parity on 198 sentences" in first.stdout
     assert read_artifact(tmp_path / "models" / "run").manifest.name == "run"
     second = export(toy_classification_run.path, folder=tmp_path)
     assert second.returncode == 1

@@ -110,7 +110,7 @@ def marian_checkpoint(original: Path, tmp_path: Path) -> MarianCheckpoint:
 
 
 @pytest.fixture(scope="session")
-def imported(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def imported(operators_read_once: None, original: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The checkpoint, imported from the command line with two directions."""
     folder = tmp_path_factory.mktemp("artifacts") / "Opus MT"
     assert main([str(original), str(folder), "--languages", "en-deu", "en-fra", "--licence", "CC BY 4.0"]) == 0

@@ -32,13 +32,13 @@ def small_limits(english_and_german: Path) -> Iterator[Service]:
         yield running
 
 
-def test_schemathesis_finds_no_error_in_two_thousand_cases(small_limits: Service, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_error_in_a_thousand_cases(small_limits: Service, tmp_path: Path) -> None:
     """All checks: no 5xx; no undocumented status, media type or header; no response that does not fit its schema."""
     run = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG), "run",
             f"{small_limits.url}/openapi.json", "--checks", "all",
-            "--phases", "examples,coverage,fuzzing", "--max-examples", "60", "--continue-on-failure",
+            "--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--continue-on-failure",
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
@@ -46,7 +46,7 @@ def test_schemathesis_finds_no_error_in_two_thousand_cases(small_limits: Service
     assert run.returncode == 0, output + run.stderr[-2000:]
     cases = re.search(r"(\d[\d,]*) generated, (\d[\d,]*) passed", run.stdout)
     assert cases is not None, output
-    assert int(cases[1].replace(",", "")) >= 2000
+    assert int(cases[1].replace(",", "")) >= 1000
 
 
 @pytest.fixture(scope="module")

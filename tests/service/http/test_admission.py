@@ -184,8 +184,8 @@ def test_new_connection_is_not_closed_before_its_first_request(serve_fake: Calla
     for connection in connections[:3]:
         connection.sendall(REQUEST)
         assert read_response(connection).startswith(b"HTTP/1.1 200")
-    connections[4].sendall(REQUEST)
-    assert read_response(connections[4])[:12] in (b"HTTP/1.1 200", b"HTTP/1.1 503")
+    connections[4].sendall(REQUEST)  # an answered one is closed for it
+    assert read_response(connections[4]).startswith(b"HTTP/1.1 200")
     eventually(lambda: service.sample("open_connections") == 3)
     for connection in connections:
         connection.close()

@@ -98,7 +98,7 @@ def test_request_counts_from_its_first_byte(serve_fake: Callable[..., Service]) 
             connection.sendall(part)
             time.sleep(0.1)
         assert read_until_closed(connection).startswith(b"HTTP/1.1 200")
-    assert service.sample("request_seconds_sum", route="/v1/translate") >= 0.2
+    assert service.sample("request_seconds_sum", route="/v1/translate") > 0.15  # from the end of the head: 0.1
 
 
 # An application that breaks the rules

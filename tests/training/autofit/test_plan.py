@@ -3,13 +3,21 @@
 import random
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from training.autofit.defaults import character_ngrams, count_ngrams, small_transformer, small_translator, word_ngrams
+from training.autofit.defaults import (
+    Plan,
+    character_ngrams,
+    count_ngrams,
+    small_transformer,
+    small_translator,
+    word_ngrams,
+)
 from training.autofit.plan import plan_run
 from training.autofit.request import Request, name_of
-from training.autofit.trial import run_trial
+from training.autofit.trial import Planner, run_trial
 from training.data.corpus import Row
 from training.data.files import CorpusError
 
@@ -72,9 +80,20 @@ def test_translator_grows_with_its_corpus() -> None:
     assert small.tokenizer.joint
 
 
+def two_epochs(planner: Planner) -> Planner:
+    """Return the planner with two epochs, because the trial is what is tested."""
+
+    def plan(base: dict[str, Any], corpus: list[Row]) -> Plan:
+        planned = planner(base, corpus)
+        planned.set("training.epochs", 2)
+        return planned
+
+    return plan
+
+
 def test_trial_prefers_the_cheaper_of_equals_and_fits_the_time() -> None:
     said: list[str] = []
-    trial = run_trial((word_ngrams, character_ngrams), BASE, rows(240), 60, said.append)
+    trial = run_trial((two_epochs(word_ngrams), two_epochs(character_ngrams)), BASE, rows(240), 60, said.append)
     assert [len(candidate.accuracies) > 0 for candidate in trial.candidates] == [True, True]
     assert trial.best is not None
     assert said[0].startswith("  n-grams of words: ")

@@ -164,10 +164,13 @@ def test_error_before_the_first_event_has_its_status(service: Service) -> None:
 def test_full_queue_is_an_error_before_the_stream_begins(serve_fake: ServeFake) -> None:
     service = serve_fake(EchoEngine(), queue_segments=2)
     queue = service.worker_pool().queue
-    for _ in range(4):  # of other callers: twice the limit, where nobody gets a share any more
-        queue._occupancy.add(EngineRequest([5, 6, 3]))  # no worker sees them, so they stay
+    others = [EngineRequest([5, 6, 3]) for _ in range(4)]  # twice the limit, where nobody gets a share any more
+    for request in others:
+        queue._occupancy.add(request)  # no worker sees them, so they stay
     body = {**TRANSLATE, "stream": True, "text": "dog.\nbird."}
     assert_problem(service.post("/v1/translate", body), 503, "overloaded")
+    for request in others:  # or the end of the service would wait for them
+        queue._occupancy.remove(request)
 
 
 def test_error_during_the_stream_is_an_event(serve_fake: ServeFake) -> None:
