@@ -10,10 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests must not use the network
+
+# The same examples in every run; `pytest --hypothesis-profile=random` tries others.
+hypothesis.settings.register_profile("random", hypothesis.settings())
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 # The service's tests load this file too, so torch is imported only inside the fixtures that need it.
 if TYPE_CHECKING:

@@ -42,7 +42,7 @@ class AdmissionProtocol(BoundedHttpProtocol):
         super().__init__(*arguments, **options)
         self.admission = cast(AdmissionState, self.server_state).admission
         self.received_before = b""  # what was read before the protocol was made
-        self._one_too_many = False  # above the limit of connections: its request needs another one that is idle, as long as that is so
+        self._one_too_many = False  # above the limit: as long as that is so, its request needs an idle one to close
         self._refused = False  # the current request; its body is discarded
         self._closing = False  # after the body of the current, refused request
         self._keeps_alive = False  # whether the client of the current, admitted request may send another one

@@ -58,6 +58,8 @@ def _cell_spans(text: str) -> Iterator[Span]:
     """Yield words, spaces and single characters; a protected span is one cell, because no tag may be put into it."""
     previous_end = 0
     for start, end in [*find_protected_spans(text.replace(OBJECT, " ")), (len(text), len(text))]:
+        if OBJECT in text[start:end]:
+            continue
         yield from ((previous_end + a, previous_end + b) for a, b in word_spans(text[previous_end:start]))
         if start < end:
             yield start, end

@@ -4,7 +4,7 @@ import io
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 from odf import opendocument, teletype
@@ -55,6 +55,7 @@ def test_a_document_comes_back_byte_for_byte(inner: str) -> None:
     assert round_trip(ODT.read, content) == content
 
 
+@example("<text:p>&lt;x<text:page-number>3</text:page-number>&lt;x</text:p>")  # the page number is in no protected span
 @settings(max_examples=50, deadline=None)
 @given(BODIES)
 def test_a_translation_keeps_the_structure(inner: str) -> None:

@@ -197,7 +197,7 @@ INLINES = st.recursive(
         st.sampled_from(["**{}**", "*{}*", "[{}](/u)", "~~{}~~", "<i>{}</i>"]), st.lists(inner, min_size=1, max_size=3)
     ).map(lambda pair: pair[0].format(" ".join(pair[1]))),
     max_leaves=6,
-)
+).filter(lambda text: "*" not in shown(text).replace("a*b", ""))  # every mark is one: else each letter beside it counts
 BLOCKS = st.tuples(
     st.sampled_from(
         ["{}", "# {}", "- {}", "1. {}", "> {}", "{}\n---", "|{}|b|\n|-|-|\n|c|{}|", "> - {}", "[r]: /u", "```\n{}\n```"]
@@ -225,7 +225,7 @@ def capital_html(rendered: str) -> str:
     return "".join([*parts, upper(rendered[end:])])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(BLOCKS, min_size=1, max_size=4).map("\n\n".join))
 def test_all_texts_and_nothing_else_are_changed(source: str) -> None:
     assert shown(render(source, reverse=False)) == capital_html(shown(source))
