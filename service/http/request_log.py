@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections.abc import MutableMapping
+from functools import cache
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +25,9 @@ class RequestLogMiddleware:
 
     def __init__(self, app: ASGIApp, metrics: Metrics, error_formats: ErrorFormats) -> None:
         self.app, self.metrics, self.error_formats = app, metrics, error_formats
+        # As looking up a labelled series takes longer than counting in it.
+        self._counters = cache(metrics.requests.labels)
+        self._histograms = cache(metrics.request_seconds.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -57,8 +61,8 @@ class RequestLogMiddleware:
     def _record(self, scope: MutableMapping[str, Any], status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
-        self.metrics.requests.labels(route, method, str(status)).inc()
-        self.metrics.request_seconds.labels(route).observe(seconds)
+        self._counters(route, method, str(status)).inc()
+        self._histograms(route).observe(seconds)
         key = scope.get("key", "-")
         log.info("%s %s %d %.1f ms id=%s key=%s", method, route, status, 1000 * seconds, scope["request_id"], key)
 

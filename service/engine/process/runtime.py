@@ -16,7 +16,10 @@ M_ARENA_MAX = -8  # parameter number of mallopt, from glibc's malloc.h
 def configure_interpreter() -> None:
     """Configure logging, thread switching and memory allocation; call it before anything is loaded."""
     configure_logging()
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # the format shows none of them
+    # What the format does not show is not found out for every line; see "Optimization" in the docs of `logging`.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined] # since Python 3.12
+    logging._srcfile = None
     sys.setswitchinterval(SWITCH_INTERVAL)
     limit_malloc_arenas()
 
