@@ -12,7 +12,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema, field_validator
 
 from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, request_scope
 from service.api.text_fields import Texts, texts_schema
@@ -79,6 +79,14 @@ Tags = Annotated[
 ]
 
 
+# Applications send an empty one for a text whose language they do not know: Mastodon, as `source_lang` alone in a form.
+SourceLanguage = Annotated[
+    str | None,
+    Field(max_length=35, description="Empty or left out: detected."),
+    AfterValidator(lambda code: code or None),
+]
+
+
 class DeepLError(BaseModel):
     """An error in the format of DeepL."""
 
@@ -103,7 +111,7 @@ class DeepLBody(BaseModel):
 
     text: Annotated[Texts, Field(description="Texts; answered in order.")]
     target_lang: Annotated[str, Field(min_length=1, max_length=35)]
-    source_lang: Annotated[str | None, Field(min_length=1, max_length=35)] = None
+    source_lang: SourceLanguage = None
     glossary_id: Annotated[
         str | None, Field(max_length=100, description="Of a glossary for these languages; needs source_lang.")
     ] = None
@@ -284,6 +292,17 @@ def deepl_router(
             return [_language(code) for code in sources]
         return [_language(code, supports_formality=False) for code in targets]
 
+    # Nextcloud and Rebased send a form to the list of languages.
+    posted = json_or_form_body(DeepLLanguagesQuery.model_json_schema(), {"type": "target"})
+    posted["requestBody"]["required"] = False
+    router.post(
+        "/v2/languages",
+        responses=ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, InvalidRequest) | LANGUAGES_RESPONSE,
+        response_model_exclude_none=True,
+        openapi_extra=posted,
+        name="post_languages",
+    )(languages)
+
     @router.get("/v2/usage", responses=ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | USAGE_RESPONSE)
     async def get_usage() -> DeepLUsage:
         """Return the numbers of characters and documents translated so far."""
@@ -411,7 +430,7 @@ def _translate_body(translator: Translator, settings: Settings) -> dict[str, Any
     properties = schema["properties"]
     sources, targets = _language_codes(translator)
     properties["text"] |= texts_schema(settings, allow_blank=True)
-    properties["source_lang"]["anyOf"][0]["enum"] = sources
+    properties["source_lang"]["anyOf"][0]["enum"] = ["", *sources]
     properties["target_lang"]["enum"] = targets
     for name, values in CHOICES.items():
         properties[name] = _choice_schema([value for value in values if value not in ("more", "less")])

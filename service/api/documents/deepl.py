@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from service.api import deepl
-from service.api.deepl import UsageCounter, glossary_terms, match_language
+from service.api.deepl import SourceLanguage, UsageCounter, glossary_terms, match_language
 from service.api.documents.shared import (
     FILE_RESPONSE,
     JOB_ERRORS,
@@ -39,15 +39,14 @@ ERROR_FORMAT = replace(
 ID_EXAMPLE, KEY_EXAMPLE = "04DE5AD98A02647D83285A36021911C6", "0CB0054F1C132C1625B392EADDA41CB754A742822F6877173029"
 UPLOAD_RESPONSE = response_example({"document_id": ID_EXAMPLE, "document_key": KEY_EXAMPLE})
 STATUS_RESPONSE = response_example({"document_id": ID_EXAMPLE, "status": "translating", "seconds_remaining": 20})
-Language = Annotated[str, Field(min_length=1, max_length=35)]
 UNSUPPORTED = ("glossary_ids", "style_id", "translation_memory_id")
 
 
 class DeepLDocumentFields(BaseModel):
     """The fields beside the file."""
 
-    target_lang: Language
-    source_lang: Language | None = None
+    target_lang: Annotated[str, Field(min_length=1, max_length=35)]
+    source_lang: SourceLanguage = None
     filename: Annotated[str | None, Field(max_length=500)] = None
     output_format: Annotated[str | None, Field(max_length=20)] = None
     formality: Literal["default", "prefer_more", "prefer_less"] | None = None
@@ -193,7 +192,7 @@ def _upload_body(translator: Translator) -> dict[str, Any]:
     return upload_body(
         {
             "target_lang": language | {"enum": sorted({target.upper() for _, target in pairs})},
-            "source_lang": language | {"enum": sorted({source.upper() for source, _ in pairs})},
+            "source_lang": language | {"enum": ["", *sorted({source.upper() for source, _ in pairs})]},
             "filename": {"type": "string", "maxLength": 500, "description": "Instead of the name of the file."},
         },
         ["target_lang"],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from service.engine.factory import start_pools
+from service.http.api_keys import make_api_key
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
@@ -16,6 +17,8 @@ from tests.conftest import LEXICON, BuildOnce, fit_classifier
 from tests.service.conftest import Service, serving
 
 LANGUAGES = {"a": "en", "b": "de"}
+KEY, ENTRY = make_api_key("alice")
+OTHER_KEY, OTHER_ENTRY = make_api_key("bob")
 
 
 def copy_with_changes(artifact: Path, to: Path, **changes: Any) -> None:
@@ -54,5 +57,14 @@ def english_and_german(toy_translator: Path, toy_langid: Path, tmp_path_factory:
 def bilingual(english_and_german: Path) -> Iterator[Service]:
     """A service between English and German."""
     settings, metrics = Settings(models=english_and_german, workers=1, threads=1), Metrics()
+    with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def secured(english_and_german: Path) -> Iterator[Service]:
+    """A service between English and German that requires a key."""
+    keys = f"{ENTRY},{OTHER_ENTRY}"
+    settings, metrics = Settings(models=english_and_german, workers=1, threads=1, keys=keys), Metrics()
     with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
         yield running

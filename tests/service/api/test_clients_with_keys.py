@@ -1,8 +1,6 @@
 """The public clients against a service that requires a key: each sends it in its own place and understands errors."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.error import HTTPError
 
 import deepl
@@ -15,26 +13,8 @@ from libretranslatepy import LibreTranslateAPI
 from tritonclient.http import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
-from service.engine.factory import start_pools
-from service.http.api_keys import make_api_key
-from service.metrics import Metrics
-from service.models.loading import load_models
-from service.settings import Settings
-from tests.service.conftest import Service, eventually, serving
-
-KEY, ENTRY = make_api_key("alice")
-OTHER_KEY, OTHER_ENTRY = make_api_key("bob")
-
-
-@pytest.fixture(scope="module")
-def secured(english_and_german: Path) -> Iterator[Service]:
-    """A service between English and German that requires a key."""
-    settings, metrics = (
-        Settings(models=english_and_german, workers=1, threads=1, keys=f"{ENTRY},{OTHER_ENTRY}"),
-        Metrics(),
-    )
-    with serving(settings, load_models(settings, metrics, start_pools), metrics) as running:
-        yield running
+from tests.service.api.conftest import KEY, OTHER_KEY
+from tests.service.conftest import Service, eventually
 
 
 def test_libretranslatepy_sends_its_key(secured: Service) -> None:
