@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from starlette.routing import BaseRoute
 
 from service import __version__
-from service.api import deepl, deepl_glossaries, infinity, libretranslate, tei
+from service.api import deepl, deepl_glossaries, infinity, libretranslate, tei, tei_tokens
 from service.api.documents import deepl as deepl_documents
 from service.api.documents import libretranslate as libretranslate_documents
 from service.api.health import health_router
@@ -156,7 +156,8 @@ def _add_routes(
     app.include_router(native)
     app.include_router(score)
     app.include_router(libretranslate.libretranslate_router(translator, settings))
-    app.include_router(tei.tei_router(registry, settings))
+    app.include_router(tei.tei_router(registry, translator, settings, admission))
+    app.include_router(tei_tokens.tei_tokens_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
     app.include_router(open_inference.inference_router(registry, inference, metrics, admission))
     app.include_router(health_router(registry, metrics, admission))

@@ -17,8 +17,8 @@ from service.api.shared import (
     ranked_label_dicts,
     request_scope,
 )
-from service.api.text_fields import list_schema, text_schema
-from service.errors import InvalidRequest, ServiceError
+from service.api.text_fields import list_schema
+from service.errors import ServiceError
 from service.http.error_formats import ErrorFormat, FieldErrors, error_message
 from service.http.forms import read_json
 from service.http.openapi import Schema, inline_schema, json_body, response_example
@@ -80,7 +80,7 @@ class InfinityClassifyBody(BaseModel):
     input: Annotated[list[str], FailFast(), Field(description="Texts; answered in order.")]
     model: Annotated[str, Field(description="A model id from GET /models.")] = UNSPECIFIED_MODEL
     raw_scores: Annotated[
-        bool, Field(description="Must be false: models return probabilities.", json_schema_extra={"const": False})
+        bool, Field(description="Return logits, of which softmax makes the probabilities, instead of these.")
     ] = False
 
 
@@ -152,9 +152,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
     async def classify(request: Request) -> JSONResponse:
         """Classify a list of texts."""
         body = await read_json(request, InfinityClassifyBody)
-        if body.raw_scores:
-            raise InvalidRequest("raw_scores is true, but models return probabilities only: leave it out")
-        texts = checked_texts(body.input, settings)
+        texts = checked_texts(body.input, settings, allow_blank=True)
         model = registry.classifier(None if body.model == UNSPECIFIED_MODEL else body.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope)
@@ -162,7 +160,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
         return JSONResponse(
             {
                 "object": "classify",
-                "data": [ranked_label_dicts(model, row) for row in answered.probabilities],
+                "data": [ranked_label_dicts(model, row, body.raw_scores) for row in answered.probabilities],
                 "model": model.name,
                 "usage": usage,
                 "id": f"infinity-{request.scope['request_id']}",
@@ -181,7 +179,9 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
 def _body_schema(settings: Settings, classifiers: list[ServedModel]) -> Schema:
     """Return the schema of the body, with the settings' limits and the models' names."""
     schema = inline_schema(InfinityClassifyBody)
-    schema["properties"]["input"] |= list_schema(text_schema(settings), settings)
+    schema["properties"]["input"] |= list_schema(
+        {"type": "string", "maxLength": settings.max_text_characters}, settings
+    )
     schema["properties"]["model"]["enum"] = [UNSPECIFIED_MODEL, *(model.name for model in classifiers)]
     return schema
 

@@ -1,6 +1,7 @@
 """What all dialects share: checks of texts, the disconnect of the client, ranked labels, the errors of a route."""
 
 import heapq
+import math
 import re
 
 from fastapi import Request
@@ -30,6 +31,7 @@ MODEL_ERRORS = (
     *MIDDLEWARE_ERRORS, ModelRequired, UnknownModel, TooLarge, InvalidRequest, InternalError, Overloaded, NotReady,
     FaultyModel, DeadlineExceeded,
 )  # fmt: skip
+LEAST_PROBABILITY = 2.0**-149  # the smallest positive number of 32 bits
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -95,7 +97,13 @@ def ranked_labels(model: ServedModel, probabilities: list[float], count: int | N
     return [LabelScore(label=model.manifest.labels[i], score=probabilities[i]) for i in order]
 
 
-def ranked_label_dicts(model: ServedModel, probabilities: list[float]) -> list[dict[str, str | float]]:
-    """Return all labels as the dialects of classifiers write them, the most probable first."""
+def ranked_label_dicts(
+    model: ServedModel, probabilities: list[float], raw_scores: bool = False
+) -> list[dict[str, str | float]]:
+    """Return all labels as the dialects of classifiers write them, the most probable first.
+
+    Raw scores are the logarithms of the probabilities: the model's logits, up to a constant that softmax ignores.
+    """
     order = sorted(range(len(probabilities)), key=probabilities.__getitem__, reverse=True)
-    return [{"label": model.manifest.labels[i], "score": probabilities[i]} for i in order]
+    scores = [math.log(max(one, LEAST_PROBABILITY)) for one in probabilities] if raw_scores else probabilities
+    return [{"label": model.manifest.labels[i], "score": scores[i]} for i in order]

@@ -1,32 +1,38 @@
-"""Text Embeddings Inference's dialect for classifiers: /predict, /info.
+"""Text Embeddings Inference's dialect for classifiers: /predict, /invocations, POST /, /info, /ping.
 
-Source: the OpenAPI document and the request types of huggingface/text-embeddings-inference 1.8.
+Source: the OpenAPI document and the request types of huggingface/text-embeddings-inference 1.9. `POST /` is where
+huggingface_hub's InferenceClient sends its requests; with languages among the parameters it asks for a translation.
 """
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from service.api.health import check_ready
 from service.api.shared import MODEL_ERRORS, checked_texts, ranked_label_dicts, request_scope
-from service.api.text_fields import list_schema, text_schema
-from service.errors import InvalidRequest, ServiceError
+from service.api.text_fields import list_schema
+from service.errors import EmptyText, InvalidRequest, NotReady, ServiceError
+from service.http.admission import Admission
 from service.http.error_formats import ErrorFormat, FieldErrors, error_message
 from service.http.forms import read_json
 from service.http.openapi import Schema, inline_schema, json_body, response_example
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
+from service.translation.request import TranslationRequest
+from service.translation.translator import Translator
 
-PATHS = ("/predict", "/info")
+PATHS = ("/", "/predict", "/invocations", "/info", "/ping", "/tokenize", "/decode")
 REQUEST_EXAMPLES = {
     "one text": {"inputs": "Bonjour le monde"},
     "a batch": {"inputs": [["Hello there"], ["Hallo Welt"]]},
 }
+TRANSLATION_EXAMPLE = {"a translation": {"inputs": "Guten Morgen.", "parameters": {"src_lang": "de", "tgt_lang": "en"}}}
 PREDICT_RESPONSE = response_example([[{"score": 0.98, "label": "fr"}, {"score": 0.01, "label": "ca"}]])
 INFO_RESPONSE = response_example({
-    "model_id": "langid", "model_sha": None, "model_dtype": "float32",
+    "model_id": "langid", "model_sha": None, "model_dtype": "float32", "served_model_name": "langid",
     "model_type": {"classifier": {"id2label": {"0": "de", "1": "en"}, "label2id": {"de": 0, "en": 1}}},
     "max_concurrent_requests": 2048, "max_input_length": 512, "max_batch_tokens": 4096, "max_batch_requests": None,
     "max_client_batch_size": 256, "auto_truncate": False, "tokenization_workers": 1, "version": "0.1.0",
@@ -69,14 +75,39 @@ class PredictBody(BaseModel):
         Any,
         Field(description="One text, a list of one, or a batch as a list of such lists. Pairs of texts are rejected."),
     ]
-    truncate: Annotated[
-        bool | None, Field(description="Accepted without effect: a text that is too long is rejected, not truncated.")
-    ] = False
-    truncation_direction: Literal["left", "right", "Left", "Right"] = "Right"
+    truncate: Annotated[bool | None, Field(description="Cut a text that is too long; otherwise it is rejected.")] = (
+        False
+    )
+    truncation_direction: Annotated[
+        Literal["left", "right", "Left", "Right"], Field(description="The side on which a text is cut.")
+    ] = "Right"
     raw_scores: Annotated[
-        bool, Field(description="Must be false: models return probabilities.", json_schema_extra={"const": False})
+        bool, Field(description="Return logits, of which softmax makes the probabilities, instead of these.")
     ] = False
     model: ModelName = None
+
+    @property
+    def cut(self) -> Literal["left", "right"] | None:
+        """The side on which texts that are too long are cut; None if they are not."""
+        if not self.truncate:
+            return None
+        return "left" if self.truncation_direction in ("left", "Left") else "right"
+
+
+class InferenceParameters(BaseModel):
+    """Parameters of huggingface_hub's InferenceClient. Others, which classify, are ignored as by the original."""
+
+    src_lang: Annotated[str | None, Field(max_length=35)] = None
+    tgt_lang: Annotated[str | None, Field(max_length=35)] = None
+    generate_parameters: Annotated[
+        dict[str, Any] | None, Field(max_length=0, description="Not supported for translations.")
+    ] = None
+
+
+class InferenceBody(PredictBody):
+    """Texts to classify, or with `parameters.tgt_lang` to translate."""
+
+    parameters: InferenceParameters = InferenceParameters()
 
 
 class TeiLabel(BaseModel):
@@ -86,8 +117,18 @@ class TeiLabel(BaseModel):
     label: str
 
 
+class HubTranslation(BaseModel):
+    """A translation, as huggingface_hub's InferenceClient reads it."""
+
+    translation_text: str
+
+
 class PredictReply(RootModel[list[TeiLabel] | list[list[TeiLabel]]]):
     """All labels, the most probable first; for a batch, such a list per text."""
+
+
+class InferenceReply(RootModel[list[TeiLabel] | list[list[TeiLabel]] | list[HubTranslation]]):
+    """All labels, the most probable first; for a batch, such a list per text. Or translations, one per text."""
 
 
 class TeiInfo(BaseModel):
@@ -98,6 +139,7 @@ class TeiInfo(BaseModel):
     model_id: str
     model_sha: str | None = None
     model_dtype: str
+    served_model_name: str
     model_type: dict[str, dict[str, dict[str, str | int]]]
     max_concurrent_requests: int
     max_input_length: int
@@ -111,48 +153,103 @@ class TeiInfo(BaseModel):
     docker_label: str | None = None
 
 
-def tei_router(registry: Registry, settings: Settings) -> APIRouter:
+def tei_router(registry: Registry, translator: Translator, settings: Settings, admission: Admission) -> APIRouter:
     """Return the routes over the classifiers."""
     router = APIRouter(tags=["text-embeddings-inference"])
     errors = ERROR_FORMAT.openapi_responses(*MODEL_ERRORS)
+
+    async def classified(body: PredictBody, request: Request) -> JSONResponse:
+        texts, batch = texts_of(body.inputs)
+        if body.cut is not None:  # a model reads fewer tokens than this
+            limit = settings.max_text_characters
+            texts = [text[-limit:] if body.cut == "left" else text[:limit] for text in texts]
+        texts = checked_inputs(texts, settings)
+        model = registry.classifier(body.model)
+        with request_scope(request, settings) as scope:
+            answered = await model.classify(texts, scope, body.cut)
+        results = [ranked_label_dicts(model, row, body.raw_scores) for row in answered.probabilities]
+        return JSONResponse(results if batch else results[0])
+
+    async def translated(body: InferenceBody, target: str, request: Request) -> JSONResponse:
+        texts = [body.inputs] if isinstance(body.inputs, str) else body.inputs
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise InvalidRequest("inputs: give a string or a list of strings to translate")
+        texts = checked_texts(texts, settings, "inputs", allow_blank=True)
+        with request_scope(request, settings) as scope:
+            source = body.parameters.src_lang
+            done = await translator.translate(TranslationRequest(texts, target, source, body.model), scope)
+        return JSONResponse([{"translation_text": result.text} for result in done.results])
 
     @router.post(
         "/predict",
         responses=errors | PREDICT_RESPONSE,
         response_model=PredictReply,
-        openapi_extra=json_body(_body_schema(settings), REQUEST_EXAMPLES),
+        openapi_extra=json_body(_body_schema(PredictBody, settings), REQUEST_EXAMPLES),
     )
     async def predict(request: Request) -> JSONResponse:
         """Classify one text, or a batch of texts."""
-        body = await read_json(request, PredictBody)
-        if body.raw_scores:
-            raise InvalidRequest("raw_scores is true, but models return probabilities only: leave it out")
-        texts, batch = texts_of(body.inputs)
-        texts = checked_texts(texts, settings)
-        model = registry.classifier(body.model)
-        with request_scope(request, settings) as scope:
-            answered = await model.classify(texts, scope)
-        results = [ranked_label_dicts(model, row) for row in answered.probabilities]
-        return JSONResponse(results if batch else results[0])
+        return await classified(await read_json(request, PredictBody), request)
+
+    @router.post("/", include_in_schema=False)
+    @router.post(
+        "/invocations",
+        responses=errors | PREDICT_RESPONSE,
+        response_model=InferenceReply,
+        openapi_extra=json_body(_body_schema(InferenceBody, settings), REQUEST_EXAMPLES | TRANSLATION_EXAMPLE),
+    )
+    async def infer(request: Request) -> JSONResponse:
+        """Classify one text, or a batch of texts; or translate them, if the parameters have a target language.
+
+        `POST /` does the same.
+        """
+        body = await read_json(request, InferenceBody)
+        if target := body.parameters.tgt_lang:
+            return await translated(body, target, request)
+        return await classified(body, request)
 
     @router.get("/info", responses=errors | INFO_RESPONSE)
     async def info(request: Request, model: Annotated[ModelName, Query()] = None) -> TeiInfo:
         """Describe the served classifier."""
         return _info(registry.classifier(model), settings, request.app.version)
 
+    @router.get(
+        "/ping", responses=ERROR_FORMAT.openapi_responses(NotReady) | {200: {"content": {}}}, response_class=Response
+    )
+    async def ping() -> Response:
+        """Return 200 without a body while every served model answers, as Amazon SageMaker asks."""
+        check_ready(registry, admission)
+        return Response()
+
     return router
 
 
-def _body_schema(settings: Settings) -> Schema:
-    """Return the schema of the body, with the three forms of `inputs` and the settings' limits."""
-    text = text_schema(settings)
+def checked_inputs(texts: list[str], settings: Settings) -> list[str]:
+    """Return the texts of a request; the original refuses empty ones, and reads blank ones.
+
+    Raises:
+        EmptyText: a text is empty.
+        InvalidRequest, TooLarge: see `checked_texts`.
+    """
+    if "" in texts:
+        raise EmptyText("`inputs` cannot be empty")
+    return checked_texts(texts, settings, "inputs", allow_blank=True)
+
+
+def _body_schema(body: type[PredictBody], settings: Settings) -> Schema:
+    """Return the schema of a body, with the three forms of `inputs` and the settings' limits."""
+    text = input_schema(settings)
     single = {"type": "array", "items": text, "minItems": 1, "maxItems": 1}
-    schema = inline_schema(PredictBody)
+    schema = inline_schema(body)
     schema["properties"]["inputs"] |= {
         "anyOf": [text, single, list_schema(single, settings)],
         "examples": ["Bonjour le monde"],
     }
     return schema
+
+
+def input_schema(settings: Settings) -> Schema:
+    """Return the JSON schema of a text, which may be blank but not empty."""
+    return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
 
 
 def texts_of(inputs: Any) -> tuple[list[str], bool]:
@@ -195,6 +292,7 @@ def _info(model: ServedModel, settings: Settings, version: str) -> TeiInfo:
     return TeiInfo(
         model_id=model.name,
         model_dtype={"fp32": "float32"}.get(model.manifest.precision, model.manifest.precision),
+        served_model_name=model.name,
         model_type={"classifier": {"id2label": id2label, "label2id": {label: i for i, label in enumerate(labels)}}},
         max_concurrent_requests=settings.queue_segments,
         max_input_length=model.manifest.limits.source_length,

@@ -26,7 +26,7 @@ from service.metrics import Metrics
 log = logging.getLogger("attendant.admission")
 
 # Probes are answered when everything else is refused. They are cheap but not free: this many more may be in flight.
-PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/health", "/v2/health/live", "/v2/health/ready"})
+PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/health", "/ping", "/v2/health/live", "/v2/health/ready"})
 PROBE_RESERVE = 32
 REPORT_SECONDS = 10.0  # between two lines of the log about refusals
 REQUEST_ID = "#" * 32  # stands for the request id in a prepared response

@@ -19,10 +19,12 @@ from service.http.rate_limit import RateLimiter
 from service.http.uploads import read_upload
 
 # Paths that operators, probes, browsers and LibreTranslate's applications request without a key. They reveal no text of
-# any caller, and have no rate limit. Every other path requires a key, unknown paths too.
+# any caller, and have no rate limit. Every other path requires a key, unknown paths too, and so does every method that
+# does more than read: POST / classifies.
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC_PATHS = frozenset({
     "/", DOCS_PATH, *ASSETS, "/openapi.json", "/healthz", "/readyz", "/metrics",
-    "/health", "/frontend/settings", "/languages", "/spec", "/v2/health/live", "/v2/health/ready",
+    "/health", "/ping", "/frontend/settings", "/languages", "/spec", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
 # The URL of a translated file is secret and needs no key, as in LibreTranslate. A key that is sent is checked.
 SECRET_PATHS = "/download_file/"
@@ -57,7 +59,7 @@ class Authenticator:
         if not self.keys.digests:
             return True
         path, key = scope["path"], key_in_head(scope)
-        if path in PUBLIC_PATHS or (key is None and (path in KEY_FIELD_PATHS or path.startswith(SECRET_PATHS))):
+        if _is_public(scope) or (key is None and (path in KEY_FIELD_PATHS or path.startswith(SECRET_PATHS))):
             return False
         self._check_key(scope, key)
         return True
@@ -97,7 +99,7 @@ class AuthMiddleware:
         self.app, self.authenticator, self.error_formats = app, authenticator, error_formats
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in PUBLIC_PATHS or _is_secret(scope):
+        if scope["type"] != "http" or _is_public(scope) or _is_secret(scope):
             await self.app(scope, receive, send)
             return
         key = None
@@ -120,6 +122,11 @@ class AuthMiddleware:
             body = (await receive())["body"]
             key, receive = await _key_in_fields(scope, BufferedBody(body, receive)), BufferedBody(body, receive)
         return key, receive
+
+
+def _is_public(scope: Scope) -> bool:
+    """Return whether a request needs no key."""
+    return scope["path"] in PUBLIC_PATHS and scope["method"] in READING_METHODS
 
 
 def _is_secret(scope: Scope) -> bool:

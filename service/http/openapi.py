@@ -64,8 +64,8 @@ def _name_body_schema(operation: dict[str, Any], schemas: dict[str, Any]) -> Non
 def _require_keys(document: dict[str, Any], public_paths: Collection[str]) -> None:
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
     for path, operations in document["paths"].items():
-        if path not in public_paths:
-            for operation in operations.values():
+        for method, operation in operations.items():
+            if path not in public_paths or method != "get":
                 operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from service.artifact import Artifact, Direction, Manifest
 from service.engine.interfaces import WorkerPool
@@ -136,16 +137,20 @@ class ServedModel:
             raise InvalidRequest("; ".join(errors))
         return EngineRequest(ids, options)
 
-    async def classify(self, texts: list[str], scope: RequestScope) -> Classification:
-        """Classify texts in one batch.
+    async def classify(
+        self, texts: list[str], scope: RequestScope, cut: Literal["left", "right"] | None = None
+    ) -> Classification:
+        """Classify texts in one batch. `cut` is the side on which a text that is too long loses tokens.
 
         Raises:
-            TooLarge: a text exceeds the model's limit, or there are too many texts.
+            TooLarge: a text exceeds the model's limit and is not to be cut, or there are too many texts.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         scope.check_room(self.engine_client, len(texts))
         sources = await self._encode_to_classify(texts, scope)
         limit = self.manifest.limits.source_length
+        if cut is not None:
+            sources = [self._cut(ids, limit, cut) for ids in sources]
         for i, ids in enumerate(sources):
             if len(ids) > limit:
                 raise TooLarge(
@@ -158,6 +163,15 @@ class ServedModel:
             queue_ms=max(result.queue_ms for result in results),
             compute_ms=max(result.compute_ms for result in results),
         )
+
+    def _cut(self, ids: list[int], limit: int, side: Literal["left", "right"]) -> list[int]:
+        """Cut the ids of a text to the limit, special tokens at its ends excepted."""
+        if len(ids) <= limit:
+            return ids
+        last = len(ids) - int(self.manifest.append_eos)
+        kept = limit - 1 - (len(ids) - last)
+        middle = ids[1 : 1 + kept] if side == "right" else ids[last - kept : last]
+        return [ids[0], *middle, *ids[last:]]
 
     async def _encode_to_classify(self, texts: list[str], scope: RequestScope) -> list[list[int]]:
         # Tokenising a short request takes less time than passing it to another thread.

@@ -97,6 +97,32 @@ class TextCodec:
         )
         return list(zip(sources, targets, strict=True))
 
+    def tokenise_sources(self, texts: list[str]) -> list[TokenizedText]:
+        """Tokenise source texts, without special tokens."""
+        encoded = self._source.encode_batch(texts, add_special_tokens=False)
+        return [TokenizedText(self._source_ids(encoding), encoding.offsets) for encoding in encoded]
+
+    def decode_source(self, ids: list[int], skip_special_tokens: bool) -> str:
+        """Detokenise source ids. A tokenizer without a decoder has all characters in its tokens, spaces too."""
+        if self._source.decoder is not None:
+            return str(self._source.decode(ids, skip_special_tokens=skip_special_tokens))
+        left_out = self._special_ids if skip_special_tokens else ()
+        return "".join(self.source_token_text(id) for id in ids if id not in left_out)
+
+    def source_token_text(self, token: int) -> str:
+        """Return a source token as the vocabulary spells it; an unknown id gives an empty string."""
+        return self._source.id_to_token(token) or ""
+
+    @property
+    def source_vocabulary(self) -> int:
+        """The number of source tokens, special ones included."""
+        return int(self._source.get_vocab_size())
+
+    @cached_property
+    def _special_ids(self) -> frozenset[int]:
+        added = self._source.get_added_tokens_decoder()
+        return frozenset(id for id, token in added.items() if token.special)
+
     def decode(self, ids: list[list[int]]) -> list[str]:
         """Detokenise target ids; special tokens are left out."""
         return self._target.decode_batch(ids, skip_special_tokens=True)

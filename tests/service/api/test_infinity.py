@@ -1,5 +1,6 @@
 """infinity's dialect over plain HTTP."""
 
+import math
 from typing import Any
 
 import httpx
@@ -53,8 +54,15 @@ def test_invalid_field_is_named(service: Service) -> None:
     assert error["param"] == "body.input.0"
 
 
-def test_unknown_models_and_raw_scores_are_rejected(service: Service) -> None:
+def test_raw_scores_are_logits(service: Service) -> None:
+    body = {"input": ["orange yellow", "", " "]}
+    raw, scored = (service.post("/classify", body | {"raw_scores": raw}).json()["data"] for raw in (True, False))
+    for raw_labels, labels in zip(raw, scored, strict=True):
+        assert [one["label"] for one in raw_labels] == [one["label"] for one in labels]
+        powers = [math.exp(one["score"]) for one in raw_labels]
+        assert [one / sum(powers) for one in powers] == pytest.approx([one["score"] for one in labels], abs=1e-6)
+
+
+def test_unknown_models_are_rejected(service: Service) -> None:
     message = assert_error(service.post("/classify", {"input": ["a"], "model": "toy-translator"}), 400, "unknown_model")
     assert "toy-classifier" in message
-    message = assert_error(service.post("/classify", {"input": ["a"], "raw_scores": True}), 422, "invalid_request")
-    assert "raw_scores" in message

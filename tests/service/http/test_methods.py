@@ -13,7 +13,7 @@ PARAMETERS = {
     "{glossary_id}": "96ab91fd-e715-41a1-adeb-5d701f84a483",
 }  # fmt: skip
 HIDDEN = {
-    "/": {"get"}, "/docs": {"get"}, "/docs/start.js": {"get"}, "/openapi.json": {"get"}, "/v2/": {"get"},
+    "/": {"get", "post"}, "/docs": {"get"}, "/docs/start.js": {"get"}, "/openapi.json": {"get"}, "/v2/": {"get"},
     "/v2/systemsharedmemory/status": {"get"}, "/v2/cudasharedmemory/unregister": {"post"},
     "/v2/repository/models/x/load": {"post"},
 }  # fmt: skip
