@@ -28,7 +28,8 @@ from service.text.segmentation.casing import is_all_caps, lowercase, uppercase
 from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.segmentation.segmenter import plan_segmentation
 from service.text.segmentation.sentences import find_sentences
-from service.text.signs import find_splitting_signs, has_changed_signs
+from service.text.sign_placement import place_signs
+from service.text.signs import has_changed_signs
 from service.text.words import word_spans
 from service.translation.detection import sample
 
@@ -100,6 +101,11 @@ def _links(text: str) -> None:
     anchor_identical_words(compose_links(links, links), text, text[::-1])
 
 
+def _signs(text: str) -> None:
+    links = tuple(proportional_links(text, text[1:]))
+    has_changed_signs(text, place_signs(text, AlignedText(text[1:], links), "fr").text)
+
+
 GLOSSARY = Glossary({"a b": "c", "!": "?", **{f"{'!' * 40}{k}": "x" for k in range(50)}, "a": "b"}, "en")
 
 
@@ -112,7 +118,7 @@ FUNCTIONS: dict[str, Work] = {
     "find_protected_spans": lambda text: find_protected_spans(text, "en"),
     "find_sentences": lambda text: find_sentences(text, "de", find_protected_spans(text)),
     "numbers": lambda text: (find_numbers(text), compare_numbers(text, text[1:], "en", "de")),
-    "signs": lambda text: (find_splitting_signs(text), has_changed_signs(text, text[1:])),
+    "signs": _signs,
     "casing": lambda text: (is_all_caps(text), uppercase(lowercase(text, "tr", True), "tr")),
     "quality_checks": lambda text: find_issues(f"x {text}", f"{text} x", "ru"),
     "glossary": _glossary,

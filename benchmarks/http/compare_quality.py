@@ -125,8 +125,7 @@ def compare(direction: Direction, sides: Sides, traffic: Traffic, arguments: arg
     row["signature"] = row.pop("before_signature")
     row.pop("after_signature")
     row["bleu_difference"] = row["after_bleu"] - row["before_bleu"]
-    answers = {side: one for side, (one, _) in found.items()}
-    changed = list(differences(row["direction"], texts, references, answers))
+    changed = list(differences(row["direction"], texts, references, {side: one for side, (one, _) in found.items()}))
     row["changed_percent"] = 100 * sum(one["before"][0] != one["after"][0] for one in changed) / len(texts)
     if arguments.rounds:
         row |= rate_figures(measure_rate(sides, traffic, requests(texts, direction), arguments, is_mix=False))
@@ -155,7 +154,7 @@ def main(words: Sequence[str] | None = None) -> int:
     notes = busy_note()
     offered = {f"{one.source}-{one.target}": one for one in read_artifact(arguments.after / MODEL).manifest.directions}
     directions = [offered[name] for name in arguments.direction or offered]
-    settings = {"ATTENDANT_REQUEST_TIMEOUT_SECONDS": TIMEOUT}
+    settings: dict[str, Any] = {"ATTENDANT_REQUEST_TIMEOUT_SECONDS": TIMEOUT}
     rows = []
     with ExitStack() as stack:
         traffic = stack.enter_context(Traffic())

@@ -6,16 +6,12 @@ another kind of dash, but not nothing.
 
 import re
 
-from service.text.alignment import Span
-
 _SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/"
 _QUOTES = '"„“”«»'
 _ALL = frozenset(_SYMBOLS + _QUOTES + "–—-")
 _DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
 _ANY_DASH = re.compile(r"[-–—]")
 _RUN = re.compile(r"[.!?]{2,}")
-# What a text can be split around: brackets and double quotation marks, dashes between words.
-_SPLITTING = re.compile(rf"[()\[\]{{}}{_QUOTES}]|{_DASH.pattern}")
 
 
 def has_changed_signs(source: str, target: str) -> bool:
@@ -30,8 +26,3 @@ def has_changed_signs(source: str, target: str) -> bool:
         return True
     dashes = len(_DASH.findall(source))
     return dashes > 0 and len(_ANY_DASH.findall(target)) < dashes
-
-
-def find_splitting_signs(text: str) -> list[Span]:
-    """Return the spans of the brackets, quotation marks and dashes, around which a sentence can be split."""
-    return [match.span() for match in _SPLITTING.finditer(text)]

@@ -17,7 +17,7 @@ from service.text.glossary import Glossary, Term, missing_terms
 from service.text.numbers import compare_numbers
 from service.text.quality_checks import EMPTY, LENGTH, NUMBER, REPETITION, SIGN, find_issues
 from service.text.segmentation.segmenter import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
-from service.text.segmentation.units import TextPart, Unit
+from service.text.segmentation.units import Unit
 from service.text.signs import has_changed_signs
 from service.translation.document import DocumentTranslation
 from service.translation.request import TranslationResponse, TranslationResult
@@ -26,7 +26,6 @@ from service.translation.word_alignment import WordAligner
 
 MAX_TURN = 0.005  # seconds of processing after which other tasks of the event loop run in between
 MAX_INLINE_CALLS = 32  # up to so many, making engine requests takes less time than passing them to another thread
-MAX_SPLIT_CHARACTERS = 100  # a longer sentence with changed signs is left as it is: its parts would lose their context
 NOT_TRANSLATED = "not_translated"
 GLOSSARY_MISSED = "glossary_missed"
 
@@ -210,15 +209,12 @@ class TranslationPipeline:
         call.texts = call.step.model.codec.decode([hypothesis.ids for hypothesis in result.hypotheses])
         call.issues = self._find_issues(call)
         may_retry = self._guard and call.first_try is None and call.glossary_unit is None
-        if call.issues and may_retry and not call.segment.streamed_ids:
+        if _serious(call) and may_retry and not call.segment.streamed_ids:
             call.stream = False  # the other try may be the one that is taken
-            if call.issues == [SIGN] and call.step_index == 0:
-                short = len(call.text) <= MAX_SPLIT_CHARACTERS
-                parts = call.segment.unit.split_around_signs() if short else []
-                return self._split(call.segment, parts) if len(parts) > 1 else self._accept(call)
             return [self._second_try(call)]
-        if call.first_try is not None and len(call.first_try.issues) < len(call.issues) + (call.numbers_unit is None):
-            call = call.first_try
+        first_try = call.first_try
+        if first_try is not None and _serious(first_try) < _serious(call) + (call.numbers_unit is None):
+            call = first_try
         return self._accept(call)
 
     def _second_try(self, call: _ModelCall) -> _ModelCall:
@@ -235,7 +231,7 @@ class TranslationPipeline:
         issues = find_issues(call.text, call.texts[0], target)
         if any(compare_numbers(call.text, call.texts[0], source, target)):
             issues.append(NUMBER)
-        if has_changed_signs(call.text, call.texts[0]):
+        if call.is_last_step and has_changed_signs(call.unit.model_input, call.texts[0]):
             issues.append(SIGN)
         finish_reason = call.hypotheses[0].finish_reason
         if finish_reason == "loop" and REPETITION not in issues:
@@ -247,7 +243,7 @@ class TranslationPipeline:
     def _accept(self, call: _ModelCall) -> list[_ModelCall]:
         """Go on with the hypotheses of a call, whatever their quality; return the calls that follow."""
         segment = call.segment
-        if call.glossary_unit is not None and call.issues:
+        if call.glossary_unit is not None and _serious(call):
             return self._finish(segment)
         if not call.is_last_step:
             segment.warnings.update(call.issues)
@@ -259,16 +255,16 @@ class TranslationPipeline:
         hypotheses = _restored_hypotheses(unit, call)
         if hypotheses:
             segment.unit, segment.hypotheses, segment.pivot_texts = unit, hypotheses, call.pivot_texts
-            segment.warnings.update(call.issues)
+            # Without guards, and where they have been streamed, hypotheses stay as they are.
+            segment.places_signs = SIGN in call.issues and self._guard and not segment.streamed_ids
+            segment.warnings.update(issue for issue in call.issues if issue != SIGN or not segment.places_signs)
         elif call.glossary_unit is None:
             return self._split_at_protected(segment)
         return self._finish(segment) if call.glossary_unit is not None else self._enforce_glossary(segment)
 
     def _split_at_protected(self, segment: Segment) -> list[_ModelCall]:
         """Translate a segment in smaller pieces, because its best hypothesis lost a placeholder or a number."""
-        return self._split(segment, segment.unit.fallback_parts())
-
-    def _split(self, segment: Segment, smaller: Sequence[TextPart]) -> list[_ModelCall]:
+        smaller = segment.unit.fallback_parts()
         if len(smaller) > 1:
             segment.warnings.add(SPLIT_AT_PROTECTED)
         return [_ModelCall(part, part.unit.model_input) for part in segment.replace_with(smaller)]
@@ -295,13 +291,18 @@ class TranslationPipeline:
         return missing_terms(terms, segment.hypotheses[0].translation.text)
 
     def _finish(self, segment: Segment) -> list[_ModelCall]:
-        """Take the segment's hypotheses as final; only word alignment may still be pending."""
+        """Take the segment's hypotheses as final; only word alignment, and lost signs by it, may still be pending."""
         segment.warnings.update(f"{GLOSSARY_MISSED}: {term.source}" for term in self._missed_terms(segment))
-        if segment.align:
+        if segment.align or segment.places_signs:
             self._aligner.start(segment)
         else:
             segment.done = True
         return []
+
+
+def _serious(call: _ModelCall) -> int:
+    """Return how many issues a call has for which it is tried again; lost signs are put back by word alignment."""
+    return sum(issue != SIGN for issue in call.issues)
 
 
 def _encode(calls: Sequence[_ModelCall]) -> None:

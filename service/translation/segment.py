@@ -31,6 +31,7 @@ class Segment:
     ids: list[int] | None = None  # source ids of the unit, if it has been encoded
     prefix: str = ""  # what its translation must begin with
     align: bool = False  # whether word alignment is needed
+    places_signs: bool = False  # whether brackets, quotation marks and dashes must be put back by word alignment
     pivot_texts: tuple[str, ...] = ()  # its translations into the languages on the route
     hypotheses: list[RestoredHypothesis] = field(default_factory=list)
     parts: "list[Part] | None" = None

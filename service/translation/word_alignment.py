@@ -1,10 +1,17 @@
-"""Word alignment of finished translations: the models that wrote them score them once more, for the attention."""
+"""Word alignment of finished translations: the models that wrote them score them once more, for the attention.
+
+By the links, brackets, quotation marks and dashes that a translation lost are put back, see
+`service.text.sign_placement`.
+"""
 
 from service.engine.types import EngineRequest, EngineResult
 from service.errors import NotReady, Overloaded, UnknownModel
 from service.models.request_scope import RequestScope
 from service.models.scorer import EncodedPair, Pair
 from service.text.alignment import AlignedText, AlignmentLink, anchor_identical_words, compose_links
+from service.text.quality_checks import SIGN
+from service.text.sign_placement import place_signs
+from service.text.signs import has_changed_signs
 from service.translation.segment import Segment
 
 NOT_ALIGNED = "not_aligned"
@@ -55,7 +62,7 @@ class WordAligner:
             for step, *pair in zip(segment.route, texts, texts[1:], strict=False):
                 [encoded] = step.model.scorer.encode([Pair(*pair)], step.direction)
                 if step.model.scorer.length_error(encoded) is not None:
-                    segment.warnings.add(NOT_ALIGNED)
+                    _warn(segment)
                     return False
                 pairs.append(encoded)
             alignment = _HypothesisAlignment(segment, k, pairs)
@@ -63,9 +70,14 @@ class WordAligner:
                 self._scope.submit(step.model.scorer.engine_client, [encoded.request])
                 self._pending[encoded.request] = alignment
         except (UnknownModel, Overloaded, NotReady):
-            segment.warnings.add(NOT_ALIGNED)
+            _warn(segment)
             return False
         return True
+
+
+def _warn(segment: Segment) -> None:
+    """Add the warnings of a segment that cannot be aligned."""
+    segment.warnings.update({NOT_ALIGNED} if segment.align else (), {SIGN} if segment.places_signs else ())
 
 
 class _HypothesisAlignment:
@@ -87,7 +99,19 @@ class _HypothesisAlignment:
             links = compose_links(links, self._links[other.request])
         hypothesis = self.segment.hypotheses[self._k]
         links = anchor_identical_words(links, first.pair.text, hypothesis.output)
-        translation = self.segment.unit.restore(AlignedText(hypothesis.output, links))
+        output = AlignedText(hypothesis.output, links)
+        if self.segment.places_signs:
+            output = self._with_signs(first.pair.text, output)
+        translation = self.segment.unit.restore(output)
         assert translation is not None  # it was restored without links before
         self.segment.hypotheses[self._k] = hypothesis._replace(translation=translation, aligned=True)
         return True
+
+    def _with_signs(self, source: str, output: AlignedText) -> AlignedText:
+        """Return the output with the signs of the source; the segment gets a warning if the best one lacks some."""
+        placed = place_signs(source, output, self.segment.unit.languages[1])
+        if self.segment.unit.restore(placed) is None:
+            placed = output
+        if self._k == 0 and has_changed_signs(source, placed.text):
+            self.segment.warnings.add(SIGN)
+        return placed

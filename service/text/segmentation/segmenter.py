@@ -28,7 +28,6 @@ SPLIT_AT_PROTECTED = "split_at_protected"
 OTHER_SCRIPT = "source_script"
 
 _RUN = re.compile(r"(?<![.!?…])[.!?…]{2,}+(?=\s)")
-_CLOSING_OF = {"(": ")", "[": "]", "{": "}", '"': '"', "“": "”", "„": "“", "«": "»", "»": "«", "‹": "›", "‘": "’"}
 
 # Returns the number of tokens of each text.
 CountTokens = Callable[[list[str]], list[int]]
@@ -74,7 +73,6 @@ def plan_segmentation(
     previous_end = 0
     for sentence in find_sentences(text, languages[0], protected):
         for start, end in _split_at_runs(text, *sentence, protected):
-            start, end = _without_brackets(text, start, end, protected)
             unit = _unit(text, start, end, languages, protected)
             unit_parts = split_at_unreplaceable_spans(unit)
             if len(unit_parts) > 1 and not find_arguments(unit.source):
@@ -111,22 +109,6 @@ def _split_at_runs(text: str, start: int, end: int, protected: Sequence[Span]) -
                 yield trim_span(text, start, run.end())
             start = run.end()
     yield trim_span(text, start, end)
-
-
-def _without_brackets(text: str, start: int, end: int, protected: Sequence[Span]) -> Span:
-    """Return a sentence without the brackets or quotation marks around the whole of it."""
-    while end - start > 2 and text[start] in _CLOSING_OF:
-        closing = _CLOSING_OF[text[start]]
-        last = end - 1 - (text[end - 1] in ".!?" and text[end - 2] == closing)
-        inside = text[start + 1 : last]
-        spans = spans_within(protected, start, start + 1)
-        if text[last] != closing or spans or text[start] in inside or closing in inside:
-            break
-        first, last = trim_span(text, start + 1, last)
-        if not has_letters(text, first, last, spans_within(protected, first, last)):
-            break
-        start, end = first, last
-    return start, end
 
 
 def _with_messages(part: TextPart, source: str, target: str) -> Iterator[TextPart]:

@@ -20,6 +20,7 @@ from service.text.glossary import Term
 from service.text.number_formats import localise
 from service.text.numbers import find_numbers, number_spans
 from service.text.segmentation.casing import lowercase, uppercase
+from service.text.segmentation.enclosing import inner_span
 from service.text.segmentation.message_format import is_argument
 from service.text.segmentation.placeholders import (
     Placeholder,
@@ -29,7 +30,7 @@ from service.text.segmentation.placeholders import (
 )
 from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.segmentation.sentences import has_letters, spans_within, trim_span
-from service.text.signs import find_splitting_signs
+from service.text.sign_placement import localised_quotes
 
 _SENTENCE_END = ".!?…。！？"
 _CLOSING = "\"'”“»«’‘›‹)]}」』）】"
@@ -78,13 +79,15 @@ class Unit:
 
     @cached_property
     def _cleaned_source(self) -> OffsetMappedText:
-        """The source with placeholders, single spaces and no invisible characters."""
+        """The source with placeholders, single spaces, no invisible characters and no signs around the whole of it."""
+        start, end = self._inner
         edits = [(*span, placeholder.source) for span, placeholder in zip(self.spans, self._placeholders, strict=True)]
+        edits += [(first, last, "") for first, last in ((0, start), (end, len(self.source))) if first < last]
         if self._final_run is not None:
-            start, end = self._final_run.span()
             mark = "?" if "?" in self._final_run[0] else "!" if "!" in self._final_run[0] else "."
-            edits.append((start, end, mark))
-        for gap in _WHITE_SPACE_OR_INVISIBLE.finditer(self.source) if _NEEDS_CLEANING.search(self.source) else ():
+            edits.append((*self._final_run.span(), mark))
+        needs_cleaning = _NEEDS_CLEANING.search(self.source) is not None
+        for gap in _WHITE_SPACE_OR_INVISIBLE.finditer(self.source, start, end) if needs_cleaning else ():
             space = " " if any(c.isspace() for c in gap[0]) else ""
             if gap[0] != space and not _overlaps(gap.span(), self.spans):
                 edits.append((*gap.span(), space))
@@ -105,14 +108,19 @@ class Unit:
         """What the translation must contain exactly once each: the placeholders."""
         return [placeholder.target for placeholder in self._placeholders]
 
+    @cached_property
+    def _inner(self) -> Span:
+        """The span of the source without brackets or quotation marks around the whole of it."""
+        return inner_span(self.source, self.spans)
+
     @property
     def _ends_sentence(self) -> bool:
-        return self.source.rstrip(_CLOSING)[-1:] in _SENTENCE_END
+        return self.source[: self._inner[1]].rstrip(_CLOSING)[-1:] in _SENTENCE_END
 
     @cached_property
     def _final_run(self) -> re.Match[str] | None:
         """The run of punctuation at the end, such as "?!" or "...", of which the model reads one character."""
-        return _FINAL_RUN.search(self.source)
+        return _FINAL_RUN.search(self.source, *self._inner)
 
     @property
     def is_verbatim(self) -> bool:
@@ -154,6 +162,10 @@ class Unit:
             edits.append((*stop.span(), ""))
         edits += self._wide_gaps(translation.text)
         edits.sort()
+        start, end = self._inner
+        if end - start < len(self.source):
+            before, after = localised_quotes(self.source[:start], self.source[end:], self.languages[1])
+            edits = [(0, 0, before), *edits, (len(translation.text), len(translation.text), after)]
         edits = [_without_second_stop(edit, translation.text) for edit in edits]
         restored = OffsetMappedText(translation.text, edits)
         links = [
@@ -180,7 +192,8 @@ class Unit:
         """Return the edits that put runs of several spaces back, at the same relative position as in the source."""
         if not _TWO_SPACES.search(self.source):
             return []
-        source_gaps = [gap.span() for gap in _SPACES.finditer(self.source) if not _overlaps(gap.span(), self.spans)]
+        gaps = _SPACES.finditer(self.source, *self._inner)
+        source_gaps = [gap.span() for gap in gaps if not _overlaps(gap.span(), self.spans)]
         target_gaps = [gap.span() for gap in _SPACES.finditer(text.rstrip())]
         wide_gaps = {
             k * len(target_gaps) // len(source_gaps): self.source[start:end]
@@ -213,11 +226,6 @@ class Unit:
         numbers = [span for span in find_numbers(self.source) if not _overlaps(span, self.spans)]
         spans = tuple(sorted([*self.spans, *numbers]))
         return replace(self, spans=spans, numbers_protected=True).split_around(spans)
-
-    def split_around_signs(self) -> "list[TextPart]":
-        """Split the unit around its brackets, quotation marks and dashes; without any, return it as it is."""
-        signs = [span for span in find_splitting_signs(self.source) if not _overlaps(span, self.spans)]
-        return self.split_around(signs) if signs else [self]
 
     def split_around(self, excluded: Sequence[Span]) -> "list[TextPart]":
         """Split the unit: the excluded spans as strings, and units of the text between them."""

@@ -3,7 +3,7 @@
 import pytest
 
 from service.text.number_formats import localise
-from service.text.signs import find_splitting_signs, has_changed_signs
+from service.text.signs import has_changed_signs
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,6 @@ from service.text.signs import find_splitting_signs, has_changed_signs
 )
 def test_changed_signs(source: str, target: str, changed: bool) -> None:
     assert has_changed_signs(source, target) is changed
-
-
-def test_signs_to_split_around() -> None:
-    text = 'A "b" (c) - d-e—f'
-    assert [text[start:end] for start, end in find_splitting_signs(text)] == ['"', '"', "(", ")", "-", "—"]
 
 
 @pytest.mark.parametrize(

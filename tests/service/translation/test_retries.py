@@ -181,18 +181,6 @@ def test_a_changed_number_is_tried_again_with_placeholders_and_without_digits(to
     assert second.repetition_penalty == 1.0
 
 
-def test_a_sentence_that_lost_its_brackets_is_split_around_them(toy_translator: Path) -> None:
-    model, engine = english_german(toy_translator, lambda text, _: reverse_words(text).translate({40: None, 41: None}))
-    with open_translator(model) as translator:
-        [result] = translate(translator, "the house (red) here", source="en")
-        assert (result.text, result.warnings) == ("eht esuoh (der) ereh", ["split_at_protected"])
-        whole, *parts = engine.sources
-        assert (whole, set(parts)) == ("the house (red) here", {"the house", "red", "here"})
-        engine.respond = lambda text, _: f"{reverse_words(text)} (x)"
-        [result] = translate(translator, "the house", source="en")
-        assert result.warnings == ["sign_changed"]
-
-
 def test_placeholders_that_do_not_fit_into_max_length_are_not_required(toy_translator: Path) -> None:
     asked: list[DecodingOptions] = []
 

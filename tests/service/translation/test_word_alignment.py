@@ -1,5 +1,6 @@
 """Word alignment through sentences, placeholders, a pivot language and alternatives."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,21 @@ def test_the_scorer_is_not_called_unless_alignment_is_requested(toy_translator: 
     with open_translator(english) as translator:
         [result] = translate(translator, "one red house", source="en")
     assert (result.alignment, result.warnings) == (None, [])
+
+
+def test_brackets_and_quotation_marks_that_a_sentence_lost_are_put_back(toy_translator: Path) -> None:
+    def respond(text: str, _: DecodingOptions | None = None) -> str:
+        return reversed_sentence(re.sub(r"[()\"]", "", text)) + " %" * ("bird" in text)
+
+    english = model(toy_translator, respond=respond)
+    with open_translator(english) as translator:
+        [result] = translate(translator, 'one (red) "house" two', source="en")
+        assert (result.text, result.warnings) == ("zwei „Haus“ (rot) eins", [])
+        [result] = translate(translator, "one (bird)", source="en")
+        assert result.warnings == ["sign_changed"]  # a percent sign has no place of its own
+        english.scorer.worker_pool.queue.close()
+        [result] = translate(translator, "one (red) house", source="en")
+        assert (result.text, result.warnings) == ("Haus rot eins", ["sign_changed"])
 
 
 def test_words_are_linked_through_a_pivot_language(toy_translator: Path) -> None:

@@ -64,13 +64,25 @@ def test_runs_of_punctuation_and_ordinal_numbers_are_restored(
     assert restored.text == expected
 
 
-def test_a_unit_is_split_around_its_signs() -> None:
-    (unit,) = plan('"Go," he said - and left (fast).').units
-    assert "".join(part if isinstance(part, str) else f"<{part.source}>" for part in unit.split_around_signs()) == (
-        '"<Go>," <he said> - <and left> (<fast>).'
-    )
-    (plain,) = plan("He went.").units
-    assert plain.split_around_signs() == [plain]
+@pytest.mark.parametrize(
+    ("source", "languages", "model_input", "output", "expected"),
+    [
+        ('"I am tired."', ("en", "de"), "I am tired.", "Ich bin müde.", "„Ich bin müde.“"),
+        ("„Ich bin müde“.", ("de", "en"), "Ich bin müde", "I am tired.", '"I am tired".'),
+        ('"Is it he?!"', ("en", "fr"), "Is it he?", "Est-ce lui ?", "«\u00a0Est-ce lui?!\u00a0»"),
+        ("(Go home.)", ("en", "es"), "Go home.", "Ve a casa.", "(Ve a casa.)"),
+        ('"Go," he said, "home."', ("en", "de"), '"Go," he said, "home."', "„Geh“, sagte er.", "„Geh“, sagte er."),
+        ('"Go home."', ("en", "fi"), "Go home.", "Mene.", '"Mene."'),
+    ],
+)
+def test_signs_around_a_sentence_are_not_read(
+    source: str, languages: tuple[str, str], model_input: str, output: str, expected: str
+) -> None:
+    (unit,) = plan(source, *languages).units
+    assert unit.model_input == model_input
+    restored = unit.restore(AlignedText(output))
+    assert restored is not None
+    assert restored.text == expected
 
 
 def test_model_input_fails_without_placeholders() -> None:
