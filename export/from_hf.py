@@ -10,18 +10,25 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from onnx import ModelProto
+
+from export.checks.imported_quality import LOSS_BOUND, built_in_data, calibrate_import, check_import, read_gate_data
 from export.checks.parity import ParityError
+from export.checks.quality_gate import QUALITY_BOUND, QualityError
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
+from export.graphs.spec import GraphSpec
 from export.graphs.topk import select_graph
 from export.hf.checkpoint import HfCheckpoint, ImportRefused, open_checkpoint
 from export.hf.classifier import FAMILIES
 from export.hf.imports import ClassifierImport, Import, MarianImport
 from export.hf.sample_texts import SAMPLE_TEXTS
 from export.model_card import imported_card
+from export.publish import write_int8
+from export.target import choose_target
 from service.artifact import (
     FORMAT,
-    NAME,
     Artifact,
     ArtifactError,
     Graph,
@@ -34,6 +41,7 @@ from service.artifact import (
     sha256,
     write_manifest,
 )
+from training.data.corpus import CorpusError
 
 TOLERANCE = 1e-4
 IMPORTERS: dict[str, Callable[[HfCheckpoint, list[tuple[str, str]]], Import]] = {
@@ -52,6 +60,9 @@ class ImportOptions:
     version: str = "1"
     tolerance: float = TOLERANCE
     texts: tuple[str, ...] = SAMPLE_TEXTS  # for the parity check
+    int8: bool = False
+    data: Path | None = None  # rows with references, to calibrate int8 on and to check it with
+    bound: float = QUALITY_BOUND  # how much int8 may lose on them, in BLEU or points of accuracy
 
 
 def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Manifest:
@@ -59,8 +70,10 @@ def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Man
 
     Raises:
         ImportRefused: the checkpoint cannot be imported.
+        CorpusError: the rows for int8 cannot be used.
         ArtifactError: the artifact cannot be written there.
         ParityError: the graphs differ from transformers.
+        QualityError: int8 loses more than the bound.
     """
     checkpoint = open_checkpoint(path)
     if checkpoint.model_type not in IMPORTERS:
@@ -68,44 +81,71 @@ def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Man
             f"{path}: model_type is {checkpoint.model_type!r}; {', '.join(IMPORTERS)} can be imported so far"
         )
     found = IMPORTERS[checkpoint.model_type](checkpoint, options.languages)
+    data = built_in_data(options.texts, found.directions)
+    if options.data:
+        data = read_gate_data(options.data, found.directions, found.labels)
     specs = found.graphs()
-    with publish(artifact) as folder:
+    writer = ImportWriter(checkpoint, found, specs, options)
+    with publish(artifact) as folder, TemporaryDirectory() as scratch:
         models = {name: to_onnx(spec) for name, spec in specs.items()}
         if "step" in models:
             models["select"] = select_graph(int(checkpoint.get("vocab_size")))
+        fp32_folder = Path(scratch) if options.int8 else folder
+        manifest = writer.write(models, fp32_folder)
+        fp32 = Artifact(fp32_folder, manifest)
+        parity = found.verify(fp32, options.texts, options.tolerance)
+        if options.int8:
+            plan = calibrate_import(found.model, fp32, data)
+            manifest = write_int8(
+                models, plan, writer, folder, lambda int8: check_import(fp32, int8, data, options.bound)
+            )
+        manifest = manifest.model_copy(update={"parity": parity})
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        (folder / "MODEL_CARD.md").write_text(imported_card(manifest, size, found.generation.left_out), "utf-8")
+        files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
+        manifest = manifest.model_copy(update={"files": files})
+        write_manifest(folder, manifest)
+        read_artifact(folder)  # as the service will
+    return manifest
+
+
+@dataclass(frozen=True)
+class ImportWriter:
+    """Writes the files of an imported artifact except model card and manifest, and returns the manifest."""
+
+    checkpoint: HfCheckpoint
+    found: Import
+    specs: dict[str, GraphSpec]
+    options: ImportOptions
+
+    def write(self, models: dict[str, ModelProto], folder: Path) -> Manifest:
+        found, options, name = self.found, self.options, self.checkpoint.path.resolve().name
         graphs = write_graphs(models, folder)
         found.save_tokenizer(folder / "tokenizer.json")
         names = ["tokenizer.json", WEIGHTS, *(graph.file for graph in graphs.values())]
-        manifest = Manifest(
+        return Manifest(
             format=FORMAT,
             name=options.name,
             version=options.version,
             task=found.task,
             directions=found.directions,
             labels=found.labels,
+            multi_label=found.multi_label,
             append_eos=found.append_eos,
             files={name: sha256(folder / name) for name in names},
             special_tokens=found.special_tokens,
             limits=found.limits,
+            generation=found.generation.defaults,
             graphs=graphs,
-            state=_states(graphs["step"], specs["step"].state_kinds) if "step" in specs else [],
+            state=_states(graphs["step"], self.specs["step"].state_kinds) if "step" in graphs else [],
             precision="fp32",
             parity=Parity(sentences=0, cached=0.0, onnx=0.0, tolerance=0.0),
             provenance=Provenance(
-                description=f"Imported from the checkpoint {path.resolve().name} of Hugging Face transformers.",
-                recipe={"checkpoint": path.resolve().name, "config": dict(checkpoint.config)},
+                description=f"Imported from the checkpoint {name} of Hugging Face transformers.",
+                recipe={"checkpoint": name, "config": dict(self.checkpoint.config)},
                 licence=options.licence,
             ),
         )
-        parity = found.verify(Artifact(folder, manifest), options.texts, options.tolerance)
-        manifest = manifest.model_copy(update={"parity": parity})
-        size = sum(file.stat().st_size for file in folder.iterdir())
-        (folder / "MODEL_CARD.md").write_text(imported_card(manifest, size), "utf-8")
-        files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
-        manifest = manifest.model_copy(update={"files": files})
-        write_manifest(folder, manifest)
-        read_artifact(folder)  # as the service will
-    return manifest
 
 
 def _states(step: Graph, kinds: dict[str, str]) -> list[State]:
@@ -131,10 +171,30 @@ def parser() -> argparse.ArgumentParser:
         help="directions of a translator, such as en-de (default: from tokenizer_config.json or the checkpoint's name)",
     )
     top.add_argument("--name", help="of the model (default: the artifact folder's name)")
-    top.add_argument("--version", default="1", help="version written to the manifest (default: 1)")
+    top.add_argument("--version", help="version written to the manifest (default: 1, or one more than it replaces)")
+    top.add_argument("--force", action="store_true", help="replace an artifact without asking")
     top.add_argument("--licence", default=ImportOptions.licence, help="licence of the weights, for the model card")
     top.add_argument("--texts", type=Path, help="file of texts, one a line, for the parity check (default: built in)")
     top.add_argument("--tolerance", type=float, default=TOLERANCE, help=f"of the parity check (default: {TOLERANCE:g})")
+    top.add_argument(
+        "--int8",
+        action="store_true",
+        help="quantise to int8; fails if it loses more than --bound on rows of --data, or, without these, if it finds "
+        f"the answers of fp32 less probable by more than {LOSS_BOUND:g}",
+    )
+    top.add_argument(
+        "--data",
+        type=Path,
+        metavar="ROWS",
+        help="file of rows to calibrate and check int8 with, as a recipe names it: of a translator 'FILE as en, de', "
+        "of a classifier with label and text (default: the texts of the parity check)",
+    )
+    top.add_argument(
+        "--bound",
+        type=float,
+        default=QUALITY_BOUND,
+        help=f"BLEU or points of accuracy that int8 may lose (default: {QUALITY_BOUND})",
+    )
     return top
 
 
@@ -142,7 +202,15 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         manifest = import_checkpoint(options.checkpoint, options.artifact, _import_options(options))
-    except (ArtifactError, ImportRefused, ParityError, OSError, UnicodeDecodeError) as error:
+    except (
+        ArtifactError,
+        CorpusError,
+        ImportRefused,
+        ParityError,
+        QualityError,
+        OSError,
+        UnicodeDecodeError,
+    ) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     parity = manifest.parity
@@ -150,23 +218,27 @@ def main(arguments: Sequence[str]) -> int:
         f"{options.artifact}: {manifest.name} {manifest.version}; parity with transformers on {parity.sentences} "
         f"texts: {parity.onnx:.1e} (allowed {parity.tolerance:.0e}), answers identical\n"
     )
+    for found in manifest.evaluation:
+        sys.stdout.write(f"{found.precision}: {found.data}: {found.split}: {found.metric} {found.value:.3f}\n")
     return 0
 
 
 def _import_options(options: argparse.Namespace) -> ImportOptions:
     name = options.name or re.sub(r"[^a-z0-9._-]+", "-", options.artifact.resolve().name.lower())
-    if not NAME.fullmatch(name):
-        raise ImportRefused(f"--name is {name!r}; use lower-case letters, digits, '.', '_' and '-'")
+    target = choose_target(options.artifact, name, options.version, options.force)
     texts = SAMPLE_TEXTS
     if options.texts is not None:
         texts = tuple(line for line in options.texts.read_text("utf-8").splitlines() if line.strip())
     return ImportOptions(
-        name=name,
+        name=target.name,
         languages=options.languages or [],
         licence=options.licence,
-        version=options.version,
+        version=target.version,
         tolerance=options.tolerance,
         texts=texts,
+        int8=options.int8,
+        data=options.data,
+        bound=options.bound,
     )
 
 

@@ -1,5 +1,7 @@
 """The model card of an artifact, MODEL_CARD.md."""
 
+from collections.abc import Sequence
+
 from service.artifact import Evaluation, Manifest
 
 TEMPLATE = """\
@@ -37,13 +39,22 @@ IMPORTED_TEMPLATE = """\
 
 ## Checks
 
-The import compared the graphs with transformers on {sentences} texts: largest difference {difference:.1e} (allowed
-{tolerance:.0e}); answers identical. The quality of the answers was not measured: see the model card of the checkpoint.
-"""
+The import compared the graphs{of_fp32} with transformers on {sentences} texts: largest difference {difference:.1e}
+(allowed {tolerance:.0e}); answers identical. {quality}
+{generation}"""
+UNMEASURED = "The quality of the answers was not measured: see the model card of the checkpoint."
 
 
-def imported_card(manifest: Manifest, size: int) -> str:
-    """Return the Markdown for an imported model of `size` bytes."""
+def imported_card(manifest: Manifest, size: int, left_out: Sequence[str] = ()) -> str:
+    """Return the Markdown for an imported model of `size` bytes; `left_out` are its generation options that are not
+    taken over."""
+    defaults = manifest.generation.model_dump(exclude_defaults=True)
+    lines = [f"- {key}: {value:g}" for key, value in defaults.items()] + [f"- not taken over: {x}" for x in left_out]
+    quality = UNMEASURED
+    if manifest.evaluation:
+        same = any("without references" in e.data for e in manifest.evaluation)
+        quality = f"int8 was calibrated on {'the same texts' if same else 'other rows of the same data'}."
+        quality += f"\n\n{_evaluation(manifest.evaluation)}"
     return IMPORTED_TEMPLATE.format(
         name=manifest.name,
         description=manifest.provenance.description,
@@ -58,6 +69,9 @@ def imported_card(manifest: Manifest, size: int) -> str:
         sentences=manifest.parity.sentences,
         difference=manifest.parity.onnx,
         tolerance=manifest.parity.tolerance,
+        of_fp32=" in fp32" if manifest.precision == "int8" else "",
+        quality=quality,
+        generation="\n## Decoding, unless a request says otherwise\n\n" + "\n".join(lines) + "\n" if lines else "",
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from onnx import ModelProto
@@ -79,7 +79,7 @@ def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -
         parity_result = verify(model, fp32, sources, options.tolerance)  # type: ignore[arg-type]
         if options.int8:
             plan = calibrate_on_training_rows(task, model, data)
-            manifest = _write_int8(
+            manifest = write_int8(
                 models, plan, writer, folder, lambda int8: check_quality(fp32, int8, task, data, options.bound)
             )
         manifest = manifest.model_copy(update={"parity": parity_result})
@@ -112,10 +112,16 @@ class ArtifactWriter:
         return build_manifest(self.task, self.run, folder, graphs, self.state_kinds, self.name, self.version)
 
 
-def _write_int8(
+class Writer(Protocol):
+    """Writes the files of an artifact except model card and manifest, and returns the manifest."""
+
+    def write(self, models: dict[str, ModelProto], folder: Path) -> Manifest: ...
+
+
+def write_int8(
     models: dict[str, ModelProto],
     plan: QuantisationPlan,
-    writer: ArtifactWriter,
+    writer: Writer,
     folder: Path,
     check: Callable[[Artifact], list[Evaluation]],
 ) -> Manifest:

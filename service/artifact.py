@@ -41,6 +41,7 @@ MAX_IDS = 2**20  # token ids, and elements of an axis of fixed size
 MAX_AXES = 8
 MAX_ROW_BYTES = 4_000_000_000  # states of one row at full length
 MAX_TEXT = 1000  # characters of a name or a label
+MAX_BEAM = 16
 
 
 class ArtifactError(ValueError):
@@ -127,6 +128,16 @@ class Limits(_Schema):
     target_length: Length
 
 
+class GenerationDefaults(_Schema):
+    """How a translator decodes if a request does not say; a field that a request gives has precedence."""
+
+    beam_size: Annotated[int, Field(ge=1, le=MAX_BEAM)] = 1
+    length_penalty: Annotated[float, Field(ge=0, le=10)] = 1.0
+    early_stopping: bool = False
+    no_repeat_ngram: Annotated[int, Field(ge=0, le=64)] = 0
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] = 1.0
+
+
 class Evaluation(_Schema):
     """A quality metric of the published model."""
 
@@ -167,7 +178,9 @@ class Manifest(_Schema):
     files: dict[str, str]
     special_tokens: SpecialTokens
     limits: Limits
+    generation: GenerationDefaults = GenerationDefaults()
     placeholder_tokens: list[str] = []  # texts, a token each, that the model copies: for what must not be translated
+    multi_label: bool = False  # of a classifier: whether each label has a probability of its own, from 0 to 1
     append_eos: bool = False  # of a classifier: whether a text's ids end with eos (BERT); a translator's do
     graphs: dict[str, Graph]
     state: list[State] = []

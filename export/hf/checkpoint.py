@@ -63,7 +63,7 @@ class HfCheckpoint:
             ImportRefused: there are none in safetensors, or they cannot be read.
         """
         if (self.path / INDEX).is_file():
-            names = sorted(set(_read_json(self.path / INDEX).get("weight_map", {}).values()))
+            names = sorted(set(read_json(self.path / INDEX).get("weight_map", {}).values()))
         elif (self.path / WEIGHTS).is_file():
             names = [WEIGHTS]
         else:
@@ -92,13 +92,18 @@ def open_checkpoint(path: Path) -> HfCheckpoint:
         raise ImportRefused(f"{path}: no such folder")
     if not (path / CONFIG).is_file():
         raise ImportRefused(f"{path}: {CONFIG} is missing, so this is not a checkpoint of transformers")
-    config = _read_json(path / CONFIG)
+    config = read_json(path / CONFIG)
     if config.get("auto_map"):
         raise ImportRefused(f"{path / CONFIG}: the model brings code of its own (auto_map), which is never run")
     return HfCheckpoint(path, config)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        ImportRefused: it cannot be read.
+    """
     try:
         table = json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:

@@ -6,7 +6,7 @@ biases, embeddings shared by both sides and the output, a bias on the logits.
 Shapes: D model width, V vocabulary.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,11 @@ from training.config import TransformerConfig
 from training.models.transformer import DecoderLayer, EncoderLayer, Transformer
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu", "silu": "silu"}
-NEVER = -1e4  # added to the logit of a token that is never generated
+NEVER = -1e4  # the bias of a token that is never generated; it then takes no part in probabilities
 
 
-def build_marian(checkpoint: HfCheckpoint) -> Transformer:
-    """Return a MarianMT checkpoint as a Transformer.
+def build_marian(checkpoint: HfCheckpoint, never: Iterable[int]) -> Transformer:
+    """Return a MarianMT checkpoint as a Transformer; `never` are tokens that it does not generate.
 
     Raises:
         ImportRefused: the configuration asks for something that our graphs do not have, or weights are missing.
@@ -39,8 +39,7 @@ def build_marian(checkpoint: HfCheckpoint) -> Transformer:
                 for target, names in _layer_parts(layer, f"model.{side}.layers.{i}"):
                     weights.copy(target, *names)
         weights.copy(model.output.bias, "final_logits_bias")
-        # transformers never lets MarianMT generate its padding, with which decoding starts ("bad words").
-        model.output.bias[int(checkpoint.get("pad_token_id"))] = NEVER
+        model.output.bias[list(never)] = NEVER
     for embedding in (model.encoder.embedding, model.embedding):
         embedding.scale = config.width**0.5 if checkpoint.config.get("scale_embedding") else 1.0
         embedding.get_buffer("position").copy_(marian_positions(len(embedding.position), config.width))

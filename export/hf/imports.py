@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from export.checks.hf_parity import verify_imported_classifier, verify_imported_translator
 from export.checks.parity import ParityError
@@ -17,6 +17,7 @@ from export.graphs.spec import GraphSpec
 from export.hf.checkpoint import HfCheckpoint, ImportRefused
 from export.hf.classifier import build_classifier, classifier_graphs, labels_of
 from export.hf.encoder_decoder import build_marian
+from export.hf.generation import Generation, read_generation
 from export.hf.marian import MarianTokenizers, special_tokens
 from service.artifact import Artifact, Direction, Limits, Parity, SpecialTokens
 from service.text.tokenizer import TextCodec
@@ -32,11 +33,20 @@ class Import(Protocol):
     @property
     def labels(self) -> list[str]: ...
     @property
+    def multi_label(self) -> bool: ...
+    @property
     def append_eos(self) -> bool: ...
+    @property
+    def generation(self) -> Generation: ...
     @property
     def special_tokens(self) -> SpecialTokens: ...
     @property
     def limits(self) -> Limits: ...
+
+    @property
+    def model(self) -> nn.Module:
+        """The model of torch whose weights the graphs have."""
+        ...
 
     def graphs(self) -> dict[str, GraphSpec]:
         """Return the graphs to export, `select` excepted."""
@@ -65,6 +75,7 @@ class MarianImport:
 
     task: Literal["translate", "classify"] = "translate"
     append_eos = False  # a translator's sources end with eos without it
+    multi_label = False
     labels: list[str] = []
 
     def __init__(self, checkpoint: HfCheckpoint, languages: list[tuple[str, str]]) -> None:
@@ -72,12 +83,20 @@ class MarianImport:
         self._tokenizers = MarianTokenizers(checkpoint)
         self.directions = self._tokenizers.directions(languages or guess_languages(checkpoint))
         self.special_tokens = special_tokens(checkpoint, self._tokenizers)
-        self._model = build_marian(checkpoint)
-        config = self._model.config
+        self.generation = read_generation(checkpoint)
+        if self.generation.first is not None:
+            raise ImportRefused(
+                f"{checkpoint.path}: forced_bos_token_id is {self.generation.first}; MarianMT translators whose first "
+                "token is forced cannot be imported"
+            )
+        # transformers never lets MarianMT generate its padding, with which decoding starts.
+        self._never = sorted({self.special_tokens.pad, *self.generation.never})
+        self.model = build_marian(checkpoint, self._never)
+        config = self.model.config
         self.limits = Limits(source_length=config.max_source_length, target_length=config.max_target_length)
 
     def graphs(self) -> dict[str, GraphSpec]:
-        return transformer.translator_graphs(self._model)
+        return transformer.translator_graphs(self.model)
 
     def save_tokenizer(self, path: Path) -> None:
         self._tokenizers.save(path)
@@ -102,7 +121,7 @@ class MarianImport:
             return found
 
         sources = _within_limit(sources, self.limits)
-        return verify_imported_translator(logits, artifact, sources, [self.special_tokens.pad], tolerance)
+        return verify_imported_translator(logits, artifact, sources, self._never, tolerance)
 
 
 class ClassifierImport:
@@ -115,6 +134,7 @@ class ClassifierImport:
     task: Literal["translate", "classify"] = "classify"
     append_eos = True
     directions: list[Direction] = []
+    generation = Generation()
 
     def __init__(self, checkpoint: HfCheckpoint, languages: list[tuple[str, str]]) -> None:
         from transformers import AutoTokenizer
@@ -122,8 +142,9 @@ class ClassifierImport:
         if languages:
             raise ImportRefused("--languages is for translators, and this checkpoint is a classifier")
         self._checkpoint, self.labels = checkpoint, labels_of(checkpoint)
-        self._model = build_classifier(checkpoint)
-        self.limits = Limits(source_length=self._model.config.max_source_length, target_length=1)
+        self.model = build_classifier(checkpoint)
+        self.multi_label = self.model.multi_label
+        self.limits = Limits(source_length=self.model.config.max_source_length, target_length=1)
         checkpoint.file("tokenizer.json")
         self._reference = AutoTokenizer.from_pretrained(checkpoint.path)
         vocabulary = len(self._reference)
@@ -145,7 +166,7 @@ class ClassifierImport:
         return SpecialTokens(pad=pad, unk=pad if unknown is None else unknown, bos=ids[0], eos=ids[1])
 
     def graphs(self) -> dict[str, GraphSpec]:
-        return classifier_graphs(self._model)
+        return classifier_graphs(self.model)
 
     def save_tokenizer(self, path: Path) -> None:
         tokenizer = Tokenizer.from_file(str(self._checkpoint.file("tokenizer.json")))
@@ -164,7 +185,7 @@ class ClassifierImport:
 
         def probabilities(source: Tensor, mask: Tensor) -> Tensor:
             logits: Tensor = model(input_ids=source, attention_mask=mask).logits
-            return logits.sigmoid() if self._model.multi_label else torch.softmax(logits, -1)
+            return logits.sigmoid() if self.multi_label else torch.softmax(logits, -1)
 
         return verify_imported_classifier(probabilities, artifact, _within_limit(encoded, self.limits), tolerance)
 

@@ -177,12 +177,13 @@ def libretranslate_router(translator: Translator, settings: Settings) -> APIRout
         source, target = _languages(body.source, body.target, translator)
         if body.format not in (None, "", "text", "html"):
             raise InvalidRequest(f"{quoted(body.format)} format is not supported")
-        beam_size = _alternatives(body) + 1
+        alternatives = _alternatives(body)
+        decoding = DecodingOptions(beam_size=alternatives + 1, n_best=alternatives + 1)
         translation_request = TranslationRequest(
             texts,
             target,
             source=None if source == AUTO else source,
-            options=TranslationOptions(DecodingOptions(beam_size=beam_size, n_best=beam_size)),
+            options=TranslationOptions(decoding),
             format="html" if body.format == "html" else "text",
         )
         with request_scope(request, settings) as scope:

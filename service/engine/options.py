@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import chain
 
-MAX_BEAM = 16
+from service.artifact import MAX_BEAM as MAX_BEAM  # of a manifest as of a request
 
 
 @dataclass(frozen=True)

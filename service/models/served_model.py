@@ -12,7 +12,7 @@ from service.engine.types import EngineRequest
 from service.errors import InvalidRequest, ModelRequired, TooLarge, UnknownModel
 from service.metrics import ModelMetrics
 from service.models.engine_client import EngineClient
-from service.models.options import default_target_length
+from service.models.options import default_target_length, with_defaults
 from service.models.request_scope import RequestScope
 from service.models.scorer import PairScorer
 from service.text.tokenizer import MAX_INLINE_CHARACTERS, TextCodec
@@ -107,6 +107,11 @@ class ServedModel:
     def encode(self, texts: list[str], direction: Direction) -> list[list[int]]:
         """Return the source ids of texts to translate in a direction, special tokens included."""
         return self.codec.encode(texts, direction.prefix, append_eos=True)
+
+    def with_defaults(self, decoding: DecodingOptions, given: frozenset[str]) -> DecodingOptions:
+        """Return decoding options with the model's defaults for the fields that are not `given` by the request."""
+        widest = min(self.worker_pool.queue.rows_per_worker, self.manifest.vocabulary // 2)
+        return with_defaults(decoding, given, self.manifest.generation, widest)
 
     def engine_request(
         self,

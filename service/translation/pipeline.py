@@ -184,7 +184,9 @@ class TranslationPipeline:
 
     def _engine_request(self, call: _ModelCall, ids: list[int]) -> EngineRequest:
         model, required = call.step.model, call.unit.required
-        decoding = self._decoding if call.is_last_step else _pivot_decoding(self._decoding)
+        decoding = model.with_defaults(self._decoding, self._options.given)
+        if not call.is_last_step:
+            decoding = _pivot_decoding(decoding)
         if call.first_try is not None:
             if call.numbers_unit is not None:
                 decoding = replace(decoding, suppressed=(*decoding.suppressed, *model.codec.digit_tokens))

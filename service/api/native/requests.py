@@ -68,7 +68,15 @@ class TranslateBody(NativeBody):
     ] = None
 
     min_length: Annotated[int, Field(ge=0, description="Minimum number of target tokens.")] = 0
-    beam_size: Annotated[int, Field(ge=1, le=MAX_BEAM, description="Width of the beam search; 1 is greedy search.")] = 1
+    beam_size: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=MAX_BEAM,
+            description="Width of the beam search; 1 is greedy search. This and the length penalty, early stopping, "
+            "and the two options against repetition default to what the model's artifact says, if it says anything.",
+        ),
+    ] = 1
     n_best: Annotated[
         int, Field(ge=1, le=MAX_BEAM, description="Number of translations to return, at most beam_size.")
     ] = 1
@@ -148,7 +156,7 @@ class TranslateBody(NativeBody):
             repetition_penalty=self.repetition_penalty, suppressed=tuple(self.suppress),
             log_probabilities=bool({"score", "tokens"}.intersection(self.include)),
         )  # fmt: skip
-        return TranslationOptions(options, self.prefix, self.max_length)
+        return TranslationOptions(options, self.prefix, self.max_length, frozenset(self.model_fields_set))
 
     def translation_request(self, texts: list[str]) -> TranslationRequest:
         """Return the request to the translator, with texts that were checked."""

@@ -4,15 +4,23 @@ import json
 import random
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sentencepiece
 import torch
 from transformers import MarianConfig, MarianMTModel
 
-from export.from_hf import main
+from export import from_hf
 from service.artifact import Artifact, read_artifact
+from tests.conftest import BuildOnce, trace_once
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from export.graphs.spec import GraphSpec
 
 WORDS = [
     "the",
@@ -42,6 +50,7 @@ WORDS = [
     "!",
     "?",
 ]
+BAD_WORD = 23
 MarianCheckpoint = Callable[..., Path]
 
 
@@ -90,6 +99,14 @@ def original(sentencepiece_folder: Path, tmp_path_factory: pytest.TempPathFactor
         model.final_logits_bias.normal_(0.0, 0.5)
         # As in a trained model: transformers counts the padding among the candidates, though it is never chosen.
         model.final_logits_bias[0, pad] = -20.0
+    model.generation_config.update(
+        num_beams=3,
+        length_penalty=0.6,
+        early_stopping=True,
+        bad_words_ids=[[pad], [BAD_WORD]],
+        max_length=64,
+        renormalize_logits=True,  # as OPUS-MT has it: bad words take no part in probabilities
+    )
     model.save_pretrained(folder)
     for name in ("source.spm", "target.spm", "vocab.json"):
         shutil.copy(sentencepiece_folder / name, folder)
@@ -109,9 +126,33 @@ def marian_checkpoint(original: Path, tmp_path: Path) -> MarianCheckpoint:
     return write
 
 
+def run_import(arguments: list[str], trace: Callable[["GraphSpec"], "ModelProto"]) -> None:
+    """Run the command line with a `to_onnx` that traces each graph once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(from_hf, "to_onnx", trace)
+        assert from_hf.main(arguments) == 0
+
+
 @pytest.fixture(scope="session")
-def imported(operators_read_once: None, original: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def trace(build_once: BuildOnce, operators_read_once: None) -> Callable[["GraphSpec"], "ModelProto"]:
+    return partial(trace_once, build_once)
+
+
+@pytest.fixture(scope="session")
+def imported(original: Path, tmp_path_factory: pytest.TempPathFactory, trace: Any) -> Artifact:
     """The checkpoint, imported from the command line with two directions."""
     folder = tmp_path_factory.mktemp("artifacts") / "Opus MT"
-    assert main([str(original), str(folder), "--languages", "en-deu", "en-fra", "--licence", "CC BY 4.0"]) == 0
+    arguments = [str(original), str(folder), "--languages", "en-deu", "en-fra", "--licence", "CC BY 4.0"]
+    run_import(arguments, trace)
     return read_artifact(folder)
+
+
+@pytest.fixture(scope="session")
+def imported_int8(original: Path, tmp_path_factory: pytest.TempPathFactory, trace: Any) -> Artifact:
+    """The checkpoint, imported in int8 with rows of references."""
+    folder = tmp_path_factory.mktemp("int8")
+    rows = zip(sentences(8, 80), sentences(9, 80), strict=True)
+    (folder / "rows.tsv").write_text("".join(f"{one}\t{other}\n" for one, other in rows), "utf-8")
+    arguments = ["--languages", "en-deu", "--int8", "--data", str(folder / "rows.tsv as en, deu"), "--bound", "100"]
+    run_import([str(original), str(folder / "opus"), *arguments], trace)
+    return read_artifact(folder / "opus")

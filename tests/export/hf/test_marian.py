@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from export.checks.local_engine import run_requests
 from export.checks.parity import ParityError
 from export.from_hf import ImportOptions, import_checkpoint, main
 from export.hf.checkpoint import ImportRefused, open_checkpoint
+from export.hf.generation import read_generation
 from export.hf.imports import guess_languages
-from service.artifact import Artifact
+from service.artifact import Artifact, GenerationDefaults
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
+from service.models.options import with_defaults
 from service.text.tokenizer import TextCodec
-from tests.export.hf.conftest import MarianCheckpoint, sentences
+from tests.export.hf.conftest import BAD_WORD, MarianCheckpoint, sentences
 
 OPTIONS = ImportOptions("opus", [("en", "deu")])
 ODD_TEXTS = [
@@ -55,7 +58,7 @@ def test_answers_are_those_of_transformers(original: Path, imported: Artifact) -
     assert 0 < manifest.parity.onnx < 1e-4
     codec, model = TextCodec(imported.tokenizer, manifest), MarianMTModel.from_pretrained(original)
     model.eval()
-    sources = codec.encode(sentences(5, 40), manifest.directions[0].prefix, append_eos=True)
+    sources = codec.encode(sentences(5, 10), manifest.directions[0].prefix, append_eos=True)
     engine = TranslateEngine(TranslateGraphs.load(imported, 1), 64)
     for beam in (1, 4):
         options = DecodingOptions(max_length=30, beam_size=beam)
@@ -64,8 +67,8 @@ def test_answers_are_those_of_transformers(original: Path, imported: Artifact) -
         with torch.inference_mode():
             generated = [
                 model.generate(
-                    torch.tensor([ids]), num_beams=beam, max_new_tokens=30, do_sample=False, bad_words_ids=[[pad]],
-                    forced_eos_token_id=None, early_stopping=False,
+                    torch.tensor([ids]), num_beams=beam, max_new_tokens=30, do_sample=False, forced_eos_token_id=None,
+                    early_stopping=False, length_penalty=1.0,
                 )[0, 1:].tolist()
                 for ids in sources
             ]  # fmt: skip
@@ -137,15 +140,15 @@ def test_artifact_that_differs_is_refused(original: Path, imported: Artifact) ->
 
     codec = TextCodec(imported.tokenizer, imported.manifest)
     sources = codec.encode(sentences(6, 5), imported.manifest.directions[0].prefix, append_eos=True)
-    padding = [imported.manifest.special_tokens.pad]
+    never = [imported.manifest.special_tokens.pad, BAD_WORD]
     shift = 0.0
-    assert verify_imported_translator(logits, imported, sources, padding, 1e-4).sentences == 5
+    assert verify_imported_translator(logits, imported, sources, never, 1e-4).sentences == 5
     shift = 1e-5
     with pytest.raises(ParityError, match=r"differs from the trained model by \S+, allowed is 0.0001"):
-        verify_imported_translator(logits, imported, sources, padding, 1e-4)
+        verify_imported_translator(logits, imported, sources, never, 1e-4)
     shift = 1.0
     with pytest.raises(ParityError, match=r"greedy answers to \d of 5 texts differ"):
-        verify_imported_translator(logits, imported, sources, padding, 1e4)
+        verify_imported_translator(logits, imported, sources, never, 1e4)
 
 
 def test_command_describes_the_artifact(imported: Artifact) -> None:
@@ -155,6 +158,93 @@ def test_command_describes_the_artifact(imported: Artifact) -> None:
     card = (imported.path / "MODEL_CARD.md").read_text("utf-8")
     assert "Directions: en to deu, en to fra." in card
     assert "Licence of the weights: CC BY 4.0." in card
+
+
+def test_generation_options_become_the_defaults(original: Path, imported: Artifact) -> None:
+    manifest, model = imported.manifest, MarianMTModel.from_pretrained(original)
+    model.eval()
+    assert manifest.generation == GenerationDefaults(beam_size=3, length_penalty=0.6, early_stopping=True)
+    card = (imported.path / "MODEL_CARD.md").read_text("utf-8")
+    assert "- beam_size: 3\n- length_penalty: 0.6\n- early_stopping: 1\n" in card
+    codec = TextCodec(imported.tokenizer, manifest)
+    sources = codec.encode(sentences(5, 10), manifest.directions[0].prefix, append_eos=True)
+    engine = TranslateEngine(TranslateGraphs.load(imported, 1), 64)
+    options = with_defaults(DecodingOptions(max_length=30), frozenset(), manifest.generation, 16)
+    found = [result.ids for result in run_requests([engine], [EngineRequest(ids, options) for ids in sources], 64)]
+    limit = {"max_new_tokens": 30, "forced_eos_token_id": None}
+    with torch.inference_mode():
+        generated = [model.generate(torch.tensor([ids]), **limit)[0, 1:].tolist() for ids in sources]
+    assert found == [[id for id in ids if id not in (0, manifest.special_tokens.pad)] for ids in generated]
+    assert BAD_WORD not in {id for ids in found for id in ids}
+    model.generation_config.bad_words_ids = None
+    with torch.inference_mode():
+        free = {id for ids in sources for id in model.generate(torch.tensor([ids]), **limit)[0].tolist()}
+    assert BAD_WORD in free
+
+
+def test_generation_options_that_the_service_lacks_are_named(marian_checkpoint: MarianCheckpoint) -> None:
+    folder = marian_checkpoint()
+    options = {"num_beams": 20, "do_sample": True, "bad_words_ids": [[4, 5], [6]], "early_stopping": "never"}
+    (folder / "generation_config.json").write_text(json.dumps(options), "utf-8")
+    found = read_generation(open_checkpoint(folder))
+    assert found.never == (6,)
+    assert found.defaults == GenerationDefaults(beam_size=16)
+    assert found.left_out == (
+        "num_beams = 20, of which the service has at most 16", "early_stopping = 'never'", "bad_words_ids = [4, 5]",
+        "do_sample = True",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"num_beams": "many"}, r"generation_config.json: a generation option has a value"),
+        ({"length_penalty": -1}, r"a generation option has a value.*length_penalty"),
+        ({"bad_words_ids": [[10_000]]}, "the token 10000 is outside the vocabulary"),
+        ({"forced_bos_token_id": 5}, "forced_bos_token_id is 5"),
+    ],
+)
+def test_generation_options_that_cannot_be_used_are_refused(
+    marian_checkpoint: MarianCheckpoint, tmp_path: Path, table: dict[str, object], message: str
+) -> None:
+    folder = marian_checkpoint()
+    (folder / "generation_config.json").write_text(json.dumps(table), "utf-8")
+    with pytest.raises(ImportRefused, match=re.compile(message, re.DOTALL)):
+        import_checkpoint(folder, tmp_path / "artifact", OPTIONS)
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_int8_is_measured_on_rows_that_it_was_not_calibrated_on(imported_int8: Artifact) -> None:
+    manifest = imported_int8.manifest
+    assert manifest.precision == "int8"
+    found = {(e.precision, e.metric, e.data, e.split) for e in manifest.evaluation}
+    assert found == {(p, "bleu", "rows.tsv", "gate en-deu") for p in ("fp32", "int8")}
+    assert "calibrated on other rows" in (imported_int8.path / "MODEL_CARD.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        ("one\ttwo\n", "rows.tsv as en, deu", "1 rows with en and deu; int8 needs 20 or more"),
+        ("one\ttwo\n", "rows.tsv as en, fra", "name two or more different columns"),
+        ("one\n", "rows.tsv", "expected 2 tab-separated fields"),
+    ],
+)
+def test_rows_for_int8_that_cannot_be_used_are_refused(
+    original: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, name: str, message: str
+) -> None:
+    (tmp_path / "rows.tsv").write_text(content, "utf-8")
+    arguments = ["--languages", "en-deu", "--int8", "--data", str(tmp_path / name)]
+    assert main([str(original), str(tmp_path / "artifact"), *arguments]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "artifact").exists()
+
+
+def test_artifact_is_not_replaced_without_force(
+    original: Path, imported: Artifact, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(original), str(imported.path), "--languages", "en-deu"]) == 1
+    assert "opus-mt 1 (fp32); add --force to replace it" in capsys.readouterr().err
 
 
 def test_languages_come_from_the_name_or_must_be_given(
