@@ -26,9 +26,9 @@ from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
-from service.models.options import default_target_length
 from service.text.tokenizer import TextCodec
 from training.data.corpus import CorpusError, read_corpus
+from training.decoding.greedy import default_target_length
 from training.metrics import translation_metrics
 
 LOSS_BOUND = 0.05  # natural log-probability of a token or a label that int8 may lose without references
