@@ -8,7 +8,7 @@ import json
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Without this, the library starts threads even for a single text, and under load these have to wait for a core.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -19,6 +19,10 @@ from service.artifact import ArtifactError, Manifest
 # Up to this length, tokenising takes less time than handing the text to another thread.
 MAX_INLINE_CHARACTERS = 2000
 _SENTENCE_END = frozenset(".!?…。！？")
+
+
+# The splitter of a tokenizer by characters, as the training writes it.
+_CHARACTERS = {"type": "Split", "pattern": {"Regex": "(?m:.)"}, "behavior": "Isolated", "invert": False}
 
 
 class TokenizedText(NamedTuple):
@@ -69,7 +73,7 @@ class TextCodec:
             if "source" in sides:
                 self._source, self._target = (Tokenizer.from_str(json.dumps(sides[s])) for s in ("source", "target"))
             else:
-                self._source = self._target = Tokenizer.from_str(text)
+                self._source = self._target = Tokenizer.from_str(json.dumps(_faster(sides)))
         except Exception as error:  # the library raises plain Exception for every kind of damage
             raise ArtifactError(f"{path}: not a tokenizer file: {error}") from None
         # "<eos>" in a text means these five characters, not the special token.
@@ -156,3 +160,18 @@ class TextCodec:
 def _ids(encoding: Encoding) -> list[int]:
     ids: list[int] = encoding.ids
     return ids
+
+
+def _faster(table: dict[str, Any]) -> dict[str, Any]:
+    """Return a tokenizer file in a form that gives the same ids in less time.
+
+    BPE without merges looks every character up, as words of one character are; it needs no regular expression, so that
+    a text takes less than half the time.
+    """
+    model = table["model"]
+    if table.get("pre_tokenizer") != _CHARACTERS or model["type"] != "WordLevel":
+        return table
+    return table | {
+        "pre_tokenizer": None,
+        "model": {"type": "BPE", "unk_token": model["unk_token"], "vocab": model["vocab"], "merges": []},
+    }

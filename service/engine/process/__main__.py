@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 
+from service.engine.cores import available_cores
 from service.engine.factory import start_pools
 from service.engine.process import messages
 from service.engine.process.channel import MessageChannel, open_connection
@@ -27,8 +28,9 @@ from service.engine.worker import LocalWorkerPool
 log = logging.getLogger(__name__)
 
 # The service's process comes first where both want a core: it answers probes and refuses overload, which must not wait
-# for a step, and it is what gives this process its work.
-NICENESS = 5
+# for a step, and it is what gives this process its work. On several cores less is enough, and more does harm: Linux
+# balances cores by the weight of their threads, and would put workers of little weight on the same core.
+NICENESS, NICENESS_ON_ONE_CORE = 2, 5
 LAST_STEP_TIMEOUT = 10.0  # seconds for the running steps when the service has closed the connection
 
 
@@ -135,7 +137,7 @@ def main(arguments: Sequence[str]) -> int:
         signal.signal(stop, signal.SIG_IGN)  # the service handles them: it drains, then closes the connection
     configure_interpreter()
     if hasattr(os, "nice"):  # not on Windows
-        os.nice(NICENESS)
+        os.nice(NICENESS if available_cores() > 1 else NICENESS_ON_ONE_CORE)
     channel = MessageChannel(open_connection(arguments[0]))
     servers: dict[str, PoolServer] = {}
 
