@@ -31,7 +31,7 @@ from service.translation.translator import Translator
 
 PATHS = (
     "/v2/translate", "/v2/languages", "/v2/usage", "/v2/document", "/v2/glossaries", "/v2/glossary-language-pairs",
-    "/v2/write", "/v3",  # not served: /v2/write, and below /v3 whatever is not glossaries or languages
+    "/v2/write", "/v2/admin", "/v3",  # not served: write, admin, and other resources of version 3
 )  # fmt: skip
 TRANSLATE_EXAMPLE = {"text": ["Guten Morgen.", "Wo ist der Bahnhof?"], "source_lang": "DE", "target_lang": "EN-GB"}
 UNLIMITED = 1_000_000_000_000  # how the original reports that there is no limit

@@ -15,6 +15,7 @@ from service.api.shared import (
     MODEL_ERRORS,
     checked_texts,
     ranked_label_dicts,
+    refuse,
     request_scope,
 )
 from service.api.text_fields import list_schema
@@ -26,7 +27,8 @@ from service.models.registry import Registry
 from service.models.served_model import ServedModel
 from service.settings import Settings
 
-PATHS = ("/classify", "/models")
+PATHS = ("/classify", "/models", "/embeddings")
+NO_EMBEDDINGS = "ModelNotDeployedError: the models do not support `embed`; their only capability is `classify`"
 UNSPECIFIED_MODEL = "default/not-specified"  # what the original's clients send when they name no model
 REQUEST_EXAMPLES = {
     "a list of texts": {"input": ["Bonjour le monde", "Hallo Welt"]},
@@ -69,7 +71,9 @@ def _error_body(error: ServiceError, status: int, request_id: str, fields: Field
     return {"error": {"message": error_message(error), "type": error.code, "param": param, "code": status}}
 
 
-ERROR_FORMAT = ErrorFormat(InfinityError, _error_body, statuses={"unknown_model": 400, "overloaded": 429})
+ERROR_FORMAT = ErrorFormat(
+    InfinityError, _error_body, statuses={"unknown_model": 400, "overloaded": 429, "not_supported": 400}
+)
 
 
 class InfinityClassifyBody(BaseModel):
@@ -167,6 +171,8 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
                 "created": int(time.time()),
             }
         )
+
+    router.post("/embeddings", include_in_schema=False)(refuse(NO_EMBEDDINGS))
 
     @router.get("/models", responses=ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | MODELS_RESPONSE)
     async def models() -> InfinityModels:

@@ -25,6 +25,7 @@ from service.errors import (
     SuggestionsDisabled,
     Unauthorised,
     UnknownModel,
+    UnsupportedDocument,
 )
 from service.http.error_formats import ErrorFormat, FieldErrors, error_message
 from service.http.forms import read_json_or_form
@@ -73,6 +74,10 @@ def _error_body(error: ServiceError, status: int, request_id: str, fields: Field
             return {"error": "Invalid API key"}
         case RateLimited():
             return {"error": f"Slowdown: {error_message(error)}"}
+        case UnsupportedDocument():
+            return {"error": f"Invalid request: file format not supported ({error_message(error)})"}
+    if any(not one["field"] for one in fields):  # the body itself
+        return {"error": "Invalid JSON format"}
     return {"error": error_message(error)}
 
 

@@ -3,6 +3,7 @@
 import heapq
 import math
 import re
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from pydantic import BaseModel
@@ -15,6 +16,7 @@ from service.errors import (
     InvalidRequest,
     ModelRequired,
     NotReady,
+    NotSupported,
     Overloaded,
     TooLarge,
     UnknownModel,
@@ -71,6 +73,15 @@ def checked_texts(
                 f"{name} {i} has {len(one)} characters; at most {settings.max_text_characters} are accepted: split it"
             )
     return texts
+
+
+def refuse(message: str) -> Callable[[], Awaitable[None]]:
+    """Return a route that answers that the service does not have a function of its dialect."""
+
+    async def refused() -> None:
+        raise NotSupported(message)
+
+    return refused
 
 
 def wait_for_disconnect(request: Request) -> WaitForDisconnect:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from service.api.health import check_ready
-from service.api.shared import MODEL_ERRORS, checked_texts, ranked_label_dicts, request_scope
+from service.api.shared import MODEL_ERRORS, checked_texts, ranked_label_dicts, refuse, request_scope
 from service.api.text_fields import list_schema
 from service.errors import EmptyText, InvalidRequest, NotReady, ServiceError
 from service.http.admission import Admission
@@ -24,7 +24,13 @@ from service.settings import Settings
 from service.translation.request import TranslationRequest
 from service.translation.translator import Translator
 
-PATHS = ("/", "/predict", "/invocations", "/info", "/ping", "/tokenize", "/decode")
+# What the original answers where its model is of another kind than a route asks for.
+OTHER_KINDS = {
+    "/embed": "Model is not an embedding model", "/embed_all": "Model is not an embedding model",
+    "/embed_sparse": "Model is not an embedding model with SPLADE pooling",
+    "/similarity": "Model is not an embedding model", "/rerank": "Model is not a re-ranker model",
+}  # fmt: skip
+PATHS = ("/", "/predict", "/invocations", "/info", "/ping", "/tokenize", "/decode", "/vertex", *OTHER_KINDS)
 REQUEST_EXAMPLES = {
     "one text": {"inputs": "Bonjour le monde"},
     "a batch": {"inputs": [["Hello there"], ["Hallo Welt"]]},
@@ -48,7 +54,7 @@ ModelName = Annotated[
 ]
 ERROR_TYPES = {
     "overloaded": "Overloaded", "rate_limited": "Overloaded", "not_ready": "Unhealthy", "internal": "Backend",
-    "deadline_exceeded": "Backend", "empty_text": "Empty",
+    "deadline_exceeded": "Backend", "empty_text": "Empty", "not_supported": "Backend",
 }  # fmt: skip
 
 
@@ -63,7 +69,9 @@ def _error_body(error: ServiceError, status: int, request_id: str, fields: Field
     return {"error": error_message(error), "error_type": ERROR_TYPES.get(error.code, "Validation")}
 
 
-ERROR_FORMAT = ErrorFormat(TeiError, _error_body, statuses={"overloaded": 429, "internal": 424, "empty_text": 400})
+ERROR_FORMAT = ErrorFormat(
+    TeiError, _error_body, statuses={"overloaded": 429, "internal": 424, "empty_text": 400, "not_supported": 424}
+)
 
 
 class PredictBody(BaseModel):
@@ -206,6 +214,9 @@ def tei_router(registry: Registry, translator: Translator, settings: Settings, a
         if target := body.parameters.tgt_lang:
             return await translated(body, target, request)
         return await classified(body, request)
+
+    for path, message in OTHER_KINDS.items():
+        router.post(path, include_in_schema=False)(refuse(message))
 
     @router.get("/info", responses=errors | INFO_RESPONSE)
     async def info(request: Request, model: Annotated[ModelName, Query()] = None) -> TeiInfo:

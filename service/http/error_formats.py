@@ -84,9 +84,12 @@ class ErrorFormats:
 
     def for_path(self, path: str) -> ErrorFormat:
         """Return the error format of a path; prefixes match whole path segments."""
+        if path == "/":
+            return self._by_prefix.get(path, self._native)
         segments = path.split("/", self._depth + 1)
         for count in range(min(len(segments), self._depth + 1), 1, -1):
-            if error_format := self._by_prefix.get("/".join(segments[:count])):
+            prefix = "/".join(segments[:count])
+            if prefix != "/" and (error_format := self._by_prefix.get(prefix)):  # "/" is a path, not one's beginning
                 return error_format
         return self._native
 

@@ -3,7 +3,6 @@
 The service's models and settings are fixed at start, so these routes return the state; a change is refused.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -11,8 +10,8 @@ from fastapi import APIRouter, Request
 from service.api.open_inference.descriptions import LOG_SETTINGS, REFUSALS, TRACE_SETTINGS, repository_index
 from service.api.open_inference.error_format import ERROR_FORMAT
 from service.api.open_inference.inference import find_model
-from service.api.shared import MIDDLEWARE_ERRORS
-from service.errors import FaultyModel, InvalidRequest, NotSupported, UnknownModel
+from service.api.shared import MIDDLEWARE_ERRORS, refuse
+from service.errors import FaultyModel, InvalidRequest, UnknownModel
 from service.http.forms import parse_json
 from service.http.openapi import json_body, response_example
 from service.models.registry import Registry
@@ -60,20 +59,13 @@ def administration_router(registry: Registry) -> APIRouter:
         router.get(f"/{kind}sharedmemory/status", include_in_schema=False)(_no_regions)
         router.post(f"/{kind}sharedmemory/unregister", include_in_schema=False)(_no_regions)
     for path, refusal in REFUSED_PATHS.items():
-        router.post(path, include_in_schema=False)(_refuse(refusal))
+        router.post(path, include_in_schema=False)(refuse(REFUSALS[refusal]))
     return router
 
 
 async def _no_regions() -> list[str]:
     """Return the regions of shared memory: there are none."""
     return []
-
-
-def _refuse(refusal: str) -> Callable[[], Awaitable[None]]:
-    async def refuse() -> None:
-        raise NotSupported(REFUSALS[refusal])
-
-    return refuse
 
 
 def _ready_filter(body: bytes) -> bool:

@@ -49,6 +49,11 @@ def test_invalid_bodies_are_rejected(service: Service, body: Any) -> None:
     assert_error(service.post("/classify", body), 422, "invalid_request")
 
 
+def test_embeddings_are_refused(service: Service) -> None:
+    message = assert_error(service.post("/embeddings", {"input": ["dog"]}), 400, "not_supported")
+    assert "do not support `embed`" in message
+
+
 def test_invalid_field_is_named(service: Service) -> None:
     error = service.post("/classify", {"input": [1] * 300_000}).json()["error"]
     assert error["param"] == "body.input.0"

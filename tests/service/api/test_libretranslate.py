@@ -233,6 +233,18 @@ def test_text_in_the_target_language_is_unchanged(bilingual: Service) -> None:
     assert_error(bilingual.post("/translate", BODY | {"source": "xx", "target": "xx"}), 400)
 
 
+def test_errors_of_bodies_and_paths_have_the_words_of_the_original(bilingual: Service) -> None:
+    for body in ([], "text", 5):
+        assert assert_error(bilingual.post("/translate", body), 400) == "Invalid JSON format"
+    files = {"file": ("a.pdf", b"dog")}
+    response = bilingual.client.post("/translate_file", data={"source": "en", "target": "de"}, files=files)
+    assert "Invalid request: file format not supported" in assert_error(response, 400)
+    for path in ("/translate/", "/frontend/nothing"):
+        assert_error(bilingual.client.get(path), 404)
+    # "/" has the format of another dialect, but is not the beginning of every path
+    assert bilingual.client.get(f"{bilingual.url}//translate").json()["code"] == "not_found"
+
+
 def test_html_markup_is_preserved(bilingual: Service) -> None:
     page = "<ul><li>red house<li>one <a href='/red'>dog</a></ul>"
     found = bilingual.post("/translate", BODY | {"q": [page, "red < dog"], "format": "html"}).json()["translatedText"]

@@ -100,6 +100,13 @@ def test_other_paths_classify_too(service: Service) -> None:
     assert service.client.get("/").is_redirect  # to the documentation
 
 
+@pytest.mark.parametrize("path", ["/embed", "/embed_all", "/embed_sparse", "/similarity", "/rerank"])
+def test_routes_for_other_kinds_of_models_are_refused(service: Service, path: str) -> None:
+    assert assert_error(service.post(path, {"inputs": "dog"}), 424, "Backend").startswith("Model is not a")
+    assert_error(service.client.get(path), 405, "Validation")
+    assert_error(service.post("/vertex", {"instances": []}), 404, "Validation")
+
+
 def test_ping_has_no_body(service: Service) -> None:
     response = service.client.get("/ping")
     assert (response.status_code, response.content) == (200, b"")

@@ -15,7 +15,7 @@ PARAMETERS = {
 HIDDEN = {
     "/": {"get", "post"}, "/docs": {"get"}, "/docs/start.js": {"get"}, "/openapi.json": {"get"}, "/v2/": {"get"},
     "/v2/systemsharedmemory/status": {"get"}, "/v2/cudasharedmemory/unregister": {"post"},
-    "/v2/repository/models/x/load": {"post"},
+    "/v2/repository/models/x/load": {"post"}, "/embed": {"post"}, "/embeddings": {"post"},
 }  # fmt: skip
 CHANGING = {b"date", b"x-request-id", b"content-length", b"etag"}  # the length of /metrics, for one
 
