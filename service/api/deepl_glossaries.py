@@ -4,6 +4,7 @@ Source: the OpenAPI document of DeepLcom/openapi 3, DeepLcom/deepl-mock 1.21, an
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,7 +12,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from service.api.deepl import ERROR_FORMAT, owner_of
 from service.api.shared import MIDDLEWARE_ERRORS
@@ -60,17 +61,42 @@ class GlossaryV2Body(DictionaryBody):
     name: Name
 
 
+# DeepL's clients for JavaScript and Java send dictionaries as fields of a form.
+FORM_FIELD = re.compile(r"dictionaries\[(\d{1,4})\]\.(\w+)")
+
+
+def _nest_form_fields(body: Any) -> Any:
+    """Turn fields such as `dictionaries[0].entries` into a list of dictionaries, in the order of their numbers."""
+    if not isinstance(body, dict):
+        return body
+    fields, dictionaries = dict[str, Any](), dict[int, dict[str, Any]]()
+    for name, value in body.items():
+        if found := FORM_FIELD.fullmatch(name):
+            dictionaries.setdefault(int(found[1]), {})[found[2]] = value
+        else:
+            fields[name] = value
+    if dictionaries:
+        fields["dictionaries"] = [dictionaries[number] for number in sorted(dictionaries)]
+    return fields
+
+
+class BodyWithDictionaries(BaseModel):
+    """A body that may be a form."""
+
+    _nest = model_validator(mode="before")(_nest_form_fields)
+
+
 Dictionaries = Annotated[list[DictionaryBody], Field(max_length=MAX_DICTIONARIES)]
 
 
-class GlossaryV3Body(BaseModel):
+class GlossaryV3Body(BodyWithDictionaries):
     """A new glossary."""
 
     name: Name
     dictionaries: Annotated[list[DictionaryBody], Field(min_length=1, max_length=MAX_DICTIONARIES)]
 
 
-class GlossaryChanges(BaseModel):
+class GlossaryChanges(BodyWithDictionaries):
     """A new name, and entries to add."""
 
     name: Name | None = None

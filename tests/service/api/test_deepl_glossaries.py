@@ -193,3 +193,21 @@ def test_glossaries_of_a_key_are_kept_in_a_file(english_and_german: Path, tmp_pa
                 bob.delete_glossary(created)
             with pytest.raises(deepl.AuthorizationException):
                 deepl.DeepLClient("another", server_url=service.url).list_glossaries()
+
+
+def test_dictionaries_may_be_fields_of_a_form(bilingual: Service, client: deepl.DeepLClient) -> None:
+    """As DeepL's client for JavaScript sends them."""
+    form = {
+        "name": "buildings", "dictionaries[1].source_lang": "de", "dictionaries[1].target_lang": "en",
+        "dictionaries[1].entries": "Haus,villa", "dictionaries[1].entries_format": "csv",
+        **{f"dictionaries[0].{name}": value for name, value in DICTIONARY.items()},
+    }  # fmt: skip
+    response = bilingual.client.post("/v3/glossaries", data=form)
+    assert response.status_code == 201, response.text
+    found = response.json()
+    assert [(one["source_lang"], one["entry_count"]) for one in found["dictionaries"]] == [("en", 1), ("de", 1)]
+    changed = form | {"name": "houses", "dictionaries[0].entries": "dog\tKöter"}
+    path = f"/v3/glossaries/{found['glossary_id']}"
+    assert bilingual.client.patch(path, data=changed).json()["dictionaries"][0]["entry_count"] == 2
+    del form["dictionaries[0].entries"]
+    assert "entries" in assert_error(bilingual.client.post("/v3/glossaries", data=form), 400)

@@ -234,7 +234,8 @@ def test_text_in_the_target_language_is_unchanged(bilingual: Service) -> None:
 
 
 def test_errors_of_bodies_and_paths_have_the_words_of_the_original(bilingual: Service) -> None:
-    for body in ([], "text", 5):
+    bodies: list[Any] = [[], "text", 5]
+    for body in bodies:
         assert assert_error(bilingual.post("/translate", body), 400) == "Invalid JSON format"
     files = {"file": ("a.pdf", b"dog")}
     response = bilingual.client.post("/translate_file", data={"source": "en", "target": "de"}, files=files)
