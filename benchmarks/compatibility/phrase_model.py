@@ -11,6 +11,8 @@ import argparse
 import ast
 from pathlib import Path
 
+import torch
+
 from export.publish import ExportOptions, export_run
 from training.config import parse_recipe
 from training.runs.run import RunFolder
@@ -42,6 +44,7 @@ def write_rows(phrases: dict[str, str], folder: Path) -> list[str]:
 
 def train(phrases: dict[str, str], folder: Path) -> RunFolder:
     """Train the model; it has learned the phrases by heart when it stops."""
+    torch.set_num_threads(1)  # more threads make so small a model slower
     entries = write_rows(phrases, folder)
     others = [code.lower() for code in phrases if code != PIVOT]
     recipe = parse_recipe(

@@ -56,15 +56,17 @@ def read_office_open(content: bytes, options: ReadOptions, *, kind: str) -> Offi
         TooLarge: it unpacks to too much.
     """
     container = Container(content, kind, options.max_unpacked_bytes)
-    types = _content_types(container)
-    if not any(types.get(name.lower()) == MAIN_TYPES[kind] for name in container.names):
-        raise InvalidDocument(f"the file is no {kind} file, or has macros; save it as {kind}")
+    types = read_content_types(container, kind, MAIN_TYPES[kind])
     names = [name for name in container.names if types.get(name.lower()) in TEXT_TYPES]
     return OfficeDocument(container, dict.fromkeys(names, OfficeOpenSchema()))
 
 
-def _content_types(container: Container) -> dict[str, str]:
-    """Return the content type of each part that has one of its own; names are in lower case."""
+def read_content_types(container: Container, kind: str, main_type: str) -> dict[str, str]:
+    """Return the content type of each part that has one of its own; names are in lower case.
+
+    Raises:
+        InvalidDocument: no part is of the main type, that of the document itself.
+    """
     types: dict[str, str] = {}
 
     def on_token(token: XmlToken) -> None:
@@ -73,6 +75,8 @@ def _content_types(container: Container) -> dict[str, str]:
             types[name] = token.attributes.get("ContentType", "")
 
     read_member(container, CONTENT_TYPES, on_token)
+    if not any(types.get(name.lower()) == main_type for name in container.names):
+        raise InvalidDocument(f"the file is no {kind} file, or has macros; save it as {kind}")
     return types
 
 

@@ -31,6 +31,7 @@ _TAG = re.compile(r"<[^<>]*>")
 
 BOUNDARIES = {"w:tab", "w:ptab", "w:pPr", "a:pPr", "a:endParaRPr"}
 BREAKS = {"w:br", "w:cr", "a:br"}
+PHONETIC = {"x:rPh", "x:phoneticPr"}  # how a text is read aloud, behind it; it goes where the text changes
 DROPPED = {"w:softHyphen", "w:lastRenderedPageBreak", "w:proofErr"}  # from a paragraph whose text changes
 OBJECTS = {"w:sym", "w:ruby", "w:pgNum", "w:fldSimple", "a:fld", "m:oMath", "m:oMathPara"}
 # The properties of a wrapper belong to its tag.
@@ -76,7 +77,7 @@ class RunTags(NamedTuple):
 
     run: str = "w:r"
     text: str = "w:t"
-    text_attribute: str = ""  # in WordprocessingML, spaces at the ends of a text count only where that is declared
+    text_attribute: str = ""  # in documents and sheets, spaces at the ends of a text count only where that is declared
 
     @property
     def text_opening(self) -> str:
@@ -129,7 +130,7 @@ class _ItemReader:
         elif local == "r":
             self._run_tag(piece)
         elif local == "t":
-            attribute = ' xml:space="preserve"' if piece.name.startswith("w:") else ""
+            attribute = ' xml:space="preserve"' if piece.name.startswith(("w:", "x:")) else ""
             self.tags = self.tags._replace(text=_tag_name(piece.raw), text_attribute=attribute)
             self._text, self._text_raw = [], piece.raw
         elif piece.kind in {"open", "close"}:
@@ -137,6 +138,8 @@ class _ItemReader:
         elif local == "rPr" and self._format is not None:
             self._raw += piece.raw
             self._format = RunFormat(_EMPTY.sub("", _INVISIBLE.sub("", piece.raw)), piece.raw)
+        elif piece.name in PHONETIC and self._items and not self._raw:
+            self._items[-1].raw += piece.raw
         elif piece.name in WRAPPER_PROPERTIES and self._items and not self._raw:
             wrapper = self._items[-1]
             wrapper.raw += piece.raw
