@@ -1,6 +1,11 @@
-"""Count what a running service loses, changes or invents: numbers, units, code, placeholders, marks, elements.
+"""Count what the service loses, changes or invents: numbers, units, code, placeholders, marks, elements.
 
-    python -m benchmarks.http.fidelity [--url URL] [--cases FOLDER] [--show] [--json FILE]
+    python -m benchmarks.http.fidelity --url URL [--cases FOLDER] [--dialect NAME] [--show] [--json FILE]
+    python -m benchmarks.http.fidelity [--before FOLDER] ...
+
+The first form asks a running service. The second one serves the translator that ships with this checkout, and with
+`--before` also that of another checkout, whose figures are printed beside. All dialects of the API that translate are
+asked; those that do not know Markdown get the other cases, DeepL's handling of XML tags the ones with tags.
 
 Each case of the folder is a text with strings that must be in its translation as often as in the text. Besides, no
 digits may appear that the text does not have, and brackets, quotation marks, signs, runs of punctuation and tags must
@@ -17,7 +22,8 @@ import re
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +31,12 @@ from typing import Any
 import httpx
 
 from benchmarks.common.figures import write_figures
+from benchmarks.http.servers import attendant_server
 
 CASES = Path("tests/service/translation/fidelity_cases")
+MODEL = "translate-en-de-fr-es"
+CHUNK = 40  # texts of a request
+TIMEOUT = 600.0  # seconds
 _FORMATS = {"cases": "text", "html": "html", "markdown": "markdown"}
 _DIGITS = re.compile(r"\d+")
 _SIGNS = "()[]{}<>&*_~#@$€£%°§|\\^=+"
@@ -115,63 +125,147 @@ def read_cases(folder: Path = CASES) -> list[Case]:
 class Outcome:
     """A case with its translation, the warnings, and the faults."""
 
+    dialect: str
     case: Case
-    translation: str
+    translation: str | None  # None: the request was refused
     warnings: list[str]
     faults: list[str]
 
     @property
     def verdict(self) -> str:
+        if self.translation is None:
+            return "refused"
         return "kept" if not self.faults else "warned" if self.warnings else "silent fault"
 
 
-def outcomes(client: httpx.Client, cases: Sequence[Case]) -> list[Outcome]:
-    """Translate all cases with a running service, one request per direction and format."""
-    groups: dict[tuple[str, str, str], list[Case]] = {}
+Answers = list[tuple[str, list[str]]]  # translations with their warnings
+Group = tuple[str, str, str]  # source, target, format
+
+
+def _native(client: httpx.Client, group: Group, texts: list[str]) -> Answers:
+    source, target, format = group
+    body = {"text": texts, "source": source, "target": target, "format": format}
+    reply = client.post("/v1/translate", json=body).raise_for_status().json()
+    return [(answer["text"], answer.get("warnings") or []) for answer in reply["translations"]]
+
+
+def _libretranslate(client: httpx.Client, group: Group, texts: list[str]) -> Answers:
+    source, target, format = group
+    body = {"q": texts, "source": source, "target": target, "format": format}
+    reply = client.post("/translate", json=body).raise_for_status().json()
+    return list(zip(reply["translatedText"], reply.get("warnings") or [[]] * len(texts), strict=True))
+
+
+def _deepl(client: httpx.Client, group: Group, texts: list[str], tags: str = "html") -> Answers:
+    source, target, format = group
+    body: dict[str, Any] = {"text": texts, "source_lang": source.upper(), "target_lang": target.upper()}
+    body |= {"tag_handling": tags} if format == "html" else {}
+    reply = client.post("/v2/translate", json=body).raise_for_status().json()
+    return [(answer["text"], answer.get("warnings") or []) for answer in reply["translations"]]
+
+
+def _deepl_xml(client: httpx.Client, group: Group, texts: list[str]) -> Answers:
+    return _deepl(client, group, texts, "xml")
+
+
+def _open_inference(client: httpx.Client, group: Group, texts: list[str]) -> Answers:
+    inputs = [{"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": texts}]
+    body = {"inputs": inputs, "parameters": {"source": group[0], "target": group[1]}}
+    reply = client.post(f"/v2/models/{MODEL}/infer", json=body).raise_for_status().json()
+    outputs = {one["name"]: one["data"] for one in reply["outputs"]}
+    warnings = [one.split("; ") if one else [] for one in outputs["warnings"]]
+    return list(zip(outputs["translation"], warnings, strict=True))
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a dialect is asked, and the formats that it knows."""
+
+    ask: Callable[[httpx.Client, Group, list[str]], Answers]
+    formats: frozenset[str]
+
+
+DIALECTS = {
+    "native": Dialect(_native, frozenset({"text", "html", "markdown"})),
+    "LibreTranslate": Dialect(_libretranslate, frozenset({"text", "html"})),
+    "DeepL": Dialect(_deepl, frozenset({"text", "html"})),
+    "DeepL, tag_handling xml": Dialect(_deepl_xml, frozenset({"html"})),
+    "Open Inference Protocol": Dialect(_open_inference, frozenset({"text"})),
+}
+
+
+def outcomes(client: httpx.Client, cases: Sequence[Case], dialect: str = "native") -> list[Outcome]:
+    """Translate the cases whose format a dialect knows; requests have at most CHUNK texts."""
+    groups: dict[Group, list[Case]] = {}
     for case in cases:
-        groups.setdefault((case.source, case.target, case.format), []).append(case)
+        if case.format in DIALECTS[dialect].formats:
+            groups.setdefault((case.source, case.target, case.format), []).append(case)
     found = []
-    for (source, target, format), group in groups.items():
-        body = {"text": [case.text for case in group], "source": source, "target": target, "format": format}
-        reply = client.post("/v1/translate", json=body)
-        reply.raise_for_status()
-        for case, answer in zip(group, reply.json()["translations"], strict=True):
-            text = answer["text"]
-            found.append(Outcome(case, text, answer.get("warnings") or [], case.faults(text)))
+    for key, group in groups.items():
+        for start in range(0, len(group), CHUNK):
+            chunk = group[start : start + CHUNK]
+            try:
+                answers = DIALECTS[dialect].ask(client, key, [case.text for case in chunk])
+            except httpx.HTTPStatusError:
+                found += [Outcome(dialect, case, None, [], []) for case in chunk]
+                continue
+            for case, (text, warnings) in zip(chunk, answers, strict=True):
+                found.append(Outcome(dialect, case, text, warnings, case.faults(text)))
     return found
 
 
 def rows(found: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """Return the counts of each kind, and of all."""
-    kinds = [*dict.fromkeys(one.case.kind for one in found), "all"]
+    """Return the counts of each dialect, and of each kind in the native dialect."""
+    parts = [("all", dialect) for dialect in dict.fromkeys(one.dialect for one in found)]
+    parts += [(kind, "native") for kind in dict.fromkeys(one.case.kind for one in found if one.dialect == "native")]
     table = []
-    for kind in kinds:
-        counts = Counter(one.verdict for one in found if kind in {one.case.kind, "all"})
-        flagged = sum(bool(one.warnings) for one in found if kind in {one.case.kind, "all"})
+    for kind, dialect in parts:
+        chosen = [one for one in found if one.dialect == dialect and kind in {one.case.kind, "all"}]
+        counts = Counter(one.verdict for one in chosen)
         table.append(
             {
-                "kind": kind, "cases": counts.total(), "kept": counts["kept"], "warned": counts["warned"],
-                "silent": counts["silent fault"], "with a warning": flagged,
+                "dialect": dialect, "kind": kind, "cases": counts.total(), "kept": counts["kept"],
+                "warned": counts["warned"], "silent": counts["silent fault"], "refused": counts["refused"],
+                "with a warning": sum(bool(one.warnings) for one in chosen),
             }
         )  # fmt: skip
     return table
 
 
+def _show(found: Sequence[Outcome]) -> None:
+    for one in found:
+        if one.faults or one.warnings or one.translation is None:
+            case = one.case
+            title = f"{one.verdict} [{one.dialect}, {case.kind}, {case.source}-{case.target}, {case.format}]"
+            sys.stdout.write(f"{title} {case.text!r}\n    {one.translation!r} {one.faults} {one.warnings}\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", default="http://127.0.0.1:8000")
+    parser.add_argument("--url", help="a running service; default: start that of this checkout")
+    parser.add_argument("--before", type=Path, help="another checkout, for comparison")
     parser.add_argument("--cases", type=Path, default=CASES)
+    parser.add_argument("--dialect", action="append", choices=DIALECTS, help="may be repeated (default: all)")
     parser.add_argument("--show", action="store_true", help="print every answer with a fault or a warning")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
-    with httpx.Client(base_url=arguments.url, timeout=300, trust_env=False) as client:
-        found = outcomes(client, read_cases(arguments.cases))
-    for one in found if arguments.show else ():
-        if one.faults or one.warnings:
-            case = one.case
-            sys.stdout.write(f"{one.verdict} [{case.kind} {case.source}-{case.target} {case.format}] {case.text!r}\n")
-            sys.stdout.write(f"    {one.translation!r} {one.faults} {one.warnings}\n")
-    table = rows(found)
+    settings: dict[str, Any] = {"ATTENDANT_REQUEST_TIMEOUT_SECONDS": str(TIMEOUT)}
+    tables = []
+    for checkout in [Path(), arguments.before] if arguments.before else [Path()]:
+        with ExitStack() as stack:
+            url = arguments.url if checkout == Path() else None
+            if url is None:
+                running = stack.enter_context(attendant_server([checkout / "models" / MODEL], checkout, **settings))
+                url = f"http://127.0.0.1:{running.port}"
+            client = stack.enter_context(httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=False))
+            cases = read_cases(arguments.cases)
+            found = [one for name in arguments.dialect or DIALECTS for one in outcomes(client, cases, name)]
+        if arguments.show:
+            _show(found)
+        tables.append(rows(found))
+    table = tables[0]
+    for row, before in zip(table, tables[1] if len(tables) > 1 else [], strict=False):
+        row |= {f"before {name}": before[name] for name in ("kept", "warned", "silent", "refused")}
     for row in table:
         sys.stdout.write("  ".join(f"{name} {value}" for name, value in row.items()) + "\n")
     if arguments.json:

@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+# Numbers up to this one may be written as words where a text has digits.
+MAX_SPELLED_OUT = 12
+
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -137,6 +140,15 @@ def _hint_tables() -> tuple[dict[str, dict[str, tuple[int, ...]]], dict[str, dic
 _EXACT_HINTS, _STEM_HINTS = _hint_tables()
 _STEM_LENGTHS = {language: sorted({len(stem) for stem in stems}) for language, stems in _STEM_HINTS.items()}
 LANGUAGES = frozenset(_CARDINALS)
+_WORDS = {
+    language: {value: word for word, value in reversed(table.items()) if value <= MAX_SPELLED_OUT}
+    for language, table in _CARDINALS.items()
+}
+
+
+def number_word(value: int, language: str) -> str:
+    """Return the word for a number from zero to twelve, in another language or for another number its digits."""
+    return _WORDS[language][value] if language in LANGUAGES and value in _WORDS[language] else str(value)
 
 
 def has_cardinal(text: str, language: str) -> bool:
@@ -181,7 +193,9 @@ class _Reader:
                 yield NumberWord(start, last, value, False)
                 k = stop
                 continue
-            certain = not (alone and (word in _AMBIGUOUS[self._language] or word in self._scales or value < 2))
+            # "Elf" begins a sentence as a number: a team would have an article.
+            ambiguous = word in _AMBIGUOUS[self._language] and (k > 0 or value == 0)
+            certain = not (alone and (ambiguous or word in self._scales or value == 1))
             yield NumberWord(start, last, value, certain)
             k = stop
 

@@ -12,10 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from service.text.alignment import Span
-from service.text.number_words import LANGUAGES, NumberWord, find_number_words, has_cardinal
-
-# Numbers up to this one may be written as words in a translation into a language whose number words are not known.
-MAX_SPELLED_OUT = 12
+from service.text.number_words import LANGUAGES, MAX_SPELLED_OUT, NumberWord, find_number_words, has_cardinal
 
 # 2020-05-01, or digits and letters with separators between the digits: 1,000.50, 2:30, x86, 13kg.
 # At most 9 groups joined by hyphens, so that a run of them without a word's end after it takes linear time.
@@ -27,7 +24,7 @@ _GROUP = re.compile(r"\d+")
 # 5, 3rd, 10am: may be written as a word if it is small.
 _SHORT = re.compile(r"\d{1,2}[a-z]{0,3}")
 # 2 million, 3,5 Millionen. Only the first digit of a run begins a match, so that a run takes linear time.
-_SCALED = re.compile(r"(?<!\d)(\d++(?:[.,]\d++)?)\s(?:(thousand|tausend|mille|mil)|(mill?i[oó]n\w*))\b")
+_SCALED = re.compile(r"(?<!\d)(\d++(?:[.,]\d++)?)\s(?i:(thousand|tausend|mille|mil)|(mill?i[oó]n\w*))\b")
 
 
 class NumberDifferences(NamedTuple):
@@ -63,8 +60,31 @@ def compare_numbers(source: str, target: str, source_language: str, target_langu
         find_number_words(text, language) if knows_words else []
         for text, language in ((source, source_language), (target, target_language))
     )
+    source_digits, target_digits = (
+        _with_thousands(source, source_digits, target, target_digits),
+        _with_thousands(target, target_digits, source, source_digits),
+    )
     sides = _Side(source, source_digits, source_words), _Side(target, target_digits, target_words)
     return NumberDifferences(_unmatched(*sides, knows_words), _unmatched(*sides[::-1], knows_words))
+
+
+def _with_thousands(text: str, spans: Sequence[Span], other: str, other_spans: Sequence[Span]) -> list[Span]:
+    """Return the spans of numbers; those of 5 000 are one if the other text has this number."""
+    if len(spans) < 2 or _THOUSANDS_SPACE.search(text) is None:
+        return list(spans)
+    values = {_normalised(other[start:end]) for start, end in other_spans}
+    found: list[Span] = []
+    for start, end in spans:
+        joined = (found[-1][0], end) if found and _THOUSANDS_SPACE.match(text, found[-1][1]) else None
+        if (
+            joined
+            and found[-1][1] + 1 == start
+            and _normalised(_THOUSANDS_SPACE.sub("", text[slice(*joined)])) in values
+        ):
+            found[-1] = joined
+        else:
+            found.append((start, end))
+    return found
 
 
 class _Side:
@@ -72,8 +92,11 @@ class _Side:
 
     def __init__(self, text: str, digits: Sequence[Span], words: Sequence[NumberWord]) -> None:
         self.text, self.digits, self.words = text, digits, words
-        self.counts = Counter(_normalised(text[start:end]) for start, end in digits)
-        self.groups = {group.lstrip("0") for start, end in digits for group in _digit_groups(text[start:end])}
+        # How often each value is there, in digits or as a word.
+        self.counts = Counter(self.value(*span) for span in digits)
+        self.counts.update(str(word.value) for word in words)
+        self.words_values = {str(word.value) for word in words}
+        self.groups = Counter(group.lstrip("0") for start, end in digits for group in _digit_groups(text[start:end]))
         self.parts = {
             group.lstrip("0")
             for start, end in digits
@@ -81,23 +104,29 @@ class _Side:
             for group in _digit_groups(text[start:end])
         }  # of times, dates and ranges
         self.hours = {str((int(group) + 12) % 24) for group in self.groups if group and len(group) < 3}
-        # Values in other spellings: words, 3 500, 2 million.
-        self.others = {str(word.value) for word in words}
-        joined = _THOUSANDS_SPACE.sub("", text) if digits else ""
-        if joined != text:
-            self.others |= {_normalised(joined[start:end]) for start, end in number_spans(joined)}
-        for number, thousand, _ in _SCALED.findall(text) if digits else ():
-            value = float(_normalised(number)) * (1000 if thousand else 10**6)
+        self.scaled: dict[int, str] = {}  # the values of 2 million and 3,5 Millionen, by the start of the number
+        for match in _SCALED.finditer(text) if digits else ():
+            value = float(_normalised(match[1])) * (1000 if match[2] else 10**6)
             if math.isfinite(value):  # hundreds of digits are not
-                self.others.add(f"{value:.10g}" if value < 1e10 else str(int(value)))
+                self.scaled[match.start()] = f"{value:.10g}" if value < 1e10 else str(int(value))
+        self.scaled_values = set(self.scaled.values())
+
+    def value(self, start: int, end: int) -> str:
+        """Return a number in digits, normalised, with the letters that stand before its digits."""
+        number = _THOUSANDS_SPACE.sub("", self.text[start:end])
+        first = _GROUP.search(number)
+        return (number[: first.start()].casefold() if first else "") + _normalised(number)
 
     def contains(self, number: str, knows_words: bool) -> bool:
         """Return whether a number in digits is here in another spelling, in several groups, or by the other clock."""
         value = _normalised(number)
-        if value in self.others or _whole(number) in self.others:
+        if value in self.scaled_values:
             return True
-        groups = {group.lstrip("0") for group in _digit_groups(number)} - {""}
-        if _SIMPLE.fullmatch(number) is None and groups <= self.groups | self.others | self.hours:
+        groups = Counter(group.lstrip("0") for group in _digit_groups(number))
+        if _SIMPLE.fullmatch(number) is None and all(
+            not group or group in self.hours or self.groups[group] + (group in self.words_values) >= count
+            for group, count in groups.items()
+        ):
             return True
         if value in self.parts:  # 12 of 12:30
             return True
@@ -107,34 +136,31 @@ class _Side:
 
 
 def _unmatched(side: _Side, other: _Side, knows_words: bool) -> list[Span]:
-    """Return the numbers of one side that the other side lacks."""
+    """Return the numbers of one side that the other side lacks, or has less often."""
     found = []
     left = Counter(other.counts)
     for start, end in side.digits:
-        number = side.text[start:end]
-        value = _normalised(number)
+        value, scaled = side.value(start, end), side.scaled.get(start, "")
         if left[value] > 0:
             left[value] -= 1
-        elif not other.contains(number, knows_words):
+        elif scaled and (left[scaled] > 0 or scaled in other.scaled_values):
+            left[scaled] -= 1
+        elif not other.contains(side.text[start:end], knows_words):
             found.append((start, end))
-    found += [
-        (word.start, word.end)
-        for word in side.words
-        if word.cardinal
-        and not (str(word.value) in other.others or str(word.value) in other.counts or str(word.value) in other.parts)
-    ]
+    for word in side.words:
+        value = str(word.value)
+        if not word.cardinal:
+            continue
+        if left[value] > 0:
+            left[value] -= 1
+        elif value not in other.parts and value not in other.scaled_values:
+            found.append((word.start, word.end))
     return sorted(found)
 
 
 def may_be_spelled_out(number: str) -> bool:
     """Return whether a translation may have a word for a number in digits, in any language."""
     return _SHORT.fullmatch(number) is not None and int(_ascii_digits(number)) <= MAX_SPELLED_OUT
-
-
-def _whole(number: str) -> str:
-    """Return the value of a whole number with letters, such as 3rd, without the letters."""
-    groups = _digit_groups(number)
-    return groups[0].lstrip("0") or "0" if len(groups) == 1 else ""
 
 
 def _ascii_digits(number: str) -> str:

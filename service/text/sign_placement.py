@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
+from service.text.signs import find_single_quotes
 from service.text.words import is_word_character, word_spans
 
 # The quotation marks of a language, with what is between them and the words.
@@ -78,6 +79,7 @@ def place_signs(source: str, translation: AlignedText, language: str) -> Aligned
             edits.append(_Edit(region[0], region[0], pair.start, before))
             end = _with_sentence_end(source[pair.end - 1], text, region[1], signs)
             edits.append(_Edit(end, end, pair.end, after))
+    edits += _lost_single_quotes(source, text, words)
     edits += _lost_dashes(source, text, words)
     if not edits:
         return translation
@@ -148,6 +150,18 @@ def _with_sentence_end(last: str, text: str, end: int, signs: str) -> int:
         if text[end - 1] in _SENTENCE_END:
             break
     return end
+
+
+def _lost_single_quotes(source: str, text: str, words: _LinkedWords) -> list[_Edit]:
+    """Return the edits that put single quotation marks around words, if the translation has none around any."""
+    spans = find_single_quotes(source)[:MAX_PLACED]
+    regions = [words.region(*span) for span in spans] if not find_single_quotes(text) else []
+    edits = []
+    for (start, end), region in zip(spans, regions, strict=False):
+        if region is not None:
+            edits.append(_Edit(region[0], region[0], start, source[start]))
+            edits.append(_Edit(region[1], region[1], end - 1, source[end - 1]))
+    return edits
 
 
 def _lost_dashes(source: str, text: str, words: _LinkedWords) -> list[_Edit]:

@@ -6,17 +6,23 @@ another kind of dash, but not nothing.
 
 import re
 
+from service.text.alignment import Span
+
 _SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/"
 _QUOTES = '"„“”«»'
-_ALL = frozenset(_SYMBOLS + _QUOTES + "–—-")
+_ALL = frozenset(_SYMBOLS + _QUOTES + "–—-'’‘‚‹›…")
 _DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
+# Single quotation marks around words, unlike apostrophes.
+_SINGLE_QUOTES = re.compile(r"(?<![\w'’])['‘‚‹](?=\w)[^'‘’‚‹›\n]{1,80}(?<=[\w.!?,])['’‘›](?!\w)")
+# What a text can be split around: brackets and double quotation marks, dashes and slashes between words.
+_SPLITTING = re.compile(rf"[()\[\]{{}}{_QUOTES}]|{_DASH.pattern}|(?<=\w)/(?=\w)")
 _ANY_DASH = re.compile(r"[-–—]")
 _RUN = re.compile(r"[.!?]{2,}")
 
 
 def has_changed_signs(source: str, target: str) -> bool:
     """Return whether a translation lacks signs of its source, or has others."""
-    if _RUN.search(target) and not _RUN.search(source):
+    if _RUN.search(target) and not (_RUN.search(source) or "…" in source):
         return True
     if _ALL.isdisjoint(source) and _ALL.isdisjoint(target):
         return False
@@ -24,5 +30,22 @@ def has_changed_signs(source: str, target: str) -> bool:
         return True
     if sum(map(source.count, _QUOTES)) != sum(map(target.count, _QUOTES)):
         return True
+    if source.count("…") > target.count("…") + target.count("...") or _lost_single_quotes(source, target):
+        return True
     dashes = len(_DASH.findall(source))
     return dashes > 0 and len(_ANY_DASH.findall(target)) < dashes
+
+
+def find_single_quotes(text: str) -> list[Span]:
+    """Return the spans of words in single quotation marks, the marks included."""
+    return [match.span() for match in _SINGLE_QUOTES.finditer(text)]
+
+
+def _lost_single_quotes(source: str, target: str) -> bool:
+    quoted = len(find_single_quotes(source))
+    return quoted > 0 and len(find_single_quotes(target)) < quoted
+
+
+def find_splitting_signs(text: str) -> list[Span]:
+    """Return the spans of brackets, quotation marks, dashes and slashes, around which a sentence can be split."""
+    return [match.span() for match in _SPLITTING.finditer(text)]

@@ -17,7 +17,7 @@ from service.text.glossary import Glossary, Term, missing_terms
 from service.text.numbers import compare_numbers
 from service.text.quality_checks import EMPTY, LENGTH, NUMBER, REPETITION, SIGN, find_issues
 from service.text.segmentation.segmenter import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
-from service.text.segmentation.units import Unit
+from service.text.segmentation.units import TextPart, Unit
 from service.text.signs import has_changed_signs
 from service.translation.document import DocumentTranslation
 from service.translation.request import TranslationResponse, TranslationResult
@@ -26,6 +26,7 @@ from service.translation.word_alignment import WordAligner
 
 MAX_TURN = 0.005  # seconds of processing after which other tasks of the event loop run in between
 MAX_INLINE_CALLS = 32  # up to so many, making engine requests takes less time than passing them to another thread
+MAX_SPLIT_CHARACTERS = 100  # parts of a longer sentence would lose their context
 NOT_TRANSLATED = "not_translated"
 GLOSSARY_MISSED = "glossary_missed"
 
@@ -112,7 +113,10 @@ class TranslationPipeline:
                 turn_started = time.perf_counter()
             if isinstance(update, int):
                 self._pending[request].segment.streamed_ids.append(update)
-            elif not self._aligner.process(request, update):
+            elif self._aligner.process(request, update):
+                for segment in self._aligner.take_incomplete():
+                    self._follow_up(self._split_around_signs(segment))
+            else:
                 call = self._pending.pop(request)
                 self._count(request, update)
                 self._follow_up(self._process(call, update))
@@ -221,10 +225,10 @@ class TranslationPipeline:
 
     def _second_try(self, call: _ModelCall) -> _ModelCall:
         """Return the call that repeats another; if that changed numbers, with placeholders for all of them."""
-        digits = any(map(str.isdecimal, call.text + call.texts[0]))
-        if NUMBER in call.issues and call.step_index == 0 and digits:
-            unit = call.segment.unit.with_numbers()
-            if unit is not None:
+        if NUMBER in call.issues and call.step_index == 0:
+            unit = call.segment.unit.with_numbers(words=not call.segment.is_part)
+            digits = any(map(str.isdecimal, call.text + call.texts[0]))
+            if unit is not None and (digits or unit.spans != call.segment.unit.spans):
                 return replace(call, first_try=call, text=unit.model_input, ids=None, numbers_unit=unit)
         return replace(call, first_try=call)
 
@@ -261,12 +265,23 @@ class TranslationPipeline:
             segment.places_signs = SIGN in call.issues and self._guard and not segment.streamed_ids
             segment.warnings.update(issue for issue in call.issues if issue != SIGN or not segment.places_signs)
         elif call.glossary_unit is None:
-            return self._split_at_protected(segment)
+            parts = segment.unit.fallback_parts()
+            if call.first_try is not None and len(parts) == 1:
+                return self._accept(call.first_try)
+            return self._split(segment, parts)
         return self._finish(segment) if call.glossary_unit is not None else self._enforce_glossary(segment)
 
-    def _split_at_protected(self, segment: Segment) -> list[_ModelCall]:
-        """Translate a segment in smaller pieces, because its best hypothesis lost a placeholder or a number."""
-        smaller = segment.unit.fallback_parts()
+    def _split_around_signs(self, segment: Segment) -> list[_ModelCall]:
+        """Translate a short segment in pieces around the signs that it lacks; a longer one gets a warning."""
+        parts = segment.unit.split_around_signs() if len(segment.unit.source) <= MAX_SPLIT_CHARACTERS else []
+        if len(parts) > 1:
+            return self._split(segment, parts)
+        segment.warnings.add(SIGN)
+        segment.done = True
+        return []
+
+    def _split(self, segment: Segment, smaller: Sequence[TextPart]) -> list[_ModelCall]:
+        """Translate a segment in smaller pieces."""
         if len(smaller) > 1:
             segment.warnings.add(SPLIT_AT_PROTECTED)
         return [_ModelCall(part, part.unit.model_input) for part in segment.replace_with(smaller)]

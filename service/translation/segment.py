@@ -32,9 +32,11 @@ class Segment:
     prefix: str = ""  # what its translation must begin with
     align: bool = False  # whether word alignment is needed
     places_signs: bool = False  # whether brackets, quotation marks and dashes must be put back by word alignment
+    lacks_signs: bool = False  # whether some could not be put back
     pivot_texts: tuple[str, ...] = ()  # its translations into the languages on the route
     hypotheses: list[RestoredHypothesis] = field(default_factory=list)
     parts: "list[Part] | None" = None
+    is_part: bool = False  # whether it replaces another one together with others
     done: bool = False
     streamed_ids: list[int] = field(default_factory=list)  # target ids that were streamed so far
     warnings: set[str] = field(default_factory=set)
@@ -42,7 +44,8 @@ class Segment:
     def replace_with(self, pieces: Sequence[str | Unit]) -> "list[Segment]":
         """Replace the segment with smaller pieces; return the segments among them."""
         self.parts = [
-            piece if isinstance(piece, str) else Segment(piece, self.route, align=self.align) for piece in pieces
+            piece if isinstance(piece, str) else Segment(piece, self.route, align=self.align, is_part=True)
+            for piece in pieces
         ]
         self.done = True
         segments = [part for part in self.parts if isinstance(part, Segment)]

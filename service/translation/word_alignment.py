@@ -24,6 +24,7 @@ class WordAligner:
         self._scope = scope
         self._pending: dict[EngineRequest, _HypothesisAlignment] = {}
         self._unaligned: dict[Segment, int] = {}  # hypotheses of each segment that are still to be aligned
+        self._incomplete: list[Segment] = []
 
     @property
     def done(self) -> bool:
@@ -31,7 +32,10 @@ class WordAligner:
         return not self._pending
 
     def start(self, segment: Segment) -> None:
-        """Align the hypotheses of a segment and mark it as done; where that is impossible it gets a warning."""
+        """Align the hypotheses of a segment and mark it as done, unless it still lacks signs then.
+
+        Where alignment is impossible, it gets a warning.
+        """
         self._unaligned[segment] = len(segment.hypotheses)
         for k in range(len(segment.hypotheses)):
             if not self._submit(segment, k):
@@ -48,7 +52,15 @@ class WordAligner:
         self._unaligned[segment] -= 1
         if not self._unaligned[segment]:
             del self._unaligned[segment]
-            segment.done = True
+            if segment.lacks_signs:
+                self._incomplete.append(segment)
+            else:
+                segment.done = True
+
+    def take_incomplete(self) -> list[Segment]:
+        """Return the aligned segments that lack signs, and that have not been returned yet; they are not done."""
+        incomplete, self._incomplete = self._incomplete, []
+        return incomplete
 
     def _submit(self, segment: Segment, k: int) -> bool:
         """Submit the requests that align the k-th hypothesis; return False if there is nothing to wait for."""
@@ -108,10 +120,10 @@ class _HypothesisAlignment:
         return True
 
     def _with_signs(self, source: str, output: AlignedText) -> AlignedText:
-        """Return the output with the signs of the source; the segment gets a warning if the best one lacks some."""
+        """Return the output with the signs of the source, as far as they can be placed."""
         placed = place_signs(source, output, self.segment.unit.languages[1])
         if self.segment.unit.restore(placed) is None:
             placed = output
         if self._k == 0 and has_changed_signs(source, placed.text):
-            self.segment.warnings.add(SIGN)
+            self.segment.lacks_signs = True
         return placed

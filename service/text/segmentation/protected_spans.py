@@ -13,10 +13,10 @@ from service.text.segmentation.message_format import find_arguments
 
 # Characters that can begin or mark a span, and what does among letters and the commonest punctuation; a text without
 # either has no span. `_QUANTITY` does the same for texts whose only such characters are digits.
-_SIGNS = frozenset("`~/\\_{}<>%$#@&|[*^=+°€£¥₹₽₩₺©®™§¶²³×÷±≤≥≈≠→−\ufffc\ufffd")
+_SIGNS = frozenset("`~/\\_{}<>%$#@&|[*^=+°€£¥₹₽₩₺©®™§¶²³×÷±≤≥≈≠→−½¼¾⅓⅔⅛⅜⅝⅞\ufffc\ufffd")
 _DIGITS = frozenset("0123456789")
 _JOINED = re.compile(
-    r"[A-Z.:)-](?:(?<=[a-z][A-Z])|(?<=\w\.)[a-z]|(?<=:)(?<!\w:):?[A-Za-z_]|(?<=\(\))|(?<=-)(?<!\w-)-?[A-Za-z]|(?<=\s-)\d)"
+    r"[A-Z.:!()-](?:(?<=[a-z][A-Z])|(?<=[\w\s]\.)[a-z]|(?<=\w\()|(?<=!)(?<!\w!)[a-z]|(?<=:)(?<!\w:):?[A-Za-z_]|(?<=\(\))|(?<=-)(?<!\w-)-?[A-Za-z]|(?<=\s-)\d)"
 )
 # Letters of scripts other than Latin; words of them in a text of a language with the Latin script.
 _NOT_LATIN = (
@@ -25,12 +25,12 @@ _NOT_LATIN = (
 )
 _OTHER_SCRIPT = re.compile(f"[{_NOT_LATIN}]")
 _FOREIGN = re.compile(
-    rf"(?=[{_NOT_LATIN}])\w(?:(?=[{_NOT_LATIN}])\w|[\u0300-\u036f\w])*+"
-    rf"(?:[ ,·・、'’-]{{1,2}}(?=[{_NOT_LATIN}])\w(?:(?=[{_NOT_LATIN}])\w|[\u0300-\u036f\w])*+)*+"
+    rf"(?=[{_NOT_LATIN}])\w(?:[{_NOT_LATIN}]|[\u0300-\u036f\w])*+"  # marks of vowels are no word characters
+    rf"(?:[ ,·・、'’-]{{1,2}}(?=[{_NOT_LATIN}])\w(?:[{_NOT_LATIN}]|[\u0300-\u036f\w])*+)*+"
 )
 
 _CURRENCY = r"(?:US\$|C\$|A\$|[€$£¥₹₽₩₺]|(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD)\b)"
-_NUMBER = r"\d++(?:(?:[.,'’]|[ \u00a0\u202f](?=\d{3}(?!\d)))\d++)*+"
+_NUMBER = r"\d++(?:(?:[.,'’]|[ \u00a0\u202f](?=\d{3}(?!\d)))\d++)*+(?:\s?[½¼¾⅓⅔⅛⅜⅝⅞]|,[-–—]{1,2}(?=\s?€))?"
 _UNIT = r"""(?:
     (?:%(?!\() | [‰°′″]) (?:\s?[CFKNSEWO]\b)? | (?:[kMGT]|Mrd|Mio|mil)?\s?CURRENCY
   | (?:[kcdmµμnhMGTP]?(?:m|g|l|L|s|Hz|W|V|A|J|N|Pa|bar|mol|cal|t|b|B|bit|Wh|eV|dB|Ω|px|pt|rpm|psi)[²³23]?
@@ -40,34 +40,41 @@ _UNIT = r"""(?:
     )(?![\w²³])
   )"""
 _QUANTITY = re.compile(
-    r"\d(?:(?<=[A-Za-z]\d)|(?<=-\d)|\s?UNIT|\s?h\s?\d|[\s\d.,]{0,20}(?:EUR|USD|GBP|CHF)|(?<=R\s\d)|(?<=D\s\d)|(?<=F\s\d)|\.\d++\.|-\d\d-\d)".replace(
-        "UNIT", _UNIT
-    ).replace("CURRENCY", _CURRENCY),
+    r"\d(?:(?<=[A-Za-z]\d)|(?<=-\d)|\s?UNIT|\s?h\s?\d|[\s\d.,]{0,20}(?:EUR|USD|GBP|CHF)|(?<=R\s\d)|(?<=D\s\d)|(?<=F\s\d)|\.\d++\.|-\d\d-\d"
+    r"|(?<=–\d)|[ \u00a0]\d\d)".replace("UNIT", _UNIT).replace("CURRENCY", _CURRENCY),
     re.VERBOSE,
 )
 # Every repetition is bounded or cannot backtrack, so that the search takes linear time on any text.
 _PROTECTED = re.compile(
     r"""
     (?<!\w)(?:  # numbers and what belongs to them
-    (?<![\w.,-])\d{2,20}+(?:-\d{2,20}+){1,6}+(?![\w-])                          # 555-0123
+    (?<![\w.,])(?:EXPRESSION)(?![\w²³])
+  | (?<![\w.,-])(?:NUMBER[-–])?NUMBER\s?UNIT(?!\w)                               # 5 kg, 5-10 kg
+  | (?<![\w.,-])\d{1,20}+(?:[-–]\d{1,20}+){1,6}+(?![\w-])                       # 555-0123, 12–18
+  | (?<![\w.,])\d{0,10}+\s?[½¼¾⅓⅔⅛⅜⅝⅞](?!\w)                                       # 3½
+  | \(\d{2,5}\)\s?\d{2,8}+(?:[ -]\d{2,8}+){0,4}+(?!\w)                          # (555) 123-4567
+  | (?<![\w.,])(?:0\d{1,5}+(?:[ /.-]\d{2,8}+){1,6}+|\d{2,4}+(?:[ ]\d{2,4}+){3,8}+)(?![\w-])  # 01 23 45
   | \+\d{1,3}(?:[ -]\d{2,20}+){1,6}+(?!\w)                                     # +49 30 123456
   | \[?\d\d:\d\d(?::\d\d)?[.,]?\d{0,3}\s?-->\s?\d\d:\d\d(?::\d\d)?[.,]?\d{0,3}\]?     # of subtitles
-  | (?<![\w.,])(?:EXPRESSION)(?![\w²³])
-  | (?:(?<!\w)(?<![-−+±\d]\ )[-−+±])?(?<![\w.,])(?:CURRENCY\s?-?NUMBER(?:\s?(?:[kKMB]|bn)\b)?|NUMBER\s?UNIT(?!\w))
+  | (?:(?<!\w)(?<![-−–+±\d]\ )[-−–+±])?(?<![\w.,])(?:CURRENCY\s?-?NUMBER(?:\s?(?:[kKMB]|bn)\b)?|NUMBER\s?UNIT(?!\w))
     )
   | (?=[^\w\s])(?:  # what begins with a sign
     (?:(?m:^)|(?<=\n[ ])|(?<=\n[ ]{2})|(?<=\n[ ]{3}))(?P<fence>`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[^\n]*+
     (?:\n(?![ ]{0,3}(?P=fence))[^\n]*+)*+(?:\n[ ]{0,3}(?P=fence)[`~]*+[ \t]*+(?=\n|\Z))?     # fenced code
-  | (?P<ticks>`{1,3})(?!`)(?:[^`\n]|\n(?!\s*\n)){1,500}(?P=ticks)(?!`)                        # `code`
+  | (?<!`)(?P<ticks>`{1,3})(?!`)(?:[^`\n]|\n(?!\s*\n)|(?!(?P=ticks)(?!`))`++){1,500}+(?P=ticks)(?!`)   # `code`
   | \{\{\{?[^{}\n]{0,200}\}\}\}? | \{%[^{}\n]{0,200}%\}
   | [$%#@]?\{[^{}\n]{0,200}\}                                                   # {name} ${name} %{name} #{name}
   | \[\[[^\[\]\n]{1,200}\]\] | \$\([\w.]{1,60}\)                                # [[name]] $(name)
   | \[\[?(?=[^\s\[\]]{0,60}_|[A-Z]|[a-z]|\d)[\w.:%-]{1,60}\]\]?(?![\w(\[])      # [first_name]
-  | <[%?][^<>\n]{1,200}[%?]>                                                    # <%= name %>
+  | <[%?][^<>\n]{1,200}[%?]> | \[%[^\[\]\n]{1,200}%\]                            # <%= name %>
+  | (?<![\w@])@@\w{1,60}@@ | (?<![\w~])~\w{1,60}~(?![\w~])                     # @@name@@ ~name~
+  | (?<![\w!])!(?=[a-z])\w{2,60}                                               # !name
+  | (?<!\S)\.[a-z][\w-]{1,20}+(?!\w)                                            # .env
   | \*\|[^|\n]{1,80}\|\*                                                        # *|NAME|*
   | (?<![\w\#&])\#{1,3}[A-Za-z][\w.-]{0,60}+\#{1,3}(?![\w\#])                   # ##NAME##
   | %\([\w.]{1,60}\)[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?[a-zA-Z]                    # %(name)s
   | (?<![\w%])%[A-Za-z_]\w{1,60}+%(?![\w%])                                       # %name%
+  | (?<![\w%])%[a-z_]\w{2,60}+(?![\w%])                                         # %name
   | (?<![\d%])%(?:\d{1,2}\$)?[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?
     (?:ll|l|h|z)?[sdifuxXoeEgGcpr@](?![A-Za-z])(?:%%)?                          # %s %1$s %.2f %d%%
   | <[/|!]?[A-Za-z0-9][\w|:.-]{0,60}(?:\s[^<>\n]{0,300}=[^<>\n]{0,300})?\s?[/|]?>  # <b> </s> <2de> <|end|> <a href="">
@@ -79,7 +86,7 @@ _PROTECTED = re.compile(
   | (?<![\w$])\$[A-Za-z_]\w{0,60}+(?:(?:\.|->|::)[A-Za-z_]\w{0,60}+|\[\w{0,60}\])*+\$?+   # $name
   | (?<![\w:/\\.]):{1,2}[A-Za-z_]\w{0,60}+:?(?![\w:])                           # :name
   | (?<![\w-])--?[A-Za-z][\w-]{0,60}+(?:=[^\s,;]{1,100})?(?=[\s.,;:!?)]|\Z)     # --flag
-  | (?<![\w)\]])(?<!\d\ )[-−+±](?=\d)NUMBER(?![\w%€$£°])                        # -5
+  | (?<![\w)\]])(?<!\d\ )[-−–+±](?=\d)NUMBER(?![\w%€$£°])                        # -5
   | [<>≤≥≈=±~]\s?-?NUMBER(?!\w)                                                 # > 5
   | (?<!\S)\#(?!\S)                                                             # the number in an ICU message
   | [\ufffc\ufffd©®™§¶]
@@ -92,11 +99,21 @@ _PROTECTED = re.compile(
     (?![\w@-])(?!\.\w)(?:/[^URL_END]*)?                                         # example.org/path
   | (?<![:.\\])[A-Za-z]:\\[^PATH_END]*+                                            # C:\file
   | (?<![\w/.:])(?=[\w.@+-]{0,60}/[\w./@+-]{0,100}(?:[._]\w|/))[\w.@+-]++(?:/[\w.@+-]++)++/?   # src/main.rs
+  | (?<![\w.-])[A-Za-z_][\w./-]{0,60}@\d{1,10}+(?:\.\w{1,20}+){0,5}(?!\w)       # node@18.2
+  | (?<!\w)[A-Za-z_][\w.-]{0,60}=["']?[\w./:@-]{0,100}\w["']?(?!\w)             # KEY=value
+  | (?<!\w)[A-Z]\w{1,8}+(?:\+[A-Z0-9]\w{0,8}+){1,3}+(?!\w)                       # Ctrl+C
+  | (?<!\w)[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]{4}){2,7}(?:[ ]?[A-Z0-9]{1,3})?(?!\w)      # IBAN
+  | (?<![\w.-])(?=[\w/-]{0,60}\d)(?:[A-Z]{1,6}|[A-Za-z]?\d[A-Za-z0-9]{0,10}+)
+    (?:[-/](?:[A-Z]{1,6}|[A-Z]?\d[A-Za-z0-9]{0,10}+)){1,6}+(?![\w-])            # A-10023, COVID-19, 1/2
   | (?<!\w)(?:[A-Z]{1,5}&[A-Z]{1,5}(?!\w)|[A-Z](?:\+\+|\#)(?![\w+\#]))                # AT&T, C++
   | (?<![\w/])(?:[A-Z]{1,4}(?:/[A-Z]{1,4})+|[a-z]/[a-z])(?![\w/])               # N/A, TCP/IP, n/a
   | (?<![\w.])[\w-]{1,60}+(?:\.[\w-]{1,60}+){0,3}?\.(?:EXTENSIONS)(?![\w-])(?!\.\w)   # file.py
+  | (?<![\w.])[A-Za-z_]\w{0,60}+(?:\.\w{1,60}+){1,5}+\([^()\n]{0,80}\)           # list.append(x)
   | (?<![\w.])(?:[A-Za-z_][\w]{0,60}+(?:::|->|\.(?=\w{1,60}\())){1,5}~?[A-Za-z_]\w{0,60}+(?:\(\))?  # std::vector
-  | (?<![\w.])[A-Za-z_][\w.]{0,60}+\(\)                                         # name()
+  | (?<![\w.])[A-Za-z_]\w{0,60}+\s?(?:[=!]==?|&&|\|\||:=)\s?[A-Za-z_]\w{0,60}+(?!\w)  # x == null
+  | (?<![\w.])[A-Za-z_][\w.]{0,60}+\((?=\)|[^()\n]{0,80}[,_="'\d])[^()\n]{0,80}\)   # name() name(x, 1)
+  | (?<![\w.@-])(?:(?:[a-z][a-z0-9_]{1,60}+\.){1,5}[a-z][a-z0-9_]{1,60}+|(?:[a-z][a-z0-9_]{1,60}+\.){2,5}[A-Z]\w{1,60}+)
+    (?![\w(@-])(?!\.\w)                                                          # user.email, com.example.Name
   | (?<!\w)(?:_{0,3}[A-Za-z0-9]{1,60}+(?:_{1,3}[A-Za-z0-9]{1,60}+){1,10}+_{0,3}|_{1,3}[A-Za-z0-9]{1,60}+_{1,3})(?!\w)
   | (?<![\w.])(?:[vV]\d++(?:\.\d++)*+|\d++\.\d++\.\d++(?:\.\d++)*+)(?:[-+](?=[\w.]*\w)[\w.-]{0,30}\w)?+(?!\w)  # v1.2-rc
   | (?<![\w-])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![\w-])     # UUID

@@ -18,6 +18,7 @@ from itertools import chain
 from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
 from service.text.glossary import Term
 from service.text.number_formats import localise
+from service.text.number_words import find_number_words, number_word
 from service.text.numbers import find_numbers, number_spans
 from service.text.segmentation.casing import lowercase, uppercase
 from service.text.segmentation.enclosing import inner_span
@@ -31,6 +32,7 @@ from service.text.segmentation.placeholders import (
 from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.segmentation.sentences import has_letters, spans_within, trim_span
 from service.text.sign_placement import localised_quotes
+from service.text.signs import find_splitting_signs
 
 _SENTENCE_END = ".!?…。！？"
 _CLOSING = "\"'”“»«’‘›‹)]}」』）】"
@@ -42,7 +44,7 @@ _CLAUSE_END = re.compile(rf"(?<!{_CLAUSE_POINTS}){_CLAUSE_POINTS}++[\"'”»’)
 FULL_STOPS = ".。!?"
 _SINGLE_FULL_STOP = re.compile(rf"(?<=[^\s{FULL_STOPS}])\s?[{FULL_STOPS}]$")
 # A run of punctuation at the end of a unit, and what of a translation it replaces; both before closing signs.
-_FINAL_RUN = re.compile(rf"(?:(?<![\s.!?…])\s)?(?<![.!?…])[.!?…]{{2,}}+(?=[{re.escape(_CLOSING)}]*+$)")
+_FINAL_RUN = re.compile(rf"(?:(?<![\s.!?…])\s)?(?<![.!?…])(?:[.!?…]{{2,}}+|…)(?=[{re.escape(_CLOSING)}]*+$)")
 _FINAL_PUNCTUATION = re.compile(rf"(?:(?<!\s)\s)?(?<![.!?…])[.!?…]++(?=[{re.escape(_CLOSING)}]*+$)")
 _OPENING = frozenset("([{„“¡¿")
 _SPACES = re.compile(r"\s+")
@@ -69,6 +71,7 @@ class Unit:
     starts_sentence: bool = True
     numbers_protected: bool = False  # `spans` include all numbers
     replacements: tuple[tuple[Span, str], ...] = ()  # restore these spans as another text than their own
+    number_words: tuple[tuple[Span, str], ...] = ()  # restore these spans as the number words of the target language
 
     @cached_property
     def _placeholders(self) -> list[Placeholder]:
@@ -142,10 +145,8 @@ class Unit:
         positions = find_placeholders(translation.text, self.required)
         if positions is None:
             return None
-        replacements = dict(self.replacements)
         edits = [
-            (*position, replacements.get((start, end), localise(self.source[start:end], *self.languages)))
-            for position, (start, end) in zip(positions, self.spans, strict=True)
+            (*position, self._replacement(span, position)) for position, span in zip(positions, self.spans, strict=True)
         ]
         edits += [
             (start - 1, start, "")
@@ -178,6 +179,16 @@ class Unit:
             for span, position in zip(self.spans, positions, strict=True)
         ]
         return AlignedText(restored.text, tuple(links))
+
+    def _replacement(self, span: Span, position: Span) -> str:
+        """Return what replaces the placeholder of a span at a position of the translation."""
+        text, word = self.source[slice(*span)], dict(self.number_words).get(span)
+        if word is None:
+            return dict(self.replacements).get(span) or localise(text, *self.languages)
+        if self.all_caps:
+            return uppercase(word, self.languages[1])
+        starts = position[0] == 0 and self.starts_sentence and text[:1].isupper()
+        return word[:1].upper() + word[1:] if starts else word
 
     def _capitals(self, text: str, placeholders: list[Span]) -> list[tuple[int, int, str]]:
         """Return the edits that write a translation in capitals, one per character."""
@@ -213,19 +224,34 @@ class Unit:
             return None
         return replace(self, spans=spans, replacements=tuple((term.span, term.target) for term in terms))
 
-    def with_numbers(self) -> "Unit | None":
-        """Return the unit with placeholders for all its numbers in digits too; None if there are not enough of them."""
+    def with_numbers(self, words: bool = False) -> "Unit | None":
+        """Return the unit with placeholders for all its numbers in digits too, and for those in words if `words`.
+
+        Returns:
+            The unit, or None if there are not enough placeholders.
+        """
         numbers = [span for span in number_spans(self.source) if not _overlaps(span, self.spans)]
-        spans = tuple(sorted([*self.spans, *numbers]))
+        found = find_number_words(self.source, self.languages[0]) if words else []
+        targets = tuple(
+            ((word.start, word.end), number_word(word.value, self.languages[1]))
+            for word in found
+            if word.cardinal and not _overlaps((word.start, word.end), self.spans)
+        )
+        spans = tuple(sorted([*self.spans, *numbers, *(span for span, _ in targets)]))
         if choose_placeholders(self.source, spans, self.languages) is None:
             return None
-        return replace(self, spans=spans, numbers_protected=True)
+        return replace(self, spans=spans, numbers_protected=True, number_words=targets)
 
     def fallback_parts(self) -> "list[TextPart]":
         """Return what to translate when `restore` returned None: the unit, split around its spans and numbers."""
         numbers = [span for span in find_numbers(self.source) if not _overlaps(span, self.spans)]
         spans = tuple(sorted([*self.spans, *numbers]))
         return replace(self, spans=spans, numbers_protected=True).split_around(spans)
+
+    def split_around_signs(self) -> "list[TextPart]":
+        """Split the unit around its brackets, quotation marks, dashes and slashes; without any, return it as it is."""
+        signs = [span for span in find_splitting_signs(self.source) if not _overlaps(span, self.spans)]
+        return self.split_around(signs) if signs else [self]
 
     def split_around(self, excluded: Sequence[Span]) -> "list[TextPart]":
         """Split the unit: the excluded spans as strings, and units of the text between them."""

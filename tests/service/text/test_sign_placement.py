@@ -23,6 +23,7 @@ from service.text.sign_placement import place_signs
         ('5" and "a" or b', "5 und a oder b", "de", "5 und a oder b"),  # which signs belong together is not clear
         ('go ("home") or (go)', "heim heim oder heim", "de", "heim („heim“) oder (heim)"),
         ("(a) or [b]", "(x) oder y", "de", "(x) oder [y]"),
+        ("My 'best' dog", "Mein bester Hund", "de", "Mein 'bester' Hund"),
         ("It is here.", "Es ist hier.", "de", "Es ist hier."),
     ],
 )

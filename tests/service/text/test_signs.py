@@ -3,7 +3,7 @@
 import pytest
 
 from service.text.number_formats import localise
-from service.text.signs import has_changed_signs
+from service.text.signs import find_splitting_signs, has_changed_signs
 
 
 @pytest.mark.parametrize(
@@ -20,10 +20,20 @@ from service.text.signs import has_changed_signs
         ("A well-known man", "Ein bekannter Mann", False),
         ("Go.", "Geh..", True),
         ("Go...", "Geh...", False),
+        ("Well… go.", "Geh.", True),
+        ("Well… go.", "Nun... geh.", False),
+        ("My 'best' dog", "Mein Hund", True),
+        ("My 'best' dog", "Mein ‚bester‘ Hund", False),
+        ("Tom's dogs' house isn't here.", "Toms Hundehaus ist nicht hier.", False),
     ],
 )
 def test_changed_signs(source: str, target: str, changed: bool) -> None:
     assert has_changed_signs(source, target) is changed
+
+
+def test_signs_to_split_around() -> None:
+    text = 'A "b" (c) - d-e—f or g/h'
+    assert [text[start:end] for start, end in find_splitting_signs(text)] == ['"', '"', "(", ")", "-", "—", "/"]
 
 
 @pytest.mark.parametrize(

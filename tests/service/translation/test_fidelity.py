@@ -5,33 +5,60 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.http.fidelity import Outcome, outcomes, read_cases
+from benchmarks.http.fidelity import DIALECTS, MODEL, Case, Outcome, outcomes, read_cases
 from service.engine.factory import start_pools
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
-from tests.service.conftest import ROOT, serving
+from tests.service.conftest import ROOT, Service, serving
 
-MODELS = ROOT / "models"
 MAX_WARNED = 0.05
+CASES = read_cases(ROOT / "tests/service/translation/fidelity_cases")
+SAMPLE = 9  # every ninth case is sent in the dialects that lead to the same translation
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Outcome]]:
-    """The outcomes of all cases."""
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     models: Path = tmp_path_factory.mktemp("models")
-    (models / "translator").symlink_to(MODELS / "translate-en-de-fr-es")
+    (models / MODEL).symlink_to(ROOT / "models" / MODEL)
     settings, metrics = Settings(models=models, workers=1, threads=1, request_timeout_seconds=300), Metrics()
     with serving(settings, load_models(settings, metrics, start_pools), metrics) as service:
         service.client.timeout = 300
-        yield outcomes(service.client, read_cases(ROOT / "tests/service/translation/fidelity_cases"))
+        yield service
+
+
+@pytest.fixture(scope="module")
+def found(service: Service) -> list[Outcome]:
+    """The outcomes of all cases."""
+    return outcomes(service.client, CASES)
+
+
+def silent_faults(found: list[Outcome]) -> list[tuple[str, str | None, list[str]]]:
+    return [(one.case.text, one.translation, one.faults) for one in found if one.verdict in {"silent fault", "refused"}]
 
 
 def test_nothing_is_lost_changed_or_invented_without_a_warning(found: list[Outcome]) -> None:
-    silent = [(one.case.text, one.translation, one.faults) for one in found if one.verdict == "silent fault"]
-    assert [one for one in silent if "**" not in one[0]] == []
+    assert len(found) == len(CASES)
+    assert silent_faults(found) == []
 
 
 def test_few_cases_are_faulty_at_all(found: list[Outcome]) -> None:
     warned = [(one.case.text, one.translation, one.faults) for one in found if one.verdict == "warned"]
     assert len(warned) <= MAX_WARNED * len(found), warned
+
+
+@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "native"])
+def test_all_dialects_keep_the_same(service: Service, dialect: str) -> None:
+    known = [case for case in CASES if case.format in DIALECTS[dialect].formats]
+    found = outcomes(service.client, known[::SAMPLE], dialect)
+    assert len(found) >= 10
+    assert silent_faults(found) == []
+
+
+def test_the_check_finds_what_is_lost_changed_and_invented() -> None:
+    case = Case("k", "en", "de", "html", '<p>Pay <b>5 €</b> "now" (30)...</p>', (("5 €",), ("<b>",)))
+    assert case.faults("<p>Zahle „jetzt“ (30) <b>5 €</b>...</p>") == []
+    assert case.faults("<p>Zahle jetzt <b></b> 6 €.</p>") == [
+        "0 of 1 5 €", "invented 6", "0 of 1 (", "0 of 1 )", "1 of 0 €", "0 of 2 quotation marks", "runs of punctuation",
+        "empty <b>",
+    ]  # fmt: skip

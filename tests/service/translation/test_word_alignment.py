@@ -61,7 +61,7 @@ def test_brackets_and_quotation_marks_that_a_sentence_lost_are_put_back(toy_tran
     with open_translator(english) as translator:
         [result] = translate(translator, 'one (red) "house" two', source="en")
         assert (result.text, result.warnings) == ("zwei „Haus“ (rot) eins", [])
-        [result] = translate(translator, "one (bird)", source="en")
+        [result] = translate(translator, "one bird", source="en")
         assert result.warnings == ["sign_changed"]  # a percent sign has no place of its own
         english.scorer.worker_pool.queue.close()
         [result] = translate(translator, "one (red) house", source="en")

@@ -85,6 +85,38 @@ def test_signs_around_a_sentence_are_not_read(
     assert restored.text == expected
 
 
+@pytest.mark.parametrize(
+    ("source", "model_input", "output", "expected"),
+    [
+        (
+            "Five men have 20 dogs.",
+            "2013 men have 2003 dogs.",
+            "2013 Männer haben 2003 Hunde.",
+            "Fünf Männer haben 20 Hunde.",
+        ),
+        ("It is twenty-one.", "It is 2013.", "Es ist 2013.", "Es ist 21."),
+        ("GIVE ME TWO DOGS!", "Give me 2013 dogs!", "Gib mir 2013 Hunde!", "GIB MIR ZWEI HUNDE!"),
+    ],
+)
+def test_number_words_get_placeholders(source: str, model_input: str, output: str, expected: str) -> None:
+    (unit,) = plan(source).units
+    retry = unit.with_numbers(words=True)
+    assert retry is not None
+    assert retry.model_input == model_input
+    restored = retry.restore(AlignedText(output))
+    assert restored is not None
+    assert restored.text == expected
+
+
+def test_a_unit_is_split_around_its_signs() -> None:
+    (unit,) = plan('"Go," he said - and left (fast).').units
+    assert "".join(part if isinstance(part, str) else f"<{part.source}>" for part in unit.split_around_signs()) == (
+        '"<Go>," <he said> - <and left> (<fast>).'
+    )
+    (plain,) = plan("He went.").units
+    assert plain.split_around_signs() == [plain]
+
+
 def test_model_input_fails_without_placeholders() -> None:
     with pytest.raises(ValueError, match="split the unit"):
         _ = Unit("a{x}", 0, ("en", "de"), ((1, 4),)).model_input
