@@ -33,6 +33,7 @@ from training.metrics import translation_metrics
 MODEL = "models/translate-en-de-fr-es"
 TEST_SET = "tatoeba/test"
 MIX_TEXTS = 4000
+MIX_QUALITY = 500  # texts of the mix whose tokens and warnings are counted
 CHUNK = 20  # texts of a request that asks for quality
 TIMEOUT = "600"  # seconds of a request, on a machine that may be busy
 Sides = dict[str, RunningServer]
@@ -138,7 +139,7 @@ def compare_mix(sides: Sides, traffic: Traffic, arguments: argparse.Namespace) -
     texts = sentences(arguments.data, PARALLEL, ["en", "de"], "en", MIX_TEXTS)
     row: dict[str, Any] = {"direction": "mix en-de", "rows": len(texts)}
     for side, running in sides.items():
-        answers, tokens = translate(running, texts[: arguments.rows], direction)
+        answers, tokens = translate(running, texts[:MIX_QUALITY], direction)
         row[f"{side}_tokens"] = tokens
         row[f"{side}_warned_percent"] = 100 * sum(bool(one.get("warnings")) for one in answers) / len(answers)
     return row | rate_figures(measure_rate(sides, traffic, requests(texts, direction), arguments, is_mix=True))
