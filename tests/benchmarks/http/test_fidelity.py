@@ -53,7 +53,11 @@ def test_accepted_forms_are_no_faults() -> None:
 
 def test_a_fault_with_a_warning_is_not_silent() -> None:
     one = case("x 5", "5")
-    found = [Outcome(one, "x 5", [], []), Outcome(one, "x", ["number_changed"], ["5"]), Outcome(one, "x", [], ["5"])]
+    found = [
+        Outcome("native", one, "x 5", [], []),
+        Outcome("native", one, "x", ["number_changed"], ["5"]),
+        Outcome("native", one, "x", [], ["5"]),
+    ]
     table = rows(found)
     assert [row["kind"] for row in table] == ["kind", "all"]
     assert table[-1] | {"kind": "", "with a warning": 0} == {
