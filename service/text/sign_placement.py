@@ -93,7 +93,7 @@ class _LinkedWords:
 
     def __init__(self, text: str, links: Iterable[AlignmentLink]) -> None:
         origin = {link.target_start: link.source_start for link in links}
-        found = [span for span in word_spans(text) if is_word_character(text[span[0]])]
+        found = [span for span in word_spans(text) if is_word_character(text[span[0]]) or _is_token(text[span[0]])]
         self.spans = [span for span in found if span[0] in origin]
         self.origins = [origin[span[0]] for span in self.spans]
 
@@ -118,6 +118,11 @@ class _LinkedWords:
         before = [0, *accumulate(int(origin < position) for origin in self.origins)]
         wrong = [after[k] + before[-1] - before[k] for k in range(1, len(self.spans))]
         return None if not wrong else self.spans[wrong.index(min(wrong))][1]
+
+
+def _is_token(character: str) -> bool:
+    """Return whether a character may be a placeholder token: those are of the Private Use Area."""
+    return "\ue000" <= character <= "\uf8ff"
 
 
 def _pairs(text: str, signs: str) -> list[_Pair] | None:

@@ -50,6 +50,8 @@ class DocumentTranslation:
         # Segments and the text between them: of each block of the markup, or one row for plain text.
         self._rows: list[list[Part]] = []
         self._opening_length = 0
+        declared = [step.model.manifest.placeholder_tokens for step in route]
+        self._placeholders = [one for one in declared[0] if all(one in other for other in declared)] if route else []
         self._repaired: set[int] = set()  # blocks whose elements have been looked at
         self._repairs: list[Segment] = []
 
@@ -94,7 +96,7 @@ class DocumentTranslation:
             return list(map(len, encoded))
 
         limit = first.model.manifest.limits.source_length
-        plan = plan_segmentation(text, self._source, self._target, lengths, limit)
+        plan = plan_segmentation(text, self._source, self._target, lengths, limit, self._placeholders)
         self.warnings |= plan.warnings
         align = "alignment" in self._request.include or (
             self._markup is not None and self._markup.has_inline_tags[block]

@@ -1,14 +1,17 @@
 """Placeholders: what a model reads in place of a span that must come through a translation unchanged.
 
+A model may have learnt placeholder tokens, which its manifest declares; they are taken first. Where there are none, or
+not enough of them, years are.
+
 The model reads "Dear {name}," as "Dear 2013,", and `find_placeholders` finds 2013 again in the translation, where the
 unit puts {name} back. The decoder writes each placeholder exactly once, see `DecodingOptions.required`.
 
-The placeholders are years because a small model has never seen an artificial symbol and does not copy it: of symbols
-such as `{0}`, `XQZ` or `[1]` the shipped models reproduce fewer than one in a hundred on their own, but of the years in
-PLACEHOLDERS, which are frequent in news, 80 to 96 %. So a year mostly comes where it belongs, and only the others are
-put where the decoder can. Only years that the text does not contain are used, and a span is put back only if its
-placeholder occurs exactly once in the translation. Otherwise the text is split around its spans, and the parts are
-translated one by one.
+They are years because a small model that was not trained on placeholders has never seen an artificial symbol and does
+not copy it: of symbols such as `{0}`, `XQZ` or `[1]` the shipped models reproduce fewer than one in a hundred on their
+own, but of the years in PLACEHOLDERS, which are frequent in news, 80 to 96 %. So a year mostly comes where it belongs,
+and only the others are put where the decoder can. Only years that the text does not contain are used, and a span is
+put back only if its placeholder occurs exactly once in the translation. Otherwise the text is split around its spans,
+and the parts are translated one by one.
 """
 
 import re
@@ -39,14 +42,16 @@ def text_outside(text: str, spans: Sequence[Span]) -> str:
     return " ".join(text[a:b] for a, b in zip(borders[::2], borders[1::2], strict=True))
 
 
-def choose_placeholders(text: str, spans: Sequence[Span], languages: tuple[str, str]) -> list[Placeholder] | None:
-    """Return a placeholder for each span, or None if the model would lose one.
+def choose_placeholders(
+    text: str, spans: Sequence[Span], languages: tuple[str, str], tokens: Sequence[str] = ()
+) -> list[Placeholder] | None:
+    """Return a placeholder for each span, the model's placeholder tokens first, or None if the model would lose one.
 
     That is so if there are more spans than placeholders that the text does not contain, or if a span touches a word.
     """
     if any(touches_word(text, span) for span in spans):
         return None
-    unused = [year for year in PLACEHOLDERS if year not in text] if spans else []
+    unused = [one for one in (*tokens, *PLACEHOLDERS) if one not in text] if spans else []
     placeholders = []
     for start, end in spans:
         conjunctions = _conjunctions(text, languages) if text[start:end] == "&" and text.count("&") == 1 else None
@@ -77,7 +82,7 @@ def find_placeholders(text: str, expected: list[str]) -> list[Span] | None:
     """Return the span of each placeholder in a translation, or None unless each occurs exactly once as a whole word."""
     spans = []
     for placeholder in expected:
-        if placeholder.isdecimal():
+        if placeholder.isdecimal() or not placeholder.isalnum():
             found = [text.find(placeholder)] if text.count(placeholder) == 1 else []
         else:
             found = [match.start() for match in re.finditer(rf"\b{placeholder}\b", text)]

@@ -60,11 +60,12 @@ def untranslated_plan(text: str) -> SegmentationPlan:
 
 
 def plan_segmentation(
-    text: str, source: str, target: str, count_tokens: CountTokens, max_tokens: int
+    text: str, source: str, target: str, count_tokens: CountTokens, max_tokens: int, placeholders: Sequence[str] = ()
 ) -> SegmentationPlan:
     """Cut a text into units of at most `max_tokens` tokens; a unit that cannot be cut stays longer.
 
-    `source` and `target` are language codes; a region after a hyphen is ignored.
+    `source` and `target` are language codes; a region after a hyphen is ignored. `placeholders` are the placeholder
+    tokens of the models that will translate the text.
     """
     languages = _base_language(source), _base_language(target)
     protected = find_protected_spans(text, languages[0])
@@ -73,14 +74,14 @@ def plan_segmentation(
     previous_end = 0
     for sentence in find_sentences(text, languages[0], protected):
         for start, end in _split_at_runs(text, *sentence, protected):
-            unit = _unit(text, start, end, languages, protected)
+            unit = _unit(text, start, end, languages, protected, tuple(placeholders))
             unit_parts = split_at_unreplaceable_spans(unit)
             if len(unit_parts) > 1 and not find_arguments(unit.source):
                 warnings.add(SPLIT_AT_PROTECTED)
             parts += [text[previous_end:start], *unit_parts]
             previous_end = end
     parts.append(text[previous_end:])
-    parts = list(chain(*(_with_messages(part, source, target) for part in parts)))
+    parts = list(chain(*(_with_messages(part, source, target, placeholders) for part in parts)))
     if not text.isascii() and any(isinstance(part, str) and find_foreign_words(part) for part in parts):
         warnings.add(OTHER_SCRIPT)
     short_parts = _split_long_units(parts, count_tokens, max_tokens)
@@ -89,15 +90,23 @@ def plan_segmentation(
     return SegmentationPlan(tuple(part for part in short_parts if part), frozenset(warnings))
 
 
-def _unit(text: str, start: int, end: int, languages: tuple[str, str], protected: Sequence[Span]) -> Unit:
+def _unit(
+    text: str,
+    start: int,
+    end: int,
+    languages: tuple[str, str],
+    protected: Sequence[Span],
+    placeholders: tuple[str, ...],
+) -> Unit:
     """Return the unit of a sentence; if it has protected spans, its numbers are protected too.
 
-    The placeholders look like numbers, so that the model may mix them up with the sentence's own.
+    Without placeholder tokens, the placeholders look like numbers, so that the model may mix them up with the
+    sentence's own.
     """
     source = text[start:end]
     spans = tuple((a - start, b - start) for a, b in spans_within(protected, start, end))
-    unit = Unit(source, start, languages, spans, is_all_caps(text_outside(source, spans)))
-    return unit.with_numbers() or unit if spans else unit
+    unit = Unit(source, start, languages, spans, is_all_caps(text_outside(source, spans)), tokens=placeholders)
+    return unit.with_numbers() or unit if len(spans) > len(placeholders) else unit
 
 
 def _split_at_runs(text: str, start: int, end: int, protected: Sequence[Span]) -> Iterator[Span]:
@@ -111,7 +120,7 @@ def _split_at_runs(text: str, start: int, end: int, protected: Sequence[Span]) -
     yield trim_span(text, start, end)
 
 
-def _with_messages(part: TextPart, source: str, target: str) -> Iterator[TextPart]:
+def _with_messages(part: TextPart, source: str, target: str, placeholders: Sequence[str]) -> Iterator[TextPart]:
     """Yield a part; of a string with arguments of ICU message format, their messages as units."""
     arguments = find_arguments(part) if isinstance(part, str) else []
     end = 0
@@ -119,7 +128,7 @@ def _with_messages(part: TextPart, source: str, target: str) -> Iterator[TextPar
         yield part[end : argument[0]]  # type: ignore[index]
         for piece, is_message in split_argument(part[slice(*argument)]):  # type: ignore[index]
             if is_message:
-                yield from plan_segmentation(piece, source, target, _no_tokens, 1).parts
+                yield from plan_segmentation(piece, source, target, _no_tokens, 1, placeholders).parts
             else:
                 yield piece
         end = argument[1]

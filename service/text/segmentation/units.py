@@ -70,15 +70,21 @@ class Unit:
     all_caps: bool = False  # the sentence is in capitals
     starts_sentence: bool = True
     numbers_protected: bool = False  # `spans` include all numbers
+    tokens: tuple[str, ...] = ()  # placeholder tokens of the models that translate it
     replacements: tuple[tuple[Span, str], ...] = ()  # restore these spans as another text than their own
     number_words: tuple[tuple[Span, str], ...] = ()  # restore these spans as the number words of the target language
 
     @cached_property
     def _placeholders(self) -> list[Placeholder]:
-        placeholders = choose_placeholders(self.source, self.spans, self.languages)
+        placeholders = choose_placeholders(self.source, self.spans, self.languages, self.tokens)
         if placeholders is None:
             raise ValueError("there is no placeholder for some of the spans; split the unit around them")
         return placeholders
+
+    @property
+    def has_placeholders(self) -> bool:
+        """Whether there is a placeholder for each of the spans."""
+        return choose_placeholders(self.source, self.spans, self.languages, self.tokens) is not None
 
     @cached_property
     def _cleaned_source(self) -> OffsetMappedText:
@@ -220,7 +226,7 @@ class Unit:
             The unit, or None if there are not enough placeholders.
         """
         spans = tuple(sorted([*self.spans, *(term.span for term in terms)]))
-        if choose_placeholders(self.source, spans, self.languages) is None:
+        if choose_placeholders(self.source, spans, self.languages, self.tokens) is None:
             return None
         return replace(self, spans=spans, replacements=tuple((term.span, term.target) for term in terms))
 
@@ -238,7 +244,7 @@ class Unit:
             if word.cardinal and not _overlaps((word.start, word.end), self.spans)
         )
         spans = tuple(sorted([*self.spans, *numbers, *(span for span, _ in targets)]))
-        if choose_placeholders(self.source, spans, self.languages) is None:
+        if choose_placeholders(self.source, spans, self.languages, self.tokens) is None:
             return None
         return replace(self, spans=spans, numbers_protected=True, number_words=targets)
 
@@ -325,7 +331,7 @@ def split_at_unreplaceable_spans(unit: Unit) -> list[TextPart]:
     result: list[TextPart] = []
     for part in parts:
         # More spans than placeholders.
-        if isinstance(part, Unit) and choose_placeholders(part.source, part.spans, part.languages) is None:
+        if isinstance(part, Unit) and not part.has_placeholders:
             result += part.split_around(part.spans)
         else:
             result.append(part)

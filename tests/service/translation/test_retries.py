@@ -12,6 +12,7 @@ from tests.service.translation.helpers import (
     FullAfterFirstSubmission,
     FunctionEngine,
     english_german,
+    fake_translator,
     open_translator,
     respond_to,
     reverse_words,
@@ -179,6 +180,24 @@ def test_a_changed_number_is_tried_again_with_placeholders_and_without_digits(to
     assert second.required == (tuple(model.codec.target_ids("2013")),)
     assert set(model.codec.target_ids("1 2 3")) & set(second.suppressed)
     assert second.repetition_penalty == 1.0
+
+
+def test_placeholder_tokens_of_the_manifest_stand_for_spans(toy_translator: Path) -> None:
+    """A model that declares placeholder tokens reads them; one on a route with another that does not, reads years."""
+    tokens = ["\ue000", "\ue001"]
+    model, engine = english_german(toy_translator, reverse_words)
+    model.manifest = model.manifest.model_copy(update={"placeholder_tokens": tokens})
+    with open_translator(model) as translator:
+        [result] = translate(translator, "the {name} house on 30 May at /usr/bin", source="en")
+    assert engine.sources == ["the \ue000 house on 30 May at \ue001"]
+    assert (result.text, result.warnings) == ("eht {name} esuoh no 30 yaM ta /usr/bin", [])
+    first, first_engine = fake_translator(toy_translator, "fr", "en", reverse_words)
+    second, _ = english_german(toy_translator, reverse_words)
+    first.manifest = first.manifest.model_copy(update={"placeholder_tokens": tokens})
+    with open_translator(first, second) as translator:
+        [result] = translate(translator, "the {name} house", source="fr")
+    assert result.text == "the {name} house"
+    assert first_engine.sources == ["the 2013 house"]
 
 
 def test_placeholders_that_do_not_fit_into_max_length_are_not_required(toy_translator: Path) -> None:

@@ -27,6 +27,17 @@ def test_an_ampersand_is_read_as_the_word_for_and() -> None:
     assert find_placeholders("Tom und Hund", ["und"]) == [(4, 7)]
 
 
+def test_placeholder_tokens_come_before_years() -> None:
+    tokens, text = ["\ue000", "\ue001"], "{a} {b} {c} \ue001"
+    spans = [(0, 3), (4, 7), (8, 11)]
+    chosen = choose_placeholders(text, spans, PAIR, tokens)
+    assert chosen is not None
+    assert [one.source for one in chosen] == ["\ue000", "2013", "2003"]
+    assert find_placeholders("x \ue000, y", ["\ue000"]) == [(2, 3)]
+    assert find_placeholders("\ue000 \ue000", ["\ue000"]) is None
+    assert find_placeholders("x\ue000", ["\ue000"]) is None  # it would touch a word
+
+
 @pytest.mark.parametrize("text", ["pre{x}", "{x}post", "{a} " * 17])
 def test_spans_that_touch_a_word_or_are_too_many_have_no_placeholders(text: str) -> None:
     assert choose_placeholders(text, find_protected_spans(text), PAIR) is None
