@@ -251,8 +251,14 @@ class _InlineReader:
     """Turns the spans of one block's content into markup items."""
 
     def __init__(self, content: str, source: str, to_source: _SourceMap) -> None:
-        self.literals: set[str] = set()  # special characters that are not escaped
+        self._literals: set[str] = set()  # special characters that are not escaped somewhere
+        self._escaped: set[str] = set()  # those that are, somewhere
         self._content, self._source, self._to_source = content, source, to_source
+
+    @property
+    def literals(self) -> set[str]:
+        """The special characters that need no escape: an escaped one, bare in another place, might begin a mark."""
+        return self._literals - self._escaped
 
     def items(self, spans: list[_InlineSpan]) -> Iterator[MarkupItem]:
         """Yield the items, whose raw texts joined are the source of the block."""
@@ -276,7 +282,7 @@ class _InlineReader:
     def _literal(self, start: int, end: int) -> Iterator[MarkupItem]:
         """Yield literal text, with the signs of extensions as objects."""
         text = self._content[start:end]
-        self.literals |= _SPECIAL.intersection(_SIGN.sub("", text))
+        self._literals |= _SPECIAL.intersection(_SIGN.sub("", text))
         previous = 0
         for match in _SIGN.finditer(text):
             if previous < match.start():
@@ -299,6 +305,7 @@ class _InlineReader:
             case "hardbreak":
                 yield self._line_break(raw, end)
             case "text_special":
+                self._escaped |= {token.content} if raw.startswith("\\") else set()
                 yield MarkupItem("object", raw) if token.content == OBJECT else MarkupItem("text", raw, token.content)
             case "html_inline":
                 yield from self._html(raw, end)

@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -227,6 +227,7 @@ def capital_html(rendered: str) -> str:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(BLOCKS, min_size=1, max_size=4).map("\n\n".join))
+@example("~~*~~`code x` a\\*b~~*~~")
 def test_all_texts_and_nothing_else_are_changed(source: str) -> None:
     assert shown(render(source, reverse=False)) == capital_html(shown(source))
 
