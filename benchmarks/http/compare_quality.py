@@ -1,7 +1,7 @@
 """Compare the translations of two checkouts of this project over HTTP: quality, warnings, tokens and rates.
 
-    python -m benchmarks.http.compare_quality BEFORE AFTER --data data [--rows 2000] [--rounds 3] [--seconds 4]
-        [--mix-rounds 5] [--mix-seconds 8] [--direction en-de] [--differences FILE] [--json FILE]
+    python -m benchmarks.http.compare_quality BEFORE AFTER [--data data] [--rows 2000 | --rates] [--rounds 3]
+        [--seconds 4] [--mix-rounds 5] [--mix-seconds 8] [--direction en-de] [--differences FILE] [--json FILE]
 
 BEFORE and AFTER are folders with a checkout each. Both services use this interpreter and their default settings, and
 serve the translator from the `models/` of their own checkout. The test sentences of Tatoeba are translated by both in
@@ -47,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--rows", type=int, default=2000, help="test sentences of each direction")
     top.add_argument("--direction", action="append", default=[], help="such as en-de; may be repeated (default: all)")
     top.add_argument("--clients", type=int, default=CLIENTS)
+    top.add_argument("--rates", action="store_true", help="measure rates alone, without BLEU, warnings and tokens")
     top.add_argument("--rounds", type=int, default=3, help="rounds of each direction's rate; 0 leaves them out")
     top.add_argument("--seconds", type=float, default=4.0)
     top.add_argument("--mix-rounds", type=int, default=5, help="rounds of the mix; 0 leaves it out")
@@ -119,8 +120,10 @@ def compare(direction: Direction, sides: Sides, traffic: Traffic, arguments: arg
     """Return the figures of a direction, flat, and the sentences that differ under `differences`."""
     pairs = read_pairs(TEST_SET, direction, arguments.data) or []
     texts, references = ([pair[k] for pair in pairs[: arguments.rows]] for k in (0, 1))
-    found = {side: translate(running, texts, direction) for side, running in sides.items()}
     row: dict[str, Any] = {"direction": f"{direction.source}-{direction.target}", "rows": len(texts)}
+    if arguments.rates:
+        return row | rate_figures(measure_rate(sides, traffic, requests(texts, direction), arguments, is_mix=False))
+    found = {side: translate(running, texts, direction) for side, running in sides.items()}
     for side, (answers, tokens) in found.items():
         row |= {f"{side}_{name}": value for name, value in quality(answers, tokens, references).items()}
     row["signature"] = row.pop("before_signature")
@@ -138,7 +141,7 @@ def compare_mix(sides: Sides, traffic: Traffic, arguments: argparse.Namespace) -
     direction = Direction(source="en", target="de", prefix=[])
     texts = sentences(arguments.data, PARALLEL, ["en", "de"], "en", MIX_TEXTS)
     row: dict[str, Any] = {"direction": "mix en-de", "rows": len(texts)}
-    for side, running in sides.items():
+    for side, running in [] if arguments.rates else list(sides.items()):
         answers, tokens = translate(running, texts[:MIX_QUALITY], direction)
         row[f"{side}_tokens"] = tokens
         row[f"{side}_warned_percent"] = 100 * sum(bool(one.get("warnings")) for one in answers) / len(answers)
@@ -165,7 +168,7 @@ def main(words: Sequence[str] | None = None) -> int:
         }
         for direction in directions:
             row = compare(direction, sides, traffic, arguments)
-            changed = row.pop("differences")
+            changed = row.pop("differences", [])
             if arguments.differences:
                 with arguments.differences.open("a", encoding="utf-8") as file:
                     file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in changed)
