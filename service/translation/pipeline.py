@@ -266,9 +266,13 @@ class TranslationPipeline:
             segment.warnings.update(issue for issue in call.issues if issue != SIGN or not segment.places_signs)
         elif call.glossary_unit is None:
             parts = segment.unit.fallback_parts()
-            if call.first_try is not None and len(parts) == 1:
+            if any(part for part in parts if isinstance(part, str)):
+                return self._split(segment, parts)
+            # There is nothing to split around: the same text again would end here again.
+            if call.first_try is not None:
                 return self._accept(call.first_try)
-            return self._split(segment, parts)
+            segment.keep_source(NOT_TRANSLATED)
+            return []
         return self._finish(segment) if call.glossary_unit is not None else self._enforce_glossary(segment)
 
     def _split_around_signs(self, segment: Segment) -> list[_ModelCall]:

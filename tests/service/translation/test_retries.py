@@ -182,6 +182,19 @@ def test_a_changed_number_is_tried_again_with_placeholders_and_without_digits(to
     assert second.repetition_penalty == 1.0
 
 
+def test_a_small_number_that_cannot_be_put_back_leaves_the_first_try(toy_translator: Path) -> None:
+    def respond(text: str, _: DecodingOptions) -> str:
+        return "das x2013" if "2013" in text else "das Haus"
+
+    model, engine = english_german(toy_translator, respond)
+    with open_translator(model) as translator:
+        [result] = translate(translator, "the 3rd house", source="en")
+        assert (result.text, result.warnings) == ("das Haus", ["number_changed"])
+        [result] = translate(translator, "three houses", source="en")
+        assert (result.text, result.warnings) == ("das Haus", ["number_changed"])
+    assert engine.sources == ["the 3rd house", "the 2013 house", "three houses", "2013 houses"]
+
+
 def test_placeholder_tokens_of_the_manifest_stand_for_spans(toy_translator: Path) -> None:
     """A model that declares placeholder tokens reads them; one on a route with another that does not, reads years."""
     tokens = ["\ue000", "\ue001"]
