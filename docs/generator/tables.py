@@ -354,6 +354,15 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "word-alignment": word_alignment,
     "load-test": load_test,
     "fuzz": fuzz,
+    "fidelity": partial(
+        plain, "fidelity",
+        [
+            Column("dialect", "dialect"), Column("kind", "kind"), Column("cases", "cases"), Column("kept", "kept"),
+            Column("faulty, with a warning", "warned"), Column("faulty, silent", "silent"),
+            Column("before: kept", "before kept"), Column("with a warning", "before warned"),
+            Column("silent", "before silent"), Column("refused", "before refused"),
+        ],
+    ),
     "muon": muon,
     "invariance": partial(
         plain, "invariance",
