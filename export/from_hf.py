@@ -20,8 +20,6 @@ from export.checks.quality_gate import QUALITY_BOUND, QualityError
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
 from export.graphs.spec import GraphSpec
 from export.graphs.topk import select_graph
-from export.hf.checkpoint import HfCheckpoint, ImportRefused, open_checkpoint
-from export.hf.classifier import FAMILIES
 from export.hf.imports import ClassifierImport, Import, MarianImport
 from export.hf.sample_texts import SAMPLE_TEXTS
 from export.model_card import imported_card
@@ -42,6 +40,8 @@ from service.artifact import (
     write_manifest,
 )
 from training.data.corpus import CorpusError
+from training.pretrained.checkpoint import HfCheckpoint, ImportRefused, open_checkpoint
+from training.pretrained.encoder import FAMILIES
 
 TOLERANCE = 1e-4
 IMPORTERS: dict[str, Callable[[HfCheckpoint, list[tuple[str, str]]], Import]] = {
@@ -132,6 +132,7 @@ class ImportWriter:
             labels=found.labels,
             multi_label=found.multi_label,
             append_eos=found.append_eos,
+            pair_separator=found.pair_separator,
             files={name: sha256(folder / name) for name in names},
             special_tokens=found.special_tokens,
             limits=found.limits,

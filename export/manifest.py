@@ -22,6 +22,7 @@ from service.artifact import (
 from training.config import Recipe, RecipeError, recipe_table
 from training.data.placeholders import placeholders
 from training.data.tokenizer import BOS, EOS, PAD, UNK
+from training.pretrained.tokenizer import frame
 from training.runs.run import RunFolder
 from training.tasks import ClassifyTask, Task, TranslateTask
 
@@ -52,7 +53,8 @@ def build_manifest(
         directions=_directions(task) if isinstance(task, TranslateTask) else [],
         labels=task.labels if isinstance(task, ClassifyTask) else [],
         files={name: sha256(folder / name) for name in names},
-        special_tokens=SpecialTokens(pad=PAD, unk=UNK, bos=BOS, eos=EOS),
+        special_tokens=_special_tokens(task),
+        append_eos=recipe.tokenizer.kind == "pretrained",
         placeholder_tokens=placeholders(recipe.tokenizer.placeholders),
         limits=Limits(source_length=recipe.model.max_source_length, target_length=recipe.model.max_target_length),
         graphs=graphs,
@@ -65,6 +67,13 @@ def build_manifest(
         parity=Parity(sentences=0, cached=0.0, onnx=0.0, tolerance=0.0),
         provenance=Provenance(description=recipe.description, recipe=recipe_table(recipe), licence=recipe.licence),
     )
+
+
+def _special_tokens(task: Task) -> SpecialTokens:
+    if task.recipe.tokenizer.kind != "pretrained":
+        return SpecialTokens(pad=PAD, unk=UNK, bos=BOS, eos=EOS)
+    found = frame(task.codec.source)
+    return SpecialTokens(pad=found.pad, unk=found.unk, bos=found.begin, eos=found.end)
 
 
 def _directions(task: TranslateTask) -> list[Direction]:

@@ -181,6 +181,7 @@ class Manifest(_Schema):
     generation: GenerationDefaults = GenerationDefaults()
     placeholder_tokens: list[str] = []  # texts, a token each, that the model copies: for what must not be translated
     multi_label: bool = False  # of a classifier: whether each label has a probability of its own, from 0 to 1
+    pair_separator: list[TokenId] = []  # of a classifier of pairs of texts: the ids between the two; empty: no pairs
     append_eos: bool = False  # of a classifier: whether a text's ids end with eos (BERT); a translator's do
     graphs: dict[str, Graph]
     state: list[State] = []

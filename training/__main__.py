@@ -32,7 +32,11 @@ def parser() -> argparse.ArgumentParser:
     beginning = fit.add_mutually_exclusive_group()
     beginning.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
     beginning.add_argument(
-        "--initialise-from", type=Path, metavar="RUN", help="start with the weights and the vocabulary of another run"
+        "--initialise-from",
+        type=Path,
+        metavar="RUN",
+        help="start with the weights and the vocabulary of another run, or of a pretrained encoder: the folder of a "
+        "checkpoint of BERT, DistilBERT, RoBERTa, XLM-RoBERTa or ELECTRA",
     )
     evaluate = commands.add_parser("evaluate", help="print a run's metrics on files with its recipe's columns")
     evaluate.add_argument("run", type=Path, help="run folder")

@@ -11,12 +11,15 @@ from torch import nn
 from training.autofit.fine_tuning import plan_fine_tuning
 from training.autofit.language_check import check_languages
 from training.autofit.plan import plan_run
+from training.autofit.pretrained import plan_pretrained
 from training.autofit.request import Request, name_of
 from training.config import Recipe, RecipeError
 from training.data.corpus import CorpusError, read_files
 from training.data.tokenizer import TokenizerError
 from training.decoding.beam import BeamOptions
 from training.metrics import class_probabilities
+from training.pretrained.checkpoint import ImportRefused
+from training.pretrained.start import PretrainedEncoder, is_checkpoint
 from training.runs.checkpoint import CheckpointError
 from training.runs.run import RunFolder
 from training.tasks import ClassifyTask, Task, TranslateTask
@@ -25,7 +28,7 @@ from training.tools.distillation import Teacher, write_tsv
 from training.trainer import TrainingError, fit
 
 # What a command reports in one line. OSError: a file where a folder should be, a full disk.
-ERRORS = (RecipeError, CorpusError, TokenizerError, CheckpointError, TrainingError, OSError)
+ERRORS = (RecipeError, CorpusError, TokenizerError, CheckpointError, ImportRefused, TrainingError, OSError)
 
 
 def run_command(arguments: argparse.Namespace) -> str:
@@ -57,10 +60,12 @@ def run_command(arguments: argparse.Namespace) -> str:
 
 def fit_recipe(arguments: argparse.Namespace) -> str:
     run = RunFolder(arguments.run_folder or Path("runs") / arguments.recipe.name)
-    start = RunFolder(arguments.initialise_from) if arguments.initialise_from else None
-    data = arguments.data or Path("data")
-    _check_languages(arguments.recipe, data)
-    report = fit(arguments.recipe, data, run, arguments.resume, start)
+    start = _start(arguments.initialise_from)
+    data, recipe = arguments.data or Path("data"), arguments.recipe
+    if isinstance(start, PretrainedEncoder):
+        recipe = start.adapt(recipe)
+    _check_languages(recipe, data)
+    report = fit(recipe, data, run, arguments.resume, start)
     return _json(report) if report else ""
 
 
@@ -71,12 +76,29 @@ def fit_table(arguments: argparse.Namespace) -> str:
     if run.weights.is_file() or run.checkpoint("last").is_file():
         raise RecipeError(f"{run.path} already holds a run; choose another folder with --run-folder, or delete it")
     request = Request(table, arguments.text_column, arguments.label_column, arguments.minutes, name_of(run.path))
-    start = RunFolder(arguments.initialise_from) if arguments.initialise_from else None
-    recipe = plan_fine_tuning(request, start, _log) if start else plan_run(request, _log)
+    start = _start(arguments.initialise_from)
+    match start:
+        case PretrainedEncoder():
+            recipe = plan_pretrained(request, start, _log)
+        case RunFolder():
+            recipe = plan_fine_tuning(request, start, _log)
+        case _:
+            recipe = plan_run(request, _log)
     _check_languages(recipe, table.parent)
     report = fit(recipe, table.parent, run, resume=False, start=start)
     _log(f"{run.path} is done; next: python -m export {run.path}")
     return _json(report) if report else ""
+
+
+def _start(path: Path | None) -> RunFolder | PretrainedEncoder | None:
+    """Return what a training starts from: a run, or a checkpoint of transformers.
+
+    Raises:
+        ImportRefused: the checkpoint cannot be used.
+    """
+    if path is None:
+        return None
+    return PretrainedEncoder(path) if is_checkpoint(path) else RunFolder(path)
 
 
 def _check_languages(recipe: Recipe, data: Path) -> None:

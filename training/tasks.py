@@ -178,6 +178,17 @@ class ClassifyTask:
             CorpusError: there are fewer than two labels.
             TokenizerError: the corpus does not support the vocabulary.
         """
+        labels = ClassifyTask.labels_of(recipe, rows)
+        texts, _ = _text_and_label(recipe, clean(rows, FilterReport(), distinct=False))
+        return ClassifyTask(recipe, train_codec(recipe.tokenizer, texts, [], []), labels)
+
+    @staticmethod
+    def labels_of(recipe: Recipe, rows: list[Row]) -> list[str]:
+        """Return the labels of the training rows, sorted.
+
+        Raises:
+            CorpusError: there are fewer than two labels, or about as many as rows.
+        """
         texts, labels = _text_and_label(recipe, clean(rows, FilterReport(), distinct=False))
         if not labels:
             raise CorpusError("no training row has both a label and a text; see data.train and data.columns")
@@ -189,7 +200,7 @@ class ClassifyTask:
                 f"than different texts; the columns are probably swapped: data.columns is "
                 f"{', '.join(recipe.data.columns)}"
             )
-        return ClassifyTask(recipe, train_codec(recipe.tokenizer, texts, [], []), sorted(set(labels)))
+        return sorted(set(labels))
 
     @staticmethod
     def load(recipe: Recipe, run: Path) -> "ClassifyTask":
@@ -205,10 +216,20 @@ class ClassifyTask:
         (run / "labels.json").write_text(json.dumps(self.labels, ensure_ascii=False), "utf-8")
 
     def build(self) -> nn.Module:
-        return build_classifier(self.recipe.model, self.codec.source.get_vocab_size(), len(self.labels))
+        size = self.recipe.tokenizer.vocabulary if self._pretrained else self.codec.source.get_vocab_size()
+        return build_classifier(self.recipe.model, size, len(self.labels))
+
+    @property
+    def _pretrained(self) -> bool:
+        return self.recipe.tokenizer.kind == "pretrained"
 
     def source_ids(self, texts: list[str]) -> list[list[int]]:
-        """Return [bos] + ids of each text, so that even an empty text has a token to pool."""
+        """Return [bos] + ids of each text, so that even an empty text has a token to pool.
+
+        A pretrained encoder's tokenizer adds its own special tokens, before and after the text.
+        """
+        if self._pretrained:
+            return [e.ids for e in self.codec.source.encode_batch(texts, add_special_tokens=True)]
         return [[BOS, *e.ids] for e in self.codec.source.encode_batch(texts, add_special_tokens=False)]
 
     def examples(self, rows: list[Row], report: FilterReport, epoch: int = 0) -> Examples:

@@ -32,6 +32,7 @@ from training.loss import TrainingLoss
 from training.metrics import class_probabilities
 from training.models import ScheduledModel
 from training.optimizer import count_parameters, create_optimizers, gradient_norms, learning_rate
+from training.pretrained.start import PretrainedEncoder
 from training.runs import checkpoint
 from training.runs.run import RunFolder
 from training.runs.run_logger import RunLogger
@@ -68,16 +69,16 @@ def fit(
     data: Path,
     run: RunFolder,
     resume: bool,
-    start: RunFolder | None = None,
+    start: RunFolder | PretrainedEncoder | None = None,
     quiet: bool = False,
     deadline: float = math.inf,
     training_seconds: float = math.inf,
 ) -> dict[str, object]:
     """Train to the end and return the report; empty in all processes but the main one.
 
-    With `resume`, continue from the run's last checkpoint. A new run starts with the weights of `start`, if given, or
-    with random ones. A `quiet` run logs nothing. It is out of time at `deadline`, a time of `time.monotonic`, or
-    after `training_seconds` of updates alone.
+    With `resume`, continue from the run's last checkpoint. A new run starts with the weights of `start`, a run or a
+    pretrained encoder, or with random ones. A `quiet` run logs nothing. It is out of time at `deadline`, a time of
+    `time.monotonic`, or after `training_seconds` of updates alone.
 
     Raises:
         CorpusError, TokenizerError, RecipeError: before any compute is spent.
@@ -104,7 +105,7 @@ class Trainer:
         run: RunFolder,
         resume: bool,
         context: DistributedContext,
-        start: RunFolder | None = None,
+        start: RunFolder | PretrainedEncoder | None = None,
         quiet: bool = False,
     ) -> None:
         self.recipe, self.config, self.run, self.context = recipe, recipe.training, run, context
@@ -125,7 +126,9 @@ class Trainer:
         if not len(self.examples):
             raise CorpusError(f"no rows are left to train on: {self.filters}")
         self.model = self.task.build().to(context.device)
-        if start is not None:
+        if isinstance(start, PretrainedEncoder):
+            start.load(self.model)
+        elif start is not None:
             checkpoint.load_initial_weights(self.model, start.weights)
         self.plain_loss = loss_module = TrainingLoss(self.model, self.config.label_smoothing)
         self.loss_module: nn.Module = DistributedDataParallel(loss_module) if context.world_size > 1 else loss_module
@@ -162,13 +165,15 @@ class Trainer:
                 f"{self.run.path} already holds a run; add --resume to continue it, or choose another run folder"
             )
 
-    def _create_or_load_task(self, rows: list[Row], resume: bool, start: RunFolder | None) -> Task:
+    def _create_or_load_task(self, rows: list[Row], resume: bool, start: RunFolder | PretrainedEncoder | None) -> Task:
         """The main process creates the task's files in the run folder; then all processes load them."""
         if self.context.is_main and not resume:
             if start is None:
                 task = create_task(self.recipe, rows)
                 self.run.save_recipe(self.recipe)
                 task.save(self.run.path)
+            elif isinstance(start, PretrainedEncoder):
+                start.prepare(self.recipe, rows, self.run)
             else:
                 initialise_from(self.recipe, start, self.run)
         elif self.context.is_main:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from export.hf.checkpoint import HfCheckpoint, ImportRefused
-from export.hf.weights import Weights
 from training.config import TransformerConfig
 from training.models.transformer import DecoderLayer, EncoderLayer, Transformer
+from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
+from training.pretrained.weights import Weights
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu", "silu": "silu"}
 NEVER = -1e4  # the bias of a token that is never generated; it then takes no part in probabilities

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from export.hf.checkpoint import HfCheckpoint, ImportRefused, read_json
 from service.artifact import MAX_BEAM, GenerationDefaults
+from training.pretrained.checkpoint import HfCheckpoint, ImportRefused, read_json
 
 FILE = "generation_config.json"
 NEUTRAL: dict[str, tuple[object, ...]] = {  # keys that are not taken over, and values that change nothing

@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from export.checks.hf_parity import verify_imported_classifier, verify_imported_translator
 from export.checks.parity import ParityError
 from export.graphs import transformer
 from export.graphs.spec import GraphSpec
-from export.hf.checkpoint import HfCheckpoint, ImportRefused
 from export.hf.classifier import build_classifier, classifier_graphs, labels_of
 from export.hf.encoder_decoder import build_marian
 from export.hf.generation import Generation, read_generation
 from export.hf.marian import MarianTokenizers, special_tokens
 from service.artifact import Artifact, Direction, Limits, Parity, SpecialTokens
 from service.text.tokenizer import TextCodec
+from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
+from training.pretrained.tokenizer import frame, read_tokenizer
 
 
 class Import(Protocol):
@@ -36,6 +36,8 @@ class Import(Protocol):
     def multi_label(self) -> bool: ...
     @property
     def append_eos(self) -> bool: ...
+    @property
+    def pair_separator(self) -> list[int]: ...
     @property
     def generation(self) -> Generation: ...
     @property
@@ -76,6 +78,7 @@ class MarianImport:
     task: Literal["translate", "classify"] = "translate"
     append_eos = False  # a translator's sources end with eos without it
     multi_label = False
+    pair_separator: list[int] = []
     labels: list[str] = []
 
     def __init__(self, checkpoint: HfCheckpoint, languages: list[tuple[str, str]]) -> None:
@@ -142,56 +145,49 @@ class ClassifierImport:
         if languages:
             raise ImportRefused("--languages is for translators, and this checkpoint is a classifier")
         self._checkpoint, self.labels = checkpoint, labels_of(checkpoint)
-        self.model = build_classifier(checkpoint)
+        self._tokenizer = read_tokenizer(checkpoint, int(checkpoint.get("vocab_size")))
+        self._reference = AutoTokenizer.from_pretrained(checkpoint.path, split_special_tokens=True)
+        found = frame(self._tokenizer)
+        found = found._replace(typed=found.typed and "token_type_ids" in self._reference.model_input_names)
+        self.pair_separator = found.separator
+        self.model = build_classifier(checkpoint, found)
         self.multi_label = self.model.multi_label
         self.limits = Limits(source_length=self.model.config.max_source_length, target_length=1)
-        checkpoint.file("tokenizer.json")
-        self._reference = AutoTokenizer.from_pretrained(checkpoint.path)
-        vocabulary = len(self._reference)
-        if vocabulary > int(checkpoint.get("vocab_size")):
-            raise ImportRefused(
-                f"{checkpoint.path}: the tokenizer has {vocabulary} tokens, but the embedding has "
-                f"{checkpoint.get('vocab_size')}; the files do not belong together"
-            )
-        self.special_tokens = self._special_tokens()
-
-    def _special_tokens(self) -> SpecialTokens:
-        ids = self._reference("")["input_ids"]
-        if len(ids) != 2:
-            raise ImportRefused(
-                f"{self._checkpoint.path}: the tokenizer adds {len(ids)} special tokens to a text; only one before and "
-                "one after it can be imported"
-            )
-        pad, unknown = self._reference.pad_token_id, self._reference.unk_token_id
-        return SpecialTokens(pad=pad, unk=pad if unknown is None else unknown, bos=ids[0], eos=ids[1])
+        self.special_tokens = SpecialTokens(pad=found.pad, unk=found.unk, bos=found.begin, eos=found.end)
 
     def graphs(self) -> dict[str, GraphSpec]:
         return classifier_graphs(self.model)
 
     def save_tokenizer(self, path: Path) -> None:
-        tokenizer = Tokenizer.from_file(str(self._checkpoint.file("tokenizer.json")))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        path.write_text(tokenizer.to_str(), "utf-8")
+        path.write_text(self._tokenizer.to_str(), "utf-8")
 
     def verify(self, artifact: Artifact, texts: tuple[str, ...], tolerance: float) -> Parity:
         from transformers import AutoModelForSequenceClassification
 
+        reference = self._reference
         model = AutoModelForSequenceClassification.from_pretrained(self._checkpoint.path, use_safetensors=True)
         model.eval()
         codec, special = TextCodec(artifact.tokenizer, artifact.manifest), self.special_tokens
         encoded = codec.encode(list(texts), [special.bos], append_eos=True)
-        _compare_ids(texts, encoded, [self._reference(text)["input_ids"] for text in texts])
+        inputs = [reference(text, return_tensors="pt") for text in texts]
+        if self.pair_separator:
+            seconds = [*texts[1:], texts[0]]
+            ends = codec.encode(seconds, self.pair_separator, append_eos=True)
+            encoded += [[*one[:-1], *other] for one, other in zip(list(encoded), ends, strict=True)]
+            inputs += [reference(*pair, return_tensors="pt") for pair in zip(texts, seconds, strict=True)]
+        _compare_ids((*texts, *texts), encoded, [one["input_ids"][0].tolist() for one in inputs])
+        fitting = [i for i, ids in enumerate(encoded) if len(ids) <= self.limits.source_length]
 
-        def probabilities(source: Tensor, mask: Tensor) -> Tensor:
-            logits: Tensor = model(input_ids=source, attention_mask=mask).logits
+        def probabilities(i: int) -> Tensor:
+            logits: Tensor = model(**inputs[fitting[i]]).logits
             return logits.sigmoid() if self.multi_label else torch.softmax(logits, -1)
 
-        return verify_imported_classifier(probabilities, artifact, _within_limit(encoded, self.limits), tolerance)
+        sources = _within_limit(encoded, self.limits)
+        return verify_imported_classifier(probabilities, artifact, sources, tolerance)
 
 
 def _compare_ids(texts: tuple[str, ...], found: list[list[int]], expected: list[list[int]]) -> None:
-    for text, ids, reference in zip(texts, found, expected, strict=True):
+    for text, ids, reference in zip(texts, found, expected, strict=False):
         if ids != reference:
             raise ParityError(f"the ids of {text!r} are {ids}, those of transformers {reference}")
 

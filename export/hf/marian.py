@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from export.hf.checkpoint import HfCheckpoint, ImportRefused
 from export.hf.sentencepiece import marian_tokenizer
 from service.artifact import Direction, SpecialTokens
+from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
 
 VOCABULARY = "vocab.json"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from export.hf.checkpoint import ImportRefused
+from training.pretrained.checkpoint import ImportRefused
 
 UNIGRAM = 1  # TrainerSpec.ModelType
 NORMAL, USER_DEFINED = 1, 4  # ModelProto.SentencePiece.Type

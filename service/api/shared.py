@@ -84,6 +84,23 @@ def refuse(message: str) -> Callable[[], Awaitable[None]]:
     return refused
 
 
+def check_pairs(one: str | list[str], other: str | list[str], name: str, other_name: str) -> None:
+    """Check that two fields are two strings or two lists of the same length.
+
+    Raises:
+        InvalidRequest: they are not.
+    """
+    if isinstance(one, str) != isinstance(other, str) or (isinstance(one, list) and len(one) != len(other)):
+        raise InvalidRequest(
+            f"{name} is {_describe(one)} and {other_name} {_describe(other)}: give two strings, or two lists of the "
+            "same length"
+        )
+
+
+def _describe(texts: str | list[str]) -> str:
+    return "a string" if isinstance(texts, str) else f"a list of {len(texts)}"
+
+
 def wait_for_disconnect(request: Request) -> WaitForDisconnect:
     """Return a coroutine function that waits until the client closes the connection."""
 
@@ -113,8 +130,17 @@ def ranked_label_dicts(
 ) -> list[dict[str, str | float]]:
     """Return all labels as the dialects of classifiers write them, the most probable first.
 
-    Raw scores are the logarithms of the probabilities: the model's logits, up to a constant that softmax ignores.
+    Raw scores are the model's logits: the logarithms of the probabilities, up to a constant that softmax ignores; of
+    labels that each have a probability of their own, the logarithms of the odds.
     """
     order = sorted(range(len(probabilities)), key=probabilities.__getitem__, reverse=True)
-    scores = [math.log(max(one, LEAST_PROBABILITY)) for one in probabilities] if raw_scores else probabilities
+    scores = probabilities
+    if raw_scores:
+        scores = [_logarithm(one) for one in probabilities]
+        if model.manifest.multi_label:
+            scores = [score - _logarithm(1 - one) for score, one in zip(scores, probabilities, strict=True)]
     return [{"label": model.manifest.labels[i], "score": scores[i]} for i in order]
+
+
+def _logarithm(probability: float) -> float:
+    return math.log(max(probability, LEAST_PROBABILITY))

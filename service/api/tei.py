@@ -19,7 +19,7 @@ from service.http.error_formats import ErrorFormat, FieldErrors, error_message
 from service.http.forms import read_json
 from service.http.openapi import Schema, inline_schema, json_body, response_example
 from service.models.registry import Registry
-from service.models.served_model import ServedModel
+from service.models.served_model import ServedModel, Truncation
 from service.settings import Settings
 from service.translation.request import TranslationRequest
 from service.translation.translator import Translator
@@ -34,6 +34,7 @@ PATHS = ("/", "/predict", "/invocations", "/info", "/ping", "/tokenize", "/decod
 REQUEST_EXAMPLES = {
     "one text": {"inputs": "Bonjour le monde"},
     "a batch": {"inputs": [["Hello there"], ["Hallo Welt"]]},
+    "a long text, cut": {"inputs": "Bonjour le monde", "truncate": True},
 }
 TRANSLATION_EXAMPLE = {"a translation": {"inputs": "Guten Morgen.", "parameters": {"src_lang": "de", "tgt_lang": "en"}}}
 PREDICT_RESPONSE = response_example([[{"score": 0.98, "label": "fr"}, {"score": 0.01, "label": "ca"}]])
@@ -81,13 +82,16 @@ class PredictBody(BaseModel):
 
     inputs: Annotated[
         Any,
-        Field(description="One text, a list of one, or a batch as a list of such lists. Pairs of texts are rejected."),
+        Field(
+            description="One text, a list of one, or a batch as a list of such lists. A list of two is a pair of "
+            "texts, for a model that reads pairs."
+        ),
     ]
-    truncate: Annotated[bool | None, Field(description="Cut a text that is too long; otherwise it is rejected.")] = (
-        False
-    )
+    truncate: Annotated[
+        bool | None, Field(description="Cut off what exceeds the model's limit; otherwise such a text is rejected.")
+    ] = False
     truncation_direction: Annotated[
-        Literal["left", "right", "Left", "Right"], Field(description="The side on which a text is cut.")
+        Literal["left", "right", "Left", "Right"], Field(description="With `truncate`, the side that is cut off.")
     ] = "Right"
     raw_scores: Annotated[
         bool, Field(description="Return logits, of which softmax makes the probabilities, instead of these.")
@@ -95,7 +99,7 @@ class PredictBody(BaseModel):
     model: ModelName = None
 
     @property
-    def cut(self) -> Literal["left", "right"] | None:
+    def truncation(self) -> Truncation:
         """The side on which texts that are too long are cut; None if they are not."""
         if not self.truncate:
             return None
@@ -167,14 +171,13 @@ def tei_router(registry: Registry, translator: Translator, settings: Settings, a
     errors = ERROR_FORMAT.openapi_responses(*MODEL_ERRORS)
 
     async def classified(body: PredictBody, request: Request) -> JSONResponse:
-        texts, batch = texts_of(body.inputs)
-        if body.cut is not None:  # a model reads fewer tokens than this
-            limit = settings.max_text_characters
-            texts = [text[-limit:] if body.cut == "left" else text[:limit] for text in texts]
-        texts = checked_inputs(texts, settings)
+        texts, seconds, batch = texts_of(body.inputs)
+        texts = checked_inputs(texts, settings, body.truncation)
+        if seconds is not None:
+            seconds = checked_inputs(seconds, settings, body.truncation)
         model = registry.classifier(body.model)
         with request_scope(request, settings) as scope:
-            answered = await model.classify(texts, scope, body.cut)
+            answered = await model.classify(texts, scope, seconds, body.truncation)
         results = [ranked_label_dicts(model, row, body.raw_scores) for row in answered.probabilities]
         return JSONResponse(results if batch else results[0])
 
@@ -192,7 +195,7 @@ def tei_router(registry: Registry, translator: Translator, settings: Settings, a
         "/predict",
         responses=errors | PREDICT_RESPONSE,
         response_model=PredictReply,
-        openapi_extra=json_body(_body_schema(PredictBody, settings), REQUEST_EXAMPLES),
+        openapi_extra=json_body(_body_schema(PredictBody, settings, registry.reads_pairs), REQUEST_EXAMPLES),
     )
     async def predict(request: Request) -> JSONResponse:
         """Classify one text, or a batch of texts."""
@@ -203,7 +206,9 @@ def tei_router(registry: Registry, translator: Translator, settings: Settings, a
         "/invocations",
         responses=errors | PREDICT_RESPONSE,
         response_model=InferenceReply,
-        openapi_extra=json_body(_body_schema(InferenceBody, settings), REQUEST_EXAMPLES | TRANSLATION_EXAMPLE),
+        openapi_extra=json_body(
+            _body_schema(InferenceBody, settings, registry.reads_pairs), REQUEST_EXAMPLES | TRANSLATION_EXAMPLE
+        ),
     )
     async def infer(request: Request) -> JSONResponse:
         """Classify one text, or a batch of texts; or translate them, if the parameters have a target language.
@@ -234,8 +239,10 @@ def tei_router(registry: Registry, translator: Translator, settings: Settings, a
     return router
 
 
-def checked_inputs(texts: list[str], settings: Settings) -> list[str]:
+def checked_inputs(texts: list[str], settings: Settings, truncate: Truncation = None) -> list[str]:
     """Return the texts of a request; the original refuses empty ones, and reads blank ones.
+
+    With `truncate`, texts are cut at that side to the characters that a text may have; a model reads fewer tokens.
 
     Raises:
         EmptyText: a text is empty.
@@ -243,13 +250,16 @@ def checked_inputs(texts: list[str], settings: Settings) -> list[str]:
     """
     if "" in texts:
         raise EmptyText("`inputs` cannot be empty")
+    if truncate is not None:
+        limit = settings.max_text_characters
+        texts = [text[-limit:] if truncate == "left" else text[:limit] for text in texts]
     return checked_texts(texts, settings, "inputs", allow_blank=True)
 
 
-def _body_schema(body: type[PredictBody], settings: Settings) -> Schema:
-    """Return the schema of a body, with the three forms of `inputs` and the settings' limits."""
+def _body_schema(body: type[PredictBody], settings: Settings, pairs: bool) -> Schema:
+    """Return the schema of a body, with the forms of `inputs` and the settings' limits."""
     text = input_schema(settings)
-    single = {"type": "array", "items": text, "minItems": 1, "maxItems": 1}
+    single = {"type": "array", "items": text, "minItems": 1, "maxItems": 2 if pairs else 1}
     schema = inline_schema(body)
     schema["properties"]["inputs"] |= {
         "anyOf": [text, single, list_schema(single, settings)],
@@ -263,38 +273,39 @@ def input_schema(settings: Settings) -> Schema:
     return {"type": "string", "minLength": 1, "maxLength": settings.max_text_characters}
 
 
-def texts_of(inputs: Any) -> tuple[list[str], bool]:
-    """Return the texts, and whether they are a batch. The original reads a flat list of two as one pair of texts.
+def texts_of(inputs: Any) -> tuple[list[str], list[str] | None, bool]:
+    """Return the texts, the second texts if they are pairs, and whether they are a batch.
+
+    As in the original, a flat list of two is one pair of texts.
 
     Raises:
-        InvalidRequest: anything but a string, a list of one, or a list of such lists.
+        InvalidRequest: anything but a string, a list of one or two, or a list of such lists, all of the same length.
     """
     match inputs:
         case str():
-            return [inputs], False
+            return [inputs], None, False
         case [str()]:
-            return inputs, False
-        case [str(), str()]:
-            raise InvalidRequest(
-                "inputs is a flat list of two strings, which means one pair of texts, but the models read single "
-                'texts; send a batch as [["first"], ["second"]]'
-            )
+            return inputs, None, False
+        case [str() as one, str() as other]:
+            return [one], [other], False
         case [list(), *_]:
-            return [_single_text(item, f"inputs.{i}") for i, item in enumerate(inputs)], True
+            items = [_text_or_pair(item, f"inputs.{i}") for i, item in enumerate(inputs)]
+            if len({len(item) for item in items}) > 1:
+                raise InvalidRequest("inputs has single texts and pairs; send them in two requests")
+            return [item[0] for item in items], [item[1] for item in items] if len(items[0]) == 2 else None, True
         case _:
             raise InvalidRequest(
                 'inputs: give a string, a list of one string, or a batch as [["first"], ["second"], ...]'
             )
 
 
-def _single_text(item: Any, place: str) -> str:
+def _text_or_pair(item: Any, place: str) -> list[str]:
     match item:
-        case [str() as text]:
-            return text
-        case [str(), str()]:
-            raise InvalidRequest(f"{place} is a pair of texts, but the models read single texts; send a list of one")
+        case [str()] | [str(), str()]:
+            found: list[str] = item
+            return found
         case _:
-            raise InvalidRequest(f"{place}: give a list of one string")
+            raise InvalidRequest(f"{place}: give a list of one string, or of two for a pair of texts")
 
 
 def _info(model: ServedModel, settings: Settings, version: str) -> TeiInfo:

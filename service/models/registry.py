@@ -172,6 +172,11 @@ class Registry:
             raise ModelRequired(f"give model as one of {', '.join(names)}, or set ATTENDANT_CLASSIFIER to one of them")
         return self._models[names[0]]
 
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether a served classifier reads pairs of texts."""
+        return any(model.manifest.pair_separator for model in self)
+
     def detector(self, name: str) -> ServedModel | None:
         """Return the classifier of that name, or None if it is not served."""
         return self._models[name] if name in self._names("classify") else None

@@ -15,7 +15,9 @@ from service.models.engine_client import EngineClient
 from service.models.options import default_target_length, with_defaults
 from service.models.request_scope import RequestScope
 from service.models.scorer import PairScorer
-from service.text.tokenizer import MAX_INLINE_CHARACTERS, TextCodec
+from service.text.tokenizer import MAX_INLINE_CHARACTERS, TextCodec, fitting_lengths
+
+Truncation = Literal["left", "right"] | None  # the side of a text that is cut off; None: a long text is refused
 
 
 @dataclass(frozen=True)
@@ -143,23 +145,27 @@ class ServedModel:
         return EngineRequest(ids, options)
 
     async def classify(
-        self, texts: list[str], scope: RequestScope, cut: Literal["left", "right"] | None = None
+        self, texts: list[str], scope: RequestScope, seconds: list[str] | None = None, truncate: Truncation = None
     ) -> Classification:
-        """Classify texts in one batch. `cut` is the side on which a text that is too long loses tokens.
+        """Classify texts, or pairs of them and their `seconds`, in one batch.
+
+        With `truncate`, what exceeds the model's limit is cut off at that side, of a pair from the longer text.
 
         Raises:
-            TooLarge: a text exceeds the model's limit and is not to be cut, or there are too many texts.
+            InvalidRequest: the model reads no pairs.
+            TooLarge: a text exceeds the model's limit, or there are too many texts.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
+        if seconds is not None and not self.manifest.pair_separator:
+            raise InvalidRequest(f"model {self.name!r} reads single texts, not pairs: leave out the second texts")
         scope.check_room(self.engine_client, len(texts))
-        sources = await self._encode_to_classify(texts, scope)
         limit = self.manifest.limits.source_length
-        if cut is not None:
-            sources = [self._cut(ids, limit, cut) for ids in sources]
+        sources = await self._encode_to_classify(texts, seconds, truncate, scope)
         for i, ids in enumerate(sources):
             if len(ids) > limit:
                 raise TooLarge(
-                    f"text {i} has {len(ids)} tokens; model {self.name!r} reads at most {limit}: send it in sentences"
+                    f"{'text' if seconds is None else 'pair'} {i} has {len(ids)} tokens; model {self.name!r} reads at "
+                    f"most {limit}: send it in sentences, or set truncate"
                 )
         results = await scope.results(self.engine_client, [EngineRequest(ids) for ids in sources])
         return Classification(
@@ -169,24 +175,37 @@ class ServedModel:
             compute_ms=max(result.compute_ms for result in results),
         )
 
-    def _cut(self, ids: list[int], limit: int, side: Literal["left", "right"]) -> list[int]:
-        """Cut the ids of a text to the limit, special tokens at its ends excepted."""
-        if len(ids) <= limit:
-            return ids
-        last = len(ids) - int(self.manifest.append_eos)
-        kept = limit - 1 - (len(ids) - last)
-        middle = ids[1 : 1 + kept] if side == "right" else ids[last - kept : last]
-        return [ids[0], *middle, *ids[last:]]
-
-    async def _encode_to_classify(self, texts: list[str], scope: RequestScope) -> list[list[int]]:
+    async def _encode_to_classify(
+        self, texts: list[str], seconds: list[str] | None, truncate: Truncation, scope: RequestScope
+    ) -> list[list[int]]:
+        """Return the ids of texts, or of pairs, cut to the model's limit if that is wanted."""
         # Tokenising a short request takes less time than passing it to another thread.
-        bos, append_eos = [self.manifest.special_tokens.bos], self.manifest.append_eos
-        if sum(map(len, texts)) <= MAX_INLINE_CHARACTERS:
-            return self.codec.encode(texts, bos, append_eos)
+        if sum(map(len, texts)) + sum(map(len, seconds or ())) <= MAX_INLINE_CHARACTERS:
+            return self._classifier_ids(texts, seconds, truncate)
 
-        def encode_one(text: str) -> list[int]:
+        def encode_one(i: int) -> list[int]:
             scope.check()
-            [ids] = self.codec.encode([text], bos, append_eos)
+            [ids] = self._classifier_ids([texts[i]], seconds and [seconds[i]], truncate)
             return ids
 
-        return await scope.run(lambda: list(map(encode_one, texts)), in_thread=True)
+        return await scope.run(lambda: list(map(encode_one, range(len(texts)))), in_thread=True)
+
+    def _classifier_ids(self, texts: list[str], seconds: list[str] | None, truncate: Truncation) -> list[list[int]]:
+        manifest = self.manifest
+        bos, append_eos, separator = [manifest.special_tokens.bos], manifest.append_eos, manifest.pair_separator
+        if seconds is None and truncate is None:
+            return self.codec.encode(texts, bos, append_eos)
+        one = self.codec.encode(texts, [], append_eos=False)
+        other = self.codec.encode(seconds, [], append_eos=False) if seconds else [[]] * len(one)
+        room = manifest.limits.source_length - len(bos) - append_eos - (len(separator) if seconds else 0)
+        end = [manifest.special_tokens.eos] if append_eos else []
+        found = []
+        for x, y in zip(one, other, strict=True):
+            if truncate is not None:
+                lengths = fitting_lengths(len(x), len(y), room)
+                x, y = (
+                    ids[:n] if truncate == "right" else ids[len(ids) - n :]
+                    for ids, n in zip((x, y), lengths, strict=True)
+                )
+            found.append([*bos, *x, *(separator if seconds else ()), *y, *end])
+        return found

@@ -157,6 +157,20 @@ class TextCodec:
         return self._target.id_to_token(token) or ""
 
 
+def fitting_lengths(first: int, second: int, room: int) -> tuple[int, int]:
+    """Return to how many tokens two texts are cut so that both together have at most `room`: the longer one first.
+
+    It is the rule `longest_first` of the `tokenizers` library, which classifiers of pairs were trained with.
+    """
+    if first + second <= room:
+        return first, second
+    shorter, longer = sorted([first, second])
+    longer = max(shorter, room - shorter)
+    if shorter + longer > room:
+        shorter, longer = room // 2, room - room // 2
+    return (longer, shorter) if first > second else (shorter, longer)
+
+
 def _ids(encoding: Encoding) -> list[int]:
     ids: list[int] = encoding.ids
     return ids

@@ -44,7 +44,7 @@ def plan_run(request: Request, log: Callable[[str], None]) -> Recipe:
     log(f"{request.file}: {table.form}, {len(table.records):,} rows")
     for note in columns.notes:
         log(f"  {note}")
-    base = _base(request, columns)
+    base = base_table(request, columns)
     rows = clean(read_corpus([request.file.name], base["data"]["columns"], request.file.parent, columns.names),
                  FilterReport(), distinct=columns.task == "translate")  # fmt: skip
     if columns.task == "translate":
@@ -52,7 +52,7 @@ def plan_run(request: Request, log: Callable[[str], None]) -> Recipe:
     return _plan_classifier(request, base, rows, started, log)
 
 
-def _base(request: Request, columns: Columns) -> dict[str, Any]:
+def base_table(request: Request, columns: Columns) -> dict[str, Any]:
     """Return what a recipe says regardless of sizes."""
     name = request.name or name_of(request.file)
     data: dict[str, Any] = {
@@ -86,12 +86,12 @@ def _plan_translator(
     each = seconds_per_update(plan.recipe(), rows, MEASURE_SECONDS)
     if each is not None:
         left = 60 * request.minutes - (time.monotonic() - started)
-        _limit_updates(plan, each, TRANSLATOR_SHARE * left)
+        limit_updates(plan, each, TRANSLATOR_SHARE * left)
     _log_plan(plan, log)
     return plan.recipe()
 
 
-def _limit_updates(plan: Plan, each: float, seconds: float) -> None:
+def limit_updates(plan: Plan, each: float, seconds: float) -> None:
     """Set the number of updates that fit the seconds, at `each` seconds, and warm up for a tenth of them."""
     updates = max(10, int(seconds / each))
     if updates < plan.updates:
@@ -108,7 +108,7 @@ def _plan_classifier(
     held = validation_rows(len(rows))
     base["data"]["hold_out"] = held
     training, _ = hold_out_rows(rows, DataConfig.model_validate(base["data"]), held, seed=1)
-    log(f"  {len(labels)} labels: {_count(labels)}")
+    log(f"  {len(labels)} labels: {describe_labels(labels)}")
     log(f"validation: {held:,} rows, held out")
     budget = 60 * request.minutes
     if len(training) < LEAST_ROWS:
@@ -147,7 +147,8 @@ def check_labels(file: Path, rows: list[Row], labels: Counter[str]) -> None:
         )
 
 
-def _count(labels: Counter[str]) -> str:
+def describe_labels(labels: Counter[str]) -> str:
+    """Return how many rows the most and the least frequent label have."""
     (most, many), (least, few) = labels.most_common(1)[0], labels.most_common()[-1]
     text = f"{many:,} rows of {most!r} to {few:,} of {least!r}"
     if once := sum(count == 1 for count in labels.values()):

@@ -16,6 +16,7 @@ from training.config import DataConfig, Recipe
 from training.data.corpus import Row, duplicate_groups
 from training.data.hold_out import choose_rows
 from training.data.tokenizer import TokenizerError
+from training.pretrained.start import PretrainedEncoder
 from training.runs.run import RunFolder
 from training.trainer import Interrupted, OutOfTime, TrainingError, fit
 
@@ -139,7 +140,9 @@ def _try(candidate: Candidate, base: dict[str, Any], training: list[Row], held: 
     candidate.seconds.append(time.monotonic() - started)
 
 
-def seconds_per_update(recipe: Recipe, rows: list[Row], seconds: float) -> float | None:
+def seconds_per_update(
+    recipe: Recipe, rows: list[Row], seconds: float, start: PretrainedEncoder | None = None
+) -> float | None:
     """Train for some seconds and return how many each update took; None if the run was done before.
 
     Raises:
@@ -150,8 +153,8 @@ def seconds_per_update(recipe: Recipe, rows: list[Row], seconds: float) -> float
             _write(Path(folder) / f"{name}.jsonl", recipe.data.columns, part)
         try:
             fit(
-                fold_recipe(recipe), Path(folder), RunFolder(Path(folder) / "run"), resume=False, quiet=True,
-                training_seconds=seconds,
+                fold_recipe(recipe), Path(folder), RunFolder(Path(folder) / "run"), resume=False, start=start,
+                quiet=True, training_seconds=seconds,
             )  # fmt: skip
         except OutOfTime as error:
             return error.seconds

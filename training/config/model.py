@@ -50,6 +50,13 @@ class TransformerKeys(Table):
         default="relu", description="Activation of the feed-forward sublayers."
     )
     positions: Literal["sinusoidal", "learned"] = Field(default="sinusoidal", description="Position embeddings.")
+    norm_epsilon: float = Field(default=1e-5, gt=0, description="Added to the variance in every LayerNorm.")
+    embedding_norm: bool = Field(
+        default=False, description="Whether embeddings are normalised by a LayerNorm instead of scaled (BERT)."
+    )
+    embedding_width: int = Field(
+        default=0, ge=0, description="Width of embeddings that are projected to `width` (ELECTRA); 0: no projection."
+    )
 
 
 class RecurrentKeys(Table):

@@ -98,9 +98,10 @@ class DataConfig(Table):
 class TokenizerConfig(Table):
     """[tokenizer]: how text becomes token ids."""
 
-    kind: Literal["word", "character", "bpe", "unigram"] = Field(
+    kind: Literal["word", "character", "bpe", "unigram", "pretrained"] = Field(
         default="bpe",
-        description="`bpe` works on bytes, so no text is out of vocabulary; `character` is for classifiers only.",
+        description="`bpe` works on bytes, so no text is out of vocabulary; `character` is for classifiers only; "
+        "`pretrained` is the tokenizer of the encoder that the training starts from.",
     )
     vocabulary: int = Field(default=8000, ge=1, description="Entries of the vocabulary, special tokens included.")
     joint: bool = Field(default=True, description="Whether source and target share one vocabulary.")

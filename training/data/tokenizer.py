@@ -88,6 +88,8 @@ def train_codec(config: TokenizerConfig, sources: list[str], targets: list[str],
     Raises:
         TokenizerError: the corpus does not support such a vocabulary.
     """
+    if config.kind == "pretrained":
+        raise TokenizerError("tokenizer.kind is 'pretrained': start from an encoder, with --initialise-from")
     special_tokens = [*SPECIAL_TOKENS, *map(tag, languages)]
     if config.joint:
         return _joint(_train(config, [*sources, *targets], special_tokens))

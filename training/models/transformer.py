@@ -42,17 +42,24 @@ def sinusoidal_positions(length: int, width: int) -> Tensor:
 
 
 class Embedding(nn.Module):
-    """Sum of token and position embeddings: ids (B, T) at positions first..first+T-1 -> (B, T, D)."""
+    """Sum of token and position embeddings: ids (B, T) at positions first..first+T-1 -> (B, T, D).
+
+    The tokens' are scaled by the root of their width; or, with `embedding_norm`, the sum is normalised (BERT). An
+    embedding of another width is projected (ELECTRA).
+    """
 
     def __init__(self, config: TransformerConfig, vocabulary: int, max_length: int) -> None:
         super().__init__()
-        self.scale = math.sqrt(config.width)
-        self.token = nn.Embedding(vocabulary, config.width)
-        table = sinusoidal_positions(max_length, config.width)
+        width = config.embedding_width or config.width
+        self.scale = 1.0 if config.embedding_norm else math.sqrt(width)
+        self.token = nn.Embedding(vocabulary, width)
+        table = sinusoidal_positions(max_length, width)
         if config.positions == "learned":
             self.position = nn.Parameter(torch.randn_like(table) * 0.02)
         else:
             self.register_buffer("position", table, persistent=False)
+        self.norm = nn.LayerNorm(width, config.norm_epsilon) if config.embedding_norm else nn.Identity()
+        self.projection = nn.Linear(width, config.width) if config.embedding_width else nn.Identity()
         self.dropout = Dropout(config.dropout)
 
     def forward(self, ids: Tensor, first: int = 0) -> Tensor:
@@ -60,7 +67,8 @@ class Embedding(nn.Module):
 
     def at(self, ids: Tensor, position: Tensor) -> Tensor:
         """Embed ids (B, T) with position embeddings that broadcast to (B, T, D)."""
-        return self.dropout(to_autocast_dtype(self.token(ids) * self.scale + position))  # (B, T, D)
+        x = self.projection(self.norm(self.token(ids) * self.scale + position))
+        return self.dropout(to_autocast_dtype(x))  # (B, T, D)
 
 
 def to_autocast_dtype(x: Tensor) -> Tensor:
@@ -73,11 +81,11 @@ def to_autocast_dtype(x: Tensor) -> Tensor:
 class Residual(nn.Module):
     """Residual connection around a sublayer, with LayerNorm before the sublayer (pre) or after the sum (post)."""
 
-    def __init__(self, width: int, dropout: float, norm: str) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.pre = norm == "pre"
-        self.norm = nn.LayerNorm(width)
-        self.dropout = Dropout(dropout)
+        self.pre = config.norm == "pre"
+        self.norm = nn.LayerNorm(config.width, config.norm_epsilon)
+        self.dropout = Dropout(config.dropout)
 
     def forward(self, x: Tensor, sublayer: Callable[[Tensor], Tensor]) -> Tensor:
         if self.pre:
@@ -105,8 +113,8 @@ class EncoderLayer(nn.Module):
         super().__init__()
         self.attention = SelfAttention(config.width, config.heads, config.kv_heads)
         self.feed_forward = FeedForward(config)
-        self.around_attention = Residual(config.width, config.dropout, config.norm)
-        self.around_feed_forward = Residual(config.width, config.dropout, config.norm)
+        self.around_attention = Residual(config)
+        self.around_feed_forward = Residual(config)
 
     def forward(self, x: Tensor, attend_self: SelfAttend) -> Tensor:
         x = self.around_attention(x, lambda h: self.attention(h, attend_self))
@@ -121,9 +129,9 @@ class DecoderLayer(nn.Module):
         self.self_attention = SelfAttention(config.width, config.heads, config.kv_heads)
         self.cross_attention = CrossAttention(config.width, config.heads, config.kv_heads)
         self.feed_forward = FeedForward(config)
-        self.around_self = Residual(config.width, config.dropout, config.norm)
-        self.around_cross = Residual(config.width, config.dropout, config.norm)
-        self.around_feed_forward = Residual(config.width, config.dropout, config.norm)
+        self.around_self = Residual(config)
+        self.around_cross = Residual(config)
+        self.around_feed_forward = Residual(config)
 
     def forward(self, x: Tensor, attend_self: SelfAttend, attend_cross: CrossAttend) -> Tensor:
         x = self.around_self(x, lambda h: self.self_attention(h, attend_self))
@@ -133,7 +141,7 @@ class DecoderLayer(nn.Module):
 
 def final_norm(config: TransformerConfig) -> nn.Module:
     """Return the LayerNorm behind the last layer, which only pre-norm layers need: their sums are not normalised."""
-    return nn.LayerNorm(config.width) if config.norm == "pre" else nn.Identity()
+    return nn.LayerNorm(config.width, config.norm_epsilon) if config.norm == "pre" else nn.Identity()
 
 
 class Encoder(nn.Module):

@@ -178,10 +178,21 @@ class ClassifyBody(NativeBody):
     text: Annotated[
         Texts, Field(description="One text, or a list of texts; answered in order.", examples=["Bonjour le monde"])
     ]
+    pair: Annotated[
+        Texts | None,
+        Field(
+            description="The second text of each pair, for a model that classifies pairs (a premise and a hypothesis, "
+            "a question and a passage): a string or a list, like `text`."
+        ),
+    ] = None
     model: Annotated[ModelName | None, Field(description="A model name from GET /v1/models.")] = None
     top_k: Annotated[
         int, Field(ge=1, le=1000, description="Number of labels to return per text, the most probable first.")
     ] = 1
+    truncate: Annotated[
+        bool,
+        Field(description="Cut off what exceeds the model's limit; of a pair, from the longer text."),
+    ] = False
 
 
 class ScoreBody(NativeBody):
@@ -211,7 +222,15 @@ def body_schema(body: type[NativeBody], settings: Settings) -> Schema:
     The route checks those limits itself, so that the error has status 413 and names the text.
     """
     schema = inline_schema(body)
-    for name in ("text", "translation"):
+    for name in ("text", "translation", "pair"):
         if name in schema["properties"]:
             schema["properties"][name] |= texts_schema(settings)
+    return schema
+
+
+def classify_schema(settings: Settings, pairs: bool) -> Schema:
+    """Return the schema of `ClassifyBody`; without a model that reads `pairs`, a second text is not offered."""
+    schema = body_schema(ClassifyBody, settings)
+    if not pairs:
+        del schema["properties"]["pair"]
     return schema

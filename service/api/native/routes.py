@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from service.api.native.requests import ClassifyBody, TranslateBody, body_schema
+from service.api.native.requests import ClassifyBody, TranslateBody, body_schema, classify_schema
 from service.api.native.responses import (
     AlignedSpans,
     Alternative,
@@ -31,7 +31,14 @@ from service.api.native.responses import (
     large_json_response,
     timings,
 )
-from service.api.shared import MIDDLEWARE_ERRORS, MODEL_ERRORS, checked_texts, ranked_labels, request_scope
+from service.api.shared import (
+    MIDDLEWARE_ERRORS,
+    MODEL_ERRORS,
+    check_pairs,
+    checked_texts,
+    ranked_labels,
+    request_scope,
+)
 from service.http.forms import read_json
 from service.http.openapi import json_body, response_example
 from service.http.problem_json import PROBLEM_FORMAT
@@ -59,6 +66,7 @@ TRANSLATE_EXAMPLES = {
 CLASSIFY_EXAMPLES = {
     "one text": {"text": "Bonjour le monde"},
     "a list of texts": {"text": ["Hello there", "Hallo Welt"], "top_k": 3},
+    "a long text, cut": {"text": "Bonjour le monde", "truncate": True},
 }
 TIMINGS_EXAMPLE = {"queue": 0.1, "compute": 9.8, "total": 11.2}
 TRANSLATE_RESPONSE: dict[int | str, dict[str, Any]] = {
@@ -140,16 +148,20 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         "/classify",
         responses=errors | CLASSIFY_RESPONSE,
         response_model=ClassifyReply,
-        openapi_extra=json_body(body_schema(ClassifyBody, settings), CLASSIFY_EXAMPLES),
+        openapi_extra=json_body(classify_schema(settings, registry.reads_pairs), CLASSIFY_EXAMPLES),
     )
     async def classify(request: Request) -> Response:
         """Classify one text or a list of texts."""
         started = time.monotonic()
         body = await read_json(request, ClassifyBody)
         texts = checked_texts(body.text, settings)
+        seconds = None
+        if body.pair is not None:
+            seconds = checked_texts(body.pair, settings, "pair")
+            check_pairs(body.text, body.pair, "text", "pair")
         model = registry.classifier(body.model)
         with request_scope(request, settings) as scope:
-            answered = await model.classify(texts, scope)
+            answered = await model.classify(texts, scope, seconds, "right" if body.truncate else None)
             if len(texts) * min(body.top_k, len(model.manifest.labels)) > MAX_INLINE_LABELS:
                 reply = partial(_classify_reply, model, answered, body.top_k, started)
                 return await scope.run(lambda: large_json_response(reply()), in_thread=True)

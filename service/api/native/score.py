@@ -15,9 +15,8 @@ from service.api.native.responses import (
     json_response,
     timings,
 )
-from service.api.shared import MODEL_ERRORS, checked_texts, request_scope
+from service.api.shared import MODEL_ERRORS, check_pairs, checked_texts, request_scope
 from service.artifact import Direction
-from service.errors import InvalidRequest
 from service.http.forms import read_json
 from service.http.openapi import json_body, response_example
 from service.http.problem_json import PROBLEM_FORMAT
@@ -92,16 +91,8 @@ def _pairs(body: ScoreBody, settings: Settings) -> list[Pair]:
     """
     texts = checked_texts(body.text, settings)
     translations = checked_texts(body.translation, settings, "translation")
-    if isinstance(body.text, str) != isinstance(body.translation, str) or len(texts) != len(translations):
-        raise InvalidRequest(
-            f"text is {_describe(body.text)} and translation {_describe(body.translation)}: give two strings, or two "
-            "lists of the same length"
-        )
+    check_pairs(body.text, body.translation, "text", "translation")
     return list(map(Pair, texts, translations))
-
-
-def _describe(texts: str | list[str]) -> str:
-    return "a string" if isinstance(texts, str) else f"a list of {len(texts)}"
 
 
 def _pair_score(model: ServedModel, direction: Direction, scored: ScoredPair, include: Sequence[str]) -> PairScore:

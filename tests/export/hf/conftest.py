@@ -1,7 +1,6 @@
 """Small MarianMT checkpoints with real SentencePiece models and seeded weights."""
 
 import json
-import random
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -16,47 +15,15 @@ from transformers import MarianConfig, MarianMTModel
 from export import from_hf
 from service.artifact import Artifact, read_artifact
 from tests.conftest import BuildOnce, trace_once
+from tests.training.pretrained.words import sentences
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
     from export.graphs.spec import GraphSpec
 
-WORDS = [
-    "the",
-    "a",
-    "dog",
-    "cat",
-    "house",
-    "river",
-    "sees",
-    "finds",
-    "old",
-    "new",
-    "red",
-    "green",
-    "Anna",
-    "Tom",
-    "runs",
-    "sleeps",
-    "under",
-    "over",
-    "1",
-    "2",
-    "7",
-    "2024",
-    ",",
-    ".",
-    "!",
-    "?",
-]
 BAD_WORD = 23
 MarianCheckpoint = Callable[..., Path]
-
-
-def sentences(seed: int, count: int = 2000) -> list[str]:
-    generator = random.Random(seed)
-    return [" ".join(generator.choices(WORDS, k=generator.randint(2, 12))) for _ in range(count)]
 
 
 @pytest.fixture(scope="session")

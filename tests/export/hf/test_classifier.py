@@ -2,64 +2,29 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from export.checks.local_engine import run_requests
 from export.from_hf import ImportOptions, import_checkpoint
-from export.hf.checkpoint import ImportRefused
 from service.artifact import read_artifact
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.types import EngineRequest
 from service.text.tokenizer import TextCodec
-from tests.export.hf.conftest import sentences
+from tests.training.pretrained.checkpoints import FAMILIES, write_tokenizer
+from tests.training.pretrained.words import sentences
+from training.pretrained.checkpoint import ImportRefused
 
 LABELS = ["calm", "angry", "glad"]
-SIZES = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
-    "max_position_embeddings": 48,
-}  # fmt: skip
-DISTILBERT_SIZES = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 48}
-FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "bert": ("Bert", SIZES),
-    "roberta": ("Roberta", SIZES | {"pad_token_id": 1, "layer_norm_eps": 1e-5, "type_vocab_size": 1}),
-    "electra": ("Electra", SIZES | {"embedding_size": 16}),
-    "distilbert": ("DistilBert", DISTILBERT_SIZES),
-}
 ODD_TEXTS = ["", "  ", "ANNA runs!", "éè", "👍🏽 ok", "a\u00a0b", "東京", "dogdogcat", "[MASK]", "</s>"]
-
-
-def tokenizer(roberta: bool) -> transformers.PreTrainedTokenizerFast:
-    special = ["<s>", "<pad>", "</s>", "<unk>"] if roberta else ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-    if roberta:
-        found = Tokenizer(models.BPE())
-        found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        trainer: trainers.Trainer = trainers.BpeTrainer(
-            vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
-        )
-        first, last, names = "<s>", "</s>", {"pad_token": "<pad>", "unk_token": "<unk>"}
-    else:
-        found = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        found.normalizer = normalizers.BertNormalizer()
-        found.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=special)
-        first, last, names = "[CLS]", "[SEP]", {"pad_token": "[PAD]", "unk_token": "[UNK]"}
-    found.train_from_iterator(sentences(1), trainer)
-    found.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}", special_tokens=[(name, found.token_to_id(name)) for name in (first, last)]
-    )
-    found.enable_truncation(20)  # which the service does not take over: it refuses what is too long
-    return transformers.PreTrainedTokenizerFast(tokenizer_object=found, cls_token=first, sep_token=last, **names)
 
 
 def write_checkpoint(folder: Path, family: str, **changes: object) -> Path:
     name, sizes = FAMILIES[family]
-    codec = tokenizer(family == "roberta")
+    codec = write_tokenizer(family == "roberta")
     torch.manual_seed(0)
     config = getattr(transformers, f"{name}Config")(
         vocab_size=len(codec), id2label=dict(enumerate(LABELS)), label2id={x: i for i, x in enumerate(LABELS)}, **sizes
@@ -96,6 +61,7 @@ def test_labels_and_scores_are_those_of_transformers(tmp_path: Path, family: str
     for probabilities, expected in zip(found, classify(texts), strict=True):
         scores = {one["label"]: one["score"] for one in expected}
         assert probabilities == pytest.approx([scores[label] for label in LABELS], abs=1e-4)
+    assert manifest.pair_separator == [manifest.special_tokens.eos] * (2 if family == "roberta" else 1)
     first = [probabilities[0] for probabilities in found]
     assert max(first) - min(first) > 0.01  # so that the comparison says something
 

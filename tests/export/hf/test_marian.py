@@ -14,7 +14,6 @@ from export.checks.hf_parity import verify_imported_translator
 from export.checks.local_engine import run_requests
 from export.checks.parity import ParityError
 from export.from_hf import ImportOptions, import_checkpoint, main
-from export.hf.checkpoint import ImportRefused, open_checkpoint
 from export.hf.generation import read_generation
 from export.hf.imports import guess_languages
 from service.artifact import Artifact, GenerationDefaults
@@ -23,7 +22,9 @@ from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.models.options import with_defaults
 from service.text.tokenizer import TextCodec
-from tests.export.hf.conftest import BAD_WORD, MarianCheckpoint, sentences
+from tests.export.hf.conftest import BAD_WORD, MarianCheckpoint
+from tests.training.pretrained.words import sentences
+from training.pretrained.checkpoint import ImportRefused, open_checkpoint
 
 OPTIONS = ImportOptions("opus", [("en", "deu")])
 ODD_TEXTS = [

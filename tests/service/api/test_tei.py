@@ -49,7 +49,7 @@ def test_batch_is_a_list_of_lists(service: Service) -> None:
     assert service.post("/predict", {"inputs": ["cyan"]}).json() == found[1]
 
 
-@pytest.mark.parametrize("inputs", [["orange", "cyan"], [["orange"], ["cyan", "blue"]]])
+@pytest.mark.parametrize("inputs", [["orange", "cyan"], [["orange"], ["cyan", "blue"]], [["red", "cyan"]]])
 def test_pair_of_texts_is_rejected(service: Service, inputs: Any) -> None:
     message = assert_error(service.post("/predict", {"inputs": inputs}), 422, "Validation")
     assert "pair" in message
@@ -179,6 +179,16 @@ def test_empty_inputs_of_the_tokenizer_are_rejected(service: Service) -> None:
         assert_error(service.post(path, body), 400, "Empty")
     assert_error(service.post("/decode", {"ids": [[4]] * 300}), 413, "Validation")
     assert_error(service.post("/tokenize", {"inputs": "a", "prompt_name": "query"}), 422, "Validation")
+
+
+def test_long_text_is_cut_on_request(service: Service) -> None:
+    mixed = {"inputs": "red " * 46 + "blue " * 60, "truncate": True}
+    sides = [service.post("/predict", mixed | {"truncation_direction": side}).json() for side in ("Right", "Left")]
+    assert [found[0]["label"] for found in sides] == ["warm", "cold"]
+    found = service.post("/predict", {"inputs": "red " * 60, "truncate": True}).json()
+    native = service.post("/v1/classify", {"text": "red " * 60, "truncate": True}).json()
+    assert found[0]["label"] == native["results"][0]["labels"][0]["label"] == "warm"
+    assert native["usage"]["source_tokens"] == 48
 
 
 def test_info_describes_the_classifier(service: Service) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from export.hf.checkpoint import HfCheckpoint, ImportRefused
+from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
 
 
 class Weights:

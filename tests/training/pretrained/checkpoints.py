@@ -1,0 +1,49 @@
+"""Small checkpoints of the BERT family: their sizes, and their tokenizers."""
+
+from typing import Any
+
+import transformers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+from tests.training.pretrained.words import sentences
+
+SIZES = {
+    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+    "max_position_embeddings": 48,
+}  # fmt: skip
+DISTILBERT_SIZES = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 48}
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("Bert", SIZES),
+    "roberta": ("Roberta", SIZES | {"pad_token_id": 1, "layer_norm_eps": 1e-5, "type_vocab_size": 1}),
+    "electra": ("Electra", SIZES | {"embedding_size": 16}),
+    "distilbert": ("DistilBert", DISTILBERT_SIZES),
+}
+
+
+def write_tokenizer(roberta: bool) -> transformers.PreTrainedTokenizerFast:
+    """Return a trained tokenizer: byte-level BPE like RoBERTa's, or WordPiece like BERT's."""
+    special = ["<s>", "<pad>", "</s>", "<unk>"] if roberta else ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    if roberta:
+        found = Tokenizer(models.BPE())
+        found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        trainer: trainers.Trainer = trainers.BpeTrainer(
+            vocab_size=400, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        )
+        first, last, names = "<s>", "</s>", {"pad_token": "<pad>", "unk_token": "<unk>"}
+    else:
+        found = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+        found.normalizer = normalizers.BertNormalizer()
+        found.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=special)
+        first, last, names = "[CLS]", "[SEP]", {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+    found.train_from_iterator(sentences(1), trainer)
+    found.post_processor = processors.TemplateProcessing(
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} {last} $B {last}" if roberta else f"{first} $A {last} $B:1 {last}:1",
+        special_tokens=[(name, found.token_to_id(name)) for name in (first, last)],
+    )
+    inputs = ["input_ids", "attention_mask"] if roberta else ["input_ids", "token_type_ids", "attention_mask"]
+    found.enable_truncation(20)  # which the service does not take over: it refuses what is too long
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=found, cls_token=first, sep_token=last, model_input_names=inputs, **names
+    )
