@@ -23,6 +23,7 @@ RUFF_FILES := --extend-exclude '.venv*' .
 TRAIN := .venv-train/bin/python
 RUNTIME_READY := .venv/.ready
 TRAIN_READY := .venv-train/.ready
+IMPORT_READY := .venv-train/.hf
 DEV_READY := .venv-dev/.ready
 BENCH_READY := .venv-bench/.ready
 
@@ -37,14 +38,19 @@ serve: $(RUNTIME_READY)  ## Serve the models in models/ on http://HOST:PORT (127
 	@exec env ATTENDANT_HOST="$(HOST)" ATTENDANT_PORT="$(PORT)" .venv/bin/python -m service
 
 .PHONY: train
-train: $(if $(ROWS),,need-RECIPE) $(TRAIN_READY)  ## Rows to run: ROWS=my.csv [MINUTES=5], or RECIPE=x.toml [DATA=data] [RESUME=1]; [RUN=runs/x]
+train: $(if $(ROWS),,need-RECIPE) $(TRAIN_READY)  ## Rows to run: ROWS=my.csv [MINUTES=5], or RECIPE=x.toml [DATA=data] [RESUME=1]; [RUN=runs/x] [FROM=encoder or run]
 	@exec $(TRAIN) -m training fit "$(or $(ROWS),$(RECIPE))" $(if $(DATA),--data "$(DATA)") $(if $(MINUTES),--minutes "$(MINUTES)") \
-		$(if $(RUN),--run-folder "$(RUN)") $(if $(filter-out 0,$(RESUME)),--resume)
+		$(if $(RUN),--run-folder "$(RUN)") $(if $(FROM),--initialise-from "$(FROM)") $(if $(filter-out 0,$(RESUME)),--resume)
 
 .PHONY: export
 export: need-RUN $(TRAIN_READY)  ## Run to artifact: RUN=runs/x [ARTIFACT=models/x] [DATA=data] [INT8=1] [FORCE=1]
 	@exec $(TRAIN) -m export "$(RUN)" $(if $(ARTIFACT),"$(ARTIFACT)") $(if $(DATA),--data "$(DATA)") \
 		$(if $(filter-out 0,$(INT8)),--int8) $(if $(filter-out 0,$(FORCE)),--force)
+
+.PHONY: import
+import: need-FROM $(IMPORT_READY)  ## Checkpoint of transformers to artifact: FROM=folder [ARTIFACT=models/x] [LANGUAGES=en-de] [INT8=1] [FORCE=1]
+	@exec $(TRAIN) -m export from-hf "$(FROM)" "$(or $(ARTIFACT),models/$(notdir $(FROM:/=)))" \
+		$(if $(LANGUAGES),--languages $(LANGUAGES)) $(if $(filter-out 0,$(INT8)),--int8) $(if $(filter-out 0,$(FORCE)),--force)
 
 ##@ Check
 
@@ -119,6 +125,10 @@ $(RUNTIME_READY): pyproject.toml constraints.txt
 
 $(TRAIN_READY): pyproject.toml constraints.txt
 	$(call install,.venv-train,-c constraints.txt '.[export]')
+
+$(IMPORT_READY): $(TRAIN_READY)
+	$(TRAIN) -m pip install --quiet -c constraints.txt '.[hf]'
+	@touch $@
 
 $(DEV_READY): pyproject.toml constraints.txt
 	$(call install,.venv-dev,-c constraints.txt -e '.[dev]')

@@ -90,20 +90,14 @@ def train(model: MarianMTModel, folder: Path, rows: Sequence[Row], seconds: floa
 
 
 def write_checkpoint(
-    folder: Path, data: Path, pieces: int, vocabulary: int, seconds: float, shape: dict[str, Any] | None = None
+    folder: Path, rows: Sequence[Row], shape: dict[str, Any], *, pieces: int, vocabulary: int, seconds: float
 ) -> Path:
-    """Write a checkpoint folder and return it.
-
-    Raises:
-        CorpusError: the corpus is missing.
-    """
-    rows = read_corpus(CORPUS, COLUMNS, data)
+    """Write a checkpoint folder and return it; see the module's options."""
     folder.mkdir(parents=True)
     write_tokenizers(folder, rows, pieces, vocabulary)
     config = {"source_lang": "en", "target_lang": "de", "tokenizer_class": "MarianTokenizer"}
     (folder / "tokenizer_config.json").write_text(json.dumps(config), "utf-8")
-    size = len(json.loads((folder / "vocab.json").read_text("utf-8")))
-    model = build(size, shape or SHAPE)
+    model = build(len(json.loads((folder / "vocab.json").read_text("utf-8"))), shape)
     if seconds:
         train(model, folder, rows, seconds)
     model.save_pretrained(folder)
@@ -118,7 +112,10 @@ def main() -> int:
     parser.add_argument("--vocabulary", type=int, default=58_101, help="entries of the joint vocabulary, at least")
     parser.add_argument("--seconds", type=float, default=0.0, help="of training")
     options = parser.parse_args()
-    write_checkpoint(options.folder, options.data, options.pieces, options.vocabulary, options.seconds)
+    rows = read_corpus(CORPUS, COLUMNS, options.data)
+    write_checkpoint(
+        options.folder, rows, SHAPE, pieces=options.pieces, vocabulary=options.vocabulary, seconds=options.seconds
+    )
     return 0
 
 

@@ -15,8 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.checkpoints.opus_shape import write_checkpoint
 from docs.generator.__main__ import ROOT
+from tests.training.pretrained.checkpoints import write_encoder
 
+# A translator and its corpus, small enough to be made in a second.
+SHAPE = {
+    "d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "max_position_embeddings": 64,
+    "scale_embedding": True, "activation_function": "swish",
+}  # fmt: skip
+ROWS = [("The house is old.", "Das Haus ist alt."), ("The dog sees a river.", "Der Hund sieht einen Fluss.")] * 50
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text("utf-8")
 
 
@@ -41,6 +50,7 @@ def checkout(tmp_path: Path) -> Path:
         python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
         python.chmod(python.stat().st_mode | stat.S_IXUSR)
         (tmp_path / venv / ".ready").touch()
+    (tmp_path / ".venv-train" / ".hf").touch()
     return tmp_path
 
 
@@ -86,3 +96,33 @@ def test_csv_to_curl(checkout: Path) -> None:
         assert (checkout / "runs" / "support" / ".".join(name)).is_file()
     (classify,) = blocks("What the training leaves")
     assert "payment" in run(classify, checkout)
+
+
+def test_checkpoint_to_curl(checkout: Path) -> None:
+    """A small checkpoint in the place of the download, which needs a network; then the commands as they are printed."""
+    write_checkpoint(checkout / "opus-mt-en-de", ROWS, SHAPE, pieces=60, vocabulary=120, seconds=0.0)
+    commands, curl = blocks("An OPUS-MT model in three commands")
+    download, make_import, make_serve = commands.splitlines()
+    assert download.endswith("--local-dir opus-mt-en-de")
+    assert make_serve == "make serve"
+    run(make_import, checkout)
+    with serving(checkout) as port:
+        answer = json.loads(run(curl.replace(":8000/", f":{port}/"), checkout))
+    assert answer["translations"][0]["target"] == "de"
+    manifest = json.loads((checkout / "models" / "opus-mt-en-de" / "manifest.json").read_text("utf-8"))
+    assert (manifest["precision"], manifest["generation"]) == ("int8", {"beam_size": 4})
+
+
+def test_encoder_to_curl(checkout: Path) -> None:
+    (write, _, _) = blocks("A classifier")
+    run(write, checkout)
+    write_encoder(checkout / "all-MiniLM-L6-v2", (checkout / "support.csv").read_text("utf-8").splitlines())
+    commands, curl = blocks("A classifier from a pretrained encoder")
+    download, *others, make_serve = commands.splitlines()
+    assert download.endswith("--local-dir all-MiniLM-L6-v2")
+    assert make_serve == "make serve"
+    for command in others:
+        run(command, checkout)
+    with serving(checkout) as port:
+        answer = json.loads(run(curl.replace(":8000/", f":{port}/"), checkout))
+    assert answer["results"][0]["labels"][0]["label"] == "delivery"

@@ -18,7 +18,7 @@ from training.pretrained.start import DROPOUT, PretrainedEncoder
 RATE_TIMES_WIDTH = 0.08  # the learning rate is 0.0002 at a width of 384: the wider, the smaller
 BATCH_TOKENS = 512  # a smaller batch makes more updates of the same computation
 EPOCHS, MOST_EPOCHS, LEAST_UPDATES = 3, 20, 400
-MEASURE_SECONDS = 10.0
+MEASURE_SECONDS, MEASURE_SHARE = 10.0, 0.1  # to find out how long an update takes
 TRAINING_SHARE = 0.85  # of the time limit; the rest is for the validation rows
 
 
@@ -50,7 +50,7 @@ def plan_pretrained(request: Request, start: PretrainedEncoder, log: Callable[[s
     _set_sizes(plan, start, [row[0] for row in rows])
     plan.table["description"] = f"a classifier, {start.path.resolve().name} trained further on {request.file.name}"
     adapted = start.adapt(plan.recipe())
-    each = seconds_per_update(adapted, rows, MEASURE_SECONDS, start)
+    each = seconds_per_update(adapted, rows, min(MEASURE_SECONDS, MEASURE_SHARE * 60 * request.minutes), start)
     if each is not None:
         limit_updates(plan, each, TRAINING_SHARE * (60 * request.minutes - (time.monotonic() - started)))
     log(f"model: {start.path}, {start.config.encoder_layers} layers of width {start.config.width}")

@@ -1,7 +1,10 @@
 """Small checkpoints of the BERT family: their sizes, and their tokenizers."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -20,7 +23,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def write_tokenizer(roberta: bool) -> transformers.PreTrainedTokenizerFast:
+def write_tokenizer(roberta: bool, texts: Sequence[str] = ()) -> transformers.PreTrainedTokenizerFast:
     """Return a trained tokenizer: byte-level BPE like RoBERTa's, or WordPiece like BERT's."""
     special = ["<s>", "<pad>", "</s>", "<unk>"] if roberta else ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     if roberta:
@@ -36,7 +39,7 @@ def write_tokenizer(roberta: bool) -> transformers.PreTrainedTokenizerFast:
         found.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=special)
         first, last, names = "[CLS]", "[SEP]", {"pad_token": "[PAD]", "unk_token": "[UNK]"}
-    found.train_from_iterator(sentences(1), trainer)
+    found.train_from_iterator(texts or sentences(1), trainer)
     found.post_processor = processors.TemplateProcessing(
         single=f"{first} $A {last}",
         pair=f"{first} $A {last} {last} $B {last}" if roberta else f"{first} $A {last} $B:1 {last}:1",
@@ -47,3 +50,18 @@ def write_tokenizer(roberta: bool) -> transformers.PreTrainedTokenizerFast:
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=found, cls_token=first, sep_token=last, model_input_names=inputs, **names
     )
+
+
+def write_encoder(folder: Path, texts: Sequence[str] = (), family: str = "bert", **changes: Any) -> Path:
+    """Write the checkpoint of an encoder without a head, with a tokenizer trained on the texts."""
+    name, sizes = FAMILIES[family]
+    tokenizer = write_tokenizer(family == "roberta", texts)
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(vocab_size=len(tokenizer), **sizes | changes)
+    model = getattr(transformers, f"{name}Model")(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
