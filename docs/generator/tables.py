@@ -349,6 +349,14 @@ BLOCKS: dict[str, Callable[[], str]] = {
         [Column("parameters", "parameters"), Column("goal", "goal"), Column("for comparison", "compared_with")],
     ),
     "int8": int8,
+    "fine-tuning": partial(
+        plain, "fine-tuning",
+        [
+            Column("model", "model"), Column("rows", "data"), Column("precision", "precision"),
+            Column("accuracy, %", "accuracy", 2), Column("size, MB", "megabytes", 1),
+            Column("training, minutes", "minutes", 0),
+        ],
+    ),
     "parity": parity,
     "cached-decoding": cached_decoding,
     "word-alignment": word_alignment,
