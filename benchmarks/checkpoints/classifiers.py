@@ -125,6 +125,7 @@ def compare(checkpoint: Path, lines: list[str], count: int) -> list[dict[str, An
                 "probabilities": manifest.parity.onnx, "lines": len(lines), "equal_ids": same, "requests": kind,
                 "texts": len(asked), "equal_labels": equal,
                 "different_labels": len({max(one, key=one.__getitem__) for one in expected}), "largest": largest,
+                "difference": f"{largest:.1e}",
             })  # fmt: skip
             sys.stdout.write(f"{rows[-1]}\n")
     return rows

@@ -349,6 +349,14 @@ BLOCKS: dict[str, Callable[[], str]] = {
         [Column("parameters", "parameters"), Column("goal", "goal"), Column("for comparison", "compared_with")],
     ),
     "int8": int8,
+    "imported-classifiers": partial(
+        plain, "imported-classifiers",
+        [
+            Column("checkpoint", "checkpoint"), Column("requests", "requests"), Column("number", "texts"),
+            Column("equal labels", "equal_labels"), Column("largest difference of scores", "difference"),
+            Column("lines", "lines"), Column("equal ids", "equal_ids"),
+        ],
+    ),
     "fine-tuning": partial(
         plain, "fine-tuning",
         [
