@@ -56,7 +56,7 @@ import: need-FROM $(IMPORT_READY)  ## Checkpoint of transformers to artifact: FR
 
 .PHONY: test
 test: lint  ## Lint, types and tests: what CI runs; test files share up to four processes
-	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(DEV) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(DEV) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: coverage
 coverage: $(DEV_READY)  ## Tests with the coverage of service/ and export/; fails below the limit in pyproject.toml

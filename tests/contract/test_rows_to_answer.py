@@ -42,7 +42,7 @@ def test_rows_to_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     output, said = capsys.readouterr()
     assert json.loads(output)["valid"]["labels"]["accuracy"] > 90
     for line in (
-        "Support Mails.csv: CSV, 181 rows",
+        "Support Mails.csv: CSV, 180 rows",
         "  label: column 'department' (by its name)",
         "  3 labels: ",
         "validation: 18 rows, held out",

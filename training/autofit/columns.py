@@ -19,12 +19,13 @@ class Columns:
     """The columns of a table that a model learns from.
 
     `names` maps a recipe's columns (text and label, or two languages) to the header's names, or to "#1", "#2", ... in a
-    file without a header. `notes` says what was guessed, and why.
+    file without a header. `notes` says what was guessed, and why; `rows` counts the rows without a header.
     """
 
     task: str
     names: dict[str, str]
     notes: list[str]
+    rows: int
 
 
 def choose_columns(table: Table, text: str | None = None, label: str | None = None) -> Columns:
@@ -55,7 +56,7 @@ def choose_columns(table: Table, text: str | None = None, label: str | None = No
         text_place, why = _guess_text(sample, label_place)
         notes.append(f"text: {sample.title(text_place)} ({why})")
     names = {"text": sample.reference(text_place), "label": sample.reference(label_place)}
-    return Columns("classify", names, notes)
+    return Columns("classify", names, notes, sample.rows)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class _Sample:
     table: Table
     header: list[str] | None
     columns: list[list[str]]
+    rows: int  # of the whole table, without the header
 
     @staticmethod
     def of(table: Table, wanted: Sequence[str]) -> "_Sample":
@@ -77,7 +79,8 @@ class _Sample:
             twice = next(name for name in header if header.count(name) > 1)
             raise CorpusError(f"{table.path}:1: two columns are named {twice!r}; rename one")
         rows = records[:SAMPLE]
-        return _Sample(table, header, [[row.cells[i].strip() for row in rows] for i in range(len(rows[0].cells))])
+        columns = [[row.cells[i].strip() for row in rows] for i in range(len(rows[0].cells))]
+        return _Sample(table, header, columns, len(records))
 
     @property
     def width(self) -> int:
@@ -140,7 +143,7 @@ def _languages(sample: _Sample) -> Columns | None:
     (one, source), (other, target) = found.items()
     names = {source: sample.reference(one), target: sample.reference(other)}
     notes = [f"from {source} ({sample.title(one)}) to {target} ({sample.title(other)}), in the order of the columns"]
-    return Columns("translate", names, notes)
+    return Columns("translate", names, notes, sample.rows)
 
 
 def _guess_label(sample: _Sample, text: int | None) -> tuple[int, str]:

@@ -41,7 +41,7 @@ def plan_run(request: Request, log: Callable[[str], None]) -> Recipe:
     started = time.monotonic()
     table = read_table(request.file)
     columns = choose_columns(table, request.text_column, request.label_column)
-    log(f"{request.file}: {table.form}, {len(table.records):,} rows")
+    log(f"{request.file}: {table.form}, {columns.rows:,} rows")
     for note in columns.notes:
         log(f"  {note}")
     base = base_table(request, columns)

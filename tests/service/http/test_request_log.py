@@ -165,7 +165,7 @@ def send_request(app: Any, chunks: Iterable[bytes] = (b"",)) -> list[Message]:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope: Scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/translate", "headers": []}
     asyncio.run(with_middleware(app)(scope, receive, send))
     return sent
 
