@@ -379,6 +379,38 @@ BLOCKS: dict[str, Callable[[], str]] = {
             Column("silent", "before silent"), Column("refused", "before refused"),
         ],
     ),
+    "compare-quality": partial(
+        plain, "compare-quality",
+        [
+            Column("direction", "direction"), Column("sentences", "rows"), Column("BLEU before", "before_bleu", 2),
+            Column("BLEU", "after_bleu", 2), Column("answers that differ, %", "changed_percent", 1),
+            Column("with a warning before, %", "before_warned_percent", 1),
+            Column("with a warning, %", "after_warned_percent", 1),
+            Column("tokens a sentence before", "before_tokens", 1), Column("tokens a sentence", "after_tokens", 1),
+            Column("sentences/s before", "before_per_second", 1), Column("sentences/s", "after_per_second", 1),
+            Column("median ratio of rates", "rate_ratio", 2),
+        ],
+    ),
+    "overload": partial(
+        plain, "overload",
+        [
+            Column("connections", "connections"), Column("peak, /s", "peak_per_second", 0),
+            Column("offered, /s", "offered_per_second", 0), Column("answered, of the peak", "goodput_to_peak", 2),
+            Column("p99 of the answers, of that at 0.8 of the peak", "p99_to_steady", 2),
+            Column("refusals: p50, ms", "refused_p50_ms", 1), Column("p99, ms", "refused_p99_ms", 1),
+            Column("longest, ms", "refused_max_ms", 1), Column("lost or wrong", "wrong"),
+            Column("refused right after", "refused_after"),
+        ],
+    ),
+    "fairness": partial(
+        plain, "fairness",
+        [
+            Column("task", "task"), Column("large client", "large_client"), Column("alone: p95, ms", "alone_p95_ms", 1),
+            Column("beside it: p95, ms", "beside_p95_ms", 1), Column("ratio", "p95_ratio", 1),
+            Column("large client, texts/s", "large_texts_per_second", 0),
+            Column("its refused requests", "large_refused"),
+        ],
+    ),
     "muon": muon,
     "invariance": partial(
         plain, "invariance",

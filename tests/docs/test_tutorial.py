@@ -57,7 +57,7 @@ def checkout(tmp_path: Path) -> Path:
 def run(command: str, folder: Path) -> str:
     """Run a command of the tutorial; MINUTES is what a user may give, so that the test is short."""
     result = subprocess.run(
-        ["bash", "-euc", command], cwd=folder, env={**os.environ, "MINUTES": "0.3"}, capture_output=True, text=True,
+        ["bash", "-euc", command], cwd=folder, env={**os.environ, "MINUTES": "0.15"}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
