@@ -23,7 +23,7 @@ from export.graphs.topk import select_graph
 from export.hf.imports import ClassifierImport, Import, MarianImport
 from export.hf.sample_texts import SAMPLE_TEXTS
 from export.model_card import imported_card
-from export.publish import write_int8
+from export.publish import complete, write_int8
 from export.target import choose_target
 from service.artifact import (
     FORMAT,
@@ -35,9 +35,7 @@ from service.artifact import (
     Provenance,
     State,
     publish,
-    read_artifact,
     sha256,
-    write_manifest,
 )
 from training.data.corpus import CorpusError
 from training.pretrained.checkpoint import HfCheckpoint, ImportRefused, open_checkpoint
@@ -100,13 +98,7 @@ def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Man
                 models, plan, writer, folder, lambda int8: check_import(fp32, int8, data, options.bound)
             )
         manifest = manifest.model_copy(update={"parity": parity})
-        size = sum(file.stat().st_size for file in folder.iterdir())
-        (folder / "MODEL_CARD.md").write_text(imported_card(manifest, size, found.generation.left_out), "utf-8")
-        files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
-        manifest = manifest.model_copy(update={"files": files})
-        write_manifest(folder, manifest)
-        read_artifact(folder)  # as the service will
-    return manifest
+        return complete(folder, manifest, lambda size: imported_card(manifest, size, found.generation.left_out))
 
 
 @dataclass(frozen=True)

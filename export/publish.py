@@ -83,12 +83,23 @@ def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -
                 models, plan, writer, folder, lambda int8: check_quality(fp32, int8, task, data, options.bound)
             )
         manifest = manifest.model_copy(update={"parity": parity_result})
-        size = sum(file.stat().st_size for file in folder.iterdir())
-        (folder / "MODEL_CARD.md").write_text(model_card(manifest, size, options.notes), "utf-8")
-        files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
-        manifest = manifest.model_copy(update={"files": files})
-        write_manifest(folder, manifest)
-        read_artifact(folder)  # as the service will
+        return complete(folder, manifest, lambda size: model_card(manifest, size, options.notes))
+
+
+def complete(folder: Path, manifest: Manifest, card: Callable[[int], str]) -> Manifest:
+    """Write the model card and the manifest of an artifact that has all other files; return the whole manifest.
+
+    `card` gets the size of these files in bytes.
+
+    Raises:
+        ArtifactError: the service could not read the artifact.
+    """
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    (folder / "MODEL_CARD.md").write_text(card(size), "utf-8")
+    files = manifest.files | {"MODEL_CARD.md": sha256(folder / "MODEL_CARD.md")}
+    manifest = manifest.model_copy(update={"files": files})
+    write_manifest(folder, manifest)
+    read_artifact(folder)  # as the service will
     return manifest
 
 
