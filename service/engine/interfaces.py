@@ -48,12 +48,15 @@ class RequestQueue(Protocol):
     def closed(self) -> bool:
         """Whether the queue accepts no more requests."""
 
-    def check_room(self, sender: Sender, segments: int) -> None:
-        """Check that a request of so many segments could be submitted now, before work is done for it.
+    def reserve(self, sender: Sender, segments: int) -> None:
+        """Hold a place for so many segments until the sender submits something, or until `end_reservation`.
 
         Raises:
-            QueueFull: it could not.
+            QueueFull: there is none.
         """
+
+    def end_reservation(self, sender: Sender) -> None:
+        """Give up the place that is held for a sender, if there is one."""
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
         """Add all of the requests, which have the same sender, or none of them.

@@ -1,5 +1,6 @@
 """The queue of one worker pool, shared by its workers: what is admitted, and what joins a batch next."""
 
+import itertools
 import threading
 import time
 from collections import Counter
@@ -12,12 +13,13 @@ from service.engine.types import EngineRequest, Sender, fail
 
 # A request with more unfinished segments than this is large: it may fill the batch only while no small one is there.
 SMALL_REQUEST = 8
-# Of a worker's rows, large requests may take this share while small requests come; of all rows, a caller may take it
-# before its requests count as large while other callers are there.
+# Of the rows of a pool's only worker, large requests may take this share while small requests come; of all rows, a
+# caller may take it before its requests count as large while other callers are there.
 LARGE_SHARE = 4
-# While small requests come, large ones may add this share of `encode_tokens` before a step.
+# While small requests come, large ones may add this share of `encode_tokens` before a step of the only worker.
 LARGE_ENCODE_SHARE = 16
 CONTENTION_SECONDS = 1.0  # how long large requests leave room after a small one
+SMALL_WORKER = 0  # the one of several workers that runs small requests only, as long as both kinds come
 BULK_WEIGHT = 1 / 16  # the share of a bulk caller beside an interactive one
 OVERFLOW = 2  # the queue may exceed its limits up to this many times, for callers that have less than their share
 
@@ -61,12 +63,16 @@ class Occupancy:
     A queue that is full refuses a caller only if the caller has its share already: the limits, divided by the callers
     that wait. So no caller can shut out another one. Memory stays bounded: at `OVERFLOW` times the limits, all are
     refused. State is kept only for callers that wait.
+
+    A request that is still being prepared can reserve its place, so that no work is done for requests of which only
+    the first one fits.
     """
 
     def __init__(self, limits: QueueLimits) -> None:
         self.limits = limits
-        self.segments = self.tokens = 0
-        self._segments, self._tokens = Counter[int](), Counter[int]()  # by caller
+        self.segments = self.tokens = 0  # that wait
+        self._reserved, self._reserved_by = 0, Counter[Sender]()  # segments that are being prepared
+        self._segments, self._tokens = Counter[int](), Counter[int]()  # by caller; segments with the reserved ones
 
     def check(self, requests: Sequence[EngineRequest]) -> None:
         """Check that the requests of one caller may be added.
@@ -82,19 +88,35 @@ class Occupancy:
         Raises:
             QueueFull: they may not.
         """
-        if self.limits.allows(self.segments + segments, self.tokens + tokens):
+        if self.limits.allows(self.segments + self._reserved + segments, self.tokens + tokens):
             return
         own = self._segments[caller]
         callers = len(self._segments) + (own == 0)
         has_share = self.limits.allows(callers * (own + segments), callers * (self._tokens[caller] + tokens))
         if not has_share or self.overflows(segments, tokens):
-            raise QueueFull(self.segments, own)
+            raise QueueFull(self.segments + self._reserved, own)
+
+    def reserve(self, sender: Sender, segments: int) -> None:
+        """Hold a place for so many segments until `end_reservation`.
+
+        Raises:
+            QueueFull: there is none.
+        """
+        self.check_room(sender.caller, segments)
+        self._reserved += segments
+        self._reserved_by[sender] += segments
+        self._segments[sender.caller] += segments
+
+    def end_reservation(self, sender: Sender) -> None:
+        """Give up the place that is held for a sender, if there is one."""
+        if segments := self._reserved_by.pop(sender, 0):
+            self._reserved -= segments
+            decrement(self._segments, sender.caller, segments)
 
     def overflows(self, segments: int = 0, tokens: int = 0) -> bool:
         """Return whether the queue would exceed what it may ever hold."""
-        return not self.limits.allows(
-            -(-(self.segments + segments) // OVERFLOW), -(-(self.tokens + tokens) // OVERFLOW)
-        )
+        held = self.segments + self._reserved
+        return not self.limits.allows(-(-(held + segments) // OVERFLOW), -(-(self.tokens + tokens) // OVERFLOW))
 
     def add(self, request: EngineRequest) -> None:
         """Count a request that begins to wait."""
@@ -108,17 +130,16 @@ class Occupancy:
         self.segments -= 1
         self.tokens -= request.tokens
         caller = request.sender.caller
-        self._tokens[caller] -= request.tokens
+        decrement(self._tokens, caller, request.tokens)
         decrement(self._segments, caller)
-        if caller not in self._segments:
-            del self._tokens[caller]
 
 
 class Queue:
     """The waiting requests of one worker pool, and what its workers run.
 
-    Requests are taken in fair order: see `fair_order.py`. Large requests, and those that are marked as bulk, keep to a
-    part of the rows while small ones come, because a step takes longer the more rows it has.
+    Requests are taken in fair order: see `fair_order.py`. A step takes longer the more rows it has, so while small
+    requests come, large ones, and those that are marked as bulk, keep out of the batch of one worker; of an only
+    worker they take a part of the rows.
     """
 
     def __init__(self, limits: QueueLimits, workers: int = 1) -> None:
@@ -133,8 +154,14 @@ class Queue:
         self._large_unfinished = 0  # segments that wait or run
         self._by_sender, self._by_caller = Counter[Sender](), Counter[int]()  # unfinished segments
         self._contended_until = 0.0  # monotonic seconds
+        self._rows_of = Counter[int]()  # running rows by worker
+        self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
+
+    def add_worker(self) -> int:
+        """Return the number under which a further worker takes requests."""
+        return next(self._numbers)
 
     @property
     def rows_per_worker(self) -> int:
@@ -160,14 +187,19 @@ class Queue:
         """
         self._add(requests, bounded=True)
 
-    def check_room(self, sender: Sender, segments: int) -> None:
-        """Check that a request of so many segments could be submitted now.
+    def reserve(self, sender: Sender, segments: int) -> None:
+        """Hold a place for so many segments until the sender submits something, or until `end_reservation`.
 
         Raises:
-            QueueFull: it could not.
+            QueueFull: there is none.
         """
         with self._changed:
-            self._check(lambda: self._occupancy.check_room(sender.caller, segments))
+            self._check(lambda: self._occupancy.reserve(sender, segments))
+
+    def end_reservation(self, sender: Sender) -> None:
+        """Give up the place that is held for a sender, if there is one."""
+        with self._changed:
+            self._occupancy.end_reservation(sender)
 
     def submit_admitted(self, requests: Sequence[EngineRequest]) -> None:
         """Add requests that were admitted elsewhere, however many wait: the limits apply once, where they are admitted.
@@ -184,6 +216,7 @@ class Queue:
             if not requests:
                 return
             if bounded:
+                self._occupancy.end_reservation(requests[0].sender)
                 self._check(lambda: self._occupancy.check(requests))
             elif self._occupancy.overflows(len(requests)):
                 self._remove_cancelled()
@@ -243,27 +276,47 @@ class Queue:
                 self._leave_queue(request)
                 self._count_out(request)
 
-    def dequeue(self, running_rows: int, large_rows: int = 0, wait: bool = True) -> list[EngineRequest] | None:
+    def dequeue(
+        self, worker: int, running_rows: int, large_rows: int = 0, wait: bool = True
+    ) -> list[EngineRequest] | None:
         """Return the next requests for a worker, in fair order; None when closed and empty.
 
         As many requests as fit into the worker's rows, of which it runs `running_rows` and of these `large_rows` for
-        large requests, its fair share of all rows, and the encode budget. Blocks while nothing waits and the worker
-        runs nothing, unless `wait` is False.
+        large requests, its fair share of all rows, and the encode budget. Blocks while nothing waits for the worker and
+        it runs nothing, unless `wait` is False.
         """
         with self._changed:
-            while wait and not self.waiting and not running_rows:
-                if self._closed:
+            while not (lanes := self._lanes(worker, running_rows)) and wait and not running_rows:
+                if self._closed and not self.waiting:
                     return None
-                self._changed.wait()
-            selected = self._select(running_rows, large_rows)
-            self._rows_running += sum(request.rows for request in selected)
+                # What waits for another worker is everybody's when the contention ends.
+                self._changed.wait(max(0.0, self._contended_until - time.monotonic()) if self.waiting else None)
+            selected = self._select(lanes, running_rows, large_rows)
+            rows = sum(request.rows for request in selected)
+            self._rows_of[worker] += rows
+            self._rows_running += rows
             return selected
 
-    def _select(self, occupied: int, large_rows: int) -> list[EngineRequest]:
-        """Take requests out of the queue; the last one may take the worker beyond its fair share."""
+    def _lanes(self, worker: int, occupied: int) -> list[FairOrder[EngineRequest]]:
+        """Return the lanes from which a worker with so many occupied rows takes requests now, if they have any."""
+        lanes: tuple[FairOrder[EngineRequest], ...] = (self._small, self._large, self._bulk)
+        if self.workers > 1 and self._contended:
+            if worker == SMALL_WORKER:
+                lanes = (self._small,)
+            elif occupied >= self._rows_of[SMALL_WORKER]:
+                lanes = (self._large, self._bulk)
+        return [lane for lane in lanes if lane]
+
+    @property
+    def _contended(self) -> bool:
+        """Whether small requests come beside large ones."""
+        return time.monotonic() < self._contended_until
+
+    def _select(self, lanes: list[FairOrder[EngineRequest]], occupied: int, large_rows: int) -> list[EngineRequest]:
+        """Take requests out of these lanes; the last one may take the worker beyond its fair share."""
         share = -(-(self._rows_waiting + self._rows_running) // self.workers)
-        budget = _LargeBudget(self.limits, self.rows_per_worker, large_rows, time.monotonic() < self._contended_until)
-        lanes = [lane for lane in (self._small, self._large, self._bulk) if lane]
+        contended = self.workers == 1 and self._contended
+        budget = _LargeBudget(self.limits, self.rows_per_worker, large_rows, contended)
         selected: list[EngineRequest] = []
         longest = 0
         while lanes and occupied < share:
@@ -288,11 +341,12 @@ class Queue:
                 lanes.remove(lane)
         return selected
 
-    def release(self, requests: Iterable[EngineRequest]) -> None:
-        """Count the rows of finished requests as free."""
+    def release(self, worker: int, requests: Iterable[EngineRequest]) -> None:
+        """Count the rows of a worker's finished requests as free."""
         with self._changed:
             for request in requests:
                 self._rows_running -= request.rows
+                self._rows_of[worker] -= request.rows
                 self._count_out(request)
 
     def close(self) -> None:
@@ -337,8 +391,8 @@ class _LargeBudget:
             self._longest = max(self._longest, len(request.ids))
 
 
-def decrement(counts: Counter[T], key: T) -> None:
-    """Count one less; forget a key that is at 0."""
-    counts[key] -= 1
+def decrement(counts: Counter[T], key: T, by: int = 1) -> None:
+    """Count one less, or so many; forget a key that is at 0."""
+    counts[key] -= by
     if not counts[key]:
         del counts[key]

@@ -23,7 +23,7 @@ class Scheduler:
     """The running requests of one worker: dequeues them, and sets their results."""
 
     def __init__(self, queue: Queue) -> None:
-        self.queue = queue
+        self.queue, self._worker = queue, queue.add_worker()
         self._joined: dict[EngineRequest, float] = {}  # running request -> time at which it joined, oldest first
         self.rows = self._large_rows = 0
 
@@ -36,7 +36,7 @@ class Scheduler:
         """Wait for work and plan the next iteration; None when the queue is closed and all requests are done."""
         cancelled = [request for request in self._joined if request.cancelled]
         self._remove(cancelled)
-        requests = self.queue.dequeue(self.rows, self._large_rows, wait=not cancelled)
+        requests = self.queue.dequeue(self._worker, self.rows, self._large_rows, wait=not cancelled)
         return None if requests is None else IterationPlan(cancelled, group_by_length(requests))
 
     def admit(self, group: list[EngineRequest]) -> None:
@@ -49,7 +49,7 @@ class Scheduler:
 
     def reject(self, group: list[EngineRequest], error: Exception) -> None:
         """Fail the requests of a picked group that could not join the batch."""
-        self.queue.release(group)
+        self.queue.release(self._worker, group)
         for request in group:
             fail(request, error)
 
@@ -75,7 +75,7 @@ class Scheduler:
             del self._joined[request]
             self.rows -= request.rows
             self._large_rows -= request.rows if request.large else 0
-        self.queue.release(requests)
+        self.queue.release(self._worker, requests)
 
     def fail_running(self, error: Exception) -> None:
         """Fail every running request and free all rows."""

@@ -126,7 +126,9 @@ class AdmissionProtocol(BoundedHttpProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
-        self.admission.starts.add(self.loop, partial(super()._start_asgi_task, cycle, app))
+        length = next((value for name, value in cycle.scope["headers"] if name == b"content-length"), b"0")
+        start = partial(super()._start_asgi_task, cycle, app)
+        self.admission.starts.add(self.loop, start, int(length) if length.isdigit() else 0)
 
     def _reason_to_refuse(self) -> str | None:
         if self._one_too_many and self.admission.excess > 0:

@@ -5,35 +5,39 @@ from collections import deque
 from collections.abc import Callable
 
 STARTED_AT_ONCE = 16
+LARGE_BODY = 16_384  # bytes, from which on a request counts as many
 
 
 class StartQueue:
-    """Starts requests, at most `STARTED_AT_ONCE` in one turn of the event loop.
+    """Starts requests, at most `STARTED_AT_ONCE` in one turn of the event loop, or one with a large body.
 
     The first part of a request's work takes about a millisecond. Those that come at once would otherwise hold up all
     others, and the refusals too.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Callable[[], object]] = deque()
+        self._waiting: deque[tuple[Callable[[], object], int]] = deque()
         self._started = 0  # in this turn
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, loop: asyncio.AbstractEventLoop, start: Callable[[], object]) -> None:
-        """Start a request now or in one of the next turns, in order."""
+    def add(self, loop: asyncio.AbstractEventLoop, start: Callable[[], object], body_bytes: int = 0) -> None:
+        """Start a request with a body of so many bytes, now or in one of the next turns, in order."""
         if not self._started:
             loop.call_soon(self._on_turn, loop)
-        if self._started < STARTED_AT_ONCE:
-            self._started += 1
+        self._waiting.append((start, STARTED_AT_ONCE if body_bytes >= LARGE_BODY else 1))
+        self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Start what this turn has room for; its first request always."""
+        while self._waiting and (not self._started or self._started + self._waiting[0][1] <= STARTED_AT_ONCE):
+            start, count = self._waiting.popleft()
+            self._started += count
             start()
-        else:
-            self._waiting.append(start)
 
     def _on_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._started = min(len(self._waiting), STARTED_AT_ONCE)
-        for _ in range(self._started):
-            self._waiting.popleft()()
+        self._started = 0
+        self._start_waiting()
         if self._started:
             loop.call_soon(self._on_turn, loop)

@@ -35,8 +35,10 @@ class EngineClient:
         except Unavailable as problem:
             raise EngineDown(f"model {self.name!r}: {problem}") from None
 
-    def check_room(self, sender: Sender, segments: int) -> None:
-        """Check that a request of at least so many segments could be submitted now, before work is done for it.
+    def reserve(self, sender: Sender, segments: int) -> None:
+        """Hold a place for a request of at least so many segments, before work is done for it.
+
+        The place is free again when the sender submits something, or with `end_reservation`.
 
         Raises:
             TooLarge: an empty queue could not take them.
@@ -44,9 +46,13 @@ class EngineClient:
         """
         self.check_limits(segments)
         try:
-            self.queue.check_room(sender, segments)
+            self.queue.reserve(sender, segments)
         except QueueFull as full:
             raise self._overloaded(full) from None
+
+    def end_reservation(self, sender: Sender) -> None:
+        """Give up the place that is held for a sender, if there is one."""
+        self.queue.end_reservation(sender)
 
     def _overloaded(self, full: QueueFull) -> Overloaded:
         return Overloaded(

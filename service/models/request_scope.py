@@ -10,10 +10,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from service.engine.decoding.search import NotANumber
+from service.engine.queue import SMALL_REQUEST
 from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender
-from service.errors import ClientGone, DeadlineExceeded, EngineDown, InternalError
+from service.errors import ClientGone, DeadlineExceeded, EngineDown, InternalError, Overloaded
 from service.models.background import BackgroundThreads
 from service.models.engine_client import EngineClient
+from service.models.loop_turns import LoopTurns
 
 T = TypeVar("T")
 Check = Callable[[], None]  # raises if the request has ended
@@ -25,6 +27,7 @@ DISCONNECT_WATCH_DELAY = 0.05
 # Updates that are returned at once, so that other tasks of the event loop run in between: one decoding step may finish
 # a hundred segments.
 MAX_UPDATES = 8
+REPEAT_SECONDS = 0.2  # after which a large request that finds the queue full tries again
 _numbers = itertools.count(1)  # of HTTP requests
 _threads = BackgroundThreads()
 
@@ -51,6 +54,8 @@ class RequestScope:
         self._waiter: asyncio.Future[None] | None = None
         self._disconnect: asyncio.Future[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+        self._turns = LoopTurns.of(self._loop)
+        self._reserved: list[EngineClient] = []  # those in whose queue a place was held
 
     def __enter__(self) -> Self:
         self._timers = [
@@ -65,6 +70,8 @@ class RequestScope:
             timer.cancel()
         if self._disconnect is not None:
             self._disconnect.cancel()
+        for client in self._reserved:
+            client.end_reservation(self._sender)
         pending, self._pending = self._pending, {}
         for request in pending:
             request.future.cancel()
@@ -74,9 +81,30 @@ class RequestScope:
         """Submitted requests whose result has not been returned yet."""
         return len(self._pending)
 
-    def check_room(self, client: EngineClient, segments: int) -> None:
-        """Check that at least so many segments could be submitted now; see `EngineClient.check_room`."""
-        client.check_room(self._sender, segments)
+    async def reserve(self, client: EngineClient, segments: int) -> None:
+        """Hold a place in a model's queue until something is submitted to it; see `EngineClient.reserve`.
+
+        A large request for which there is none tries once more before it is refused. Else a client that repeats its
+        refused requests at once, which is common, would take the time of all others with reading them.
+        """
+        try:
+            client.reserve(self._sender, segments)
+        except Overloaded:
+            if segments <= SMALL_REQUEST:
+                raise
+            await asyncio.sleep(REPEAT_SECONDS)
+            self.check()
+            client.reserve(self._sender, segments)
+        self._reserved.append(client)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether so much of the request is pending that it leaves room for others."""
+        return len(self._pending) > SMALL_REQUEST
+
+    async def next_turn(self, large: bool = False) -> None:
+        """Let other tasks of the event loop run; a large request waits for the other large ones, too."""
+        await (self._turns.next() if self.is_large or large else asyncio.sleep(0))
 
     def submit(self, client: EngineClient, requests: Sequence[EngineRequest]) -> None:
         """Submit requests to a model; see `EngineClient.submit` for the errors."""
@@ -112,13 +140,15 @@ class RequestScope:
         """
         if self._updates:
             # Results may come faster than they are processed: let other requests, the deadline and the watch run.
-            await asyncio.sleep(0)
+            await self.next_turn()
         while self._pending:
             self.check()
             if self._updates:
                 break
             self._waiter = self._loop.create_future()
             await self._waiter
+            if self.is_large:
+                await self.next_turn()
         updates = [self._updates.popleft() for _ in range(min(len(self._updates), MAX_UPDATES))]
         return [(request, self._result(request) if token is None else token) for request, token in updates]
 
@@ -157,6 +187,8 @@ class RequestScope:
 
     async def results(self, client: EngineClient, requests: Sequence[EngineRequest]) -> list[EngineResult]:
         """Submit requests and wait for all results; see `submit` and `updates` for the errors."""
+        if len(requests) > SMALL_REQUEST:
+            await self.next_turn(large=True)
         self.submit(client, requests)
         results: dict[EngineRequest, EngineResult] = {}
         while self._pending:

@@ -158,35 +158,35 @@ class ServedModel:
         """
         if seconds is not None and not self.manifest.pair_separator:
             raise InvalidRequest(f"model {self.name!r} reads single texts, not pairs: leave out the second texts")
-        scope.check_room(self.engine_client, len(texts))
+        await scope.reserve(self.engine_client, len(texts))
         limit = self.manifest.limits.source_length
-        sources = await self._encode_to_classify(texts, seconds, truncate, scope)
-        for i, ids in enumerate(sources):
-            if len(ids) > limit:
+        requests = await self._requests_to_classify(texts, seconds, truncate, scope)
+        for i, request in enumerate(requests):
+            if len(request.ids) > limit:
                 raise TooLarge(
-                    f"{'text' if seconds is None else 'pair'} {i} has {len(ids)} tokens; model {self.name!r} reads at "
-                    f"most {limit}: send it in sentences, or set truncate"
+                    f"{'text' if seconds is None else 'pair'} {i} has {len(request.ids)} tokens; model {self.name!r} "
+                    f"reads at most {limit}: send it in sentences, or set truncate"
                 )
-        results = await scope.results(self.engine_client, [EngineRequest(ids) for ids in sources])
+        results = await scope.results(self.engine_client, requests)
         return Classification(
             [result.probabilities for result in results],
-            source_tokens=sum(map(len, sources)),
+            source_tokens=sum(len(request.ids) for request in requests),
             queue_ms=max(result.queue_ms for result in results),
             compute_ms=max(result.compute_ms for result in results),
         )
 
-    async def _encode_to_classify(
+    async def _requests_to_classify(
         self, texts: list[str], seconds: list[str] | None, truncate: Truncation, scope: RequestScope
-    ) -> list[list[int]]:
-        """Return the ids of texts, or of pairs, cut to the model's limit if that is wanted."""
+    ) -> list[EngineRequest]:
+        """Return a request for each text, or each pair, cut to the model's limit if that is wanted."""
         # Tokenising a short request takes less time than passing it to another thread.
         if sum(map(len, texts)) + sum(map(len, seconds or ())) <= MAX_INLINE_CHARACTERS:
-            return self._classifier_ids(texts, seconds, truncate)
+            return list(map(EngineRequest, self._classifier_ids(texts, seconds, truncate)))
 
-        def encode_one(i: int) -> list[int]:
+        def encode_one(i: int) -> EngineRequest:
             scope.check()
             [ids] = self._classifier_ids([texts[i]], seconds and [seconds[i]], truncate)
-            return ids
+            return EngineRequest(ids)
 
         return await scope.run(lambda: list(map(encode_one, range(len(texts)))), in_thread=True)
 

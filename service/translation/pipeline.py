@@ -1,6 +1,5 @@
 """The calls to models that translate a request's segments: retries, glossary, restoration, word alignment."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -101,7 +100,11 @@ class TranslationPipeline:
                 glossary = await self._scope.run(partial(Glossary, self._terms, language), in_thread=True)
                 self._glossaries[language] = glossary
         calls = [_ModelCall(segment, segment.unit.model_input, segment.ids, stream=stream) for segment in segments]
-        self._send(await self._scope.run(lambda: self._prepare(calls), in_thread=len(calls) > MAX_INLINE_CALLS))
+        many = len(calls) > MAX_INLINE_CALLS
+        groups = await self._scope.run(lambda: self._prepare(calls), in_thread=many)
+        if many:
+            await self._scope.next_turn(large=True)
+        self._send(groups)
 
     async def advance(self) -> None:
         """Wait for the next updates and process them; see `RequestScope.updates` for the errors."""
@@ -109,7 +112,7 @@ class TranslationPipeline:
         turn_started = time.perf_counter()
         for request, update in updates:
             if time.perf_counter() > turn_started + MAX_TURN:
-                await asyncio.sleep(0)
+                await self._scope.next_turn()
                 turn_started = time.perf_counter()
             if isinstance(update, int):
                 self._pending[request].segment.streamed_ids.append(update)

@@ -1,7 +1,7 @@
 """Translation of whole texts, shared by all API dialects."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -86,12 +86,13 @@ class Translator:
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
         request = self._with_served_languages(request)
-        documents = await self._documents(request, scope)
         bounded = request.window is None
-        if bounded:
-            clients = Counter(document.route[0].model.engine_client for document in documents if document.route)
-            for client, count in clients.items():  # each text has at least one segment
-                scope.check_room(client, count)
+        early = bounded and request.source is not None
+        if early:
+            await _reserve([self._route(request, request.source)] * len(request.texts), scope)
+        documents = await self._documents(request, scope)
+        if bounded and not early:
+            await _reserve([document.route for document in documents], scope)
         segments = await scope.run(lambda: segment_all(documents, scope.check, bounded), in_thread=request.long)
         pipeline = self._pipeline(request, scope)
         window = request.window or len(segments) or 1
@@ -175,6 +176,13 @@ class Translator:
         if source == request.target and any(source in pair for pair in pairs):
             return []
         return self._registry.route(request.model, source, request.target)
+
+
+async def _reserve(routes: Sequence[Route], scope: RequestScope) -> None:
+    """Hold a place for the first step of each text, which has at least one segment, before work is done for it."""
+    clients = Counter(route[0].model.engine_client for route in routes if route)
+    for client, count in clients.items():
+        await scope.reserve(client, count)
 
 
 def _parsed(text: str, request: TranslationRequest, check: Check) -> Document | None:

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ class EngineProcess:
         self._pools: dict[str, RemoteWorkerPool] = {}
         self._undrained: set[str] = set()  # names of pools
         self._commands: list[messages.Command] = []  # not sent yet
+        self._later = deque[messages.Command]()  # of large requests, not sent yet
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()  # the event loop keeps only a weak reference to a task
         self._transport: asyncio.Transport | None = None
@@ -117,14 +119,22 @@ class EngineProcess:
         return reply
 
     def _send(self, command: messages.Command) -> None:
-        """Send a command; the commands of one iteration of the event loop share a message, which wakes the process."""
+        """Send a command; the commands of one iteration of the event loop share a message, which wakes the process.
+
+        Of large requests one command is sent in each iteration, so that those of small ones do not wait for all.
+        """
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._run(self._connect())
             self._run(self._ping())
-        elif self._transport is not None and not self._commands:
+        elif self._transport is not None and not (self._commands or self._later):
             self._loop.call_soon(self._flush)
-        self._commands.append(command)
+        # A cancellation must not overtake the request.
+        later = isinstance(command, messages.CancelRequest) if self._later else False
+        if later or (isinstance(command, messages.SubmitRequests) and command.large):
+            self._later.append(command)
+        else:
+            self._commands.append(command)
 
     def _run(self, coroutine: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(coroutine)
@@ -142,10 +152,17 @@ class EngineProcess:
     def _flush(self) -> None:
         if self._transport is None:  # the process has died
             self._commands = []
-        elif self._commands:
-            data = encode(self._commands)
-            self._commands = []
-            self._transport.write(data)
+            self._later.clear()
+            return
+        commands, self._commands = self._commands, []
+        while self._later:
+            commands.append(self._later.popleft())
+            if isinstance(commands[-1], messages.SubmitRequests):
+                break
+        if commands:
+            self._transport.write(encode(commands))
+        if self._later and self._loop is not None:
+            self._loop.call_soon(self._flush)
 
     def _on_message(self, message: messages.PoolEvents | messages.Pong) -> None:
         if isinstance(message, messages.Pong):
@@ -186,7 +203,7 @@ class EngineProcess:
 
     def _on_connection_lost(self) -> None:
         self._transport = None
-        self._commands = []
+        self._flush()
         if not self._undrained:
             for pool in self._pools.values():
                 pool.on_process_death(GONE)

@@ -51,6 +51,7 @@ class SubmitRequests(NamedTuple):
     pool: str
     sender: Sender  # of all of them
     requests: Sequence[RequestMessage]
+    large: bool = False  # whether they are a part of so many that others come first
 
 
 class CancelRequest(NamedTuple):

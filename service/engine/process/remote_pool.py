@@ -21,6 +21,7 @@ from service.engine.types import EngineFailure, EngineRequest, EngineResult, Eng
 # step may finish a hundred.
 LARGE_AT_ONCE = 4  # of large requests
 SMALL_AT_ONCE = 16  # of small ones: fewer would split the next batch, since their clients send the next request
+SENT_AT_ONCE = 32  # requests in one message: the process reads no other one meanwhile
 Send = Callable[[messages.Command], None]
 
 
@@ -50,13 +51,17 @@ class RemoteQueue:
         """Segments that have joined a batch."""
         return len(self._unfinished) - len(self._waiting)
 
-    def check_room(self, sender: Sender, segments: int) -> None:
-        """Check that a request of so many segments could be submitted now.
+    def reserve(self, sender: Sender, segments: int) -> None:
+        """Hold a place for so many segments until the sender submits something, or until `end_reservation`.
 
         Raises:
-            QueueFull: it could not.
+            QueueFull: there is none.
         """
-        self._occupancy.check_room(sender.caller, segments)
+        self._occupancy.reserve(sender, segments)
+
+    def end_reservation(self, sender: Sender) -> None:
+        """Give up the place that is held for a sender, if there is one."""
+        self._occupancy.end_reservation(sender)
 
     def submit(self, requests: Sequence[EngineRequest]) -> None:
         """Add all of the requests, which have the same sender, or none of them.
@@ -72,13 +77,15 @@ class RemoteQueue:
             raise Unavailable(self.problem)
         if not requests:
             return
+        sender = requests[0].sender
+        self._occupancy.end_reservation(sender)
         self._occupancy.check(requests)
         self._idle.clear()
-        sender = requests[0].sender
         self._by_sender[sender] += len(requests)
         large = sender.bulk or self._by_sender[sender] > SMALL_REQUEST
         registered = [self._register(request, large) for request in requests]
-        self._send(messages.SubmitRequests(self.name, sender, registered))
+        for start in range(0, len(registered), SENT_AT_ONCE):
+            self._send(messages.SubmitRequests(self.name, sender, registered[start : start + SENT_AT_ONCE], large))
 
     def _register(self, request: EngineRequest, large: bool) -> messages.RequestMessage:
         number = next(self._numbers)

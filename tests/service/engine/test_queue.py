@@ -259,6 +259,36 @@ def test_large_requests_leave_rows_while_small_ones_come() -> None:
     assert admit(scheduler) == []
 
 
+def test_while_small_requests_come_one_of_several_workers_runs_only_those() -> None:
+    queue = queue_with(*of(1, SMALL_REQUEST + 92), rows=8, workers=2)
+    first, second = Scheduler(queue), Scheduler(queue)
+    assert len(admit(first)) == len(admit(second)) == 4  # alone, the large request may fill all rows
+    finish(first, *first.running)
+    finish(second, *second.running)
+    queue.submit(of(2, 2))
+    assert callers(admit(second)) == [1, 1, 1, 1]  # the small ones are left to the other worker
+    assert callers(admit(first)) == [2, 2]
+    queue.submit(of(3, 3))
+    finish(second, *second.running[1:])
+    assert 3 in callers(admit(second))  # which runs more by now, so they share
+
+
+def test_reserved_place_is_refused_to_others_until_it_is_used_or_given_up() -> None:
+    queue = Queue(QueueLimits(queue_segments=8))
+    one, other = Sender(1, request=1), Sender(1, request=2)
+    queue.reserve(one, 6)
+    with pytest.raises(QueueFull) as full:
+        queue.reserve(other, 3)
+    assert (full.value.waiting, full.value.own, queue.waiting) == (6, 6, 0)
+    queue.end_reservation(one)
+    queue.reserve(other, 3)
+    queue.submit([request(sender=other) for _ in range(8)])  # more than was reserved, and as many as may wait
+    queue.end_reservation(other)
+    assert queue.waiting == 8
+    with pytest.raises(QueueFull):
+        queue.reserve(one, 1)
+
+
 def test_caller_with_many_small_requests_counts_as_large_only_beside_others() -> None:
     queue = Queue(QueueLimits(rows=16))
     for number in range(20):
@@ -299,6 +329,7 @@ def test_queue_keeps_no_state_of_callers_that_are_gone() -> None:
     queue = Queue(QueueLimits(rows=2))
     scheduler = Scheduler(queue)
     for caller in range(100):
+        queue.reserve(Sender(caller, caller), 2)
         queue.submit(of(caller, 3, number=caller))
         while queue.waiting or scheduler.running:
             admit(scheduler)
@@ -307,4 +338,5 @@ def test_queue_keeps_no_state_of_callers_that_are_gone() -> None:
     assert not queue._by_sender
     assert not queue._occupancy._segments
     assert not queue._occupancy._tokens
+    assert not queue._occupancy._reserved_by
     assert not any(lane._flows or lane._turns for lane in (queue._small, queue._large, queue._bulk))

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from service.http.start_queue import STARTED_AT_ONCE, StartQueue
+from service.http.start_queue import LARGE_BODY, STARTED_AT_ONCE, StartQueue
 
 
 def test_few_are_started_in_one_turn() -> None:
@@ -25,3 +25,18 @@ def test_few_are_started_in_one_turn() -> None:
     counts = asyncio.run(turns())
     assert counts[0] == STARTED_AT_ONCE
     assert all(later - before <= STARTED_AT_ONCE for before, later in zip(counts, counts[1:], strict=False))
+
+
+def test_request_with_a_large_body_has_a_turn_of_its_own() -> None:
+    async def turns() -> list[list[str]]:
+        loop, queue = asyncio.get_running_loop(), StartQueue()
+        found: list[list[str]] = [[]]
+        for name in ("small", "large 1", "large 2", "last"):
+            size = LARGE_BODY if "large" in name else LARGE_BODY - 1
+            queue.add(loop, lambda name=name: found[-1].append(name), size)  # type: ignore[misc]
+        while queue:
+            found.append([])
+            await asyncio.sleep(0)
+        return found
+
+    assert asyncio.run(turns()) == [["small"], ["large 1"], ["large 2"], ["last"]]

@@ -103,7 +103,7 @@ def test_tokens_of_the_translation_count_in_the_queue() -> None:
     queue.submit(pairs((6, 4)))
     with pytest.raises(QueueFull):
         queue.submit(pairs((6, 5)))
-    assert len(queue.dequeue(0) or []) == 1
+    assert len(queue.dequeue(0, 0) or []) == 1
     queue.submit(pairs((6, 14)))
 
 

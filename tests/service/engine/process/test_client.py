@@ -24,7 +24,7 @@ from service.engine.process import messages
 from service.engine.process.__main__ import PoolServer
 from service.engine.process.channel import MessageChannel
 from service.engine.process.client import EngineEvents, EngineProcess
-from service.engine.process.remote_pool import LARGE_AT_ONCE, RemoteQueue, RemoteWorkerPool
+from service.engine.process.remote_pool import LARGE_AT_ONCE, SENT_AT_ONCE, RemoteQueue, RemoteWorkerPool
 from service.engine.queue import Closed, Queue, QueueFull, QueueLimits, Unavailable
 from service.engine.types import EngineFailure, EngineRequest, EngineUnavailable, Sender
 from service.engine.worker import LocalWorkerPool
@@ -65,10 +65,17 @@ def test_full_queue_rejects_all_requests_of_a_call_until_others_have_joined() ->
     assert (pool.queue.waiting, pool.running, pool.pool_bytes) == (1, 1, 100)
     with pytest.raises(QueueFull):
         pool.queue.submit([EngineRequest([1] * 10)])
-    pool.queue.check_room(Sender(), 1)
+    pool.queue.reserve(Sender(), 1)
     pool.queue.submit([EngineRequest([1] * 9)])
     with pytest.raises(QueueFull):
-        pool.queue.check_room(Sender(), 1)
+        pool.queue.reserve(Sender(), 1)
+
+
+def test_large_requests_are_sent_in_pieces_that_are_marked() -> None:
+    sent: list[messages.Command] = []
+    remote_pool(sent).queue.submit([EngineRequest([1]) for _ in range(SENT_AT_ONCE + 1)])
+    pieces = [command for command in sent if isinstance(command, messages.SubmitRequests)]
+    assert [(len(piece.requests), piece.large) for piece in pieces] == [(SENT_AT_ONCE, True), (1, True)]
 
 
 def test_cancelled_request_frees_its_place_at_once_and_is_cancelled_in_the_process() -> None:

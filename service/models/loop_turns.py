@@ -1,0 +1,45 @@
+"""Turns of the event loop for large requests."""
+
+import asyncio
+from collections import deque
+from typing import ClassVar
+from weakref import WeakKeyDictionary
+
+
+class LoopTurns:
+    """Lets one large request work in each turn of the event loop, in the order in which they ask.
+
+    The work of one takes a few milliseconds at a time. If all did theirs in one turn, a small request would wait for
+    the sum of them, several times on its way.
+    """
+
+    _of: ClassVar["WeakKeyDictionary[asyncio.AbstractEventLoop, LoopTurns]"] = WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._scheduled = False
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> "LoopTurns":
+        """Return those of an event loop."""
+        return cls._of.setdefault(loop, cls())
+
+    async def next(self) -> None:
+        """Wait for a turn in which no other large request works."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(turn)
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._give, loop)
+        await turn
+
+    def _give(self, loop: asyncio.AbstractEventLoop) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():  # else the request has ended
+                turn.set_result(None)
+                break
+        self._scheduled = bool(self._waiting)
+        if self._scheduled:
+            loop.call_soon(self._give, loop)
