@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TypeVar
 
-from service.documents.formats import html, markdown, office_open, open_document, plain_text, po, spreadsheet, subtitles
+from service.documents.formats import (
+    html,
+    markdown,
+    office_open,
+    open_document,
+    plain_text,
+    po,
+    spreadsheet,
+    subtitles,
+    xliff,
+)
 from service.documents.formats.document import (
     DocumentFormat,
     DocumentUnit,
@@ -28,7 +38,7 @@ T = TypeVar("T")
 FORMATS = (
     plain_text.FORMAT, html.FORMAT, markdown.FORMAT, subtitles.SRT, subtitles.VTT,
     office_open.DOCX, office_open.PPTX, spreadsheet.XLSX,
-    open_document.ODT, open_document.ODP, open_document.ODS, po.FORMAT,
+    open_document.ODT, open_document.ODP, open_document.ODS, po.FORMAT, xliff.FORMAT,
 )  # fmt: skip
 BY_EXTENSION = {extension: one for one in FORMATS for extension in one.extensions}
 EXTENSIONS = tuple(sorted(BY_EXTENSION))
