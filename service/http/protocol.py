@@ -155,6 +155,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             raise InvalidHead("a pipelined request may not offer another protocol and have a body")
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
+        if path.startswith("//"):  # a client whose base URL ends with a slash; Flask and nginx merge them too
+            path = "/" + path.lstrip("/")
         scope = self.scope
         scope["method"] = self.parser.get_method().decode("ascii")
         scope["http_version"] = version

@@ -68,6 +68,12 @@ def test_websocket_handshake_is_an_ordinary_request(service: Service) -> None:
     assert exchange(service, request("/v1/models", *handshake, method="GET")).startswith(b"HTTP/1.1 200")
 
 
+def test_slashes_at_the_start_of_a_path_are_one(service: Service) -> None:
+    """As a client sends them whose base URL ends with a slash; keys and limits apply to the same path."""
+    for path in ("//healthz", "///v1/models"):
+        assert exchange(service, request(path, "Host: x", method="GET")).startswith(b"HTTP/1.1 200")
+
+
 def test_slow_head_is_rejected(short_timeout: Service) -> None:
     with connect(short_timeout) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
