@@ -1,11 +1,13 @@
 """Threads for CPU-bound work of requests."""
 
+import os
+import sys
 import threading
 
 import pytest
 
 from service.engine.types import Sender
-from service.models.background import BackgroundThreads
+from service.models.background import NICENESS, BackgroundThreads
 from tests.service.fakes import TIMEOUT
 
 
@@ -34,3 +36,11 @@ def test_error_of_the_work_is_raised_to_its_caller_alone() -> None:
     with pytest.raises(ZeroDivisionError):
         threads.submit(Sender(), lambda: 1 // 0).result(TIMEOUT)
     assert threads.submit(Sender(), lambda: 5).result(TIMEOUT) == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+def test_threads_leave_the_cores_to_the_event_loop() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert BackgroundThreads(1).submit(Sender(), niceness).result(TIMEOUT) == min(19, niceness() + NICENESS)
