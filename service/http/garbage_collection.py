@@ -8,8 +8,8 @@ little to visit. Young objects, almost all garbage, are collected as always.
 import gc
 import time
 
-DUE = 10  # collections of the middle generation after which a full one is due, as Python has it
-OVERDUE = 200  # after so many Python makes one at once: up to 1.4 million objects may then be garbage
+DUE = 2  # collections of the middle generation after which a full one is due
+OVERDUE = 20  # after so many Python makes one at once: up to 1.4 million objects may then be garbage
 LONG = 0.02  # seconds of a collection
 
 
