@@ -15,14 +15,11 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from tokenizers import Encoding, Tokenizer  # noqa: E402
 
 from service.artifact import ArtifactError, Manifest
+from service.text.token_lookup import CHARACTERS, TokenLookup, token_lookup
 
 # Up to this length, tokenising takes less time than handing the text to another thread.
 MAX_INLINE_CHARACTERS = 2000
 _SENTENCE_END = frozenset(".!?…。！？")
-
-
-# The splitter of a tokenizer by characters, as the training writes it.
-_CHARACTERS = {"type": "Split", "pattern": {"Regex": "(?m:.)"}, "behavior": "Isolated", "invert": False}
 
 
 class TokenizedText(NamedTuple):
@@ -70,10 +67,12 @@ class TextCodec:
             text = path.read_text("utf-8")
             sides = json.loads(text)
             pieces = sides.get("pieces")
+            self._lookup: TokenLookup | None = None
             if "source" in sides:
                 self._source, self._target = (Tokenizer.from_str(json.dumps(sides[s])) for s in ("source", "target"))
             else:
                 self._source = self._target = Tokenizer.from_str(json.dumps(_faster(sides)))
+                self._lookup = token_lookup(self._source, sides)
         except Exception as error:  # the library raises plain Exception for every kind of damage
             raise ArtifactError(f"{path}: not a tokenizer file: {error}") from None
         # "<eos>" in a text means these five characters, not the special token.
@@ -89,8 +88,16 @@ class TextCodec:
     def encode(self, texts: list[str], prefix: list[int], append_eos: bool) -> list[list[int]]:
         """Tokenise source texts: the prefix, the ids of the text, and EOS if `append_eos`."""
         suffix = [self._special_tokens.eos] if append_eos else []
-        encoded = self._encode_batch(texts, add_special_tokens=False)
-        return [prefix + self._source_ids(encoding) + suffix for encoding in encoded]
+        return [prefix + ids + suffix for ids in self._ids_of(texts)]
+
+    def _ids_of(self, texts: list[str]) -> list[list[int]]:
+        """Return the ids of source texts; those that cannot be looked up are tokenised in one batch."""
+        found = [None] * len(texts) if self._lookup is None else list(map(self._lookup, texts))
+        others = [text for text, ids in zip(texts, found, strict=True) if ids is None]
+        if not others:
+            return found  # type: ignore[return-value] # none of them is None
+        encoded = iter(self._encode_batch(others, add_special_tokens=False))
+        return [self._source_ids(next(encoded)) if ids is None else ids for ids in found]
 
     def tokenise_pairs(self, texts: list[str], translations: list[str]) -> list[tuple[TokenizedText, TokenizedText]]:
         """Tokenise texts and their translations, pair by pair, without special tokens."""
@@ -183,7 +190,7 @@ def _faster(table: dict[str, Any]) -> dict[str, Any]:
     a text takes less than half the time.
     """
     model = table["model"]
-    if table.get("pre_tokenizer") != _CHARACTERS or model["type"] != "WordLevel":
+    if table.get("pre_tokenizer") != CHARACTERS or model["type"] != "WordLevel":
         return table
     return table | {
         "pre_tokenizer": None,
