@@ -35,6 +35,7 @@ from service.http.openapi import customise_openapi
 from service.http.problem_json import PROBLEM_FORMAT, add_error_handlers
 from service.http.rate_limit import RateLimiter
 from service.http.request_log import RequestLogMiddleware
+from service.http.start_page import page_router
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.settings import Settings, SettingsError
@@ -163,9 +164,13 @@ def _add_routes(
     app.include_router(health_router(registry, metrics, admission))
     app.include_router(docs_router())
 
-    @app.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse(DOCS_PATH)
+    if settings.page:
+        app.include_router(page_router())
+    else:
+
+        @app.get("/", include_in_schema=False)
+        async def root() -> RedirectResponse:
+            return RedirectResponse(DOCS_PATH)
 
     return [*native.routes, *score.routes]
 

@@ -91,6 +91,11 @@ class Settings(BaseSettings):
         "that looks wrong or has lost a number. False: return the model's first answer.",
     )
 
+    page: bool = Field(
+        default=True,
+        description="Serve the page at `/`, where people translate, classify and watch the service in a browser. "
+        "False: `/` leads to /docs.",
+    )
     keys: str | None = Field(
         default=None,
         description="Entries of API keys (`NAME:HASH`), separated by commas or white space. Without this and "

@@ -73,11 +73,6 @@ def test_openapi_document_is_where_the_script_looks(service: Service) -> None:
     assert service.client.get("/openapi.json").json()["openapi"].startswith("3.")
 
 
-def test_root_leads_to_the_page(service: Service) -> None:
-    response = service.client.get("/", follow_redirects=True)
-    assert (response.status_code, response.url.path) == (200, "/docs")
-
-
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 def test_chromium_shows_every_operation(service: Service, tmp_path: Path) -> None:
     assert CHROMIUM is not None

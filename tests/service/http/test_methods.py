@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service.http.start_page import ASSETS
 from tests.service.conftest import Service, assert_problem
 from tests.service.http.test_request_log import exchange, request
 
@@ -16,6 +17,7 @@ HIDDEN = {
     "/": {"get", "post"}, "/docs": {"get"}, "/docs/start.js": {"get"}, "/openapi.json": {"get"}, "/v2/": {"get"},
     "/v2/systemsharedmemory/status": {"get"}, "/v2/cudasharedmemory/unregister": {"post"},
     "/v2/repository/models/x/load": {"post"}, "/embed": {"post"}, "/embeddings": {"post"},
+    **dict.fromkeys(ASSETS, {"get"}),
 }  # fmt: skip
 CHANGING = {b"date", b"x-request-id", b"content-length", b"etag"}  # the length of /metrics, for one
 

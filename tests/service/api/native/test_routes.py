@@ -94,8 +94,8 @@ def test_health_routes(service: Service) -> None:
     assert service.client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_root_redirects_to_the_documentation(service: Service) -> None:
-    assert service.client.get("/", follow_redirects=True).status_code == 200
+def test_root_is_the_page(service: Service) -> None:
+    assert "<title>Translate · Attendant</title>" in service.client.get("/").text
 
 
 SERIES = [
