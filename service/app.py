@@ -14,6 +14,7 @@ from service.api import deepl, deepl_glossaries, infinity, libretranslate, tei, 
 from service.api.documents import deepl as deepl_documents
 from service.api.documents import libretranslate as libretranslate_documents
 from service.api.health import health_router
+from service.api.live.routes import LiveView, live_router
 from service.api.native.routes import native_router
 from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
@@ -166,6 +167,7 @@ def _add_routes(
 
     if settings.page:
         app.include_router(page_router())
+        app.include_router(live_router(LiveView(registry, metrics, admission)))
     else:
 
         @app.get("/", include_in_schema=False)

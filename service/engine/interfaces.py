@@ -29,6 +29,14 @@ class NullObserver:
     def on_iteration_end(self) -> None: ...
 
 
+class BatchWatcher(Protocol):
+    """Receives what happens to the rows of the running batches, while somebody looks at them; workers are numbered."""
+
+    def on_joined(self, worker: int, group: Sequence[EngineRequest]) -> None: ...
+    def on_step(self, worker: int) -> None: ...
+    def on_left(self, request: EngineRequest) -> None: ...
+
+
 class RequestQueue(Protocol):
     """The queue of a worker pool: the only place where requests are admitted or rejected."""
 

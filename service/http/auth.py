@@ -17,6 +17,7 @@ from service.http.error_formats import ErrorFormats
 from service.http.forms import read_json_or_form
 from service.http.rate_limit import RateLimiter
 from service.http.start_page import ASSETS as PAGE_ASSETS
+from service.http.start_page import LIVE_PATH
 from service.http.uploads import read_upload
 
 # Paths that operators, probes, browsers and LibreTranslate's applications request without a key. They reveal no text of
@@ -24,7 +25,7 @@ from service.http.uploads import read_upload
 # does more than read: POST / classifies.
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC_PATHS = frozenset({
-    "/", *PAGE_ASSETS, DOCS_PATH, *ASSETS, "/openapi.json", "/healthz", "/readyz", "/metrics",
+    "/", *PAGE_ASSETS, DOCS_PATH, *ASSETS, "/openapi.json", "/healthz", "/readyz", "/metrics", LIVE_PATH,
     "/health", "/ping", "/frontend/settings", "/languages", "/spec", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
 # The URL of a translated file is secret and needs no key, as in LibreTranslate. A key that is sent is checked.

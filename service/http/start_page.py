@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 FOLDER = Path(__file__).with_name("static") / "page"
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+LIVE_PATH = "/metrics/live"  # what happens in the service; below /metrics, so that a proxy may block both
 PAGE = "index.html"  # served at `/`, the other files below /page/
 ASSETS = {f"/page/{file.name}": file for file in sorted(FOLDER.iterdir()) if file.name != PAGE}
 POLICY = (

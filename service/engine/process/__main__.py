@@ -46,6 +46,7 @@ class PoolServer:
         self._requests: dict[int, EngineRequest] = {}
         self._numbers: dict[EngineRequest, int] = {}
         self._events: deque[messages.Event] = deque()  # several threads append
+        self._workers: dict[int, int] = {}  # numbers of the pool's workers, by thread
         self._sending = threading.Lock()
 
     def serve(self, pool: LocalWorkerPool) -> None:
@@ -80,11 +81,21 @@ class PoolServer:
             request.future.cancel()
 
     def on_encoded(self, group: Sequence[EngineRequest], seconds: float) -> None:
-        numbers = [self._numbers.get(request) for request in group]  # None for a request cancelled meanwhile
-        self._events.append(messages.GroupEncoded([number for number in numbers if number is not None], seconds))
+        found = [self._numbers.get(request) for request in group]  # None for a request cancelled meanwhile
+        numbers = [number for number in found if number is not None]
+        self._events.append(messages.GroupEncoded(numbers, seconds, self._worker()))
 
     def on_step(self, rows: int, seconds: float) -> None:
-        self._events.append(messages.StepComputed(rows, seconds))
+        self._events.append(messages.StepComputed(rows, seconds, self._worker()))
+
+    def _worker(self) -> int:
+        """Return the number of the worker whose thread calls."""
+        thread = threading.get_ident()
+        number = self._workers.get(thread)
+        if number is None:
+            with self._sending:
+                number = self._workers.setdefault(thread, len(self._workers))
+        return number
 
     def on_finished(self, requests: int) -> None:
         self._events.append(messages.RequestsFinished(requests))

@@ -72,17 +72,19 @@ class Pong(NamedTuple):
 
 
 class GroupEncoded(NamedTuple):
-    """These requests were encoded together and joined a batch."""
+    """These requests were encoded together and joined the batch of a worker."""
 
     numbers: Sequence[int]
     seconds: float
+    worker: int = 0
 
 
 class StepComputed(NamedTuple):
-    """A step of this many rows was computed."""
+    """A step of this many rows was computed by a worker."""
 
     rows: int
     seconds: float
+    worker: int = 0
 
 
 class RequestsFinished(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from service.engine.interfaces import Observer, PoolConfig
+from service.engine.interfaces import BatchWatcher, Observer, PoolConfig
 from service.engine.process import messages
 from service.engine.queue import SMALL_REQUEST, Closed, Occupancy, Unavailable, decrement
 from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender, fail, resolve
@@ -116,6 +116,10 @@ class RemoteQueue:
         if (request := self._waiting.pop(number, None)) is not None:
             self._occupancy.remove(request)
 
+    def unfinished(self, number: int) -> EngineRequest | None:
+        """Return an unfinished request; None if it was cancelled."""
+        return self._unfinished.get(number)
+
     def is_large(self, number: int) -> bool:
         """Return whether a request is one of many of its sender, so that others come first."""
         request = self._unfinished.get(number)
@@ -171,6 +175,7 @@ class RemoteWorkerPool:
         self.name, self.size = name, pool_config.workers
         self.queue = RemoteQueue(name, pool_config, send)
         self.pool_bytes = 0
+        self.watcher: BatchWatcher | None = None  # None while nobody looks at the batches
         self._worker_died = False
         self._small: deque[messages.RequestDone] = deque()  # results that are not passed on yet
         self._large: deque[messages.RequestDone] = deque()
@@ -194,6 +199,8 @@ class RemoteWorkerPool:
         deferred = bool(self._small or self._large)
         for event in message.events:
             if isinstance(event, messages.RequestDone):
+                if self.watcher is not None and (request := self.queue.unfinished(event.number)) is not None:
+                    self.watcher.on_left(request)
                 (self._large if self.queue.is_large(event.number) else self._small).append(event)
             else:
                 self._handle_event(event)
@@ -224,13 +231,17 @@ class RemoteWorkerPool:
         match event:
             case messages.TokenGenerated(number, token):
                 self.queue.stream_token(number, token)
-            case messages.StepComputed(rows, seconds):
+            case messages.StepComputed(rows, seconds, worker):
                 self._observer.on_step(rows, seconds)
+                if self.watcher is not None:
+                    self.watcher.on_step(worker)
             case messages.RequestsFinished(requests):
                 self._observer.on_finished(requests)
-            case messages.GroupEncoded(numbers, seconds):
+            case messages.GroupEncoded(numbers, seconds, worker):
                 if group := self.queue.mark_running(numbers):
                     self._observer.on_encoded(group, seconds)
+                    if self.watcher is not None:
+                        self.watcher.on_joined(worker, group)
             case messages.ComputationFailed():
                 self._observer.on_failure()
 

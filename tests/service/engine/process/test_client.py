@@ -192,6 +192,21 @@ def test_pool_server_never_rejects_requests_that_the_service_has_admitted() -> N
     assert channel.done() == list(range(12))
 
 
+def test_events_name_the_worker_whose_thread_they_come_from() -> None:
+    channel = SentMessages()
+    server = PoolServer("toy", channel)
+    server.serve(LocalWorkerPool("toy", [HeldEngine()], Queue(QueueLimits()), server))
+    with ThreadPoolExecutor(1) as other:
+        for _ in range(2):
+            server.on_step(3, 0.1)
+            other.submit(server.on_step, 4, 0.1).result()
+            other.submit(server.on_encoded, [], 0.1).result()
+    server.on_iteration_end()
+    [message] = channel.sent
+    [one, two] = messages.StepComputed(3, 0.1, worker=0), messages.StepComputed(4, 0.1, worker=1)
+    assert message.events == 2 * [one, two, messages.GroupEncoded([], 0.1, worker=1)]
+
+
 Client = Callable[[RemoteWorkerPool, RecordingObserver, int], Coroutine[None, None, None]]
 
 
