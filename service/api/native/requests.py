@@ -211,7 +211,7 @@ class ScoreBody(NativeBody):
     ] = None
     model: Annotated[ModelName | None, Field(description="A model name from GET /v1/models.")] = None
     include: Annotated[
-        list[Literal["tokens", "alignment"]],
+        list[Literal["tokens", "alignment", "attention"]],
         Field(max_length=8, description="What to return in addition to the score."),
     ] = []
 

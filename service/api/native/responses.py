@@ -123,6 +123,18 @@ class ClassifyReply(BaseModel):
     timings_ms: Timings
 
 
+class CrossAttention(BaseModel):
+    """How much each token of a translation attends to each token of the text, from 0 to 1, special tokens included.
+
+    A row of `weights` belongs to a token of `target`, the end of sentence last, a column to one of `source`. They are
+    the mean over the heads of the decoder layer that aligns words best.
+    """
+
+    source: list[str]
+    target: list[str]
+    weights: list[list[float]]
+
+
 class PairScore(BaseModel):
     """How probable the model finds a translation.
 
@@ -136,6 +148,7 @@ class PairScore(BaseModel):
     target: str
     tokens: list[TokenScore] | None = None
     alignment: list[AlignedSpans] | None = None
+    attention: Annotated[CrossAttention | None, Field(description="Absent if the model has no cross-attention.")] = None
 
 
 class ScoreReply(BaseModel):
@@ -162,12 +175,14 @@ class ModelInfo(BaseModel):
     reason: str = ""  # why it is not ready, or what is wrong with its artifact
     version: str = ""
     task: str = ""
+    description: str = ""
     directions: list[DirectionInfo] = []
     labels: list[str] = []
     limits: dict[str, int] = {}
     precision: str = ""
     licence: str = ""
     evaluation: list[dict[str, str | float]] = []
+    files: dict[str, str] = {}  # SHA-256 of each file of the artifact
 
 
 class ModelsReply(BaseModel):

@@ -109,10 +109,11 @@ CLASSIFY_RESPONSE = response_example(
 MODELS_RESPONSE = response_example({
     "models": [
         {
-            "name": "langid", "state": "ready", "reason": "", "version": "1", "task": "classify", "directions": [],
-            "labels": ["de", "en"], "limits": {"source_length": 512, "target_length": 256}, "precision": "fp32",
-            "licence": "CC-BY-4.0",
+            "name": "langid", "state": "ready", "reason": "", "version": "1", "task": "classify",
+            "description": "the language of a text", "directions": [], "labels": ["de", "en"],
+            "limits": {"source_length": 512, "target_length": 256}, "precision": "fp32", "licence": "CC-BY-4.0",
             "evaluation": [{"data": "leipzig", "split": "test", "metric": "accuracy", "value": 97.1}],
+            "files": {"weights.bin": "51a4df881a5d3dfe95934da261686ac125e24a146bae56f2ecef130e5d583f46"},
         }
     ]
 })  # fmt: skip
@@ -253,10 +254,12 @@ def _model_info(model: ServedModel) -> ModelInfo:
         reason=model.problem,
         version=manifest.version,
         task=manifest.task,
+        description=manifest.provenance.description,
         directions=[DirectionInfo(source=d.source, target=d.target) for d in manifest.directions],
         labels=manifest.labels,
         limits=manifest.limits.model_dump(),
         precision=manifest.precision,
         licence=manifest.provenance.licence,
         evaluation=[evaluation.model_dump() for evaluation in manifest.evaluation],
+        files=manifest.files,
     )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.native.requests import ScoreBody, body_schema
 from service.api.native.responses import (
     AlignedSpans,
+    CrossAttention,
     PairScore,
     ScoreReply,
     TokenScore,
@@ -17,6 +18,7 @@ from service.api.native.responses import (
 )
 from service.api.shared import MODEL_ERRORS, check_pairs, checked_texts, request_scope
 from service.artifact import Direction
+from service.errors import TooLarge
 from service.http.forms import read_json
 from service.http.openapi import json_body, response_example
 from service.http.problem_json import PROBLEM_FORMAT
@@ -26,6 +28,8 @@ from service.models.served_model import ServedModel
 from service.settings import Settings
 from service.text.alignment import anchor_identical_words
 
+MAX_WEIGHTS = 250_000  # of attention in one reply, which takes a tenth of a second to write
+WEIGHT_DIGITS = 4
 MAX_INLINE_TOKENS = 500  # up to so many, the scores of tokens take less time than passing them to another thread
 EXAMPLES = {
     "one pair": {"text": "Guten Morgen.", "translation": "Good morning.", "source": "de", "target": "en"},
@@ -63,6 +67,8 @@ def score_router(registry: Registry, settings: Settings) -> APIRouter:
         model, direction = step.model, step.direction
         with request_scope(request, settings) as scope:
             scored = await model.scorer.score(pairs, direction, scope)
+            if "attention" in body.include:
+                _check_weights(scored)
             results = [one.result for one in scored]
             scores = await scope.run(
                 lambda: [_pair_score(model, direction, one, body.include) for one in scored],
@@ -95,9 +101,24 @@ def _pairs(body: ScoreBody, settings: Settings) -> list[Pair]:
     return list(map(Pair, texts, translations))
 
 
+def _check_weights(scored: Sequence[ScoredPair]) -> None:
+    """Check that the attention of all pairs is not too much for one reply.
+
+    Raises:
+        TooLarge: it is.
+    """
+    weights = sum(one.result.attention.size for one in scored if one.result.attention is not None)
+    if weights > MAX_WEIGHTS:
+        raise TooLarge(
+            f"the attention of {len(scored)} pairs has {weights} weights; at most {MAX_WEIGHTS} are returned: send "
+            "fewer pairs in one request"
+        )
+
+
 def _pair_score(model: ServedModel, direction: Direction, scored: ScoredPair, include: Sequence[str]) -> PairScore:
     [hypothesis] = scored.result.hypotheses
     total = sum(hypothesis.log_probabilities)
+    ids = [*hypothesis.ids, model.manifest.special_tokens.eos]
     pair_score = PairScore(
         score=total / len(hypothesis.log_probabilities),
         log_probability=total,
@@ -105,7 +126,6 @@ def _pair_score(model: ServedModel, direction: Direction, scored: ScoredPair, in
         target=direction.target,
     )
     if "tokens" in include:
-        ids = [*hypothesis.ids, model.manifest.special_tokens.eos]
         pair_score.tokens = [
             TokenScore(id=token, text=model.codec.token_text(token), log_probability=log_probability)
             for token, log_probability in zip(ids, hypothesis.log_probabilities, strict=True)
@@ -113,4 +133,10 @@ def _pair_score(model: ServedModel, direction: Direction, scored: ScoredPair, in
     if "alignment" in include:
         links = anchor_identical_words(scored.encoded.links(scored.result), *scored.encoded.pair)
         pair_score.alignment = [AlignedSpans(**link._asdict()) for link in links]
+    if "attention" in include and scored.result.attention is not None:
+        pair_score.attention = CrossAttention(
+            source=[model.codec.source_token_text(token) for token in scored.encoded.request.ids],
+            target=[model.codec.token_text(token) for token in ids],
+            weights=scored.result.attention.round(WEIGHT_DIGITS).tolist(),
+        )
     return pair_score

@@ -77,6 +77,23 @@ def test_words_are_aligned_by_characters(service: Service) -> None:
     assert {(link["source_start"], link["source_end"]) for link in one["alignment"]} <= words
 
 
+def test_attention_has_a_row_per_token_of_the_translation(service: Service) -> None:
+    [one] = scores(service, include=["tokens", "attention"])
+    attention = one["attention"]
+    assert attention["target"] == [token["text"] for token in one["tokens"]]
+    assert attention["source"][-1] == "<eos>"
+    assert len(attention["weights"]) == len(attention["target"])
+    for row in attention["weights"]:
+        assert len(row) == len(attention["source"])
+        assert sum(row) == pytest.approx(1, abs=0.01)
+
+
+def test_attention_of_too_many_pairs_is_refused(service: Service) -> None:
+    long = " ".join(["red"] * 40)
+    reply = score(service, text=[long] * 250, translation=["rot " * 30] * 250, include=["attention"])
+    assert "send fewer pairs" in assert_problem(reply, 413, "too_large")["detail"]
+
+
 def test_score_does_not_depend_on_other_pairs(service: Service) -> None:
     texts = ["red " * n + "house" for n in range(1, 12)]
     translations = ["rot " * n + "Haus" for n in range(1, 12)]
