@@ -19,7 +19,7 @@ export function showResult(next) {
   output.lang = result.target;
   output.classList.toggle("code", body.format !== undefined);
   if (body.format || !result.tokens) return showText(result.text, result.target);
-  const words = withProbabilities(wordsOf(result.text), result.tokens);
+  const words = withProbabilities(wordsOf(result.text), result.tokens, result.text);
   const parts = [];
   let at = 0;
   for (const word of words) {

@@ -9,6 +9,7 @@ import { warningSentence } from "./words.js";
 const TYPING = 120; // milliseconds without a key until a request is sent
 const STREAMED = 240; // characters; a shorter text is translated before a stream would show its first words
 const LINK = 6000; // characters of an address
+const EXAMPLES = ["I have a big dog and three cats.", "Where is the station?", "Write to info@example.com by May 5."];
 const field = $("text");
 const state = { format: "text", pairs: [], last: null, result: null };
 let running = new AbortController();
@@ -21,7 +22,8 @@ export async function show(parameters) {
   });
   await ready;
   if ([...parameters].length) apply(parameters);
-  else updateAddress();
+  else if (state.last) updateAddress();
+  else run();
 }
 
 // The text and the languages, for other views.
@@ -147,8 +149,8 @@ function finish({ result, model, timings_ms: timings }, body, signal) {
   showDetected(result);
   showWarnings(result);
   more.showRequest(body);
-  for (const id of ["copy", "other"]) $(id).hidden = false;
-  $("hint").hidden = $("other").hidden = Boolean(body.format);
+  for (const id of ["copy", "explain", "other"]) $(id).hidden = false;
+  $("explain").hidden = $("hint").hidden = $("other").hidden = Boolean(body.format);
   updateAddress();
   announce(result.text);
 }
@@ -180,18 +182,30 @@ function showWarnings(result) {
 function reset() {
   state.result = state.last = null;
   $("output").classList.remove("stale", "code");
-  $("output").replaceChildren(h("p.placeholder", {}, "The translation appears here while you type."));
+  $("output").replaceChildren(h("p.placeholder", {}, "The translation appears here while you type."), examples());
   $("timing").textContent = $("announce").textContent = "";
   showDetected({});
-  for (const id of ["warnings", "copy", "other", "hint"]) $(id).hidden = true;
+  for (const id of ["warnings", "copy", "explain", "other", "hint"]) $(id).hidden = true;
   more.showRequest(requestBody());
   updateAddress();
+}
+
+function examples() {
+  if (!state.pairs.some(({ code }) => code === "en")) return "";
+  const use = (text) => {
+    if ($("target").value !== "en") $("source").value = "auto";
+    field.value = text;
+    onText();
+    run();
+    field.focus();
+  };
+  return h("div.examples", {}, EXAMPLES.map((text) => h("button.small", { type: "button", lang: "en", onclick: () => use(text) }, text)));
 }
 
 function fail(error) {
   showProblem($("problem"), error, run);
   $("output").replaceChildren();
-  for (const id of ["warnings", "copy", "other", "hint"]) $(id).hidden = true;
+  for (const id of ["warnings", "copy", "explain", "other", "hint"]) $(id).hidden = true;
   $("timing").textContent = "";
   if (error.retryAfter && error.retryAfter <= 10) setTimeout(() => running.signal.aborted || $("problem").hidden || run(), 1000 * error.retryAfter);
 }
@@ -228,3 +242,7 @@ $("clear").addEventListener("click", () => {
 });
 $("copy").addEventListener("click", () => copy($("copy"), state.result.text));
 $("other").addEventListener("click", () => showAlternatives($("other")));
+$("explain").addEventListener("click", () => {
+  const parameters = new URLSearchParams({ from: state.result.source, to: state.result.target, text: state.last.text });
+  location.hash = `why?${parameters}`;
+});

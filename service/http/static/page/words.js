@@ -31,12 +31,12 @@ export function spell(tokens) {
 
 // The probability of each word, and the token that begins it. A word that no token spells was put in by the service,
 // in place of a placeholder that the model wrote: it is `held`.
-export function withProbabilities(words, tokens) {
+export function withProbabilities(words, tokens, text) {
   const texts = spell(tokens.map((token) => token.text));
   const spelled = texts.join("").toLowerCase();
   const owner = texts.flatMap((text, token) => Array(text.length).fill(token));
   let at = 0;
-  return words.map((word) => {
+  const known = words.map((word) => {
     const found = spelled.indexOf(word.text.toLowerCase(), at);
     if (found < 0 || found > at + 60) return { ...word, held: true };
     at = found + word.text.length;
@@ -44,6 +44,14 @@ export function withProbabilities(words, tokens) {
     const sum = used.reduce((total, token) => total + tokens[token].log_probability, 0);
     return { ...word, probability: Math.exp(sum), token: tokens[used[0]]?.id };
   });
+  return known.reduce((kept, word) => joined(kept, word, text), []);
+}
+
+// Words that were put in without a space between them are parts of one thing, such as an address.
+function joined(kept, word, text) {
+  const before = kept.at(-1);
+  if (!word.held || !before?.held || /\s/.test(text.slice(before.end, word.start))) return [...kept, word];
+  return [...kept.slice(0, -1), { ...before, text: text.slice(before.start, word.end), end: word.end }];
 }
 
 // Links count code points; return a function that turns such an offset of a text into one of UTF-16 units.
