@@ -140,6 +140,8 @@ def _hint_tables() -> tuple[dict[str, dict[str, tuple[int, ...]]], dict[str, dic
 _EXACT_HINTS, _STEM_HINTS = _hint_tables()
 _STEM_LENGTHS = {language: sorted({len(stem) for stem in stems}) for language, stems in _STEM_HINTS.items()}
 LANGUAGES = frozenset(_CARDINALS)
+_COUNTED = {language: frozenset([*_CARDINALS[language], *_SCALES[language]]) for language in LANGUAGES}
+_LETTERS_ONLY = {code: " " for code in range(128) if not chr(code).isalpha()}  # for str.translate
 _WORDS = {
     language: {value: word for word, value in reversed(table.items()) if value <= MAX_SPELLED_OUT}
     for language, table in _CARDINALS.items()
@@ -155,8 +157,9 @@ def has_cardinal(text: str, language: str) -> bool:
     """Return whether there may be a cardinal in a text; much faster than to read all its number words."""
     if language not in LANGUAGES:
         return False
-    words = set(_WORD.findall(text.lower()))
-    return not (_CARDINALS[language].keys().isdisjoint(words) and _SCALES[language].keys().isdisjoint(words))
+    text = text.lower()
+    words = text.translate(_LETTERS_ONLY).split() if text.isascii() else _WORD.findall(text)
+    return not _COUNTED[language].isdisjoint(words)
 
 
 def find_number_words(text: str, language: str) -> list[NumberWord]:

@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"\d++(?:-\d++){2,8}+(?!\w)|\w+(?:(?<=\d)[.,:/'’\u00a0\u2
 _SIMPLE = re.compile(r"[^\W\d]*\d+(?:[.,]\d+)?[^\W\d]*")
 _THOUSANDS_SPACE = re.compile(r"(?<=\d)\s(?=\d{3}(?!\d))")
 _GROUP = re.compile(r"\d+")
+_DIGIT = re.compile(r"\d")
 # 5, 3rd, 10am: may be written as a word if it is small.
 _SHORT = re.compile(r"\d{1,2}[a-z]{0,3}")
 # 2 million, 3,5 Millionen. Only the first digit of a run begins a match, so that a run takes linear time.
@@ -36,9 +37,9 @@ class NumberDifferences(NamedTuple):
 
 def number_spans(text: str) -> list[Span]:
     """Return the spans of all numbers in digits, with adjacent letters, as in "13kg"."""
-    if not any(map(str.isdecimal, text)):
+    if not _DIGIT.search(text):
         return []
-    return [match.span() for match in _NUMBER.finditer(text) if any(map(str.isdecimal, match[0]))]
+    return [match.span() for match in _NUMBER.finditer(text) if _DIGIT.search(match[0])]
 
 
 def find_numbers(text: str) -> list[Span]:

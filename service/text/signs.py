@@ -10,7 +10,7 @@ from service.text.alignment import Span
 
 _SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/"
 _QUOTES = '"„“”«»'
-_ALL = frozenset(_SYMBOLS + _QUOTES + "–—-'’‘‚‹›…")
+_ANY = re.compile(f"[{re.escape(_SYMBOLS)}{_QUOTES}–—'’‘‚‹›…-]")
 _DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
 # Single quotation marks around words, unlike apostrophes.
 _SINGLE_QUOTES = re.compile(r"(?<![\w'’])['‘‚‹](?=\w)[^'‘’‚‹›\n]{1,80}(?<=[\w.!?,])['’‘›](?!\w)")
@@ -24,7 +24,7 @@ def has_changed_signs(source: str, target: str) -> bool:
     """Return whether a translation lacks signs of its source, or has others."""
     if _RUN.search(target) and not (_RUN.search(source) or "…" in source):
         return True
-    if _ALL.isdisjoint(source) and _ALL.isdisjoint(target):
+    if not (_ANY.search(source) or _ANY.search(target)):
         return False
     if any(source.count(sign) != target.count(sign) for sign in _SYMBOLS):
         return True

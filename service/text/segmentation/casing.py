@@ -7,12 +7,15 @@ The model reads such a sentence in lower case, and its translation is written in
 import re
 
 _WORD = re.compile(r"[^\W\d_]+")
+_SMALL = re.compile("[a-zß-öø-ÿ]")  # enough of the small letters to tell most sentences that are not in capitals
 # Languages that have both a dotted letter i (i, İ) and a dotless one (ı, I).
 _DOTLESS_I_LANGUAGES = {"tr", "az"}
 
 
 def is_all_caps(text: str) -> bool:
     """Return whether a sentence is in capitals and is more than one or a few acronyms."""
+    if _SMALL.search(text):
+        return False
     words = [word for word in _WORD.findall(text) if word.lower() != word.upper()]
     if any(word != word.upper() for word in words):
         return False

@@ -45,6 +45,7 @@ FULL_STOPS = ".。!?"
 _SINGLE_FULL_STOP = re.compile(rf"(?<=[^\s{FULL_STOPS}])\s?[{FULL_STOPS}]$")
 # A run of punctuation at the end of a unit, and what of a translation it replaces; both before closing signs.
 _FINAL_RUN = re.compile(rf"(?:(?<![\s.!?…])\s)?(?<![.!?…])(?:[.!?…]{{2,}}+|…)(?=[{re.escape(_CLOSING)}]*+$)")
+_RUN_CHARACTERS, _AFTER_RUN = frozenset(".!?…"), f"{_CLOSING}\n"
 _FINAL_PUNCTUATION = re.compile(rf"(?:(?<!\s)\s)?(?<![.!?…])[.!?…]++(?=[{re.escape(_CLOSING)}]*+$)")
 _OPENING = frozenset("([{„“¡¿")
 _SPACES = re.compile(r"\s+")
@@ -129,7 +130,9 @@ class Unit:
     @cached_property
     def _final_run(self) -> re.Match[str] | None:
         """The run of punctuation at the end, such as "?!" or "...", of which the model reads one character."""
-        return _FINAL_RUN.search(self.source, *self._inner)
+        last = self.source[slice(*self._inner)].rstrip(_AFTER_RUN)[-2:]
+        may_be_run = last[-1:] == "…" or (len(last) == 2 and set(last) <= _RUN_CHARACTERS)
+        return _FINAL_RUN.search(self.source, *self._inner) if may_be_run else None
 
     @property
     def is_verbatim(self) -> bool:
