@@ -32,6 +32,17 @@ class FaultyArtifact(NamedTuple):
     reason: str
 
 
+class _Languages(NamedTuple):
+    """What is translated: (source, target) of each pair, in order, and the languages on both sides."""
+
+    pairs: list[tuple[str, str]]
+    sources: frozenset[str]
+    targets: frozenset[str]
+
+
+_NO_LANGUAGES = _Languages([], frozenset(), frozenset())
+
+
 class Registry:
     """The served models by name, and which of them answer requests that name none.
 
@@ -50,6 +61,8 @@ class Registry:
     ) -> None:
         self._translator, self._classifier, self._detector = translator, classifier, detector
         self._models = {model.name: model for model in models}
+        self._names_by_task = {task: self._find_names(task) for task in (None, "translate", "classify")}
+        self._languages = {name: self._find_languages(name) for name in (None, *self._models)}
         self.faulty = sorted(faulty)
 
     def __iter__(self) -> Iterator[ServedModel]:
@@ -123,11 +136,20 @@ class Registry:
 
     def language_pairs(self, model: str | None = None) -> list[tuple[str, str]]:
         """Return (source, target) of all directions of all models, or of one; those by way of the pivot too."""
+        return self._languages_of(model).pairs
+
+    def _languages_of(self, model: str | None) -> "_Languages":
+        return self._languages.get(model, _NO_LANGUAGES)
+
+    def _find_languages(self, model: str | None) -> "_Languages":
         models = [one for one in self if model in (None, one.name)]
         direct = {(d.source, d.target) for one in models for d in one.manifest.directions}
         to_pivot = {source for source, target in direct if target == PIVOT}
         from_pivot = {target for source, target in direct if source == PIVOT}
-        return sorted(direct | {(source, target) for source in to_pivot for target in from_pivot if source != target})
+        pairs = direct | {(source, target) for source in to_pivot for target in from_pivot if source != target}
+        return _Languages(
+            sorted(pairs), frozenset(source for source, _ in pairs), frozenset(target for _, target in pairs)
+        )
 
     def ambiguous_directions(self) -> dict[tuple[str, str], list[str]]:
         """Return the directions that several models have and the default translator has not, with their names.
@@ -146,8 +168,7 @@ class Registry:
 
         A language that no model, or not the named one, can translate is returned as it is.
         """
-        pairs = self.language_pairs(model)
-        sources, targets = {one for one, _ in pairs}, {one for _, one in pairs}
+        _, sources, targets = self._languages_of(model)
         if source is not None:
             source = match_language(source, sources) or match_language(source, targets) or source
         return source, match_language(target, targets) or match_language(target, sources) or target
@@ -182,6 +203,9 @@ class Registry:
         return self._models[name] if name in self._names("classify") else None
 
     def _names(self, task: str | None) -> list[str]:
+        return self._names_by_task[task]
+
+    def _find_names(self, task: str | None) -> list[str]:
         return sorted(name for name, model in self._models.items() if task in (None, model.manifest.task))
 
     def describe(self) -> list[str]:

@@ -277,6 +277,8 @@ def best_choices(scores: list[list[float]]) -> list[tuple[int, ...]]:
     choices as the largest number of hypotheses. The first takes the best of each segment; each further one has the
     greatest sum of scores that is left.
     """
+    if all(len(row) == 1 for row in scores):
+        return [(0,) * len(scores)]
     count = max(map(len, scores), default=1)
     totals = [0.0]
     back_pointers: list[list[tuple[int, int]]] = []  # per segment and choice: the choice that it extends, and with what

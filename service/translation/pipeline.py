@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
@@ -76,7 +76,7 @@ class TranslationPipeline:
     ) -> None:
         """With `guard`, a segment with quality issues is tried again, a loop is stopped, lost numbers are repaired."""
         self._scope, self._options, self._guard = scope, options, guard
-        self._decoding = replace(options.decoding, end_loops=guard)
+        self._decoding = _with_end_loops(options.decoding, guard)
         self._terms = glossary
         self._glossaries: dict[str, Glossary] = {}  # by source language
         self._pending: dict[EngineRequest, _ModelCall] = {}
@@ -322,6 +322,11 @@ class TranslationPipeline:
         else:
             segment.done = True
         return []
+
+
+@lru_cache(maxsize=256)
+def _with_end_loops(decoding: DecodingOptions, end_loops: bool) -> DecodingOptions:
+    return replace(decoding, end_loops=end_loops)
 
 
 def _serious(call: _ModelCall) -> int:

@@ -133,7 +133,8 @@ class Translator:
         """Return the request with its languages in the spelling of the models: `de-AT` becomes `de`."""
         given = None if request.source and request.source.lower() == AUTO else request.source
         source, target = self._registry.match_languages(request.model, given, request.target)
-        return replace(request, source=source, target=target)
+        unchanged = (source, target) == (request.source, request.target)
+        return request if unchanged else replace(request, source=source, target=target)
 
     async def _documents(self, request: TranslationRequest, scope: RequestScope) -> list[DocumentTranslation]:
         """Parse the texts and find a route for each."""
