@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,11 +18,12 @@ from onnx import ModelProto
 from export.checks.imported_quality import LOSS_BOUND, built_in_data, calibrate_import, check_import, read_gate_data
 from export.checks.parity import ParityError
 from export.checks.quality_gate import QUALITY_BOUND, QualityError
+from export.checks.sample_texts import SAMPLE_TEXTS
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
 from export.graphs.spec import GraphSpec
 from export.graphs.topk import select_graph
-from export.hf.imports import ClassifierImport, Import, MarianImport
-from export.hf.sample_texts import SAMPLE_TEXTS
+from export.hf.encoder_decoder import FAMILIES as TRANSLATORS
+from export.hf.imports import ClassifierImport, Import, TranslatorImport
 from export.model_card import imported_card
 from export.publish import complete, write_int8
 from export.target import choose_target
@@ -43,9 +45,12 @@ from training.pretrained.encoder import FAMILIES
 
 TOLERANCE = 1e-4
 IMPORTERS: dict[str, Callable[[HfCheckpoint, list[tuple[str, str]]], Import]] = {
-    "marian": MarianImport,
+    **dict.fromkeys(TRANSLATORS, TranslatorImport),
     **dict.fromkeys(FAMILIES, ClassifierImport),
 }
+
+_T5 = "it would need relative position biases, RMSNorm and unscaled attention, which our graphs do not have"
+MISSING = {"t5": _T5, "mt5": _T5, "umt5": _T5}  # what known architectures would need
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,9 @@ def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Man
     """
     checkpoint = open_checkpoint(path)
     if checkpoint.model_type not in IMPORTERS:
+        missing = f" ({MISSING[checkpoint.model_type]})" if checkpoint.model_type in MISSING else ""
         raise ImportRefused(
-            f"{path}: model_type is {checkpoint.model_type!r}; {', '.join(IMPORTERS)} can be imported so far"
+            f"{path}: model_type is {checkpoint.model_type!r}{missing}; {', '.join(IMPORTERS)} can be imported so far"
         )
     found = IMPORTERS[checkpoint.model_type](checkpoint, options.languages)
     data = built_in_data(options.texts, found.directions)
@@ -158,10 +164,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("artifact", type=Path, help="folder to write the artifact to")
     top.add_argument(
         "--languages",
-        type=_pair,
         nargs="+",
-        metavar="SOURCE-TARGET",
-        help="directions of a translator, such as en-de (default: from tokenizer_config.json or the checkpoint's name)",
+        metavar="LANGUAGE",
+        help="of a translator: directions such as en-de, or languages such as en de fr for all directions between them "
+        "(default: from tokenizer_config.json or the checkpoint's name)",
     )
     top.add_argument("--name", help="of the model (default: the artifact folder's name)")
     top.add_argument("--version", help="version written to the manifest (default: 1, or one more than it replaces)")
@@ -224,7 +230,7 @@ def _import_options(options: argparse.Namespace) -> ImportOptions:
         texts = tuple(line for line in options.texts.read_text("utf-8").splitlines() if line.strip())
     return ImportOptions(
         name=target.name,
-        languages=options.languages or [],
+        languages=parse_directions(options.languages or []),
         licence=options.licence,
         version=target.version,
         tolerance=options.tolerance,
@@ -235,8 +241,17 @@ def _import_options(options: argparse.Namespace) -> ImportOptions:
     )
 
 
-def _pair(text: str) -> tuple[str, str]:
-    source, _, target = text.partition("-")
-    if not source or not target:
-        raise argparse.ArgumentTypeError(f"{text!r} is not SOURCE-TARGET, such as en-de")
-    return source, target
+def parse_directions(given: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the directions that the command line names: pairs such as en-de, and all between single languages.
+
+    Raises:
+        ImportRefused: a pair lacks a side, or a language stands alone.
+    """
+    pairs = [(source, target) for source, dash, target in (text.partition("-") for text in given) if dash]
+    single = [text for text in given if "-" not in text]
+    wrong = ["-".join(pair) for pair in pairs if not all(pair)] + (single if len(single) == 1 else [])
+    if wrong:
+        raise ImportRefused(
+            f"--languages {wrong[0]}: give directions, such as en-de, or two or more languages, such as en de"
+        )
+    return list(dict.fromkeys([*pairs, *permutations(single, 2)]))

@@ -105,11 +105,12 @@ class State(_Schema):
 
 
 class Direction(_Schema):
-    """A translation direction and the ids before the source that select it."""
+    """A translation direction, and the ids that select it: before the source, and at the start of each translation."""
 
     source: Text
     target: Text
     prefix: list[TokenId]
+    target_prefix: list[TokenId] = []
 
 
 class SpecialTokens(_Schema):

@@ -46,7 +46,10 @@ PACKAGE_RULES = {
     "training": rules(
         {"service.artifact", "service.engine.models.session"}, {"onnx", "onnxscript", "onnxruntime", "locust"} | WEB
     ),
-    "export": rules({"training", "service.artifact", "service.engine", "service.text.tokenizer"}, {"locust"} | WEB),
+    "export": rules(
+        {"training", "service.artifact", "service.engine", "service.text.languages", "service.text.tokenizer"},
+        {"locust"} | WEB,
+    ),
     "service": rules(set(), {"locust", "httpx"} | TRAINING_TOOLS),
     "loadtest": rules(set(), {"onnxruntime", "tokenizers"} | WEB | TRAINING_TOOLS),
     "deploy": rules({"service"}, set()),

@@ -24,7 +24,7 @@ from benchmarks.checkpoints.common import batches, mixed_lines, posted
 from benchmarks.common.figures import busy_note, write_figures
 from benchmarks.http.servers import attendant_server
 from export.from_hf import ImportOptions, import_checkpoint
-from export.hf.imports import guess_languages
+from export.hf.marian import guess_languages
 from service.artifact import Artifact, read_artifact
 from service.text.tokenizer import TextCodec
 from training.data.corpus import read_corpus

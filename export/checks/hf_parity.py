@@ -6,6 +6,7 @@ probable token the one that the engine chose; so its own greedy search would giv
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,9 +28,16 @@ Logits = Callable[[Tensor, Tensor, Tensor], Tensor]
 MAX_TOKENS = 64  # generated for each text: more of them prove nothing new
 
 
+class Source(NamedTuple):
+    """The ids of a source, and those that its translation begins with."""
+
+    ids: list[int]
+    target_prefix: tuple[int, ...] = ()
+
+
 @torch.inference_mode()
 def verify_imported_translator(
-    logits: Logits, artifact: Artifact, sources: list[list[int]], barred: list[int], tolerance: float
+    logits: Logits, artifact: Artifact, sources: list[Source], barred: list[int], tolerance: float
 ) -> Parity:
     """Compare an artifact with the model that it was imported from; `barred` are tokens that are never generated.
 
@@ -40,13 +48,16 @@ def verify_imported_translator(
     special, limits = artifact.manifest.special_tokens, artifact.manifest.limits
     engine = TranslateEngine(TranslateGraphs.load(artifact, available_cores()), DEFAULT_ROWS)
     score = Session(artifact.graph("score"), available_cores())
-    lengths = [min(MAX_TOKENS, default_target_length(len(ids), limits.target_length - 1)) for ids in sources]
-    requests = [EngineRequest(ids, DecodingOptions(max_length=n)) for ids, n in zip(sources, lengths, strict=True)]
+    lengths = [min(MAX_TOKENS, default_target_length(len(ids), limits.target_length - 1)) for ids, _ in sources]
+    requests = [
+        EngineRequest(ids, DecodingOptions(max_length=n, prefix=prefix))
+        for (ids, prefix), n in zip(sources, lengths, strict=True)
+    ]
     answers = [result.ids for result in run_requests([engine], requests)]
-    ordered = sorted(range(len(sources)), key=lambda i: (len(sources[i]), len(answers[i])))
+    ordered = sorted(range(len(sources)), key=lambda i: (len(sources[i].ids), len(answers[i])))
     for start in range(0, len(ordered), DEFAULT_ROWS):
         rows = ordered[start : start + DEFAULT_ROWS]
-        batch, generated = [sources[i] for i in rows], [answers[i] for i in rows]
+        batch, generated = [sources[i].ids for i in rows], [answers[i] for i in rows]
         arrays = pad(batch, special.pad)
         source, source_length = (torch.from_numpy(arrays[name]) for name in ("source", "source_length"))
         mask = (torch.arange(source.size(1)) < source_length[:, None]).long()
@@ -60,9 +71,12 @@ def verify_imported_translator(
         chosen = np.take_along_axis(scores, labels[..., None], -1)[..., 0]
         differences.compare("score", found[real], chosen[real])
         stopped = [len(ids) < lengths[i] for ids, i in zip(generated, rows, strict=True)]
+        spans = [
+            slice(len(sources[i].target_prefix), len(ids) + ended)
+            for i, ids, ended in zip(rows, generated, stopped, strict=True)
+        ]
         wrong = sum(
-            expected[row, : len(ids) + ended].argmax(-1).tolist() != labels[row, : len(ids) + ended].tolist()
-            for row, (ids, ended) in enumerate(zip(generated, stopped, strict=True))
+            expected[row, span].argmax(-1).tolist() != labels[row, span].tolist() for row, span in enumerate(spans)
         )
         if wrong:
             raise ParityError(f"greedy answers to {wrong} of {len(rows)} texts differ from those of transformers")

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from export.checks.local_engine import run_requests
 from export.checks.quality_gate import CALIBRATION_ROWS, DEVELOPMENT_ROWS, ENGINE_ROWS, QualityError
+from export.checks.sample_texts import texts_of
 from export.graphs.transformer import cache_slices
 from export.quantization.calibration import QuantisationPlan, calibrate
 from service.artifact import Artifact, Direction, Evaluation
@@ -49,6 +50,11 @@ class Part:
     def name(self) -> str:
         return "labels" if self.direction is None else f"{self.direction.source}-{self.direction.target}"
 
+    @property
+    def target_prefix(self) -> list[int]:
+        """The ids that each translation begins with."""
+        return self.direction.target_prefix if self.direction else []
+
     def take(self, chosen: Sequence[int]) -> "Part":
         """Return some of the texts, with their references."""
         references = self.references and [self.references[i] for i in chosen]
@@ -66,7 +72,9 @@ class GateData:
 
 def built_in_data(texts: Sequence[str], directions: Sequence[Direction]) -> GateData:
     """Return texts without references, for calibration and check alike."""
-    parts = [Part(list(texts), None, direction) for direction in directions] or [Part(list(texts))]
+    count = len(directions)
+    parts = [Part(list(texts_of(texts, i, count)), None, direction) for i, direction in enumerate(directions)]
+    parts = parts or [Part(list(texts))]
     return GateData(f"{len(texts)} texts without references", parts, parts)
 
 
@@ -129,11 +137,15 @@ class Answers:
             encoded = self.codec.encode(part.texts, [special.bos], self.manifest.append_eos)
         return [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
 
-    def translate(self, sources: list[list[int]]) -> list[list[int]]:
-        """Return the greedy translations."""
+    def translate(self, sources: list[list[int]], part: Part) -> list[list[int]]:
+        """Return the greedy translations of a part's sources."""
         limit = min(MAX_TOKENS, self.manifest.limits.target_length - 1)
         lengths = [default_target_length(len(ids), limit) for ids in sources]
-        requests = [EngineRequest(ids, DecodingOptions(max_length=n)) for ids, n in zip(sources, lengths, strict=True)]
+        prefix = tuple(part.target_prefix)
+        requests = [
+            EngineRequest(ids, DecodingOptions(max_length=n, prefix=prefix))
+            for ids, n in zip(sources, lengths, strict=True)
+        ]
         return [result.ids for result in run_requests([self._engine], requests, ENGINE_ROWS)]
 
     def classify(self, sources: list[list[int]]) -> np.ndarray:
@@ -168,8 +180,8 @@ def _model_inputs(answers: Answers, parts: list[Part]) -> Iterator[tuple[Tensor,
         sources = answers.sources(part)
         targets: list[list[int]] | list[None] = [None] * len(sources)
         if part.direction is not None:
-            known = [answers.codec.target_ids(text) for text in part.references or []]
-            targets = answers.translate(sources) if part.references is None else known
+            known = [[*part.target_prefix, *answers.codec.target_ids(text)] for text in part.references or []]
+            targets = answers.translate(sources, part) if part.references is None else known
         for source, target in zip(sources, targets, strict=True):
             inputs = torch.tensor([source]), torch.tensor([len(source)])
             yield inputs if target is None else (*inputs, torch.tensor([[bos, *target][:limit]]))
@@ -212,12 +224,11 @@ def _compare(fp32: Answers, int8: Answers, part: Part) -> tuple[str, float, floa
         expected = [fp32.manifest.labels.index(label) for label in part.references]
         accuracies = [100 * float((p.argmax(-1) == expected).mean()) for p in (exact, quantised)]
         return "accuracy", accuracies[0], accuracies[1], ""
-    answers = fp32.translate(sources)
+    answers = fp32.translate(sources, part)
     if part.references is None:
         return AGREEMENT, fp32.log_probability(sources, answers), int8.log_probability(sources, answers), ""
-    scores = [
-        translation_metrics(fp32.codec.decode(found), part.references) for found in (answers, int8.translate(sources))
-    ]
+    found = answers, int8.translate(sources, part)
+    scores = [translation_metrics(fp32.codec.decode(ids), part.references) for ids in found]
     return "bleu", float(scores[0]["bleu"]), float(scores[1]["bleu"]), str(scores[0]["signature"])
 
 

@@ -1,32 +1,68 @@
 """Encoder-decoder checkpoints as our Transformer, so that their weights flow into our graphs.
 
-MarianMT's layers are those of BART (Lewis et al. 2020), named alike in transformers: post-norm, all projections with
-biases, embeddings shared by both sides and the output, a bias on the logits.
+MarianMT (Junczys-Dowmunt et al. 2018), mBART (Liu et al. 2020) and M2M-100 (Fan et al. 2020), which is NLLB's
+architecture too, have the layers of BART (Lewis et al. 2020), named alike in transformers: all projections with biases,
+embeddings shared by both sides and the output. They differ in the place of their norms and in their positions.
 
 Shapes: D model width, V vocabulary.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from training.config import TransformerConfig
-from training.models.transformer import DecoderLayer, EncoderLayer, Transformer
+from training.models.transformer import DecoderLayer, Embedding, EncoderLayer, Transformer
 from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
 from training.pretrained.weights import Weights
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu", "silu": "silu"}
 NEVER = -1e4  # the bias of a token that is never generated; it then takes no part in probabilities
+FIRST_POSITION = 2  # of fairseq's tables of positions: the first two are for padding
 
 
-def build_marian(checkpoint: HfCheckpoint, never: Iterable[int]) -> Transformer:
-    """Return a MarianMT checkpoint as a Transformer; `never` are tokens that it does not generate.
+def marian_positions(length: int, width: int) -> Tensor:
+    """Return sinusoidal positions in Marian's layout, all sines before all cosines: (length, D)."""
+    wavelength = torch.pow(10000.0, torch.arange(0, width, 2, dtype=torch.float64) / width)  # (D/2,)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] / wavelength  # (length, D/2)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1).float()  # (length, D)
+
+
+def fairseq_positions(length: int, width: int) -> Tensor:
+    """Return sinusoidal positions in fairseq's layout, in the precision in which transformers has them: (length, D)."""
+    half = width // 2
+    frequency = torch.exp(torch.arange(half).float() * -(math.log(10000.0) / (half - 1)))  # (D/2,)
+    angle = torch.arange(FIRST_POSITION, FIRST_POSITION + length).float()[:, None] * frequency  # (length, D/2)
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)  # (length, D)
+
+
+@dataclass(frozen=True)
+class Family:
+    """How an architecture differs from the others."""
+
+    norm: Literal["pre", "post"]
+    embedding_norm: bool
+    positions: Callable[[int, int], Tensor] | None  # None: learned
+
+
+FAMILIES = {
+    "marian": Family("post", embedding_norm=False, positions=marian_positions),
+    "m2m_100": Family("pre", embedding_norm=False, positions=fairseq_positions),
+    "mbart": Family("pre", embedding_norm=True, positions=None),
+}
+
+
+def build_translator(checkpoint: HfCheckpoint, never: Iterable[int]) -> Transformer:
+    """Return a checkpoint of one of `FAMILIES` as a Transformer; `never` are tokens that it does not generate.
 
     Raises:
         ImportRefused: the configuration asks for something that our graphs do not have, or weights are missing.
     """
-    config = marian_config(checkpoint)
+    config = translator_config(checkpoint)
     vocabulary = int(checkpoint.get("vocab_size"))
     model = Transformer(config, vocabulary, vocabulary, joint=True)
     model.output = nn.Linear(config.width, vocabulary)
@@ -38,21 +74,32 @@ def build_marian(checkpoint: HfCheckpoint, never: Iterable[int]) -> Transformer:
             for i, layer in enumerate(layers):
                 for target, names in _layer_parts(layer, f"model.{side}.layers.{i}"):
                     weights.copy(target, *names)
-        weights.copy(model.output.bias, "final_logits_bias")
+        for side, norm in (("encoder", model.encoder.norm), ("decoder", model.norm)):
+            weights.copy_module(norm, f"model.{side}.layer_norm")
+        model.output.bias.zero_()
+        if weights.has("final_logits_bias"):
+            weights.copy(model.output.bias, "final_logits_bias")
         model.output.bias[list(never)] = NEVER
-    for embedding in (model.encoder.embedding, model.embedding):
-        embedding.scale = config.width**0.5 if checkpoint.config.get("scale_embedding") else 1.0
-        embedding.get_buffer("position").copy_(marian_positions(len(embedding.position), config.width))
+        for side, embedding in (("encoder", model.encoder.embedding), ("decoder", model.embedding)):
+            embedding.scale = config.width**0.5 if checkpoint.config.get("scale_embedding") else 1.0
+            weights.copy_module(embedding.norm, f"model.{side}.layernorm_embedding")
+            _set_positions(embedding, FAMILIES[checkpoint.model_type], weights, f"model.{side}.embed_positions.weight")
     return model.eval()
 
 
-def marian_config(checkpoint: HfCheckpoint) -> TransformerConfig:
+def _set_positions(embedding: Embedding, family: Family, weights: Weights, name: str) -> None:
+    length, width = embedding.position.shape
+    table = weights.get(name)[FIRST_POSITION:] if family.positions is None else family.positions(length, width)
+    embedding.position.copy_(table)
+
+
+def translator_config(checkpoint: HfCheckpoint) -> TransformerConfig:
     """Return the configuration of our Transformer.
 
     Raises:
         ImportRefused: it differs in something that our graphs do not have.
     """
-    get = checkpoint.get
+    get, family = checkpoint.get, FAMILIES[checkpoint.model_type]
     activation = str(get("activation_function"))
     heads = {int(get("encoder_attention_heads")), int(get("decoder_attention_heads"))}
     inner = {int(get("encoder_ffn_dim")), int(get("decoder_ffn_dim"))}
@@ -61,12 +108,16 @@ def marian_config(checkpoint: HfCheckpoint) -> TransformerConfig:
         problems.append(f"activation_function is {activation!r}; {', '.join(ACTIVATIONS)} can be imported")
     if len(heads) > 1 or len(inner) > 1:
         problems.append("encoder and decoder differ in attention heads or feed-forward width; both must be the same")
-    if get("normalize_before", False) or get("normalize_embedding", False):
-        problems.append("normalize_before or normalize_embedding is set; only post-norm layers can be imported")
-    if get("static_position_embeddings", True) is not True:
-        problems.append("static_position_embeddings is not set; only sinusoidal positions can be imported")
-    if not get("share_encoder_decoder_embeddings", True):
-        problems.append("share_encoder_decoder_embeddings is not set; only one shared vocabulary can be imported")
+    if not (get("share_encoder_decoder_embeddings", True) and get("tie_word_embeddings", True)):
+        problems.append(
+            "share_encoder_decoder_embeddings or tie_word_embeddings is not set; only one shared vocabulary can be "
+            "imported"
+        )
+    if checkpoint.model_type == "marian":  # the other architectures do not read these keys
+        if get("normalize_before", False) or get("normalize_embedding", False):
+            problems.append("normalize_before or normalize_embedding is set; only post-norm layers can be imported")
+        if get("static_position_embeddings", True) is not True:
+            problems.append("static_position_embeddings is not set; only sinusoidal positions can be imported")
     if problems:
         raise ImportRefused(f"{checkpoint.path}: " + "; ".join(problems))
     length = int(get("max_position_embeddings"))
@@ -77,7 +128,9 @@ def marian_config(checkpoint: HfCheckpoint) -> TransformerConfig:
         feed_forward=inner.pop(),
         encoder_layers=int(get("encoder_layers")),
         decoder_layers=int(get("decoder_layers")),
-        norm="post",
+        norm=family.norm,
+        embedding_norm=family.embedding_norm,
+        positions="learned" if family.positions is None else "sinusoidal",
         activation=ACTIVATIONS[activation],  # type: ignore[arg-type]
         dropout=0.0,
         max_source_length=length,
@@ -86,13 +139,6 @@ def marian_config(checkpoint: HfCheckpoint) -> TransformerConfig:
     if problems := config.find_problems():
         raise ImportRefused(f"{checkpoint.path}: " + "; ".join(problems))
     return config
-
-
-def marian_positions(length: int, width: int) -> Tensor:
-    """Return sinusoidal positions in Marian's layout, all sines before all cosines: (length, D)."""
-    wavelength = torch.pow(10000.0, torch.arange(0, width, 2, dtype=torch.float64) / width)  # (D/2,)
-    angle = torch.arange(length, dtype=torch.float64)[:, None] / wavelength  # (length, D/2)
-    return torch.cat([angle.sin(), angle.cos()], dim=-1).float()  # (length, D)
 
 
 def _layer_parts(layer: nn.Module, name: str) -> Iterator[tuple[Tensor, list[str]]]:

@@ -21,6 +21,7 @@ class Generation:
     defaults: GenerationDefaults = GenerationDefaults()
     never: tuple[int, ...] = ()  # tokens that are never generated ("bad words")
     first: int | None = None  # the token that every translation starts with ("forced_bos_token_id")
+    start: int | None = None  # the token that decoding starts from ("decoder_start_token_id")
     left_out: tuple[str, ...] = field(default=())  # options that the service does not have, as "key = value"
 
 
@@ -46,6 +47,8 @@ def read_generation(checkpoint: HfCheckpoint) -> Generation:
         )
         first = table.get("forced_bos_token_id")
         first = None if first is None else int(first)
+        start = table.get("decoder_start_token_id", checkpoint.config.get("decoder_start_token_id"))
+        start = None if start is None else int(start)
     except (TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         raise ImportRefused(f"{path}: a generation option has a value that cannot be used: {error}") from None
     if beam > MAX_BEAM:
@@ -59,6 +62,8 @@ def read_generation(checkpoint: HfCheckpoint) -> Generation:
         if table.get(key) is not None and table[key] not in neutral
     ]
     never = tuple(words[0] for words in sequences if len(words) == 1)
-    if wrong := [id for id in (*never, *([] if first is None else [first])) if not 0 <= id < vocabulary]:
+    if wrong := [
+        id for id in (*never, *(one for one in (first, start) if one is not None)) if not 0 <= id < vocabulary
+    ]:
         raise ImportRefused(f"{path}: the token {wrong[0]} is outside the vocabulary of {vocabulary}")
-    return Generation(defaults, never, first, tuple(left_out))
+    return Generation(defaults, never, first, start, tuple(left_out))

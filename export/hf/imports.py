@@ -1,22 +1,22 @@
 """What an import needs of each kind of checkpoint: graphs, tokenizer, facts for the manifest, and the parity check."""
 
-import json
-import re
-import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from export.checks.hf_parity import verify_imported_classifier, verify_imported_translator
+from export.checks.hf_parity import Source, verify_imported_classifier, verify_imported_translator
 from export.checks.parity import ParityError
+from export.checks.sample_texts import texts_of
 from export.graphs import transformer
 from export.graphs.spec import GraphSpec
 from export.hf.classifier import build_classifier, classifier_graphs, labels_of
-from export.hf.encoder_decoder import build_marian
+from export.hf.encoder_decoder import build_translator
 from export.hf.generation import Generation, read_generation
-from export.hf.marian import MarianTokenizers, special_tokens
+from export.hf.marian import MarianTokenizers
+from export.hf.multilingual import MultilingualTokenizers
 from service.artifact import Artifact, Direction, Limits, Parity, SpecialTokens
 from service.text.tokenizer import TextCodec
 from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
@@ -68,8 +68,24 @@ class Import(Protocol):
         ...
 
 
-class MarianImport:
-    """A MarianMT translator.
+class TranslatorTokenizers(Protocol):
+    """The tokenizers of a translator, and what depends on them."""
+
+    directions: list[Direction]
+    special_tokens: SpecialTokens
+    never: list[int]  # tokens that are not generated
+
+    def save(self, path: Path) -> None:
+        """Write the artifact's tokenizer.json."""
+        ...
+
+    def reference_ids(self, texts: Sequence[str], direction: Direction) -> list[list[int]]:
+        """Return the ids of transformers' own tokenizer."""
+        ...
+
+
+class TranslatorImport:
+    """A translator: MarianMT, M2M-100, NLLB or mBART-50.
 
     Raises:
         ImportRefused: it cannot be imported, or its languages are unknown.
@@ -82,19 +98,11 @@ class MarianImport:
     labels: list[str] = []
 
     def __init__(self, checkpoint: HfCheckpoint, languages: list[tuple[str, str]]) -> None:
-        self._checkpoint = checkpoint
-        self._tokenizers = MarianTokenizers(checkpoint)
-        self.directions = self._tokenizers.directions(languages or guess_languages(checkpoint))
-        self.special_tokens = special_tokens(checkpoint, self._tokenizers)
-        self.generation = read_generation(checkpoint)
-        if self.generation.first is not None:
-            raise ImportRefused(
-                f"{checkpoint.path}: forced_bos_token_id is {self.generation.first}; MarianMT translators whose first "
-                "token is forced cannot be imported"
-            )
-        # transformers never lets MarianMT generate its padding, with which decoding starts.
-        self._never = sorted({self.special_tokens.pad, *self.generation.never})
-        self.model = build_marian(checkpoint, self._never)
+        self._checkpoint, self.generation = checkpoint, read_generation(checkpoint)
+        kind = MarianTokenizers if checkpoint.model_type == "marian" else MultilingualTokenizers
+        self._tokenizers: TranslatorTokenizers = kind(checkpoint, languages, self.generation)
+        self.directions, self.special_tokens = self._tokenizers.directions, self._tokenizers.special_tokens
+        self.model = build_translator(checkpoint, self._tokenizers.never)
         config = self.model.config
         self.limits = Limits(source_length=config.max_source_length, target_length=config.max_target_length)
 
@@ -105,26 +113,25 @@ class MarianImport:
         self._tokenizers.save(path)
 
     def verify(self, artifact: Artifact, texts: tuple[str, ...], tolerance: float) -> Parity:
-        from transformers import MarianMTModel, MarianTokenizer
+        from transformers import AutoModelForSeq2SeqLM
 
-        model = MarianMTModel.from_pretrained(self._checkpoint.path, use_safetensors=True)
+        model = AutoModelForSeq2SeqLM.from_pretrained(self._checkpoint.path, use_safetensors=True)
         model.eval()
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Recommended: pip install sacremoses"
-            )  # which the tokenizer does not call
-            tokenizer = MarianTokenizer.from_pretrained(self._checkpoint.path)
         codec = TextCodec(artifact.tokenizer, artifact.manifest)
-        encoded = codec.encode(list(texts), [], append_eos=True)
-        _compare_ids(texts, encoded, [tokenizer(text)["input_ids"] for text in texts])
-        sources = [[*direction.prefix, *ids] for direction in self.directions for ids in encoded]
+        sources: list[Source] = []
+        for i, direction in enumerate(self.directions):
+            chosen = texts_of(texts, i, len(self.directions))
+            encoded = codec.encode(list(chosen), direction.prefix, append_eos=True)
+            _compare_ids(chosen, encoded, self._tokenizers.reference_ids(chosen, direction))
+            fitting = [ids for ids in encoded if len(ids) <= self.limits.source_length]
+            sources += [Source(ids, tuple(direction.target_prefix)) for ids in fitting]
+        _check_some(sources, self.limits)
 
         def logits(source: Tensor, mask: Tensor, target: Tensor) -> Tensor:
             found: Tensor = model(input_ids=source, attention_mask=mask, decoder_input_ids=target).logits
             return found
 
-        sources = _within_limit(sources, self.limits)
-        return verify_imported_translator(logits, artifact, sources, self._never, tolerance)
+        return verify_imported_translator(logits, artifact, sources, self._tokenizers.never, tolerance)
 
 
 class ClassifierImport:
@@ -182,33 +189,17 @@ class ClassifierImport:
             logits: Tensor = model(**inputs[fitting[i]]).logits
             return logits.sigmoid() if self.multi_label else torch.softmax(logits, -1)
 
-        sources = _within_limit(encoded, self.limits)
+        sources = [encoded[i] for i in fitting]
+        _check_some(sources, self.limits)
         return verify_imported_classifier(probabilities, artifact, sources, tolerance)
 
 
-def _compare_ids(texts: tuple[str, ...], found: list[list[int]], expected: list[list[int]]) -> None:
+def _compare_ids(texts: Sequence[str], found: list[list[int]], expected: list[list[int]]) -> None:
     for text, ids, reference in zip(texts, found, expected, strict=False):
         if ids != reference:
             raise ParityError(f"the ids of {text!r} are {ids}, those of transformers {reference}")
 
 
-def _within_limit(sources: list[list[int]], limits: Limits) -> list[list[int]]:
-    fitting = [ids for ids in sources if len(ids) <= limits.source_length]
-    if not fitting:
+def _check_some(sources: Sequence[object], limits: Limits) -> None:
+    if not sources:
         raise ImportRefused(f"no text of the parity check is within the model's {limits.source_length} tokens")
-    return fitting
-
-
-def guess_languages(checkpoint: HfCheckpoint) -> list[tuple[str, str]]:
-    """Return the direction that tokenizer_config.json or the checkpoint's name tells.
-
-    Raises:
-        ImportRefused: neither tells it.
-    """
-    file = checkpoint.path / "tokenizer_config.json"
-    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    if config.get("source_lang") and config.get("target_lang"):
-        return [(str(config["source_lang"]), str(config["target_lang"]))]
-    if found := re.search(r"(?:^|-)([a-z]{2,3})-([a-z]{2,3})$", checkpoint.path.resolve().name):
-        return [(found[1], found[2])]
-    raise ImportRefused(f"{checkpoint.path}: its languages are unknown; give them, for example --languages en-de")

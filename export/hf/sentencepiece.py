@@ -1,12 +1,13 @@
 """SentencePiece models as files of the `tokenizers` library, with the ids of a separate vocabulary.
 
 MarianMT splits a text with one SentencePiece model a side, then looks the pieces up in vocab.json, which both sides
-share. The library's Unigram model numbers its pieces by their order. So the pieces are put in the order of vocab.json;
-an entry that this side does not have becomes a piece that no text can contain (its name ends with a space), and a piece
-that vocab.json does not have gets an id behind its last one. MarianMT looks up unknown characters in vocab.json as
-well, where the other side's pieces are; service/text/tokenizer.py does the same (`IdsOfPieces`).
+share; M2M-100 has one model for both. The library's Unigram model numbers its pieces by their order. So the pieces are
+put in the order of vocab.json; an entry that this side does not have becomes a piece that no text can contain (its name
+ends with a space), and a piece that vocab.json does not have gets an id behind its last one. MarianMT looks up unknown
+characters in vocab.json as well, where the other side's pieces are; service/text/tokenizer.py does the same
+(`IdsOfPieces`).
 
-Unigram segmentation: Kudo 2018, "Subword Regularization".
+Unigram segmentation: Kudo 2018, "Subword Regularization"; BPE: Sennrich et al. 2016.
 """
 
 from collections.abc import Mapping
@@ -17,20 +18,20 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 from training.pretrained.checkpoint import ImportRefused
 
-UNIGRAM = 1  # TrainerSpec.ModelType
+UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
 NORMAL, USER_DEFINED = 1, 4  # ModelProto.SentencePiece.Type
 SPACE = "▁"
 # Behind the name of a piece that no text may be cut into: a plain space never reaches the model, see the normaliser.
 UNMATCHABLE = " "
 
 
-def marian_tokenizer(path: Path, ids: Mapping[str, int], special: list[str]) -> Tokenizer:
+def sentencepiece_tokenizer(path: Path, ids: Mapping[str, int], special: list[str]) -> Tokenizer:
     """Return the tokenizer of one side.
 
     `ids` gives the vocabulary's id of each piece, `special` the names of the special tokens.
 
     Raises:
-        ImportRefused: the file is not a Unigram model, or ids are not 0, 1, 2 ...
+        ImportRefused: the file is not a Unigram or BPE model, or ids are not 0, 1, 2 ...
     """
     model = _read(path)
     if sorted(ids.values()) != list(range(len(ids))):
@@ -42,7 +43,12 @@ def marian_tokenizer(path: Path, ids: Mapping[str, int], special: list[str]) -> 
     ordered = sorted(ids, key=lambda piece: ids[piece])
     vocabulary = [(p, scores[p]) if p in scores else (p + UNMATCHABLE, lowest) for p in ordered]
     vocabulary += [(piece, score) for piece, score in scores.items() if piece not in ids]
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=ids["<unk>"], byte_fallback=False))
+    if model.trainer_spec.model_type == UNIGRAM:
+        tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=ids["<unk>"], byte_fallback=False))
+    else:
+        numbers = {piece: id for id, (piece, _) in enumerate(vocabulary)}
+        unknown = "<unk>" + UNMATCHABLE
+        tokenizer = Tokenizer(models.BPE(numbers, _merges(list(scores)), unk_token=unknown, fuse_unk=True))
     tokenizer.normalizer = _normalizer(model.normalizer_spec)
     crosses_words = any(SPACE in piece[1:] for piece in scores)
     prepend = "always" if model.normalizer_spec.add_dummy_prefix else "never"
@@ -62,9 +68,16 @@ def _read(path: Path) -> Any:
         model.ParseFromString(path.read_bytes())
     except Exception as error:  # protobuf's DecodeError, which differs between its implementations
         raise ImportRefused(f"{path}: not a SentencePiece model: {error}") from None
-    if model.trainer_spec.model_type != UNIGRAM:
-        raise ImportRefused(f"{path}: only SentencePiece models of the kind Unigram are read, this one is another kind")
+    if model.trainer_spec.model_type not in (UNIGRAM, BPE):
+        raise ImportRefused(f"{path}: only SentencePiece models of the kinds Unigram and BPE are read")
     return model
+
+
+def _merges(pieces: list[str]) -> list[tuple[str, str]]:
+    """Return the pairs that BPE merges, given its pieces in the order in which they were learned."""
+    known = set(pieces)
+    halves = ((piece[:i], piece[i:]) for piece in pieces for i in range(1, len(piece)))
+    return [(left, right) for left, right in halves if left in known and right in known]
 
 
 def _normalizer(spec: Any) -> normalizers.Normalizer:

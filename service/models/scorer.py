@@ -1,6 +1,6 @@
 """Scoring of given translations: their log-probability, and which words correspond."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from service.artifact import Direction, Manifest
@@ -29,13 +29,26 @@ class EncodedPair:
     source: TokenizedText
     target: TokenizedText
     request: EngineRequest
-    prefix_length: int  # special tokens before the source
+    direction: Direction
+
+    def without_prefix(self, result: EngineResult) -> EngineResult:
+        """Return the result of the translation alone, without the tokens that the direction puts before it."""
+        first = len(self.direction.target_prefix)
+        if not first:
+            return result
+        [scored] = result.hypotheses
+        log_probs = scored.log_probabilities[first:]
+        score = sum(log_probs) / len(log_probs)
+        own = replace(scored, ids=scored.ids[first:], score=score, log_probabilities=log_probs)
+        attention = None if result.attention is None else result.attention[first:]
+        return replace(result, hypotheses=[own], attention=attention)
 
     def links(self, result: EngineResult) -> tuple[AlignmentLink, ...]:
-        """Return where each word of the translation comes from; nothing if the model has no attention."""
+        """Return where each word of the translation comes from, by a result `without_prefix`; nothing if the model has
+        no attention."""
         if result.attention is None:
             return ()
-        first = self.prefix_length
+        first = len(self.direction.prefix)
         attention = result.attention[:, first : first + len(self.source.ids)]  # (T+1, S)
         return links_from_attention(
             attention, self.pair.text, self.source.spans, self.pair.translation, self.target.spans
@@ -65,15 +78,16 @@ class PairScorer:
                 pair,
                 source,
                 target,
-                EngineRequest([*prefix, *source.ids, *suffix], translation=target.ids),
-                len(prefix),
+                EngineRequest([*prefix, *source.ids, *suffix], translation=[*direction.target_prefix, *target.ids]),
+                direction,
             )
             for pair, (source, target) in zip(pairs, tokenised, strict=True)
         ]
 
     def length_error(self, encoded: EncodedPair) -> str | None:
         """Describe which side of a pair exceeds the model's limits; None if neither does."""
-        limits, read, written = self.manifest.limits, len(encoded.request.ids), len(encoded.target.ids) + 1
+        limits, read = self.manifest.limits, len(encoded.request.ids)
+        written = len(encoded.direction.target_prefix) + len(encoded.target.ids) + 1
         if read > limits.source_length:
             return f"the text has {read} tokens; model {self.manifest.name!r} reads at most {limits.source_length}"
         if written > limits.target_length:
@@ -102,4 +116,5 @@ class PairScorer:
             if error := self.length_error(one):
                 raise TooLarge(f"pair {i}: {error}, special tokens included: send it in sentences")
         results = await scope.results(self.engine_client, [one.request for one in encoded])
-        return list(map(ScoredPair, encoded, results))
+        own = (one.without_prefix(result) for one, result in zip(encoded, results, strict=True))
+        return list(map(ScoredPair, encoded, own))

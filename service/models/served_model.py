@@ -126,6 +126,7 @@ class ServedModel:
     def engine_request(
         self,
         ids: list[int],
+        direction: Direction,
         decoding: DecodingOptions,
         prefix: str = "",
         max_length: int | None = None,
@@ -133,7 +134,8 @@ class ServedModel:
     ) -> EngineRequest:
         """Return a request to translate source ids, with the prefix and the length in `decoding` replaced.
 
-        The translation will contain each of the `required` texts once, unless `max_length` leaves no room for them.
+        The direction's target prefix comes before `prefix` and does not count in `max_length`. The translation will
+        contain each of the `required` texts once, unless `max_length` leaves no room for them.
 
         Raises:
             InvalidRequest: options are out of range or contradict each other.
@@ -142,8 +144,9 @@ class ServedModel:
         limit = self.manifest.limits.target_length
         if max_length is not None and max_length > limit:
             raise TooLarge(f"max_length is {max_length}; model {self.name!r} writes at most {limit} tokens")
-        prefix_ids = tuple(self.codec.target_ids(prefix)) if prefix else ()
-        length = max_length or min(limit, default_target_length(len(ids), limit) + len(prefix_ids))
+        prefix_ids = (*direction.target_prefix, *(self.codec.target_ids(prefix) if prefix else ()))
+        wanted = max_length or default_target_length(len(ids), limit) + len(prefix_ids) - len(direction.target_prefix)
+        length = min(limit, wanted + len(direction.target_prefix))
         sequences = tuple(tuple(self.codec.target_ids(text)) for text in required)
         return EngineRequest(ids, self._options(decoding, length, prefix_ids, sequences))
 

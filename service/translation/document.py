@@ -218,10 +218,11 @@ class DocumentTranslation:
         return concatenate(translations)
 
     def _tokens(self, hypothesis: Hypothesis) -> list[OutputToken]:
-        spell = self.route[-1].model.codec.token_text
+        model, direction = self.route[-1].model, self.route[-1].direction
+        spell, first = model.codec.token_text, len(direction.target_prefix)
         # The end-of-sentence token has a log-probability too, but no id here.
-        pairs = zip(hypothesis.ids, hypothesis.log_probabilities, strict=False)
-        return [OutputToken(token, spell(token), log_prob) for token, log_prob in pairs]
+        pairs = list(zip(hypothesis.ids, hypothesis.log_probabilities, strict=False))
+        return [OutputToken(token, spell(token), log_prob) for token, log_prob in pairs[first:]]
 
 
 def segment_all(documents: Sequence[DocumentTranslation], check: Check, bounded: bool = True) -> list[Segment]:

@@ -190,7 +190,7 @@ class TranslationPipeline:
             self._pending |= group
 
     def _engine_request(self, call: _ModelCall, ids: list[int]) -> EngineRequest:
-        model, required = call.step.model, call.unit.required
+        model, direction, required = call.step.model, call.step.direction, call.unit.required
         decoding = model.with_defaults(self._decoding, self._options.given)
         if not call.is_last_step:
             decoding = _pivot_decoding(decoding)
@@ -200,8 +200,9 @@ class TranslationPipeline:
             if call.numbers_unit is None or call.first_try.issues != [NUMBER]:
                 decoding = _safer(decoding)
         if call.is_last_step:
-            return model.engine_request(ids, decoding, call.segment.prefix, self._options.max_length, required)
-        return model.engine_request(ids, decoding, required=required)
+            prefix, max_length = call.segment.prefix, self._options.max_length
+            return model.engine_request(ids, direction, decoding, prefix, max_length, required)
+        return model.engine_request(ids, direction, decoding, required=required)
 
     def _halve(self, call: _ModelCall) -> list[_ModelCall]:
         """Split a segment whose text exceeds the model's limit, with placeholders inserted or after the pivot."""

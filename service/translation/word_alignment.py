@@ -102,7 +102,7 @@ class _HypothesisAlignment:
     def add(self, request: EngineRequest, result: EngineResult) -> bool:
         """Take the links of one pair; return whether it was the last, and the hypothesis is aligned."""
         [pair] = [one for one in self._pairs if one.request is request]
-        self._links[request] = pair.links(result)
+        self._links[request] = pair.links(pair.without_prefix(result))
         if len(self._links) < len(self._pairs):
             return False
         first, *others = self._pairs

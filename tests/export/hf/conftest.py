@@ -105,6 +105,12 @@ def trace(build_once: BuildOnce, operators_read_once: None) -> Callable[["GraphS
     return partial(trace_once, build_once)
 
 
+@pytest.fixture
+def traced_once(trace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have imports trace each graph once."""
+    monkeypatch.setattr(from_hf, "to_onnx", trace)
+
+
 @pytest.fixture(scope="session")
 def imported(original: Path, tmp_path_factory: pytest.TempPathFactory, trace: Any) -> Artifact:
     """The checkpoint, imported from the command line with two directions."""

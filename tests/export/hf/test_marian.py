@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import MarianMTModel, MarianTokenizer
 
-from export.checks.hf_parity import verify_imported_translator
+from export.checks.hf_parity import Source, verify_imported_translator
 from export.checks.local_engine import run_requests
 from export.checks.parity import ParityError
 from export.from_hf import ImportOptions, import_checkpoint, main
 from export.hf.generation import read_generation
-from export.hf.imports import guess_languages
+from export.hf.marian import guess_languages
 from service.artifact import Artifact, GenerationDefaults
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
@@ -90,10 +90,10 @@ def test_tag_selects_the_target_language(original: Path, imported: Artifact, tmp
         ({"activation_function": "tanh"}, "activation_function is 'tanh'; relu"),
         ({"normalize_before": True}, "only post-norm"),
         ({"decoder_attention_heads": 2}, "differ in attention heads"),
-        ({"vocab_size": 7}, "pieces, but the embedding has 7"),
+        ({"vocab_size": 100}, "pieces, but the embedding has 100"),
         ({"encoder_layers": 3}, r"model\.encoder\.layers\.2\.\S+ is missing"),
         ({"d_model": 64}, r"config\.json asks for \(\d+, 64\)"),
-        ({"model_type": "t5"}, "model_type is 't5'; marian, bert, "),
+        ({"model_type": "t5"}, r"is 't5' \(it would need relative .*\); marian, m2m_100, mbart, bert, "),
         ({"auto_map": {"AutoModel": "x.Y"}}, "never run"),
     ],
 )
@@ -140,7 +140,8 @@ def test_artifact_that_differs_is_refused(original: Path, imported: Artifact) ->
         return found + shift * torch.arange(found.size(-1))  # (B, T, V)
 
     codec = TextCodec(imported.tokenizer, imported.manifest)
-    sources = codec.encode(sentences(6, 5), imported.manifest.directions[0].prefix, append_eos=True)
+    encoded = codec.encode(sentences(6, 5), imported.manifest.directions[0].prefix, append_eos=True)
+    sources = list(map(Source, encoded))
     never = [imported.manifest.special_tokens.pad, BAD_WORD]
     shift = 0.0
     assert verify_imported_translator(logits, imported, sources, never, 1e-4).sentences == 5

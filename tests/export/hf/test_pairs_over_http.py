@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import transformers
 
-from export.from_hf import ImportOptions, import_checkpoint
 from service.engine.factory import start_pools
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
+from tests.export.hf.conftest import run_import
 from tests.export.hf.test_classifier import LABELS, write_checkpoint
 from tests.service.conftest import Service, assert_problem, serving
 from tests.training.pretrained.words import sentences
@@ -29,8 +29,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pairs_service(checkpoint: Path) -> Iterator[Service]:
-    import_checkpoint(checkpoint, checkpoint.parent / "models" / "mood", ImportOptions("mood"))
+def pairs_service(checkpoint: Path, trace: Any) -> Iterator[Service]:
+    run_import([str(checkpoint), str(checkpoint.parent / "models" / "mood")], trace)
     several = shutil.copytree(checkpoint.parent / "models" / "mood", checkpoint.parent / "models" / "moods")
     manifest = json.loads((several / "manifest.json").read_text("utf-8")) | {"name": "moods", "multi_label": True}
     (several / "manifest.json").write_text(json.dumps(manifest), "utf-8")

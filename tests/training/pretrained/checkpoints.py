@@ -14,11 +14,12 @@ SIZES = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
     "max_position_embeddings": 48,
 }  # fmt: skip
-DISTILBERT_SIZES = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 48}
+ONE_LAYER = SIZES | {"num_hidden_layers": 1}
+DISTILBERT_SIZES = {"dim": 32, "n_layers": 1, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 48}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("Bert", SIZES),
-    "roberta": ("Roberta", SIZES | {"pad_token_id": 1, "layer_norm_eps": 1e-5, "type_vocab_size": 1}),
-    "electra": ("Electra", SIZES | {"embedding_size": 16}),
+    "roberta": ("Roberta", ONE_LAYER | {"pad_token_id": 1, "layer_norm_eps": 1e-5, "type_vocab_size": 1}),
+    "electra": ("Electra", ONE_LAYER | {"embedding_size": 16}),
     "distilbert": ("DistilBert", DISTILBERT_SIZES),
 }
 

@@ -3,6 +3,8 @@
 The answers need not make sense, only agree; so every model gets the same texts, whatever language it reads.
 """
 
+from collections.abc import Sequence
+
 SAMPLE_TEXTS = (
     "Good morning.", "Where is the station?", "I have been waiting for you for two hours.", "Yes.",
     "It is raining again!",
@@ -20,3 +22,11 @@ SAMPLE_TEXTS = (
     "Xin chào.",
     "👍🏽 Great", "a  b   c", " leading and trailing ", "x = 5 % 3", "...", "1", "A" * 60,
 )  # fmt: skip
+
+WHOLE = 4  # directions that all texts are translated in
+
+
+def texts_of(texts: Sequence[str], index: int, directions: int) -> Sequence[str]:
+    """Return the texts that one of so many directions is checked with: of many directions, each gets a part."""
+    step = min(8, -(-directions // WHOLE))
+    return texts[index % step :: step] or texts
