@@ -1,7 +1,7 @@
 """Command line: `python -m docs.generator [--check]`.
 
-Writes every generated block of README.md and docs/*.md, and every picture of docs/images. With --check nothing is
-written, and the exit status is 1 if a file is out of date.
+Writes every generated block of README.md and docs/*.md, every picture of docs/images, and the files of deploy/ that
+repeat another one. With --check nothing is written, and the exit status is 1 if a file is out of date.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import diagrams, pictures, reference, tables
+from docs.generator import deployment, diagrams, pictures, reference, tables
 from docs.generator.blocks import BlockError, fill
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,8 @@ def contents(root: Path = ROOT) -> dict[Path, str]:
         FiguresError: a figures file is missing or incomplete.
     """
     found = {page: fill(page.read_text("utf-8"), BLOCKS, page.name) for page in pages(root)}
-    return found | {root / "docs" / "images" / name: draw() for name, draw in PICTURES.items()}
+    found |= {root / "docs" / "images" / name: draw() for name, draw in PICTURES.items()}
+    return found | {root / path: write() for path, write in deployment.FILES.items()}
 
 
 def outdated(root: Path = ROOT) -> dict[Path, str]:
