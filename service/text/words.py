@@ -3,6 +3,7 @@
 `word_spans("Rad 2x!")` yields the spans of "Rad", " ", "2x" and "!"; in "東京" each character is a word.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -15,6 +16,9 @@ _UNSPACED_SCRIPTS = (
     ("\u3040", "\u30ff"),
     ("\u3400", "\u9fff"),
 )
+# A text without combining marks, joiners and those scripts, in which a regular expression finds the words.
+_SIMPLE = re.compile("[\x00-\u02ff\u2010-\u206f€]*")
+_WORD = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 def word_spans(text: str) -> Iterator[tuple[int, int]]:
@@ -22,6 +26,9 @@ def word_spans(text: str) -> Iterator[tuple[int, int]]:
 
     The spans cover the text without gaps.
     """
+    if _SIMPLE.fullmatch(text):
+        yield from (match.span() for match in _WORD.finditer(text))
+        return
     start = 0
     while start < len(text):
         end = start + 1
