@@ -24,6 +24,7 @@ from service.documents.translation import DocumentTranslator
 from service.glossaries.store import GlossaryStore
 from service.http.admission import Admission, AdmissionLimits
 from service.http.api_keys import read_api_keys
+from service.http.application import Application
 from service.http.auth import PUBLIC_PATHS, UPLOAD_PATH, Authenticator, AuthMiddleware
 from service.http.body_limit import BodyLimitMiddleware
 from service.http.cors import CorsHeaders, CorsMiddleware
@@ -96,7 +97,7 @@ def create_app(
         await asyncio.to_thread(registry.drain, admission.seconds_left(settings.drain_timeout_seconds))
         glossaries.close()
 
-    app = FastAPI(
+    app = Application(
         title="Attendant", version=__version__, description=DESCRIPTION, lifespan=lifespan,
         docs_url=None, redoc_url=None,  # FastAPI's pages load scripts from other hosts
         redirect_slashes=False,  # a redirect would use the client's Host header, and is not an error in our format

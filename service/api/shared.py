@@ -114,8 +114,13 @@ def wait_for_disconnect(request: Request) -> WaitForDisconnect:
 def request_scope(request: Request, settings: Settings) -> RequestScope:
     """Return the scope of a request, which ends at the request timeout or when the client closes the connection."""
     scope = request.scope
+    transmission = scope.get("transmission")
     return RequestScope(
-        settings.request_timeout_seconds, wait_for_disconnect(request), scope["caller"], is_bulk(scope["headers"])
+        settings.request_timeout_seconds,
+        wait_for_disconnect(request),
+        scope["caller"],
+        is_bulk(scope["headers"]),
+        transmission and transmission.on_client_gone,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -57,7 +58,8 @@ class BodyLimitMiddleware:
             return
         incoming = self._incoming_body(scope)
         try:
-            body = await self._read(incoming, receive)
+            transmission = scope.get("transmission")
+            body = await self._read(incoming, receive, transmission is not None and transmission.has_arrived)
         except ClientGone:
             return
         except ServiceError as error:
@@ -77,8 +79,8 @@ class BodyLimitMiddleware:
             return IncomingBody(scope, self.max_bytes, error=error)
         return IncomingBody(scope, self.max_bytes, f"send the API key in a header, which allows {limit} bytes")
 
-    async def _read(self, incoming: "IncomingBody", receive: Receive) -> bytes:
-        """Read the whole body.
+    async def _read(self, incoming: "IncomingBody", receive: Receive, has_arrived: bool) -> bytes:
+        """Read the whole body; `has_arrived`: the server has it already.
 
         Raises:
             SlowBody: the body did not arrive in time.
@@ -86,7 +88,8 @@ class BodyLimitMiddleware:
             ServiceError: the body is not accepted: see `IncomingBody`.
         """
         try:
-            async with asyncio.timeout(self.timeout_seconds):
+            # A body that has arrived needs no timer, which would take longer than to read it.
+            async with nullcontext() if has_arrived else asyncio.timeout(self.timeout_seconds):
                 while incoming.is_wanted:
                     message = await receive()
                     if message["type"] == "http.disconnect":

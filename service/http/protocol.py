@@ -134,10 +134,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 start -= len(piece) - upgrade.args[0]
             except httptools.HttpParserError as error:
                 self._reject(b"400 Bad Request", f"The request is not valid HTTP/1.1: {_reason(error)}.")
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._start_timer()
+        if self._in_head and self._overhead and self._rejection is None and not self._lingering:
+            self._start_timer()  # most heads arrive at once, and need none
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # else it is a trailer
@@ -196,6 +194,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._end_request()
         super().on_message_complete()
+        self.cycle.transmission.has_arrived = True
 
     def _end_request(self) -> None:
         """Await the head of the next request."""

@@ -27,11 +27,40 @@ class ReadControl(FlowControl):
             super().resume_reading()
 
 
+class Transmission:
+    """What ASGI's messages tell only to those that wait for them: `scope["transmission"]`."""
+
+    __slots__ = ("_flow", "_listener", "client_gone", "has_arrived")
+
+    def __init__(self, flow: FlowControl) -> None:
+        self.has_arrived = False  # whether the whole request was received
+        self.client_gone = False  # whether nobody reads the response
+        self._flow, self._listener = flow, _ignore
+
+    def on_client_gone(self, listener: Callable[[], None] | None) -> None:
+        """Call a function, instead of an earlier one, as soon as nobody reads the response; None: call none."""
+        self._listener = listener or _ignore
+        if listener is not None:
+            self._flow.resume_reading()  # the end of a connection is noticed only by reading it
+            if self.client_gone:
+                listener()
+
+    def end(self) -> None:
+        """Note that nobody reads the response."""
+        self.client_gone = True
+        self._listener()
+
+
+def _ignore() -> None: ...
+
+
 class ResponseCycle(RequestResponseCycle):
     """One request and its response. `end_connection` closes the connection after the response, if it must close."""
 
     def __init__(self, end_connection: Callable[[], None], **options: Any) -> None:
         super().__init__(**options)
+        self.transmission = Transmission(self.flow)
+        self.scope["transmission"] = self.transmission  # type: ignore[typeddict-unknown-key]
         self.end_connection = end_connection
         self._left: int | None = 0  # bytes of the body still to send; None: as many as come
 
@@ -45,6 +74,7 @@ class ResponseCycle(RequestResponseCycle):
         self.disconnected = True
         self.waiting_for_100_continue = False  # nor the permission to send a body
         self.message_event.set()
+        self.transmission.end()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Write one ASGI message of the response."""

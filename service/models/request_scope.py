@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -21,8 +22,10 @@ T = TypeVar("T")
 Check = Callable[[], None]  # raises if the request has ended
 # Returns when the client has closed the connection.
 WaitForDisconnect = Callable[[], Awaitable[None]]
+# Has a function called when the client has closed the connection; None instead of it: no longer.
+OnClientGone = Callable[[Callable[[], None] | None], None]
 
-# Seconds before the connection is watched: most results arrive earlier, and watching needs a task of its own.
+# Seconds before the connection is watched: many results arrive earlier, and watching may need a task of its own.
 DISCONNECT_WATCH_DELAY = 0.05
 # Updates that are returned at once, so that other tasks of the event loop run in between: one decoding step may finish
 # a hundred segments.
@@ -40,36 +43,50 @@ class RequestScope:
     """
 
     def __init__(
-        self, timeout: float, wait_for_disconnect: WaitForDisconnect, caller: str = "", bulk: bool = False
+        self,
+        timeout: float,
+        wait_for_disconnect: WaitForDisconnect,
+        caller: str = "",
+        bulk: bool = False,
+        on_client_gone: OnClientGone | None = None,
     ) -> None:
-        """`caller` is whom the request comes from; a `bulk` request is computed when nothing else waits."""
+        """`caller` is whom the request comes from; a `bulk` request is computed when nothing else waits.
+
+        With `on_client_gone`, which needs no task, `wait_for_disconnect` is not called.
+        """
         self._timeout, self._wait_for_disconnect = timeout, wait_for_disconnect
+        self._on_client_gone = on_client_gone
         self._sender = Sender(hash(caller), next(_numbers), bulk)
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
         self._pending: dict[EngineRequest, EngineClient] = {}
         # (request, token), or (request, None) for a request that is done; worker threads append to it.
         self._updates: deque[tuple[EngineRequest, int | None]] = deque()
         self._wake_scheduled = False
-        self._expired = self._left = False
+        self._expired = self._client_gone = self._left = False
         self._waiter: asyncio.Future[None] | None = None
         self._disconnect: asyncio.Future[None] | None = None
-        self._timers: list[asyncio.TimerHandle] = []
-        self._turns = LoopTurns.of(self._loop)
+        self._timer: asyncio.TimerHandle | None = None
+        self._deadline = 0.0
         self._reserved: list[EngineClient] = []  # those in whose queue a place was held
 
     def __enter__(self) -> Self:
-        self._timers = [
-            self._loop.call_later(DISCONNECT_WATCH_DELAY, self._watch_connection),
-            self._loop.call_later(self._timeout, self._expire),
-        ]
+        now = self._loop.time()
+        self._deadline = now + self._timeout
+        watches = self._timeout > DISCONNECT_WATCH_DELAY
+        self._timer = self._loop.call_at(
+            now + DISCONNECT_WATCH_DELAY if watches else self._deadline,
+            self._watch_connection if watches else self._expire,
+        )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._left = True
-        for timer in self._timers:
-            timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._disconnect is not None:
             self._disconnect.cancel()
+        if self._on_client_gone is not None:
+            self._on_client_gone(None)
         for client in self._reserved:
             client.end_reservation(self._sender)
         pending, self._pending = self._pending, {}
@@ -104,7 +121,7 @@ class RequestScope:
 
     async def next_turn(self, large: bool = False) -> None:
         """Let other tasks of the event loop run; a large request waits for the other large ones, too."""
-        await (self._turns.next() if self.is_large or large else asyncio.sleep(0))
+        await (LoopTurns.of(self._loop).next() if self.is_large or large else asyncio.sleep(0))
 
     def submit(self, client: EngineClient, requests: Sequence[EngineRequest]) -> None:
         """Submit requests to a model; see `EngineClient.submit` for the errors."""
@@ -159,7 +176,7 @@ class RequestScope:
             DeadlineExceeded: the timeout has passed.
             ClientGone: the client closed the connection, or the service has stopped.
         """
-        if self._disconnect is not None and self._disconnect.done():
+        if self._client_gone or (self._disconnect is not None and self._disconnect.done()):
             raise ClientGone("the client closed the connection")
         if self._expired:
             raise DeadlineExceeded(f"no answer within {self._timeout:g} s")
@@ -211,9 +228,11 @@ class RequestScope:
             self._add_update(request, None)
 
     def _add_update(self, request: EngineRequest, token: int | None) -> None:
-        """Called in a worker's thread; all updates of one decoding step wake the event loop once."""
+        """Called in any thread; all updates of one decoding step of a worker wake the event loop once."""
         self._updates.append((request, token))
-        if not self._wake_scheduled and not self._loop.is_closed():
+        if threading.get_ident() == self._thread:  # of a pool in the engine process
+            self._wake()
+        elif not self._wake_scheduled and not self._loop.is_closed():
             self._wake_scheduled = True
             self._loop.call_soon_threadsafe(self._wake_from_worker)
 
@@ -222,8 +241,16 @@ class RequestScope:
         self._wake()
 
     def _watch_connection(self) -> None:
+        self._timer = self._loop.call_at(self._deadline, self._expire)
+        if self._on_client_gone is not None:
+            self._on_client_gone(self._leave)
+            return
         self._disconnect = asyncio.ensure_future(self._wait_for_disconnect())
         self._disconnect.add_done_callback(lambda _: self._wake())
+
+    def _leave(self) -> None:
+        self._client_gone = True
+        self._wake()
 
     def _expire(self) -> None:
         self._expired = True

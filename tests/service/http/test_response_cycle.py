@@ -1,5 +1,6 @@
 """Responses as they are written: HTTP/1.0, fixed headers, and what an application does wrong."""
 
+import asyncio
 import json
 import logging
 import threading
@@ -14,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from service.app import ERROR_FORMATS
 from service.http.admission import Admission, AdmissionLimits
 from service.http.connection import AdmissionProtocol
+from service.http.response_cycle import ReadControl, Transmission
 from service.http.server import Server
 from service.metrics import Metrics
 from service.settings import Settings
@@ -197,3 +199,17 @@ def test_messages_after_the_end_are_dropped(rough: Service, caplog: pytest.LogCa
     caplog.set_level(logging.ERROR)
     assert get(rough, "/after-the-end").endswith(b"\r\n\r\ngood")
     assert "after the end of the response" in caplog.text
+
+
+def test_listener_hears_of_a_client_that_goes_and_of_one_that_has_gone() -> None:
+    heard: list[str] = []
+    transmission = Transmission(ReadControl(asyncio.Transport()))
+    transmission.on_client_gone(lambda: heard.append("first"))
+    transmission.on_client_gone(None)
+    transmission.on_client_gone(lambda: heard.append("second"))
+    assert heard == []
+    transmission.end()
+    assert heard == ["second"]
+    transmission.on_client_gone(lambda: heard.append("late"))
+    assert heard == ["second", "late"]
+    assert transmission.client_gone

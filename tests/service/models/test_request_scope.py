@@ -1,6 +1,7 @@
 """A request's scope, with results that arrive faster than they are processed."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -51,6 +52,26 @@ def test_scope_ends_although_results_keep_arriving(
         asyncio.run(work())
     assert len(answered) < 10
     assert all(request.future.done() for request in requests)
+
+
+def test_scope_ends_when_it_is_told_that_the_client_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.models.request_scope.DISCONNECT_WATCH_DELAY", 0.0)
+    listeners: list[Callable[[], None] | None] = []
+
+    def on_client_gone(listener: Callable[[], None] | None) -> None:
+        listeners.append(listener)
+        if listener is not None:
+            listener()
+
+    async def wait() -> None:
+        with RequestScope(60, never, on_client_gone=on_client_gone) as scope:
+            scope.submit(engine_client(), [EngineRequest([1])])
+            await scope.updates()
+
+    with pytest.raises(ClientGone):
+        asyncio.run(wait())
+    assert len(listeners) == 2
+    assert listeners[-1] is None
 
 
 def test_results_returns_a_single_result() -> None:
