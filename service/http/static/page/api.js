@@ -131,6 +131,7 @@ export function forgetKey() {
 // Show a problem in a container, with a button to try again; null clears it.
 export function showProblem(container, problem, retry) {
   container.hidden = !problem;
+  container.classList.toggle("problem", Boolean(problem));
   container.replaceChildren();
   if (!problem) return;
   container.append(h("p", {}, problem.message));

@@ -86,7 +86,11 @@ function documents(current, setText) {
   };
   $("document").addEventListener("toggle", show);
 
-  const say = (...content) => state.replaceChildren(h("p", {}, ...content));
+  const say = (...content) => {
+    showProblem(state, null);
+    state.hidden = false;
+    state.append(h("p", {}, ...content));
+  };
 
   async function translate(file) {
     running?.abort();
@@ -96,7 +100,6 @@ function documents(current, setText) {
     form.append("source", source);
     form.append("target", target);
     form.append("file", file);
-    state.hidden = false;
     say(h("span.busy", { "aria-hidden": "true" }), `Translating ${file.name} (${size(file.size)}) …`);
     $("cancel-document").hidden = false;
     try {

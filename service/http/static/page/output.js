@@ -18,6 +18,7 @@ export function showResult(next) {
   const { result, body } = shown;
   output.lang = result.target;
   output.classList.toggle("code", body.format !== undefined);
+  output.tabIndex = body.format ? 0 : -1; // without words to reach by keyboard, it must scroll by keyboard itself
   if (body.format || !result.tokens) return showText(result.text, result.target);
   const words = withProbabilities(wordsOf(result.text), result.tokens, result.text);
   const parts = [];

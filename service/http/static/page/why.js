@@ -149,7 +149,8 @@ function drawMap() {
 
 function cell(value, s, t) {
   const element = h("td", { vars: { value: value.toFixed(3) } }, number(100 * value));
-  if (value > 0.55) element.className = "strong";
+  // Where black and white are equally well read on the square's colour, in a dark and in a light page.
+  if (value >= 0.59) element.className = value >= 0.93 ? "high" : "middle";
   return Object.assign(element, { s, t });
 }
 
