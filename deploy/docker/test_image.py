@@ -214,13 +214,13 @@ def check_classify(url: str) -> str:
     return f"{response['model']}: {result['labels'][0]['label']}"
 
 
-def check_docs(url: str) -> int:
-    """Load the documentation and all that it refers to; return the number of files."""
-    with http.open(f"{url}/docs", timeout=30) as response:
+def check_page(url: str, path: str) -> int:
+    """Load a page and all that it refers to; return the number of files."""
+    with http.open(f"{url}{path}", timeout=30) as response:
         references = re.findall(r'(?:src|href)="([^"]+)"', response.read().decode())
-    check(len(references) > 3, f"/docs is not complete: {references}")
+    check(len(references) > 3, f"{path} is not complete: {references}")
     for reference in references:
-        check(":" not in reference, f"/docs refers to another host: {reference}")
+        check(":" not in reference, f"{path} refers to another host: {reference}")
         with http.open(f"{url}/{reference}", timeout=30) as response:
             check(len(response.read()) > 0, f"{reference} is empty")
     return len(references)
@@ -230,7 +230,8 @@ def check_image(container: Container, url: str) -> None:
     report(f"ready after {wait_until_ready(container, url):.1f} s")
     report(f"translates: {check_translate(url)}")
     report(f"classifies: {check_classify(url)}")
-    report(f"serves /docs with {check_docs(url)} files of its own")
+    for path in ("/", "/docs"):
+        report(f"serves {path} with {check_page(url, path)} files of its own")
     health = container.run(*container.health_command())
     check(health.returncode == 0, f"the health check fails: {health.stderr}")
     report("health check passes")

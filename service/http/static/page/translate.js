@@ -150,7 +150,7 @@ function finish({ result, model, timings_ms: timings }, body, signal) {
   showWarnings(result);
   more.showRequest(body);
   for (const id of ["copy", "explain", "other"]) $(id).hidden = false;
-  $("explain").hidden = $("hint").hidden = $("other").hidden = Boolean(body.format);
+  $("explain").hidden = $("hint").hidden = $("other").hidden = Boolean(body.format) || result.source === result.target;
   updateAddress();
   announce(result.text);
 }

@@ -91,6 +91,7 @@ async function explain(signal) {
 }
 
 function summary({ model, usage, timings_ms: timings }, result) {
+  if (result.source === result.target) return `The text is in ${languageName(result.target)} already.`;
   const parts = [`${languageName(result.source)} to ${languageName(result.target)} by ${model}`];
   if (result.score !== undefined) parts.push(`${percent(Math.exp(result.score))} sure per token`);
   parts.push(`${usage.source_tokens} tokens read, ${usage.target_tokens} written`, `${number(timings.total)} ms`);
@@ -102,7 +103,7 @@ function summary({ model, usage, timings_ms: timings }, result) {
 }
 
 async function attention(result, signal) {
-  if (result.source === result.target) return { problem: "The text is in this language already: nothing was translated." };
+  if (result.source === result.target) return { problem: "Nothing was translated. Choose another language at “To”." };
   const json = { text: sentence, translation: result.text, source: result.source, target: result.target, include: ["attention"] };
   try {
     const [score] = (await sendJson("v1/score", { json, signal })).scores;
