@@ -99,6 +99,8 @@ def create_app(
 
     app = Application(
         title="Attendant", version=__version__, description=DESCRIPTION, lifespan=lifespan,
+        # FastAPI's own root_path would take /translate for itself, not for a route, below a path of that name.
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         docs_url=None, redoc_url=None,  # FastAPI's pages load scripts from other hosts
         redirect_slashes=False,  # a redirect would use the client's Host header, and is not an error in our format
     )  # fmt: skip
@@ -111,7 +113,7 @@ def create_app(
     app.include_router(deepl_documents.document_router(documents, translator, glossaries, usage))
     app.include_router(deepl.deepl_router(translator, settings, glossaries, usage))
     app.include_router(deepl_glossaries.glossary_router(glossaries, translator))
-    app.include_router(libretranslate_documents.file_router(documents, translator))
+    app.include_router(libretranslate_documents.file_router(documents, translator, settings.root_path))
     fast_routes = _add_routes(app, settings, registry, metrics, inference, admission)
     app.add_middleware(MethodMiddleware, routes=app.routes, error_formats=ERROR_FORMATS)
     app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
@@ -173,7 +175,7 @@ def _add_routes(
 
         @app.get("/", include_in_schema=False)
         async def root() -> RedirectResponse:
-            return RedirectResponse(DOCS_PATH)
+            return RedirectResponse(settings.root_path + DOCS_PATH)
 
     return [*native.routes, *score.routes]
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ATTENDANT_"
 ORIGIN = re.compile(r"\*|https?://[^/\s]+")
+ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*", re.ASCII)
 MAX_DEFAULT_WORKERS = 4  # with more, each has too few rows to compute efficiently; further cores become threads
 
 
@@ -24,6 +25,11 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose one.")
+    root_path: str = Field(
+        default="",
+        description="Path below which a proxy serves this service, such as `/attendant`, if it removes the path from "
+        "what it sends here. It begins the URLs that the service returns. Empty: none.",
+    )
     grpc_port: int | None = Field(
         default=None,
         ge=0,
@@ -204,6 +210,13 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"{origin} is not an origin; write https://host or https://host:port without a path, or *"
                 )
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, value: str) -> str:
+        if not ROOT_PATH.fullmatch(value):
+            raise ValueError("write a path such as /attendant, with a slash at its beginning and none at its end")
         return value
 
     @property

@@ -59,8 +59,8 @@ class LibreTranslateFileFields(BaseModel):
     target: str = ""
 
 
-def file_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
-    """Return the routes over the documents."""
+def file_router(jobs: DocumentJobs, translator: Translator, root_path: str) -> APIRouter:
+    """Return the routes over the documents; `root_path` is the path of the service at a proxy."""
     router = APIRouter(tags=["libretranslate"])
 
     @router.post(
@@ -94,9 +94,8 @@ def file_router(jobs: DocumentJobs, translator: Translator) -> APIRouter:
         if job.error is not None:
             jobs.delete(job)
             raise job.error
-        return JSONResponse(
-            {"translatedFileUrl": f"{request.base_url}download_file/{job.id}{job.key}.{quote(job.filename)}"}
-        )
+        folder = str(request.base_url.replace(path=f"{root_path}/download_file"))
+        return JSONResponse({"translatedFileUrl": f"{folder}/{job.id}{job.key}.{quote(job.filename)}"})
 
     @router.get(
         DOWNLOAD_PATH,
