@@ -12,7 +12,14 @@ import uvicorn
 from service.app import create_app, create_authenticator
 from service.artifact import ArtifactError
 from service.engine.process.client import EngineEvents, EngineProcess
-from service.engine.process.runtime import address_space_hint, configure_interpreter, flush_log, freeze_gc
+from service.engine.process.log_format import JSON
+from service.engine.process.runtime import (
+    address_space_hint,
+    configure_interpreter,
+    configured_log_format,
+    flush_log,
+    freeze_gc,
+)
 from service.engine.types import EngineFailure
 from service.http.api_keys import ApiKeyError, make_api_key
 from service.http.connection import AdmissionProtocol
@@ -50,6 +57,11 @@ def main(arguments: Sequence[str] = ()) -> int:
 
 def print_error(message: str) -> int:
     """Print an error that ends the command, after what was logged; return the exit status."""
+    if configured_log_format() == JSON:
+        for line in message.splitlines():
+            log.error("%s", line)
+        flush_log()
+        return 1
     flush_log()
     sys.stderr.write("".join(f"error: {line}\n" for line in message.splitlines()))
     return 1
@@ -74,8 +86,8 @@ def serve() -> int:
     Raises:
         SettingsError, ApiKeyError, ListenError, ArtifactError, EngineFailure: the service cannot start.
     """
-    configure_interpreter()
     settings = read_settings()
+    configure_interpreter(settings.log_format)
     raise_open_files(settings.max_connections)
     authenticator, metrics = create_authenticator(settings), Metrics()
     server: Server | None = None

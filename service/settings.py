@@ -4,6 +4,7 @@ import os
 import re
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -200,6 +201,10 @@ class Settings(BaseSettings):
         ge=1,
         description="Connections that may be open, fewer if the limit of open files is lower. A further one takes the "
         "place of the longest idle one; if none is idle, it gets 503.",
+    )
+
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Format of the log's lines: text, or a JSON object each, for programs."
     )
 
     @field_validator("cors_origins")

@@ -20,6 +20,20 @@ METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"}
 REQUEST_ID = re.compile(rb"[\w.:-]{1,100}")
 
 
+class LogMessage(str):
+    """The format of a message of the log, with the names that its arguments have in a JSON log."""
+
+    fields: tuple[str, ...]
+
+    def __new__(cls, text: str, *fields: str) -> "LogMessage":
+        message = super().__new__(cls, text)
+        message.fields = fields
+        return message
+
+
+ACCESS = LogMessage("%s %s %d %.1f ms id=%s key=%s", "method", "route", "status", "duration_ms", "request_id", "key")
+
+
 class RequestLogMiddleware:
     """Log and count every request. The log has ids, names of keys, statuses and times, never text."""
 
@@ -64,7 +78,7 @@ class RequestLogMiddleware:
         self._counters(route, method, str(status)).inc()
         self._histograms(route).observe(seconds)
         key = scope.get("key", "-")
-        log.info("%s %s %d %.1f ms id=%s key=%s", method, route, status, 1000 * seconds, scope["request_id"], key)
+        log.info(ACCESS, method, route, status, 1000 * seconds, scope["request_id"], key)
 
 
 def _request_id(scope: Scope) -> str:

@@ -1,5 +1,6 @@
 """`python -m service`: start-up, start-up errors, and draining at a signal."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -42,12 +43,12 @@ def test_port_in_use_and_interrupt(start: Start, toy_models: Path) -> None:
     service = start()
     port = httpx.URL(service.url).port
     second = subprocess.run(
-        [sys.executable, "-m", "service"], cwd=ROOT, env=environment(toy_models, port=port),
+        [sys.executable, "-m", "service"], cwd=ROOT, env=environment(toy_models, port=port, log_format="json"),
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert second.returncode != 0
-    assert "address already in use" in second.stderr
-    assert "Traceback" not in second.stderr
+    error = json.loads(second.stderr)
+    assert (error["level"], error["message"].rpartition(": ")[2]) == ("ERROR", "address already in use")
     assert service.stop(signal.SIGINT) == 0
     assert "Traceback" not in "".join(service.log)
 

@@ -1,6 +1,6 @@
 """The engine process: all worker pools, in an interpreter of their own. `client.py` starts it.
 
-    python -m service.engine.process CONNECTION
+    python -m service.engine.process LOG_FORMAT CONNECTION
 
 A worker needs the interpreter lock several times between two steps. In the process that serves HTTP requests it would
 wait for their threads each time.
@@ -146,10 +146,11 @@ def main(arguments: Sequence[str]) -> int:
     """Serve until the service closes the connection; return the exit status."""
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)  # the service handles them: it drains, then closes the connection
-    configure_interpreter()
+    log_format, connection = arguments
+    configure_interpreter(log_format)
     if hasattr(os, "nice"):  # not on Windows
         os.nice(NICENESS if available_cores() > 1 else NICENESS_ON_ONE_CORE)
-    channel = MessageChannel(open_connection(arguments[0]))
+    channel = MessageChannel(open_connection(connection))
     servers: dict[str, PoolServer] = {}
 
     def observer(name: str) -> PoolServer:

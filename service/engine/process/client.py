@@ -22,7 +22,7 @@ from service.engine.interfaces import Observer, PoolConfig, StartedPools
 from service.engine.process import messages
 from service.engine.process.channel import CAN_INHERIT, MessageChannel, MessageProtocol, encode, start_process
 from service.engine.process.remote_pool import RemoteWorkerPool
-from service.engine.process.runtime import address_space_hint
+from service.engine.process.runtime import address_space_hint, configured_log_format
 from service.engine.types import EngineFailure
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class EngineProcess:
 
     def _start_process(self) -> None:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        command = [sys.executable, "-m", "service.engine.process"]
+        command = [sys.executable, "-m", "service.engine.process", configured_log_format()]
         environment = {**os.environ, "PYTHONPATH": path}
         self._process, self._socket = start_process(command, environment, self._inherit_socket)
 

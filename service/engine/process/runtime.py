@@ -5,6 +5,7 @@ import gc
 import logging
 import sys
 
+from service.engine.process.log_format import JSON, TEXT, JsonFormatter, make_formatter
 from service.engine.process.log_handler import BackgroundLogHandler
 
 # Seconds after which a thread must hand the interpreter lock to a waiting thread. A worker needs the lock after each
@@ -17,9 +18,9 @@ MIDDLE_COLLECTIONS = 10  # collections of young objects until those that survive
 M_ARENA_MAX = -8  # parameter number of mallopt, from glibc's malloc.h
 
 
-def configure_interpreter() -> None:
+def configure_interpreter(log_format: str = TEXT) -> None:
     """Configure logging, thread switching and memory allocation; call it before anything is loaded."""
-    configure_logging()
+    configure_logging(log_format)
     gc.set_threshold(YOUNG_OBJECTS, MIDDLE_COLLECTIONS)
     # What the format does not show is not found out for every line; see "Optimization" in the docs of `logging`.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -29,13 +30,19 @@ def configure_interpreter() -> None:
     limit_malloc_arenas()
 
 
-def configure_logging() -> None:
+def configure_logging(log_format: str) -> None:
     """Log to stderr, in a thread, unless logging is configured already."""
     if logging.root.handlers:
         return
     # Without stderr, its descriptor may be that of something else.
     handler = logging.NullHandler() if sys.stderr is None else BackgroundLogHandler(sys.stderr.fileno())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", handlers=[handler])
+    handler.setFormatter(make_formatter(log_format))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+def configured_log_format() -> str:
+    """Return the format of this process's log, TEXT or JSON."""
+    return JSON if any(isinstance(handler.formatter, JsonFormatter) for handler in logging.root.handlers) else TEXT
 
 
 def flush_log() -> None:

@@ -19,11 +19,13 @@ from service.http.admission import Admission
 from service.http.auth import Authenticator, key_in_headers
 from service.http.error_formats import error_message
 from service.http.problem_json import invalid_request
+from service.http.request_log import LogMessage
 from service.http.server import ListenError
 from service.metrics import Metrics
 from service.settings import Settings
 
 log = logging.getLogger("attendant.access")
+ACCESS = LogMessage("gRPC %s %s %.1f ms key=%s", "route", "status", "duration_ms", "key")
 
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -176,7 +178,7 @@ class GrpcServer:
         route = f"/{INFERENCE_SERVICE}/{name}"
         self._metrics.requests.labels(route, "gRPC", code.name).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
-        log.info("gRPC %s %s %.1f ms key=%s", name, code.name, 1000 * seconds, key)
+        log.info(ACCESS, name, code.name, 1000 * seconds, key)
 
 
 def _code(error: ServiceError) -> grpc.StatusCode:

@@ -1,5 +1,6 @@
 """The log is written in the background: a pipe that nobody reads holds up nothing, and an exit loses nothing."""
 
+import json
 import logging
 import os
 import re
@@ -147,10 +148,13 @@ def test_service_goes_on_and_stops_when_nobody_reads_its_log(toy_models: Path, p
 
 
 def test_service_logs_every_request_before_it_exits(start: Start) -> None:
-    service = start()
+    service = start(log_format="json")
     with httpx.Client(base_url=service.url, timeout=TIMEOUT, verify=False) as client:
         for number in range(200):
             client.get("/healthz", headers={"X-Request-ID": f"number-{number}"})
     assert service.stop() == 0
     eventually(lambda: "id=number-199 " in "".join(service.log))
-    assert len(re.findall(r"GET /healthz 200 .* id=number-\d+ ", "".join(service.log))) == 200
+    entries = [json.loads(line) for line in service.log]
+    access = [entry for entry in entries if entry["logger"] == "attendant.access" and entry["route"] == "/healthz"]
+    assert [(entry["status"], entry["request_id"]) for entry in access] == [(200, f"number-{n}") for n in range(200)]
+    assert "serving toy-translator" in "".join(entry["message"] for entry in entries)
