@@ -6,13 +6,16 @@ No file of an artifact is unpickled.
 
 Graphs by task, their tensors by name (B rows, S source length, T target length, D width, V vocabulary, L layers,
 C candidates):
-  translate  encode    source (B, S) int64, source_length (B,) int32 -> every `constant` and `replaced` state
+  translate  encode    source -> every `constant` and `replaced` state
              step      token (B,) int64, position (B,) int32 (target tokens before this step), source_length (B,) int32,
                        every state -> logits (B, V), every state's output
              select    logits (B, V), count (1,) int64 -> token (B, C) int64, log_probability (B, C), best first
-             score     source, source_length, target (B, T) int64, label (B, T) int64
+             score     source, target (B, T) int64, label (B, T) int64
                        -> log_probability (B, T), cross_attention (B, L, T, S) if the decoder has attention
-  classify   classify  source, source_length -> probability (B, labels)
+  classify   classify  source -> probability (B, labels)
+A source is source (B, S) int64, padded, and source_length (B,) int32. A graph that computes no padding also declares
+pack_index (N,) int64, the places of the N tokens in the flat source, and unpack_index (B, S) int64, each place's token
+as a number below N: service/engine/models/source.py.
 """
 
 import hashlib

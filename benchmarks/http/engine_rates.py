@@ -25,7 +25,8 @@ from service.artifact import Artifact, read_artifact
 from service.engine.cores import available_cores
 from service.engine.interfaces import NullObserver
 from service.engine.models.session import Session
-from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.models.source import SourceFormat
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.queue import Queue, QueueLimits
 from service.engine.types import EngineRequest, EngineResult
@@ -129,7 +130,8 @@ def classifier(artifact: Artifact, texts: list[str], batch: int) -> Measure:
     started = time.perf_counter()
     sources = sorted(codec.encode(texts, [manifest.special_tokens.bos], append_eos=False), key=len)
     encoding = (time.perf_counter() - started) / len(texts)
-    batches = [pad(sources[i : i + batch], manifest.special_tokens.pad) for i in range(0, len(sources), batch)]
+    source_format = SourceFormat.of(session, manifest.special_tokens.pad)
+    batches = [source_format.arrays(sources[i : i + batch]) for i in range(0, len(sources), batch)]
 
     def measure(warm_up: float, seconds: float) -> dict[str, float]:
         seconds_per_pass(session, batches, warm_up)

@@ -24,7 +24,8 @@ from service.artifact import Artifact, Direction, read_artifact
 from service.engine.cores import available_cores
 from service.engine.models.score import alignment_layer
 from service.engine.models.session import Session
-from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.models.source import SourceFormat
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.models.options import default_target_length
@@ -78,7 +79,9 @@ class Aligner:
             "target": np.array([[special_tokens.bos, *target.ids]]),
             "label": np.array([[*target.ids, special_tokens.eos]]),
         }
-        maps = self.graph.run(pad([ids], special_tokens.pad) | given)["cross_attention"][0]
+        maps = self.graph.run(SourceFormat.of(self.graph, special_tokens.pad).arrays([ids]) | given)["cross_attention"][
+            0
+        ]
         found: np.ndarray = maps[:, :, len(direction.prefix) : -1]
         return found
 

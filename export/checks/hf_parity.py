@@ -18,7 +18,8 @@ from service.artifact import Artifact, Parity
 from service.engine.cores import available_cores
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
-from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.models.source import SourceFormat, pad
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from training.decoding.greedy import default_target_length
@@ -58,7 +59,7 @@ def verify_imported_translator(
     for start in range(0, len(ordered), DEFAULT_ROWS):
         rows = ordered[start : start + DEFAULT_ROWS]
         batch, generated = [sources[i].ids for i in rows], [answers[i] for i in rows]
-        arrays = pad(batch, special.pad)
+        arrays = SourceFormat.of(score, special.pad).arrays(batch)
         source, source_length = (torch.from_numpy(arrays[name]) for name in ("source", "source_length"))
         mask = (torch.arange(source.size(1)) < source_length[:, None]).long()
         targets = pad([[special.bos, *ids] for ids in generated], special.pad)["source"]

@@ -24,7 +24,8 @@ from service.artifact import Artifact, Direction, Evaluation
 from service.engine.cores import available_cores
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
-from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.models.source import SourceFormat, pad
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.text.tokenizer import TextCodec
@@ -159,7 +160,7 @@ class Answers:
         ordered = sorted((i for i in range(len(sources)) if targets[i]), key=lambda i: len(sources[i]))
         for start in range(0, len(ordered), ENGINE_ROWS):
             rows = ordered[start : start + ENGINE_ROWS]
-            inputs = pad([sources[i] for i in rows], special.pad)
+            inputs = SourceFormat.of(self._score, special.pad).arrays([sources[i] for i in rows])
             labels = pad([targets[i] for i in rows], special.pad)["source"]  # (N, T)
             inputs["target"] = pad([[special.bos, *targets[i][:-1]] for i in rows], special.pad)["source"]
             found = self._score.run(inputs | {"label": labels})["log_probability"]

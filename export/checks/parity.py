@@ -17,7 +17,8 @@ from service.artifact import Artifact, Parity
 from service.engine.cores import available_cores
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
-from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.models.source import SourceFormat, pad
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from training.data.corpus import CorpusError, FilterReport, Row, clean, read_files
@@ -148,7 +149,7 @@ def _compare_steps(
 @torch.inference_mode()
 def _compare_scores(model: Translator, score: Session, sources: list[list[int]], differences: Differences) -> None:
     """Compare the score graph with teacher forcing; the sources serve as targets of different lengths."""
-    inputs = pad(sources, PAD)
+    inputs = SourceFormat.of(score, PAD).arrays(sources)
     targets = pad([[BOS, *ids[: model.config.max_target_length - 1]] for ids in sources], PAD)["source"]
     labels = np.roll(targets, -1, axis=1)
     found = score.run(inputs | {"target": targets, "label": labels})["log_probability"]

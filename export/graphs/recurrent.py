@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from export.graphs.operators import FLOAT, group_query_attention, mean_of_real_tokens
 from export.graphs.scan import repeat
-from export.graphs.spec import Axes, GraphSpec, classifier_spec, score_inputs, source_inputs, step_inputs
+from export.graphs.spec import Axes, GraphSpec, classifier_spec, source_inputs, step_inputs, target_inputs
 from training.models.attention import padding_mask
 from training.models.recurrent import (
     AdditiveAttention,
@@ -283,7 +283,7 @@ def translator_graphs(model: RecurrentTranslator) -> dict[str, GraphSpec]:
         ),
         "score": GraphSpec(
             RecurrentScore(model),
-            score_inputs(batch, source, target),
+            source_inputs(batch, source) | target_inputs(batch, target),
             source_axes | {name: {0: b, 1: t} for name in ("target", "label")},
             ["log_probability", *(["cross_attention"] if model.attention else [])],
             loop_body=_score_body(model, states, b, s),

@@ -38,10 +38,9 @@ def step_inputs(batch: int = 3, source_length: int = 5) -> dict[str, Tensor]:
     }
 
 
-def score_inputs(batch: int = 3, source_length: int = 5, target_length: int = 7) -> dict[str, Tensor]:
-    """Return example sources, targets and labels, each of the same length."""
-    target = {name: torch.ones(batch, target_length, dtype=torch.int64) for name in ("target", "label")}
-    return source_inputs(batch, source_length) | target
+def target_inputs(batch: int = 3, length: int = 7) -> dict[str, Tensor]:
+    """Return example targets and labels, all of the same length."""
+    return {name: torch.ones(batch, length, dtype=torch.int64) for name in ("target", "label")}
 
 
 def classifier_spec(module: nn.Module, max_source_length: int) -> dict[str, GraphSpec]:

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from export.graphs.operators import group_query_attention, mean_of_real_tokens
-from export.graphs.spec import Axes, GraphSpec, classifier_spec, score_inputs, source_inputs, step_inputs
+from export.graphs.packed_encoder import (
+    PackedSource,
+    packed_classifier_spec,
+    packed_source_axes,
+    packed_source_inputs,
+)
+from export.graphs.spec import Axes, GraphSpec, step_inputs, target_inputs
 from export.quantization.calibration import WeightSlice
 from training.models.attention import (
     CrossAttend,
@@ -30,49 +36,26 @@ from training.models.attention import (
     unpack,
 )
 from training.models.classifier import Classifier
-from training.models.transformer import Encoder, Transformer
-
-
-def encoder_attention(encoder: Encoder, source: Tensor, source_length: Tensor) -> SelfAttend:
-    """Return self-attention over (B*S, D) in which each token attends to its row's real tokens."""
-    total = torch.full((), source.size(1), dtype=torch.int32)
-
-    def attend_self(packed: Tensor) -> Tensor:
-        attended = group_query_attention(
-            packed.view(*source.shape, -1), None, None, source_length - 1, total,
-            heads=encoder.heads, kv_heads=encoder.kv_heads, causal=False,
-        )[0]  # fmt: skip
-        return attended.flatten(0, 1)  # (B*S, D)
-
-    return attend_self
-
-
-def encode_flat(encoder: Encoder, source: Tensor, source_length: Tensor) -> Tensor:
-    """Encode source (B, S) to tokens (B*S, D): on a matrix, a linear map and its bias become one operator, Gemm."""
-    x = encoder.embedding(source).flatten(0, 1)  # (B*S, D)
-    attend_self = encoder_attention(encoder, source, source_length)
-    for layer in encoder.layers:
-        x = layer(x, attend_self)
-    encoded: Tensor = encoder.norm(x)
-    return encoded
+from training.models.transformer import Transformer
 
 
 class TransformerEncode(nn.Module):
-    """source (B, S), source_length (B,) -> cross-attention keys and values of every layer (B, K, S, d)."""
+    """A packed source -> cross-attention keys and values of every layer (B, K, S, d)."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
-        encoded = encode_flat(self.model.encoder, source, source_length)
-        return [tensor for layer in self.model.layers for tensor in cross_key_value(layer, encoded, source)]
+    def forward(self, source: Tensor, source_length: Tensor, pack_index: Tensor, unpack_index: Tensor) -> list[Tensor]:
+        packed = PackedSource(source, source_length, pack_index, unpack_index)
+        encoded = packed.encode(self.model.encoder)  # (N, D)
+        return [tensor for layer in self.model.layers for tensor in cross_key_value(layer, encoded, packed)]
 
 
-def cross_key_value(layer: nn.Module, encoded: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute a layer's cross-attention keys and values (B, K, S, d) from encoded tokens (B*S, D)."""
+def cross_key_value(layer: nn.Module, encoded: Tensor, source: PackedSource) -> tuple[Tensor, Tensor]:
+    """Compute a layer's cross-attention keys and values (B, K, S, d) from encoded tokens (N, D)."""
     cross = cast(CrossAttention, layer.cross_attention)
-    key, value = cross.key_value(encoded).view(*source.shape, -1).chunk(2, dim=-1)  # (B, S, K*d)
+    key, value = source.restore_padding(cross.key_value(encoded)).chunk(2, dim=-1)  # (B, S, K*d)
     return split_heads(key, cross.kv_heads), split_heads(value, cross.kv_heads)
 
 
@@ -124,20 +107,29 @@ class TransformerStep(nn.Module):
 
 
 class TransformerScore(nn.Module):
-    """Teacher forcing: source (B, S), target (B, T), label (B, T) -> log-probability of every label token (B, T) and
+    """Teacher forcing: a packed source, target (B, T), label (B, T) -> log-probability of every label token (B, T) and
     cross-attention weights, mean over heads (B, L, T, S)."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, source: Tensor, source_length: Tensor, target: Tensor, label: Tensor) -> list[Tensor]:
+    def forward(
+        self,
+        source: Tensor,
+        source_length: Tensor,
+        pack_index: Tensor,
+        unpack_index: Tensor,
+        target: Tensor,
+        label: Tensor,
+    ) -> list[Tensor]:
         model = self.model
-        encoded = encode_flat(model.encoder, source, source_length)
+        packed = PackedSource(source, source_length, pack_index, unpack_index)
+        encoded = packed.encode(model.encoder)  # (N, D)
         weights_by_layer: list[Tensor] = []
         x = model.embedding(target).flatten(0, 1)  # (B*T, D)
         for layer in model.layers:
-            memory = cross_key_value(layer, encoded, source)
+            memory = cross_key_value(layer, encoded, packed)
             attend_self = self._attend_target(target)
             attend_cross = self._attend_source(target, source_length, memory, weights_by_layer)
             x = layer(x, attend_self, attend_cross)
@@ -170,14 +162,15 @@ class TransformerScore(nn.Module):
 
 
 class TransformerClassify(nn.Module):
-    """source (B, S), source_length (B,) -> probability (B, labels)."""
+    """A packed source -> probability (B, labels)."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
-        encoded = encode_flat(self.model.encoder, source, source_length).view(*source.shape, -1)  # (B, S, D)
+    def forward(self, source: Tensor, source_length: Tensor, pack_index: Tensor, unpack_index: Tensor) -> list[Tensor]:
+        packed = PackedSource(source, source_length, pack_index, unpack_index)
+        encoded = packed.restore_padding(packed.encode(self.model.encoder))  # (B, S, D)
         first = self.model.config.pooling == "first"
         pooled = encoded[:, 0] if first else mean_of_real_tokens(encoded, source_length)  # (B, D)
         return [self.model.output(pooled).softmax(-1)]
@@ -189,7 +182,7 @@ def translator_graphs(model: Transformer) -> dict[str, GraphSpec]:
     b = torch.export.Dim("B")
     s = torch.export.Dim("S", max=model.config.max_source_length)
     t = torch.export.Dim("T", max=model.config.max_target_length)
-    source_axes: dict[str, Axes] = {"source": {0: b, 1: s}, "source_length": {0: b}}
+    source_axes = packed_source_axes(b, s)
     config = model.config
     width = config.width // config.heads
 
@@ -203,7 +196,7 @@ def translator_graphs(model: Transformer) -> dict[str, GraphSpec]:
     inputs = step_inputs(batch, source)
     constants = [name for name, kind in kinds.items() if kind == "constant"]
     return {
-        "encode": GraphSpec(TransformerEncode(model), source_inputs(batch, source), source_axes, constants),
+        "encode": GraphSpec(TransformerEncode(model), packed_source_inputs(batch, source), source_axes, constants),
         "step": GraphSpec(
             TransformerStep(model),
             inputs | caches,
@@ -213,7 +206,7 @@ def translator_graphs(model: Transformer) -> dict[str, GraphSpec]:
         ),
         "score": GraphSpec(
             TransformerScore(model),
-            score_inputs(batch, source, capacity),
+            packed_source_inputs(batch, source) | target_inputs(batch, capacity),
             source_axes | {name: {0: b, 1: t} for name in ("target", "label")},
             ["log_probability", "cross_attention"],
         ),
@@ -222,7 +215,7 @@ def translator_graphs(model: Transformer) -> dict[str, GraphSpec]:
 
 def classifier_graphs(model: Classifier) -> dict[str, GraphSpec]:
     """Return the graph of a classifier."""
-    return classifier_spec(TransformerClassify(model), model.config.max_source_length)
+    return packed_classifier_spec(TransformerClassify(model), model.config.max_source_length)
 
 
 def cache_slices(model: nn.Module) -> dict[str, WeightSlice]:

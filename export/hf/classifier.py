@@ -8,8 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from export.graphs.spec import GraphSpec, classifier_spec
-from export.graphs.transformer import encode_flat
+from export.graphs.packed_encoder import PackedSource, packed_classifier_spec
+from export.graphs.spec import GraphSpec
 from training.config import TransformerConfig
 from training.models.transformer import Embedding, Encoder
 from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
@@ -54,21 +54,22 @@ class HfClassifier(nn.Module):
 
 
 class HfClassify(nn.Module):
-    """source (B, S), source_length (B,) -> probability (B, labels); with several labels a text, each by itself."""
+    """A packed source -> probability (B, labels); with several labels a text, each by itself."""
 
     def __init__(self, model: HfClassifier) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
-        encoded = encode_flat(self.model.encoder, source, source_length).view(*source.shape, -1)  # (B, S, D)
+    def forward(self, source: Tensor, source_length: Tensor, pack_index: Tensor, unpack_index: Tensor) -> list[Tensor]:
+        packed = PackedSource(source, source_length, pack_index, unpack_index)
+        encoded = packed.restore_padding(packed.encode(self.model.encoder))  # (B, S, D)
         logits = self.model.head(encoded)
         return [logits.sigmoid() if self.model.multi_label else logits.softmax(-1)]
 
 
 def classifier_graphs(model: HfClassifier) -> dict[str, GraphSpec]:
     """Return the graph of an imported classifier."""
-    return classifier_spec(HfClassify(model), model.config.max_source_length)
+    return packed_classifier_spec(HfClassify(model), model.config.max_source_length)
 
 
 def labels_of(checkpoint: HfCheckpoint) -> list[str]:

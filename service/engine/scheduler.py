@@ -4,11 +4,25 @@ A worker pool has one `Queue` and one `Scheduler` per worker. Other threads only
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from service.engine.queue import Queue
 from service.engine.types import EngineRequest, FinishedRequest, fail, resolve
+
+
+def group_by_length(requests: list[EngineRequest]) -> list[list[EngineRequest]]:
+    """Sort by source length; start a new group where a source exceeds twice the group's shortest plus 8 tokens.
+
+    This bounds the padding of a group.
+    """
+    groups: list[list[EngineRequest]] = []
+    for request in sorted(requests, key=lambda request: len(request.ids)):
+        if groups and len(request.ids) <= 2 * len(groups[-1][0].ids) + 8:
+            groups[-1].append(request)
+        else:
+            groups.append([request])
+    return groups
 
 
 @dataclass(frozen=True)
@@ -20,10 +34,12 @@ class IterationPlan:
 
 
 class Scheduler:
-    """The running requests of one worker: dequeues them, and sets their results."""
+    """The running requests of one worker: dequeues them, and sets their results.
 
-    def __init__(self, queue: Queue) -> None:
-        self.queue, self._worker = queue, queue.add_worker()
+    def __init__(
+        self, queue: Queue, divide: Callable[[list[EngineRequest]], list[list[EngineRequest]]] = group_by_length
+    ) -> None:
+        self.queue, self._worker, self._divide = queue, queue.add_worker(), divide
         self._joined: dict[EngineRequest, float] = {}  # running request -> time at which it joined, oldest first
         self.rows = self._large_rows = 0
 
@@ -37,7 +53,7 @@ class Scheduler:
         cancelled = [request for request in self._joined if request.cancelled]
         self._remove(cancelled)
         requests = self.queue.dequeue(self._worker, self.rows, self._large_rows, wait=not cancelled)
-        return None if requests is None else IterationPlan(cancelled, group_by_length(requests))
+        return None if requests is None else IterationPlan(cancelled, self._divide(requests))
 
     def admit(self, group: list[EngineRequest]) -> None:
         """Record that the group has joined the batch."""
@@ -82,17 +98,3 @@ class Scheduler:
         for request in self._joined:
             fail(request, error)
         self._remove(self.running)
-
-
-def group_by_length(requests: list[EngineRequest]) -> list[list[EngineRequest]]:
-    """Sort by source length; start a new group where a source exceeds twice the group's shortest plus 8 tokens.
-
-    This bounds the padding of a group.
-    """
-    groups: list[list[EngineRequest]] = []
-    for request in sorted(requests, key=lambda request: len(request.ids)):
-        if groups and len(request.ids) <= 2 * len(groups[-1][0].ids) + 8:
-            groups[-1].append(request)
-        else:
-            groups.append([request])
-    return groups

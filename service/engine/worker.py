@@ -16,8 +16,12 @@ STALL_SECONDS = 8.0  # far more than a step takes
 
 
 class Engine(Protocol):
-    """The model of one worker. A joined request takes part in every step until the step that finishes it."""
+    """The model of one worker. A joined request takes part in every step until the step that finishes it.
 
+    `divide` returns the groups of requests that join one after the other.
+    """
+
+    def divide(self, requests: list[EngineRequest]) -> list[list[EngineRequest]]: ...
     def join(self, group: list[EngineRequest]) -> None: ...
     def step(self) -> list[FinishedRequest]: ...
     def drop(self, requests: list[EngineRequest]) -> None: ...
@@ -34,7 +38,7 @@ class Worker:
 
     def __init__(self, name: str, engine: Engine, queue: Queue, observer: Observer) -> None:
         self.engine, self.observer = engine, observer
-        self.scheduler = Scheduler(queue)
+        self.scheduler = Scheduler(queue, engine.divide)
         self._busy_since: float | None = None  # monotonic seconds; None while the worker waits for requests
         self._thread = threading.Thread(target=self._run, name=f"worker-{name}", daemon=True)
 

@@ -14,7 +14,8 @@ from service.artifact import read_artifact
 from service.engine.factory import start_pools
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
-from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.models.source import pad
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from service.metrics import Metrics

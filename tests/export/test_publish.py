@@ -22,7 +22,7 @@ from export.publish import ExportOptions, export_run
 from service import artifact
 from service.artifact import ArtifactError, read_artifact
 from service.engine.models.session import Session
-from service.engine.models.translate import pad
+from service.engine.models.source import SourceFormat
 from tests.conftest import write_rows
 from training.config import NAME, RecipeError, TokenizerConfig, TransformerConfig
 from training.data.corpus import CorpusError
@@ -83,9 +83,9 @@ def test_step_uses_fused_attention_only(toy_translator: Path) -> None:
 
 def test_score_graph_returns_log_probabilities_and_attention(toy_translator: Path) -> None:
     score = Session(read_artifact(toy_translator).graph("score"), threads=1)
-    source, target = np.array([[5, 6, 3], [7, 3, 0]]), np.array([[2, 9, 9, 9], [2, 8, 0, 0]])
-    inputs = {"source": source, "source_length": np.array([3, 2], np.int32), "target": target, "label": target}
-    found = score.run(inputs)
+    target = np.array([[2, 9, 9, 9], [2, 8, 0, 0]])
+    source = SourceFormat.of(score, 0).arrays([[5, 6, 3], [7, 3]])
+    found = score.run(source | {"target": target, "label": target})
     assert found["log_probability"].shape == (2, 4)
     assert (found["log_probability"] < 0).all()
     attention = found["cross_attention"]  # (B, L, T, S)
@@ -100,18 +100,19 @@ def test_pooling_equals_the_model_and_ignores_padding(pooling: Literal["mean", "
     torch.manual_seed(1)
     config = TransformerConfig(width=64, heads=2, kv_heads=2, feed_forward=64, encoder_layers=1, pooling=pooling)
     model = build_classifier(config, 50, labels=20).eval()
-    models = {name: to_onnx(source) for name, source in transformer.classifier_graphs(model).items()}  # type: ignore
+    models = {name: to_onnx(spec) for name, spec in transformer.classifier_graphs(model).items()}  # type: ignore
     write_graphs(models, tmp_path)
     session = Session(tmp_path / "classify.onnx", threads=1)
+    source = SourceFormat.of(session, 0)
     generator = np.random.default_rng(1)
     texts = [generator.integers(4, 50, size=length).tolist() for length in (1, 2, 5, 13, 30, 61)]
     for i, text in enumerate(texts):
-        alone = session.run(pad([text], 0))["probability"][0]
+        alone = session.run(source.arrays([text]))["probability"][0]
         with torch.inference_mode():
             expected = model(torch.tensor([text]), torch.tensor([len(text)])).softmax(-1)[0]
         np.testing.assert_allclose(alone, expected.numpy(), atol=1e-5)
         for longer in texts[i:]:
-            np.testing.assert_array_equal(session.run(pad([text, longer], 0))["probability"][0], alone)
+            np.testing.assert_array_equal(session.run(source.arrays([text, longer]))["probability"][0], alone)
 
 
 def test_graph_that_differs_from_the_model_is_not_published(

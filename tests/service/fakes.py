@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 
+from service.engine.scheduler import group_by_length
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 
 TIMEOUT = 20.0  # seconds that a test waits for something that takes milliseconds
@@ -25,6 +26,9 @@ class EchoEngine:
         self.on_join, self.on_step = on_join, on_step
         self.requests: list[EngineRequest] = []
         self.written: list[list[int]] = []
+
+    def divide(self, requests: list[EngineRequest]) -> list[list[EngineRequest]]:
+        return group_by_length(requests)
 
     def join(self, group: list[EngineRequest]) -> None:
         self.on_join()

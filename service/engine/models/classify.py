@@ -2,7 +2,7 @@
 
 from service.artifact import Artifact
 from service.engine.models.session import Session
-from service.engine.models.translate import pad
+from service.engine.models.source import SourceFormat
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest
 
 
@@ -12,8 +12,13 @@ class ClassifyEngine:
     pool_bytes = 0
 
     def __init__(self, artifact: Artifact, graph: Session) -> None:
-        self.special_tokens, self.graph = artifact.manifest.special_tokens, graph
+        self.graph = graph
+        self.source_format = SourceFormat.of(graph, artifact.manifest.special_tokens.pad)
         self.groups: list[list[EngineRequest]] = []
+
+    def divide(self, requests: list[EngineRequest]) -> list[list[EngineRequest]]:
+        """Divide newcomers into the groups that share a run."""
+        return self.source_format.divide(requests)
 
     def join(self, group: list[EngineRequest]) -> None:
         """Add a group, to be computed in the next step."""
@@ -23,7 +28,7 @@ class ClassifyEngine:
         """Compute the class probabilities of all joined requests, one run per group."""
         finished: list[FinishedRequest] = []
         for group in self.groups:
-            inputs = pad([request.ids for request in group], self.special_tokens.pad)
+            inputs = self.source_format.arrays([request.ids for request in group])
             probabilities = self.graph.run(inputs)["probability"]  # (B, labels)
             finished += zip(group, map(EngineResult.classification, probabilities.tolist()), strict=True)
         self.groups = []

@@ -14,6 +14,7 @@ import numpy as np
 from service.artifact import Artifact
 from service.engine.decoding.search import NotANumber
 from service.engine.models.session import Arrays, Session
+from service.engine.models.source import SourceFormat
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 
 WIDTH = 16  # lengths are padded to multiples of this
@@ -36,7 +37,12 @@ class ScoreEngine:
 
     def __init__(self, artifact: Artifact, graph: Session) -> None:
         self.manifest, self.graph = artifact.manifest, graph
+        self.source_format = SourceFormat.of(graph, artifact.manifest.special_tokens.pad)
         self.requests: list[EngineRequest] = []
+
+    def divide(self, requests: list[EngineRequest]) -> list[list[EngineRequest]]:
+        """Return all newcomers as one group; which pairs share a run is chosen before each step."""
+        return [requests] if requests else []
 
     def join(self, group: list[EngineRequest]) -> None:
         """Add pairs, to be computed in the next steps."""
@@ -62,17 +68,14 @@ class ScoreEngine:
     def _inputs(self, requests: list[EngineRequest], source: int, target: int) -> Arrays:
         """Return the graph's inputs: target = begin token + translation, label = translation + end token."""
         special_tokens = self.manifest.special_tokens
-        widths = {"source": source, "target": target, "label": target}
         arrays = {
-            name: np.full((len(requests), width), special_tokens.pad, dtype=np.int64) for name, width in widths.items()
+            name: np.full((len(requests), target), special_tokens.pad, dtype=np.int64) for name in ("target", "label")
         }
         for row, request in enumerate(requests):
             translation = _translation(request)
-            arrays["source"][row, : len(request.ids)] = request.ids
             arrays["target"][row, : len(translation) + 1] = [special_tokens.bos, *translation]
             arrays["label"][row, : len(translation) + 1] = [*translation, special_tokens.eos]
-        lengths = np.array([len(request.ids) for request in requests], dtype=np.int32)
-        return arrays | {"source_length": lengths}
+        return arrays | self.source_format.arrays([request.ids for request in requests], source)
 
     def drop(self, requests: list[EngineRequest]) -> None:
         """Remove requests that are finished or cancelled."""

@@ -35,6 +35,7 @@ class Session:
             self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has one exception class for each kind of failure
             raise ArtifactError(f"{path}: onnxruntime cannot load it: {error}") from None
+        self.inputs = {tensor.name for tensor in self._session.get_inputs()}
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Arrays) -> Arrays:

@@ -14,17 +14,9 @@ from service.engine.decoding.logits_processors import process_group
 from service.engine.decoding.sampling import SamplingGroup
 from service.engine.decoding.search import Candidates, SearchGroup, SearchStep
 from service.engine.models.session import Arrays, BoundSession, Session
+from service.engine.models.source import SourceFormat
 from service.engine.models.state_pool import DecoderStatePool
 from service.engine.types import EngineRequest, FinishedRequest
-
-
-def pad(sources: list[list[int]], pad_id: int) -> Arrays:
-    """Return sources as the graphs read them: a right-padded matrix (B, S) and its lengths (B,)."""
-    lengths = np.array([len(ids) for ids in sources], dtype=np.int32)
-    matrix = np.full((len(sources), lengths.max()), pad_id, dtype=np.int64)
-    for row, ids in enumerate(sources):
-        matrix[row, : len(ids)] = ids
-    return {"source": matrix, "source_length": lengths}
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,7 @@ class TranslateEngine:
     def __init__(self, graphs: TranslateGraphs, rows: int) -> None:
         manifest = graphs.artifact.manifest
         self.graphs, self.special_tokens, self.limits = graphs, manifest.special_tokens, manifest.limits
+        self.source_format = SourceFormat.of(graphs.encode, manifest.special_tokens.pad)
         max_positions = {"growing": manifest.limits.target_length, "constant": manifest.limits.source_length}
         self.pool = DecoderStatePool(manifest.state, rows, max_positions)
         self.token = np.zeros(rows, dtype=np.int64)
@@ -70,9 +63,13 @@ class TranslateEngine:
         """Memory of the decoder state pool, in bytes."""
         return self.pool.bytes
 
+    def divide(self, requests: list[EngineRequest]) -> list[list[EngineRequest]]:
+        """Divide newcomers into the groups that are encoded together."""
+        return self.source_format.divide(requests)
+
     def join(self, group: list[EngineRequest]) -> None:
         """Encode a group and append its rows: as many per request as its search needs."""
-        source = pad([request.ids for request in group], self.special_tokens.pad)
+        source = self.source_format.arrays([request.ids for request in group])
         copies = np.array([request.rows for request in group])  # (N,)
         start, stop = self.pool.live_rows, self.pool.live_rows + int(copies.sum())
         initial = self.graphs.encode.run(source)

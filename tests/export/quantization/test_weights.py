@@ -21,7 +21,8 @@ from export.quantization.calibration import CacheScale, QuantisationPlan
 from export.quantization.scales import ACTIVATION_LEVELS, WEIGHT_LEVELS, ActivationScale, quantised_weight
 from service.artifact import Manifest, read_artifact
 from service.engine.models.session import Session
-from service.engine.models.translate import TranslateEngine, TranslateGraphs, pad
+from service.engine.models.source import SourceFormat
+from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.types import EngineRequest
 from training.runs.run import RunFolder
 
@@ -74,11 +75,9 @@ def test_every_linear_layer_is_quantised(toy_translator_int8: Path, toy_classifi
 
 
 def test_int8_probabilities_are_close_to_fp32(toy_classifier: Path, toy_classifier_int8: Path) -> None:
-    inputs = pad([[2, 20, 30, 40, 50], [2, 60]], 0)
-    exact, near = (
-        Session(read_artifact(path).graph("classify"), threads=1).run(inputs)["probability"]
-        for path in (toy_classifier, toy_classifier_int8)
-    )
+    graphs = [Session(read_artifact(path).graph("classify"), 1) for path in (toy_classifier, toy_classifier_int8)]
+    inputs = SourceFormat.of(graphs[0], 0).arrays([[2, 20, 30, 40, 50], [2, 60]])
+    exact, near = (graph.run(inputs)["probability"] for graph in graphs)
     assert 0 < np.abs(exact - near).max() < 0.1
 
 

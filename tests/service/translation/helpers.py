@@ -49,6 +49,9 @@ class FunctionEngine:
         self.requests: list[EngineRequest] = []
         self.sources: list[str] = []
 
+    def divide(self, requests: list[EngineRequest]) -> list[list[EngineRequest]]:
+        return [requests] if requests else []
+
     def join(self, group: list[EngineRequest]) -> None:
         self.requests += group
 

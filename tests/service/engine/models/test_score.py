@@ -21,6 +21,7 @@ class RecordingGraph:
 
     def __init__(self, artifact: Artifact, *, broken: bool = False) -> None:
         self._graph, self._broken = Session(artifact.graph("score"), threads=1), broken
+        self.inputs = self._graph.inputs
         self.shapes: list[tuple[int, ...]] = []
 
     def run(self, inputs: Arrays) -> Arrays:
