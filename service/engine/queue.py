@@ -18,6 +18,9 @@ SMALL_REQUEST = 8
 LARGE_SHARE = 4
 # While small requests come, large ones may add this share of `encode_tokens` before a step of the only worker.
 LARGE_ENCODE_SHARE = 16
+# Newcomers that join together cost less: between two joins, steps displace the encoder's weights from the cache.
+JOINING_ROWS = 8  # a worker that runs at least as many rows lets newcomers wait until so many can join
+JOINING_SHARE = 4  # ... or as many as this share of its rows
 CONTENTION_SECONDS = 1.0  # how long large requests leave room after a small one
 SMALL_WORKER = 0  # the one of several workers that runs small requests only, as long as both kinds come
 BULK_WEIGHT = 1 / 16  # the share of a bulk caller beside an interactive one
@@ -297,6 +300,18 @@ class Queue:
             self._rows_running += rows
             return selected
 
+    def too_few_can_join(self, running_rows: int) -> bool:
+        """Return whether the requests that can join a worker's batch should wait for others to join with them.
+
+        Never if the worker runs few rows, so that a request on an idle machine is computed at once, nor while small
+        requests meet large ones.
+        """
+        with self._changed:
+            if not self.waiting or running_rows < JOINING_ROWS or self._contended:
+                return False
+            can_join = min(self._rows_waiting, self.rows_per_worker - running_rows)
+            return can_join < min(JOINING_ROWS, self.rows_per_worker // JOINING_SHARE)
+
     def _lanes(self, worker: int, occupied: int) -> list[FairOrder[EngineRequest]]:
         """Return the lanes from which a worker with so many occupied rows takes requests now, if they have any."""
         lanes: tuple[FairOrder[EngineRequest], ...] = (self._small, self._large, self._bulk)
@@ -313,8 +328,13 @@ class Queue:
         return time.monotonic() < self._contended_until
 
     def _select(self, lanes: list[FairOrder[EngineRequest]], occupied: int, large_rows: int) -> list[EngineRequest]:
-        """Take requests out of these lanes; the last one may take the worker beyond its fair share."""
+        """Take requests out of these lanes; the last one may take the worker beyond its fair share.
+
+        A worker of many rows may exceed it by `JOINING_ROWS`: two half groups would cost more than one.
+        """
         share = -(-(self._rows_waiting + self._rows_running) // self.workers)
+        if occupied >= JOINING_ROWS:
+            share = max(share, occupied + JOINING_ROWS)
         contended = self.workers == 1 and self._contended
         budget = _LargeBudget(self.limits, self.rows_per_worker, large_rows, contended)
         selected: list[EngineRequest] = []

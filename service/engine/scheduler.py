@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from service.engine.queue import Queue
 from service.engine.types import EngineRequest, FinishedRequest, fail, resolve
 
+JOINING_SECONDS = 0.01  # as long newcomers may wait for others to join with them, and until the running step ends
+
 
 def group_by_length(requests: list[EngineRequest]) -> list[list[EngineRequest]]:
     """Sort by source length; start a new group where a source exceeds twice the group's shortest plus 8 tokens.
@@ -42,6 +44,7 @@ class Scheduler:
         self.queue, self._worker, self._divide = queue, queue.add_worker(), divide
         self._joined: dict[EngineRequest, float] = {}  # running request -> time at which it joined, oldest first
         self.rows = self._large_rows = 0
+        self._caught_up = 0.0  # monotonic seconds: the last time at which no newcomer had to wait for others
 
     @property
     def running(self) -> list[EngineRequest]:
@@ -49,9 +52,16 @@ class Scheduler:
         return list(self._joined)
 
     def pick(self) -> IterationPlan | None:
-        """Wait for work and plan the next iteration; None when the queue is closed and all requests are done."""
+        """Wait for work and plan the next iteration; None when the queue is closed and all requests are done.
+
+        Newcomers may wait for others to join with them; the worker goes on with its steps meanwhile.
+        """
         cancelled = [request for request in self._joined if request.cancelled]
         self._remove(cancelled)
+        now = time.monotonic()
+        if now - self._caught_up < JOINING_SECONDS and self.queue.too_few_can_join(self.rows):
+            return IterationPlan(cancelled, [])
+        self._caught_up = now
         requests = self.queue.dequeue(self._worker, self.rows, self._large_rows, wait=not cancelled)
         return None if requests is None else IterationPlan(cancelled, self._divide(requests))
 

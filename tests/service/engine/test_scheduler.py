@@ -1,15 +1,27 @@
 """The scheduler: which requests join, run and finish, checked without threads, step by step."""
 
 import time
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.queue import Closed, Queue, QueueFull, QueueLimits
+from service.engine import scheduler as scheduler_module
+from service.engine.queue import JOINING_ROWS, SMALL_REQUEST, Closed, Queue, QueueFull, QueueLimits
 from service.engine.scheduler import Scheduler
-from service.engine.types import EngineRequest, EngineResult, fail, resolve
+from service.engine.types import EngineRequest, EngineResult, Sender, fail, resolve
 from tests.service.fakes import EchoEngine, answer
+
+
+@dataclass
+class Clock:
+    """Stands in for the module `time`."""
+
+    now: float
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def request(length: int = 1) -> EngineRequest:
@@ -118,7 +130,7 @@ def test_cancelled_requests_take_neither_rows_nor_encode_budget() -> None:
     assert admit(scheduler) == [rest]
 
 
-@given(st.data(), st.integers(1, 12))
+@given(st.data(), st.integers(1, JOINING_ROWS))
 def test_finished_requests_free_their_rows_and_the_others_keep_their_order(data: st.DataObject, rows: int) -> None:
     scheduler = new_scheduler(rows=rows)
     all_requests = [request(2) for _ in range(rows)]
@@ -129,6 +141,93 @@ def test_finished_requests_free_their_rows_and_the_others_keep_their_order(data:
     staying = [t for t, flag in zip(all_requests, done, strict=True) if not flag]
     assert (scheduler.running, scheduler.rows) == (staying, len(staying))
     assert [t for group in admit(scheduler) for t in group] == late[: sum(done)]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Replace the scheduler's clock by one that the test moves."""
+    clock = Clock(now=1000.0)
+    monkeypatch.setattr(scheduler_module, "time", clock)
+    return clock
+
+
+def single(count: int) -> list[EngineRequest]:
+    """Return the segments of as many HTTP requests."""
+    return [EngineRequest([1, 1], sender=Sender(1, number)) for number in range(count)]
+
+
+def running_many(rows: int = 64, workers: int = 1) -> Scheduler:
+    """Return one of the workers' schedulers, which all run as many requests as let newcomers wait."""
+    queue = Queue(QueueLimits(rows=rows * workers), workers)
+    schedulers = [Scheduler(queue) for _ in range(workers)]
+    submit(schedulers[0], single(JOINING_ROWS * workers))
+    for scheduler in schedulers:
+        admit(scheduler)
+        assert scheduler.rows == JOINING_ROWS
+    return schedulers[0]
+
+
+def submit(scheduler: Scheduler, requests: list[EngineRequest]) -> None:
+    for one in requests:
+        scheduler.queue.submit([one])
+
+
+def test_newcomers_join_a_busy_worker_in_groups(clock: Clock) -> None:
+    scheduler = running_many()
+    submit(scheduler, single(JOINING_ROWS - 1))
+    assert admit(scheduler) == []
+    submit(scheduler, single(1))
+    [group] = admit(scheduler)
+    assert len(group) == JOINING_ROWS
+
+
+def test_newcomers_wait_for_others_only_for_a_while(clock: Clock) -> None:
+    scheduler = running_many()
+    submit(scheduler, single(1))
+    assert admit(scheduler) == []
+    clock.now += 0.9 * scheduler_module.JOINING_SECONDS
+    assert admit(scheduler) == []
+    clock.now += 0.2 * scheduler_module.JOINING_SECONDS
+    assert len(admit(scheduler)) == 1
+    submit(scheduler, single(1))
+    assert admit(scheduler) == []  # the next ones wait from now on
+    clock.now += 1.1 * scheduler_module.JOINING_SECONDS  # as long as one slow step
+    assert len(admit(scheduler)) == 1
+
+
+def test_newcomers_of_a_full_queue_wait_until_several_rows_are_free(clock: Clock) -> None:
+    scheduler = new_scheduler(rows=32)
+    submit(scheduler, single(100))
+    assert sum(map(len, admit(scheduler))) == 32
+    for count in range(1, JOINING_ROWS):
+        scheduler.settle([(scheduler.running[0], answer([]))])
+        assert admit(scheduler) == []
+        assert scheduler.rows == 32 - count
+    scheduler.settle([(scheduler.running[0], answer([]))])
+    assert sum(map(len, admit(scheduler))) == JOINING_ROWS
+
+
+def test_newcomers_join_a_worker_of_few_rows_at_once(clock: Clock) -> None:
+    scheduler = running_many()
+    scheduler.settle([(scheduler.running[0], answer([]))])
+    submit(scheduler, single(1))
+    assert len(admit(scheduler)) == 1
+
+
+def test_small_request_joins_large_ones_at_once(clock: Clock) -> None:
+    scheduler = new_scheduler(rows=64)
+    scheduler.queue.submit([request(2) for _ in range(SMALL_REQUEST + 8)])
+    admit(scheduler)
+    small = EngineRequest([1], sender=Sender(2, 1))
+    scheduler.queue.submit([small])
+    assert admit(scheduler) == [[small]]
+
+
+def test_one_worker_takes_the_whole_group(clock: Clock) -> None:
+    busy = running_many(workers=2)
+    submit(busy, single(JOINING_ROWS))
+    [group] = admit(busy)
+    assert len(group) == JOINING_ROWS  # beyond its share, which is half of all rows
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 12)), min_size=1, max_size=30))
