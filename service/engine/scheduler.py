@@ -38,6 +38,9 @@ class IterationPlan:
 class Scheduler:
     """The running requests of one worker: dequeues them, and sets their results.
 
+    `divide` returns the groups in which newcomers join one after the other.
+    """
+
     def __init__(
         self, queue: Queue, divide: Callable[[list[EngineRequest]], list[list[EngineRequest]]] = group_by_length
     ) -> None:

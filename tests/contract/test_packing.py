@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import onnx
@@ -21,9 +22,7 @@ PACKING = ("pack_index", "unpack_index")
 
 def changed(artifact: Artifact, folder: Path, graph: str, change: Change) -> Artifact:
     """Return a copy of an artifact in which one graph is changed."""
-    for file in artifact.path.iterdir():
-        (folder / file.name).symlink_to(file)
-    (folder / f"{graph}.onnx").unlink()
+    copytree(artifact.path, folder, dirs_exist_ok=True)
     model = onnx.load(artifact.graph(graph), load_external_data=False)
     change(model)
     onnx.save(model, folder / f"{graph}.onnx")

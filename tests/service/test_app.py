@@ -13,7 +13,7 @@ from tests.service.fakes import EchoEngine
 @pytest.mark.parametrize("root_path", ["/translate", "/apps/attendant"])
 def test_urls_begin_with_the_root_path(serve_fake: Callable[..., Service], root_path: str) -> None:
     """/translate is the path of a route as well, which a request must reach."""
-    service = serve_fake(EchoEngine(), root_path=root_path)
+    service = serve_fake(EchoEngine(), root_path=root_path, page=False)
     assert service.client.get("/").headers["location"] == f"{root_path}/docs"
     assert service.client.get("/openapi.json").json()["servers"] == [{"url": root_path}]
     uploaded = service.client.post(
