@@ -25,7 +25,7 @@ from service.http.auth import AUTH_ERRORS
 from service.http.body_limit import BODY_ERRORS
 from service.http.priority import is_bulk
 from service.models.request_scope import RequestScope, WaitForDisconnect
-from service.models.served_model import ServedModel
+from service.models.served_model import ServedModel, Truncation
 from service.settings import Settings
 
 MIDDLEWARE_ERRORS = (*AUTH_ERRORS, *BODY_ERRORS)  # of every route that is not public
@@ -45,9 +45,16 @@ class LabelScore(BaseModel):
 
 
 def checked_texts(
-    text: str | list[str], settings: Settings, name: str = "text", allow_blank: bool = False
+    text: str | list[str],
+    settings: Settings,
+    name: str = "text",
+    allow_blank: bool = False,
+    truncate: Truncation = None,
 ) -> list[str]:
     """Return the texts of a request as a list. `allow_blank` allows texts of white space only.
+
+    With `truncate`, texts are cut at that side to the characters that a text may have; the model then cuts them to its
+    tokens.
 
     Raises:
         InvalidRequest: the list is empty, or a text is not valid Unicode.
@@ -55,6 +62,9 @@ def checked_texts(
         TooLarge: there are too many texts, or one of them is too long.
     """
     texts = [text] if isinstance(text, str) else text
+    if truncate is not None:
+        limit = settings.max_text_characters
+        texts = [one[-limit:] if truncate == "left" else one[:limit] for one in texts]
     if not texts:
         raise InvalidRequest(f"{name} is an empty list; give at least one text")
     if len(texts) > settings.max_texts:

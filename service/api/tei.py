@@ -242,18 +242,13 @@ def tei_router(registry: Registry, translator: Translator, settings: Settings, a
 def checked_inputs(texts: list[str], settings: Settings, truncate: Truncation = None) -> list[str]:
     """Return the texts of a request; the original refuses empty ones, and reads blank ones.
 
-    With `truncate`, texts are cut at that side to the characters that a text may have; a model reads fewer tokens.
-
     Raises:
         EmptyText: a text is empty.
         InvalidRequest, TooLarge: see `checked_texts`.
     """
     if "" in texts:
         raise EmptyText("`inputs` cannot be empty")
-    if truncate is not None:
-        limit = settings.max_text_characters
-        texts = [text[-limit:] if truncate == "left" else text[:limit] for text in texts]
-    return checked_texts(texts, settings, "inputs", allow_blank=True)
+    return checked_texts(texts, settings, "inputs", allow_blank=True, truncate=truncate)
 
 
 def _body_schema(body: type[PredictBody], settings: Settings, pairs: bool) -> Schema:

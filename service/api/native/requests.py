@@ -191,7 +191,10 @@ class ClassifyBody(NativeBody):
     ] = 1
     truncate: Annotated[
         bool,
-        Field(description="Cut off what exceeds the model's limit; of a pair, from the longer text."),
+        Field(
+            description="Cut off what exceeds the model's limit; of a pair, from the longer text. A text may then have "
+            "more characters than the limit too, as many as the body may have."
+        ),
     ] = False
 
 

@@ -45,7 +45,7 @@ from service.http.problem_json import PROBLEM_FORMAT
 from service.http.sse import Event, event_stream
 from service.models.registry import Registry
 from service.models.request_scope import RequestScope
-from service.models.served_model import Classification, ServedModel
+from service.models.served_model import Classification, ServedModel, Truncation
 from service.settings import Settings
 from service.translation.request import (
     Delta,
@@ -155,14 +155,15 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         """Classify one text or a list of texts."""
         started = time.monotonic()
         body = await read_json(request, ClassifyBody)
-        texts = checked_texts(body.text, settings)
+        truncate: Truncation = "right" if body.truncate else None
+        texts = checked_texts(body.text, settings, truncate=truncate)
         seconds = None
         if body.pair is not None:
-            seconds = checked_texts(body.pair, settings, "pair")
+            seconds = checked_texts(body.pair, settings, "pair", truncate=truncate)
             check_pairs(body.text, body.pair, "text", "pair")
         model = registry.classifier(body.model)
         with request_scope(request, settings) as scope:
-            answered = await model.classify(texts, scope, seconds, "right" if body.truncate else None)
+            answered = await model.classify(texts, scope, seconds, truncate)
             if len(texts) * min(body.top_k, len(model.manifest.labels)) > MAX_INLINE_LABELS:
                 reply = partial(_classify_reply, model, answered, body.top_k, started)
                 return await scope.run(lambda: large_json_response(reply()), in_thread=True)

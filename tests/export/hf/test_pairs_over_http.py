@@ -88,6 +88,10 @@ def test_raw_scores_of_several_labels_are_logits(pairs_service: Service) -> None
 
 def test_single_texts(checkpoint: Path, pairs_service: Service) -> None:
     found = scores(pairs_service, text=[*TEXTS, LONG], truncate=True)
+    longest = LONG * 200  # more characters than a text may have
+    assert scores(pairs_service, text=longest, truncate=True) == found[-1:]
+    reply = pairs_service.post("/v1/classify", {"text": longest})
+    assert_problem(reply, 413, "too_large")
     for one, other in zip(found, expected(checkpoint, [*TEXTS, LONG]), strict=True):
         assert one == pytest.approx(other, abs=1e-4)
     assert set(found[0]) == set(LABELS)
