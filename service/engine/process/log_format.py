@@ -9,6 +9,7 @@ from service.engine.process.log_handler import ATOMIC_BYTES
 TEXT, JSON = "text", "json"
 MAX_LINE = ATOMIC_BYTES - 1  # bytes without the line end: a longer line could be mixed with one of the other process
 CUT = "... "
+ENCODE = json.JSONEncoder(default=str).encode  # json.dumps would make an encoder for every line
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,9 +28,9 @@ class JsonFormatter(logging.Formatter):
         for name, value in zip(getattr(record.msg, "fields", ()), record.args or (), strict=False):
             entry[name] = round(value, 3) if isinstance(value, float) else value
         if not record.exc_info:
-            return json.dumps(entry, default=str)
+            return ENCODE(entry)
         traceback = entry["exception"] = self.formatException(record.exc_info)
-        while len(line := json.dumps(entry, default=str)) > MAX_LINE and traceback:
+        while len(line := ENCODE(entry)) > MAX_LINE and traceback:
             traceback = traceback[(len(traceback) + 1) // 2 :]  # its end says most
             entry["exception"] = CUT + traceback
         return line
