@@ -46,11 +46,14 @@ from training.pretrained.encoder import FAMILIES
 TOLERANCE = 1e-4
 IMPORTERS: dict[str, Callable[[HfCheckpoint, list[tuple[str, str]]], Import]] = {
     **dict.fromkeys(TRANSLATORS, TranslatorImport),
-    **dict.fromkeys(FAMILIES, ClassifierImport),
+    **dict.fromkeys([*FAMILIES, "modernbert"], ClassifierImport),
 }
 
 _T5 = "it would need relative position biases, RMSNorm and unscaled attention, which our graphs do not have"
-MISSING = {"t5": _T5, "mt5": _T5, "umt5": _T5}  # what known architectures would need
+_DEBERTA = "it would need disentangled attention, two more products of contents and distances in each layer"
+MISSING = {  # what known architectures would need
+    "t5": _T5, "mt5": _T5, "umt5": _T5, "deberta": _DEBERTA, "deberta-v2": _DEBERTA,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

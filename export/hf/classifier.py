@@ -87,6 +87,18 @@ def labels_of(checkpoint: HfCheckpoint) -> list[str]:
     return labels
 
 
+def check_problem(checkpoint: HfCheckpoint) -> str | None:
+    """Return the kind of classification that a checkpoint names.
+
+    Raises:
+        ImportRefused: it is none.
+    """
+    problem: str | None = checkpoint.config.get("problem_type")
+    if problem not in (None, "single_label_classification", "multi_label_classification"):
+        raise ImportRefused(f"{checkpoint.path}: problem_type is {problem!r}; only classification can be imported")
+    return problem
+
+
 def build_classifier(checkpoint: HfCheckpoint, special: Frame) -> HfClassifier:
     """Return a checkpoint of one of `FAMILIES` as a classifier with our encoder.
 
@@ -94,9 +106,7 @@ def build_classifier(checkpoint: HfCheckpoint, special: Frame) -> HfClassifier:
         ImportRefused: the configuration asks for something that our graphs do not have, or weights are missing.
     """
     family, config = FAMILIES[checkpoint.model_type], encoder_config(checkpoint, "first")
-    problem = checkpoint.config.get("problem_type")
-    if problem not in (None, "single_label_classification", "multi_label_classification"):
-        raise ImportRefused(f"{checkpoint.path}: problem_type is {problem!r}; only classification can be imported")
+    problem = check_problem(checkpoint)
     weights, vocabulary = Weights(checkpoint), int(checkpoint.get("vocab_size"))
     segments = f"{family.encoder}.embeddings.token_type_embeddings.weight"
     embedding = Embedding(config, vocabulary, config.max_source_length)

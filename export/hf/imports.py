@@ -12,10 +12,11 @@ from export.checks.parity import ParityError
 from export.checks.sample_texts import texts_of
 from export.graphs import transformer
 from export.graphs.spec import GraphSpec
-from export.hf.classifier import build_classifier, classifier_graphs, labels_of
+from export.hf.classifier import HfClassifier, build_classifier, check_problem, classifier_graphs, labels_of
 from export.hf.encoder_decoder import build_translator
 from export.hf.generation import Generation, read_generation
 from export.hf.marian import MarianTokenizers
+from export.hf.modern_bert import ModernBertClassifier, build_modern_bert, modern_bert_graphs
 from export.hf.multilingual import MultilingualTokenizers
 from service.artifact import Artifact, Direction, Limits, Parity, SpecialTokens
 from service.text.tokenizer import TextCodec
@@ -135,7 +136,7 @@ class TranslatorImport:
 
 
 class ClassifierImport:
-    """A classifier with an encoder like BERT's.
+    """A classifier with an encoder like BERT's, or with ModernBERT's.
 
     Raises:
         ImportRefused: it cannot be imported.
@@ -157,12 +158,21 @@ class ClassifierImport:
         found = frame(self._tokenizer)
         found = found._replace(typed=found.typed and "token_type_ids" in self._reference.model_input_names)
         self.pair_separator = found.separator
-        self.model = build_classifier(checkpoint, found)
+        self.model: HfClassifier | ModernBertClassifier
+        if checkpoint.model_type == "modernbert":
+            check_problem(checkpoint)
+            self.model = build_modern_bert(checkpoint, len(self.labels))
+            length = self.model.max_length
+        else:
+            self.model = build_classifier(checkpoint, found)
+            length = self.model.config.max_source_length
         self.multi_label = self.model.multi_label
-        self.limits = Limits(source_length=self.model.config.max_source_length, target_length=1)
+        self.limits = Limits(source_length=length, target_length=1)
         self.special_tokens = SpecialTokens(pad=found.pad, unk=found.unk, bos=found.begin, eos=found.end)
 
     def graphs(self) -> dict[str, GraphSpec]:
+        if isinstance(self.model, ModernBertClassifier):
+            return modern_bert_graphs(self.model)
         return classifier_graphs(self.model)
 
     def save_tokenizer(self, path: Path) -> None:

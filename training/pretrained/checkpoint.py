@@ -17,6 +17,7 @@ from torch import Tensor
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+CTRANSLATE2 = ("model.bin", "model/model.bin")
 
 
 class ImportRefused(ValueError):
@@ -90,6 +91,11 @@ def open_checkpoint(path: Path) -> HfCheckpoint:
     """
     if not path.is_dir():
         raise ImportRefused(f"{path}: no such folder")
+    if any((path / name).is_file() for name in CTRANSLATE2):
+        raise ImportRefused(
+            f"{path}: a model of CTranslate2 (model.bin), as Argos packages have it; its weights and vocabularies "
+            "cannot be read: import the checkpoint of transformers that it was converted from"
+        )
     if not (path / CONFIG).is_file():
         raise ImportRefused(f"{path}: {CONFIG} is missing, so this is not a checkpoint of transformers")
     config = read_json(path / CONFIG)

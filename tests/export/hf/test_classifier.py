@@ -42,7 +42,8 @@ def write_checkpoint(folder: Path, family: str, **changes: object) -> Path:
 
 @pytest.mark.usefixtures("traced_once")
 @pytest.mark.parametrize(
-    ("family", "problem"), [("bert", None), ("roberta", None), ("electra", None), ("distilbert", "multi_label")]
+    ("family", "problem"),
+    [("bert", None), ("roberta", None), ("electra", None), ("distilbert", "multi_label"), ("modernbert", None)],
 )
 def test_labels_and_scores_are_those_of_transformers(tmp_path: Path, family: str, problem: str | None) -> None:
     problem_type = {"problem_type": f"{problem}_classification"} if problem else {}
@@ -77,7 +78,10 @@ def test_labels_and_scores_are_those_of_transformers(tmp_path: Path, family: str
         ({"id2label": {"0": "a", "1": "a"}}, "two or more labels of different names"),
         ({"num_hidden_layers": 3}, r"bert\.encoder\.layer\.2\.\S+ is missing"),
         ({"vocab_size": 9}, r"9"),
-        ({"model_type": "modernbert"}, "model_type is 'modernbert'; marian, m2m_100, mbart, bert"),
+        (
+            {"model_type": "deberta-v2"},
+            r"is 'deberta-v2' \(it would need .*\); marian, m2m_100, mbart, bert",
+        ),
     ],
 )
 def test_classifier_that_cannot_be_imported_is_refused(

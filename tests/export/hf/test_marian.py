@@ -131,6 +131,14 @@ def test_damaged_file_is_named(marian_checkpoint: MarianCheckpoint, tmp_path: Pa
     assert not (tmp_path / "artifact").exists()
 
 
+@pytest.mark.parametrize("name", ["model.bin", "model/model.bin"])
+def test_model_of_ctranslate2_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ImportRefused, match="a model of CTranslate2 .* import the checkpoint of transformers"):
+        open_checkpoint(tmp_path)
+
+
 def test_artifact_that_differs_is_refused(original: Path, imported: Artifact) -> None:
     model = MarianMTModel.from_pretrained(original)
     model.eval()

@@ -16,11 +16,20 @@ SIZES = {
 }  # fmt: skip
 ONE_LAYER = SIZES | {"num_hidden_layers": 1}
 DISTILBERT_SIZES = {"dim": 32, "n_layers": 1, "n_heads": 4, "hidden_dim": 48, "max_position_embeddings": 48}
+MODERN = {
+    "local_attention": 8,
+    "pad_token_id": 0,
+    "cls_token_id": 2,
+    "sep_token_id": 3,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+}
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "bert": ("Bert", SIZES),
     "roberta": ("Roberta", ONE_LAYER | {"pad_token_id": 1, "layer_norm_eps": 1e-5, "type_vocab_size": 1}),
     "electra": ("Electra", ONE_LAYER | {"embedding_size": 16}),
     "distilbert": ("DistilBert", DISTILBERT_SIZES),
+    "modernbert": ("ModernBert", SIZES | MODERN),
 }
 
 
