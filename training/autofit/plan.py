@@ -144,6 +144,7 @@ def check_labels(file: Path, rows: list[Row], labels: Counter[str]) -> None:
         raise CorpusError(
             f"{file}: the label column has {len(labels):,} different values in {len(rows):,} rows ({few}, ...), so "
             "there is nothing to learn from repetition; name another with --label-column, or group its values"
+            f"{_describe_combinations(labels)}"
         )
 
 
@@ -153,7 +154,20 @@ def describe_labels(labels: Counter[str]) -> str:
     text = f"{many:,} rows of {most!r} to {few:,} of {least!r}"
     if once := sum(count == 1 for count in labels.values()):
         text += f"; {once} with one row, which is trained on and cannot be validated"
-    return text
+    return text + _describe_combinations(labels)
+
+
+def _describe_combinations(labels: Counter[str]) -> str:
+    """Return a note if labels seem to be combinations, such as "sport|football"; else nothing."""
+    for separator in "|;":
+        parts = {part.strip() for label in labels for part in label.split(separator)}
+        joined = {label: count for label, count in labels.items() if separator in label}
+        if joined and len(parts) < len(labels):
+            return (
+                f"; {sum(joined.values()):,} rows have several labels, such as {next(iter(joined))[:40]!r}: a text "
+                "gets one label here, so each combination is a label of its own"
+            )
+    return ""
 
 
 def _fit_time(plan: Plan, expected: float, seconds: float) -> None:

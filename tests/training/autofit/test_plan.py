@@ -113,6 +113,8 @@ def test_names_have_the_letters_of_a_name() -> None:
         ("text,label\na,x\nb,x\n", "rows.csv: every row has the label 'x'; a classifier needs at least two"),
         ("text,label\n" + "".join(f"t{i},l{i}\n" for i in range(9)), "rows.csv: the label column has 9 different values"
          " in 9 rows ('l0', 'l1', 'l2', ...), so there is nothing to learn from repetition; name another"),
+        ("text,label\n" + "".join(f"{x},{x}\n" for x in ("a", "a|b", "b", "b|c", "c", "a|c", "a|b|c", "c|b", "b|a")),
+         "or group its values; 6 rows have several labels, such as 'a|b': a text gets one label here"),
         ("text,label\n,x\n", "rows.csv: no row has both a text and a label"),
         ("en,de\na,b\n", "rows.csv: 1 different pairs with both sides, but a translator needs 50"),
         ("text,label\na,x\nb,y\n", "data.hold_out 1: no row of rows.csv can be held out: each is a label's last row"),
