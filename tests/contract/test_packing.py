@@ -1,8 +1,8 @@
 """Packed sources: a group of any lengths gives what padded sources give, and artifacts without packing are served."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
-from shutil import copytree
 
 import numpy as np
 import onnx
@@ -22,7 +22,7 @@ PACKING = ("pack_index", "unpack_index")
 
 def changed(artifact: Artifact, folder: Path, graph: str, change: Change) -> Artifact:
     """Return a copy of an artifact in which one graph is changed."""
-    copytree(artifact.path, folder, dirs_exist_ok=True)
+    shutil.copytree(artifact.path, folder, dirs_exist_ok=True)
     model = onnx.load(artifact.graph(graph), load_external_data=False)
     change(model)
     onnx.save(model, folder / f"{graph}.onnx")
