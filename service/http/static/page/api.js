@@ -58,7 +58,8 @@ export async function* events(response) {
     while ((end = text.indexOf("\n\n")) >= 0) {
       const lines = text.slice(0, end).split("\n");
       text = text.slice(end + 2);
-      const field = (name) => lines.filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2));
+      const field = (name) =>
+        lines.filter((line) => line.startsWith(`${name}: `)).map((line) => line.slice(name.length + 2));
       const data = JSON.parse(field("data").join("\n"));
       const name = field("event")[0];
       if (name === "error") throw problemOf(data, data.status, 0);
@@ -67,7 +68,9 @@ export async function* events(response) {
   }
 }
 
-const needsKey = (problem) => problem.status === 401 || /api key/i.test(problem.message);
+// LibreTranslate's paths, which take documents, have other statuses and words for a missing and an unknown key.
+const needsKey = ({ status, message }) =>
+  status === 401 || (status < 404 && /^(Please contact .* API key|Invalid API key)/.test(message));
 
 async function readProblem(response) {
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;

@@ -39,7 +39,12 @@ function showFailure(panel, error) {
   panel.querySelector(":scope > .failure")?.remove();
   const again = () => open(readAddress());
   panel.prepend(
-    h("div.problem.failure", { role: "alert" }, h("p", {}, error.message), h("button.small", { type: "button", onclick: again }, "Try again")),
+    h(
+      "div.problem.failure",
+      { role: "alert" },
+      h("p", {}, error.message),
+      h("button.small", { type: "button", onclick: again }, "Try again"),
+    ),
   );
 }
 

@@ -103,7 +103,9 @@ export function batchView(container) {
 function makeLane(container, pool, worker) {
   const text = h("span.quiet", {});
   const canvas = h("canvas", { role: "img" });
-  container.append(h("div.lane", { vars: { order: worker } }, h("h3", {}, `${pool}, worker ${worker + 1}`), text, canvas));
+  container.append(
+    h("div.lane", { vars: { order: worker } }, h("h3", {}, `${pool}, worker ${worker + 1}`), text, canvas),
+  );
   return { canvas, text, used: new Set(), bars: [], step: 0 };
 }
 
@@ -140,5 +142,8 @@ function draw(one) {
   }
   const running = one.bars.filter((bar) => bar.to === null).length;
   one.text.textContent = `${plural(running, "row")} running, step ${one.step}`;
-  one.canvas.setAttribute("aria-label", `The last ${plural(Math.min(columns, one.step), "step")}: ${plural(running, "row")} running, ${plural(one.bars.length - running, "row")} done`);
+  one.canvas.setAttribute(
+    "aria-label",
+    `The last ${plural(Math.min(columns, one.step), "step")}: ${plural(running, "row")} running, ${plural(one.bars.length - running, "row")} done`,
+  );
 }

@@ -7,16 +7,42 @@ const [WIDTH, HEIGHT] = [240, 56];
 
 // `series` has a name per line (one unnamed line: [""]); `push([numbers])` adds a point to each, null for no value.
 export function chart(title, unit, series, format) {
-  const lines = series.map((_, k) => svg("path", { class: `line series-${k + 1}`, "vector-effect": "non-scaling-stroke" }));
+  const lines = series.map((_, k) =>
+    svg("path", { class: `line series-${k + 1}`, "vector-effect": "non-scaling-stroke" }),
+  );
   const area = svg("path", { class: "area" });
   const texts = series.map((name) => ({ name, value: h("b", {}, "–") }));
   const top = h("span.quiet.top-value", { "aria-hidden": "true" });
   const data = series.map(() => Array(POINTS).fill(null));
   const element = h(
-    "figure.card.chart", {},
+    "figure.card.chart",
+    {},
     h("figcaption", {}, title),
-    h("p.values", {}, texts.map(({ name, value }, k) => h("span", {}, name && h(`i.key.series-${k + 1}`, { "aria-hidden": "true" }), name && `${name} `, value, h("small", {}, ` ${unit}`)))),
-    h("div.plot", {}, top, svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" }, area, ...lines)),
+    h(
+      "p.values",
+      {},
+      texts.map(({ name, value }, k) =>
+        h(
+          "span",
+          {},
+          name && h(`i.key.series-${k + 1}`, { "aria-hidden": "true" }),
+          name && `${name} `,
+          value,
+          h("small", {}, ` ${unit}`),
+        ),
+      ),
+    ),
+    h(
+      "div.plot",
+      {},
+      top,
+      svg(
+        "svg",
+        { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+        area,
+        ...lines,
+      ),
+    ),
   );
   const push = (values) => {
     values.forEach((value, k) => {
@@ -28,7 +54,12 @@ export function chart(title, unit, series, format) {
     const high = ceiling(most);
     top.textContent = most ? format(high) : "";
     lines.forEach((line, k) => line.setAttribute("d", path(data[k], high)));
-    area.setAttribute("d", series.length === 1 && !data[0].slice(data[0].findIndex((one) => one !== null)).includes(null) ? closed(data[0], high) : "");
+    area.setAttribute(
+      "d",
+      series.length === 1 && !data[0].slice(data[0].findIndex((one) => one !== null)).includes(null)
+        ? closed(data[0], high)
+        : "",
+    );
   };
   return { element, push };
 }

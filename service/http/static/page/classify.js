@@ -23,13 +23,17 @@ async function load() {
   $("classifier").append(...found.map(({ name }) => h("option", { value: name }, name)));
   field.disabled = !found.length;
   if (!found.length) {
-    showProblem($("classify-problem"), new Error("No classifier is served here. The view “Models” says which models are."));
+    showProblem(
+      $("classify-problem"),
+      new Error("No classifier is served here. The view “Models” says which models are."),
+    );
   }
   return found;
 }
 
 const chosen = () => models.find((model) => model.name === $("classifier").value);
-const isLanguages = ({ labels }) => labels.length > 1 && labels.every((label) => /^[a-z]{2,3}(-\w+)*$/.test(label) && languageName(label) !== label);
+const isLanguages = ({ labels }) =>
+  labels.length > 1 && labels.every((label) => /^[a-z]{2,3}(-\w+)*$/.test(label) && languageName(label) !== label);
 
 function labelText(label) {
   if (isLanguages(chosen())) return `${languageName(label)} (${label})`;
@@ -38,7 +42,8 @@ function labelText(label) {
 
 function update() {
   const model = chosen();
-  $("classifier-note").textContent = `${plural(model.labels.length, "label")}${model.description ? ` · ${model.description.split(/[;:]/)[0]}` : ""}`;
+  $("classifier-note").textContent =
+    `${plural(model.labels.length, "label")}${model.description ? ` · ${model.description.split(/[;:]/)[0]}` : ""}`;
   const lines = field.value.split("\n").filter((line) => line.trim());
   $("lines-count").textContent = lines.length > 1 ? plural(lines.length, "line") : "";
   $("lines-clear").hidden = !field.value;
@@ -86,20 +91,54 @@ const doubtful = ([best]) => best.score < UNSURE || OUTSIDE.test(best.label);
 
 function bars(labels) {
   const rows = labels.map(({ label, score }) =>
-    h("li", {}, h("span.name", {}, labelText(label)), h("span.value", {}, percent(score)), h("span.track", { "aria-hidden": "true", vars: { share: score.toFixed(4) } })),
+    h(
+      "li",
+      {},
+      h("span.name", {}, labelText(label)),
+      h("span.value", {}, percent(score)),
+      h("span.track", { "aria-hidden": "true", vars: { share: score.toFixed(4) } }),
+    ),
   );
-  return h("div.stack", {}, h(doubtful(labels) ? "p.verdict.unsure" : "p.verdict", {}, verdict(labels)), h("ol.bars", { "aria-label": "Labels" }, rows));
+  return h(
+    "div.stack",
+    {},
+    h(doubtful(labels) ? "p.verdict.unsure" : "p.verdict", {}, verdict(labels)),
+    h("ol.bars", { "aria-label": "Labels" }, rows),
+  );
 }
 
 function table(lines, results) {
-  const head = h("tr", {}, ["Text", "Label", "How sure"].map((text) => h("th", { scope: "col" }, text)));
+  const head = h(
+    "tr",
+    {},
+    ["Text", "Label", "How sure"].map((text) => h("th", { scope: "col" }, text)),
+  );
   const rows = results.map((labels, k) => {
     const [best, second] = labels;
-    const label = h("td", {}, labelText(best.label), doubtful(labels) && h("span.unsure", {}, OUTSIDE.test(best.label) ? "outside" : second ? `or ${labelText(second.label)}` : "not sure"));
-    const meter = h("span.meter", {}, h("i", { vars: { share: best.score.toFixed(3) }, "aria-hidden": "true" }), percent(best.score));
+    const label = h(
+      "td",
+      {},
+      labelText(best.label),
+      doubtful(labels) &&
+        h(
+          "span.unsure",
+          {},
+          OUTSIDE.test(best.label) ? "outside" : second ? `or ${labelText(second.label)}` : "not sure",
+        ),
+    );
+    const meter = h(
+      "span.meter",
+      {},
+      h("i", { vars: { share: best.score.toFixed(3) }, "aria-hidden": "true" }),
+      percent(best.score),
+    );
     return h("tr", {}, h("th", { scope: "row", dir: "auto" }, lines[k]), label, h("td", {}, meter));
   });
-  return h("div.scroll", { tabindex: 0, role: "group", "aria-label": "Labels of the lines" }, h("table.list", {}, h("thead", {}, head), h("tbody", {}, rows)));
+  return h(
+    "div.scroll",
+    { tabindex: 0, role: "group", "aria-label": "Labels of the lines" },
+    h("table.list", {}, h("thead", {}, head), h("tbody", {}, rows)),
+  );
 }
 
 const later = debounce(150, update);

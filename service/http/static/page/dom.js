@@ -84,7 +84,7 @@ export function segmented(group, choose) {
   };
   group.addEventListener("click", (event) => {
     const button = event.target.closest("button");
-    if (button) set(button.value), choose(button.value);
+    if (button) (set(button.value), choose(button.value));
   });
   group.addEventListener("keydown", (event) => moveFocus(event, buttons, (button) => button.click()));
   return set;
@@ -96,7 +96,11 @@ export function moveFocus(event, elements, reached = () => {}) {
   const step = steps[event.key];
   if (step === undefined || !elements.length || event.altKey || event.ctrlKey || event.metaKey) return;
   const at = elements.indexOf(document.activeElement);
-  const to = Number.isFinite(step) ? (at + step + elements.length) % elements.length : step < 0 ? 0 : elements.length - 1;
+  const to = Number.isFinite(step)
+    ? (at + step + elements.length) % elements.length
+    : step < 0
+      ? 0
+      : elements.length - 1;
   event.preventDefault();
   elements[to].focus();
   reached(elements[to]);

@@ -17,7 +17,12 @@ function glossaryEditor(changed) {
   const later = debounce(300, changed);
   const rows = () => [...$("terms").children];
   const pair = (row) => [...row.querySelectorAll("input")].map((input) => input.value.trim());
-  const terms = () => Object.fromEntries(rows().map(pair).filter(([term, translation]) => term && translation));
+  const terms = () =>
+    Object.fromEntries(
+      rows()
+        .map(pair)
+        .filter(([term, translation]) => term && translation),
+    );
   const update = () => {
     const count = Object.keys(terms()).length;
     $("glossary-count").textContent = count ? plural(count, "term") : "";
@@ -25,7 +30,13 @@ function glossaryEditor(changed) {
   };
   const add = ([term, translation]) => {
     const input = (label, value) => {
-      const element = h("input", { type: "text", maxlength: 100, "aria-label": label, placeholder: label, oninput: () => (update(), later()) });
+      const element = h("input", {
+        type: "text",
+        maxlength: 100,
+        "aria-label": label,
+        placeholder: label,
+        oninput: () => (update(), later()),
+      });
       element.value = value;
       return element;
     };
@@ -36,8 +47,16 @@ function glossaryEditor(changed) {
       $("add-term").focus();
     };
     const row = h(
-      "div.term", {}, input("Term", term), h("span", { "aria-hidden": "true" }, "→"), input("Translation", translation),
-      h("button.plain", { type: "button", "aria-label": "Remove this term", title: "Remove this term", onclick: remove }, "×"),
+      "div.term",
+      {},
+      input("Term", term),
+      h("span", { "aria-hidden": "true" }, "→"),
+      input("Translation", translation),
+      h(
+        "button.plain",
+        { type: "button", "aria-label": "Remove this term", title: "Remove this term", onclick: remove },
+        "×",
+      ),
     );
     $("terms").append(row);
     update();
@@ -57,7 +76,8 @@ function requestView(address) {
   let body = null;
   let program = "curl";
   const write = () => {
-    if (body) $("snippet").textContent = programs[program]({ url: new URL("v1/translate", BASE).href, body, key: hasKey() });
+    if (body)
+      $("snippet").textContent = programs[program]({ url: new URL("v1/translate", BASE).href, body, key: hasKey() });
   };
   segmented($("program"), (value) => ((program = value), write()))(program);
   $("copy-request").addEventListener("click", () => copy($("copy-request"), $("snippet").textContent));
@@ -107,7 +127,11 @@ function documents(current, setText) {
       // The path alone: behind a proxy the service may know itself under another name.
       const { pathname } = new URL(reply.translatedFileUrl);
       const path = pathname.slice(pathname.indexOf("download_file/"));
-      const link = h("a.button", { href: "#", onclick: (event) => download(event, path, translatedName(file.name, target)) }, "Download the translation");
+      const link = h(
+        "a.button",
+        { href: "#", onclick: (event) => download(event, path, translatedName(file.name, target)) },
+        "Download the translation",
+      );
       say(`${file.name} is translated. `, link);
     } catch (error) {
       if (error.name === "AbortError") say(`Cancelled: ${file.name}.`);

@@ -49,7 +49,12 @@ function connect() {
     if (event.data) return; // the service's last word before it stops
     source.close();
     $("live-state").textContent = "Not connected";
-    showProblem($("live-problem"), new Error("The live figures do not arrive: the service stops, does not answer, or eight viewers watch it already. The page tries again every three seconds."));
+    showProblem(
+      $("live-problem"),
+      new Error(
+        "The live figures do not arrive: the service stops, does not answer, or eight viewers watch it already. The page tries again every three seconds.",
+      ),
+    );
     timer = setTimeout(connect, RETRY);
   });
 }
@@ -84,8 +89,26 @@ function quantile(before, now, share) {
 
 // 64 sentences of different lengths, in requests of eight that follow each other, so that rows join a running batch.
 
-const BEGINNINGS = ["Good morning", "I have a big dog", "Where is the station", "She reads a book", "We are looking for a hotel", "It is late", "My brother lives in London", "The train leaves at eight"];
-const ENDINGS = ["", " today", " and I am very happy about it", " but nobody told me", " because the weather is nice and the children want to play outside", " now", " with my friends", " again, as I have said many times before"];
+const BEGINNINGS = [
+  "Good morning",
+  "I have a big dog",
+  "Where is the station",
+  "She reads a book",
+  "We are looking for a hotel",
+  "It is late",
+  "My brother lives in London",
+  "The train leaves at eight",
+];
+const ENDINGS = [
+  "",
+  " today",
+  " and I am very happy about it",
+  " but nobody told me",
+  " because the weather is nice and the children want to play outside",
+  " now",
+  " with my friends",
+  " again, as I have said many times before",
+];
 
 async function burst() {
   const button = $("burst");
@@ -95,11 +118,16 @@ async function burst() {
     const pairs = await sendJson("languages");
     const pair = pairs.find((one) => one.code === "en") ?? pairs[0];
     if (!pair) throw new Error("No translator is served here.");
-    const texts = ENDINGS.map((ending, k) => BEGINNINGS.map((beginning, j) => `${beginning}${ENDINGS[(j + k) % 8] || ending}.`));
+    const texts = ENDINGS.map((ending, k) =>
+      BEGINNINGS.map((beginning, j) => `${beginning}${ENDINGS[(j + k) % 8] || ending}.`),
+    );
     const started = performance.now();
-    await Promise.all(texts.map((text) => sendJson("v1/translate", { json: { text, source: pair.code, target: pair.targets[0] } })));
+    await Promise.all(
+      texts.map((text) => sendJson("v1/translate", { json: { text, source: pair.code, target: pair.targets[0] } })),
+    );
     const milliseconds = performance.now() - started;
-    $("burst-state").textContent = `64 sentences in ${number(milliseconds)} ms: ${number(64_000 / milliseconds)} a second.`;
+    $("burst-state").textContent =
+      `64 sentences in ${number(milliseconds)} ms: ${number(64_000 / milliseconds)} a second.`;
   } catch (error) {
     $("burst-state").replaceChildren(h("span.unsure", {}, error.message));
   }

@@ -62,19 +62,28 @@ async function fetchLinks() {
   const single = sentencesOf(text).length === 1;
   const answer = result.chosen
     ? single && (await sendJson("v1/score", { json: scoreBody(text, result), signal })).scores[0]
-    : (await sendJson("v1/translate", { json: { ...body, stream: false, include: ["alignment"] }, signal })).translations[0];
+    : (await sendJson("v1/translate", { json: { ...body, stream: false, include: ["alignment"] }, signal }))
+        .translations[0];
   // With links, marks such as **bold** are translated differently: then there are none.
   if (!answer?.alignment || (answer.text ?? result.text) !== result.text) return [];
   return linksOf(answer.alignment, text, result.text);
 }
 
-const scoreBody = (text, { text: translation, source, target }) => ({ text, translation, source, target, include: ["alignment"] });
+const scoreBody = (text, { text: translation, source, target }) => ({
+  text,
+  translation,
+  source,
+  target,
+  include: ["alignment"],
+});
 
 // Mark a word of the translation and the words of the text that it comes from.
 async function showLinks(element) {
   const given = shown;
   links ??= fetchLinks().catch(() => []);
-  const found = (await links).filter(({ target: [start, end] }) => start < element.word.end && end > element.word.start);
+  const found = (await links).filter(
+    ({ target: [start, end] }) => start < element.word.end && end > element.word.start,
+  );
   if (shown !== given || !element.matches(":hover, :focus")) return;
   mark(found.map((link) => link.source));
   element.classList.add("linked");
@@ -133,12 +142,15 @@ export async function showAlternatives(near, word) {
   const prefix = result.text.slice(0, from).trimEnd();
   const bodies = [{ ...base, prefix }];
   // A beam differs mostly at the end of a sentence; without the word's first token it must differ here.
-  if (from || word?.start === 0) bodies.unshift({ ...base, prefix, suppress: word.token === undefined ? [] : [word.token] });
+  if (from || word?.start === 0)
+    bodies.unshift({ ...base, prefix, suppress: word.token === undefined ? [] : [word.token] });
   try {
     const replies = await Promise.all(bodies.map((json) => sendJson("v1/translate", { json, signal })));
     if (shown !== given) return;
     const found = new Map();
-    for (const { translations: [best] } of replies) {
+    for (const {
+      translations: [best],
+    } of replies) {
       for (const one of [best, ...(best.alternatives ?? [])]) {
         if (one.text !== result.text && one.text.startsWith(prefix) && !found.has(one.text)) {
           found.set(one.text, { ...best, alternatives: undefined, ...one, chosen: true });

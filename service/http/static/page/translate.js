@@ -27,7 +27,12 @@ export async function show(parameters) {
 }
 
 // The text and the languages, for other views.
-export const current = () => ({ text: field.value, source: $("source").value, target: $("target").value, detected: state.result?.source });
+export const current = () => ({
+  text: field.value,
+  source: $("source").value,
+  target: $("target").value,
+  detected: state.result?.source,
+});
 
 async function start() {
   state.pairs = await sendJson("languages");
@@ -39,7 +44,9 @@ async function start() {
     field.disabled = true;
     return;
   }
-  const [own] = navigator.languages.map((tag) => tag.split("-")[0]).filter((code) => targets.includes(code) && code !== "en");
+  const [own] = navigator.languages
+    .map((tag) => tag.split("-")[0])
+    .filter((code) => targets.includes(code) && code !== "en");
   $("target").value = own ?? (targets.includes("de") ? "de" : targets[0]);
 }
 
@@ -49,13 +56,21 @@ const option = ({ code }) => h("option", { value: code }, languageName(code));
 
 function apply(parameters) {
   const has = (select, value) => [...select.options].some((one) => one.value === value);
-  for (const [name, select] of [["from", $("source")], ["to", $("target")]]) {
+  for (const [name, select] of [
+    ["from", $("source")],
+    ["to", $("target")],
+  ]) {
     const value = parameters.get(name);
     if (value && has(select, value)) select.value = value;
   }
   state.format = ["text", "markdown", "html"].includes(parameters.get("format")) ? parameters.get("format") : "text";
   setFormat(state.format);
-  more.setTerms(parameters.getAll("term").map((term) => term.split("=")).filter((pair) => pair.length === 2));
+  more.setTerms(
+    parameters
+      .getAll("term")
+      .map((term) => term.split("="))
+      .filter((pair) => pair.length === 2),
+  );
   field.value = parameters.get("text") ?? "";
   onText();
   run();
@@ -143,7 +158,7 @@ function finish({ result, model, timings_ms: timings }, body, signal) {
   state.result = result;
   state.last = body;
   $("output").classList.remove("stale");
-  show_(result, body, signal);
+  present(result, body, signal);
   $("timing").textContent = `${number(timings.total)} ms · ${model}`;
   $("timing").title = `waited ${number(timings.queue, 1)} ms, computed ${number(timings.compute, 1)} ms`;
   showDetected(result);
@@ -155,10 +170,10 @@ function finish({ result, model, timings_ms: timings }, body, signal) {
   announce(result.text);
 }
 
-function show_(result, body, signal) {
+function present(result, body, signal) {
   const choose = (alternative) => {
     state.result = alternative;
-    show_(alternative, body, signal);
+    present(alternative, body, signal);
     announce(alternative.text);
   };
   showResult({ text: body.text, result, body, signal, choose });
@@ -173,8 +188,10 @@ function showDetected({ detected }) {
 
 function showWarnings(result) {
   const found = (result.warnings ?? []).map(warningSentence);
-  if (result.finish_reason === "length") found.push("The translation reached its limit of length. Send the text in sentences.");
-  if (result.source === result.target) found.push(`The text is in ${languageName(result.target)} already. Choose another language at “To”.`);
+  if (result.finish_reason === "length")
+    found.push("The translation reached its limit of length. Send the text in sentences.");
+  if (result.source === result.target)
+    found.push(`The text is in ${languageName(result.target)} already. Choose another language at “To”.`);
   $("warnings").replaceChildren(...found.map((text) => h("li", {}, text)));
   $("warnings").hidden = !found.length;
 }
@@ -199,7 +216,11 @@ function examples() {
     run();
     field.focus();
   };
-  return h("div.examples", {}, EXAMPLES.map((text) => h("button.small", { type: "button", lang: "en", onclick: () => use(text) }, text)));
+  return h(
+    "div.examples",
+    {},
+    EXAMPLES.map((text) => h("button.small", { type: "button", lang: "en", onclick: () => use(text) }, text)),
+  );
 }
 
 function fail(error) {
@@ -207,7 +228,8 @@ function fail(error) {
   $("output").replaceChildren();
   for (const id of ["warnings", "copy", "explain", "other", "hint"]) $(id).hidden = true;
   $("timing").textContent = "";
-  if (error.retryAfter && error.retryAfter <= 10) setTimeout(() => running.signal.aborted || $("problem").hidden || run(), 1000 * error.retryAfter);
+  if (error.retryAfter && error.retryAfter <= 10)
+    setTimeout(() => running.signal.aborted || $("problem").hidden || run(), 1000 * error.retryAfter);
 }
 
 // Controls

@@ -32,7 +32,8 @@ async function loadPairs() {
   $("why-source").append(...found.map(({ code }) => option(code)));
   const targets = [...new Set(found.flatMap((one) => one.targets))];
   $("why-target").append(...targets.sort((a, b) => languageName(a).localeCompare(languageName(b))).map(option));
-  if (!found.length) showProblem($("why-problem"), new Error("No translator is served here. The view “Models” says which models are."));
+  if (!found.length)
+    showProblem($("why-problem"), new Error("No translator is served here. The view “Models” says which models are."));
   return found;
 }
 
@@ -65,7 +66,11 @@ function showSentences(found) {
   $("why-sentences").replaceChildren(
     ...found.slice(0, 20).map((text) => {
       const pick = () => ((sentence = text), run());
-      return h("button.small.sentence", { type: "button", "aria-pressed": text === sentence ? "true" : "false", onclick: pick }, text);
+      return h(
+        "button.small.sentence",
+        { type: "button", "aria-pressed": text === sentence ? "true" : "false", onclick: pick },
+        text,
+      );
     }),
   );
 }
@@ -104,7 +109,13 @@ function summary({ model, usage, timings_ms: timings }, result) {
 
 async function attention(result, signal) {
   if (result.source === result.target) return { problem: "Nothing was translated. Choose another language at “To”." };
-  const json = { text: sentence, translation: result.text, source: result.source, target: result.target, include: ["attention"] };
+  const json = {
+    text: sentence,
+    translation: result.text,
+    source: result.source,
+    target: result.target,
+    include: ["attention"],
+  };
   try {
     const [score] = (await sendJson("v1/score", { json, signal })).scores;
     return score.attention ?? { problem: "This model has no cross-attention." };
@@ -134,10 +145,26 @@ function drawMap() {
   const shown = values === "raw" ? map.weights : relative(map.weights);
   const numbers = source.length <= VALUES_IN_CELLS;
   table.classList.toggle("numbers", numbers);
-  const head = h("tr", {}, h("th", { scope: "col" }, h("span.offscreen", {}, "Token")), source.map((text) => h("th", { scope: "col" }, h("span", {}, text))));
+  const head = h(
+    "tr",
+    {},
+    h("th", { scope: "col" }, h("span.offscreen", {}, "Token")),
+    source.map((text) => h("th", { scope: "col" }, h("span", {}, text))),
+  );
   table.append(h("thead", {}, head));
   table.append(
-    h("tbody", {}, target.map((text, t) => h("tr", {}, h("th", { scope: "row" }, text), source.map((_, s) => cell(shown[t][s], s, t))))),
+    h(
+      "tbody",
+      {},
+      target.map((text, t) =>
+        h(
+          "tr",
+          {},
+          h("th", { scope: "row" }, text),
+          source.map((_, s) => cell(shown[t][s], s, t)),
+        ),
+      ),
+    ),
   );
   const read = (event) => {
     const at = event.target.closest("td");
@@ -178,14 +205,32 @@ function showWords(result) {
   const rows = words.map((word) => {
     const origins = links.filter(({ target: [start, end] }) => start < word.end && end > word.start);
     const from = [...new Set(origins.map(({ source }) => sentence.slice(...source)))].join(" ");
-    return h("tr", {}, h("th", { scope: "row", dir: "auto" }, word.text), h("td", { dir: "auto" }, from || "–"), h("td", {}, sure(word)), h("td", {}, note(word, from)));
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row", dir: "auto" }, word.text),
+      h("td", { dir: "auto" }, from || "–"),
+      h("td", {}, sure(word)),
+      h("td", {}, note(word, from)),
+    );
   });
-  const head = h("tr", {}, ["Word", "Comes from", "How sure", "Note"].map((text) => h("th", { scope: "col" }, text)));
+  const head = h(
+    "tr",
+    {},
+    ["Word", "Comes from", "How sure", "Note"].map((text) => h("th", { scope: "col" }, text)),
+  );
   $("why-words").replaceChildren(h("thead", {}, head), h("tbody", {}, rows));
 }
 
 const sure = (word) =>
-  word.held ? "–" : h("span.meter", {}, h("i", { vars: { share: word.probability.toFixed(3) }, "aria-hidden": "true" }), percent(word.probability));
+  word.held
+    ? "–"
+    : h(
+        "span.meter",
+        {},
+        h("i", { vars: { share: word.probability.toFixed(3) }, "aria-hidden": "true" }),
+        percent(word.probability),
+      );
 
 function note(word, from) {
   if (word.held) return "held";
