@@ -194,6 +194,7 @@ class NanSession:
 
     def __init__(self, artifact: Path) -> None:
         self.graph, self.runs = Session(read_artifact(artifact).graph("score"), threads=1), 0
+        self.inputs = self.graph.inputs
 
     def run(self, inputs: Arrays) -> Arrays:
         self.runs += 1
