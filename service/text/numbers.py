@@ -24,6 +24,13 @@ _GROUP = re.compile(r"\d+")
 _DIGIT = re.compile(r"\d")
 # 5, 3rd, 10am: may be written as a word if it is small.
 _SHORT = re.compile(r"\d{1,2}[a-z]{0,3}")
+# What stands before or after the hour of a time, or within it.
+_BEFORE_HOUR = re.compile(r"\b(?:at|um|gegen|vers|à|a las?|las?)\s$", re.IGNORECASE)
+_AFTER_HOUR = re.compile(
+    r"\s?(?:uhr|h|heures?|o['’]?\s?clock|[ap]\.?\s?m\.?|horas?|de la (?:mañana|tarde|noche)|du (?:matin|soir))(?!\w)",
+    re.IGNORECASE,
+)
+_HOUR = re.compile(r"\d{1,2}(?:[:h]\d\d.*|h|[ap]m)", re.IGNORECASE)
 # 2 million, 3,5 Millionen. Only the first digit of a run begins a match, so that a run takes linear time.
 _SCALED = re.compile(r"(?<!\d)(\d++(?:[.,]\d++)?)\s(?i:(thousand|tausend|mille|mil)|(mill?i[oó]n\w*))\b")
 
@@ -104,7 +111,14 @@ class _Side:
             if _SIMPLE.fullmatch(text[start:end]) is None
             for group in _digit_groups(text[start:end])
         }  # of times, dates and ranges
-        self.hours = {str((int(group) + 12) % 24) for group in self.groups if group and len(group) < 3}
+        # The hours of its times by the other clock.
+        self.hours = {
+            str((int(group) + 12) % 24)
+            for start, end in digits
+            if self.is_time(start, end)
+            for group in _digit_groups(text[start:end])[:1]
+            if len(group) < 3
+        }
         self.scaled: dict[int, str] = {}  # the values of 2 million and 3,5 Millionen, by the start of the number
         for match in _SCALED.finditer(text) if digits else ():
             value = float(_normalised(match[1])) * (1000 if match[2] else 10**6)
@@ -118,14 +132,21 @@ class _Side:
         first = _GROUP.search(number)
         return (number[: first.start()].casefold() if first else "") + _normalised(number)
 
-    def contains(self, number: str, knows_words: bool) -> bool:
+    def is_time(self, start: int, end: int) -> bool:
+        """Return whether a number is a time, or its hour."""
+        if _HOUR.fullmatch(self.text, start, end) or _AFTER_HOUR.match(self.text, end):
+            return True
+        return _BEFORE_HOUR.search(self.text, max(0, start - 8), start) is not None
+
+    def contains(self, number: str, is_time: bool, knows_words: bool) -> bool:
         """Return whether a number in digits is here in another spelling, in several groups, or by the other clock."""
+        hours = self.hours if is_time else set[str]()
         value = _normalised(number)
         if value in self.scaled_values:
             return True
         groups = Counter(group.lstrip("0") for group in _digit_groups(number))
         if _SIMPLE.fullmatch(number) is None and all(
-            not group or group in self.hours or self.groups[group] + (group in self.words_values) >= count
+            not group or group in hours or self.groups[group] + (group in self.words_values) >= count
             for group, count in groups.items()
         ):
             return True
@@ -133,7 +154,7 @@ class _Side:
             return True
         if not knows_words and may_be_spelled_out(number):
             return True
-        return value in self.hours
+        return value in hours
 
 
 def _unmatched(side: _Side, other: _Side, knows_words: bool) -> list[Span]:
@@ -146,7 +167,7 @@ def _unmatched(side: _Side, other: _Side, knows_words: bool) -> list[Span]:
             left[value] -= 1
         elif scaled and (left[scaled] > 0 or scaled in other.scaled_values):
             left[scaled] -= 1
-        elif not other.contains(side.text[start:end], knows_words):
+        elif not other.contains(side.text[start:end], side.is_time(start, end), knows_words):
             found.append((start, end))
     for word in side.words:
         value = str(word.value)

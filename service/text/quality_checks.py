@@ -48,6 +48,7 @@ _SCRIPTS: dict[str, tuple[str, ...]] = {
 # How many Latin letters one character of these scripts is worth in length.
 _LETTERS_PER_CHARACTER = {"CJK": 3.0, "HIRAGANA": 1.5, "KATAKANA": 1.5, "HANGUL": 2.0}
 _WORD = re.compile(r"[^\W\d_]+")
+_WHOLE_WORD = re.compile(r"\b[^\W\d_]{2,}\b")  # unlike the letters of 5th and 13kg
 # Text without letters other than Latin ones: the checks of script and length need not look at each character then.
 _LATIN = re.compile("[ -~¡-©«-±´¶-¸»¿-ɏ\u2010-\u203a€]*")
 _NOT_ALPHANUMERIC = bytes(c for c in range(128) if not chr(c).isalnum())
@@ -64,7 +65,7 @@ def find_issues(source: str, target: str, target_language: str) -> list[str]:
     """
     if not any(map(str.isalpha, source)):
         return []
-    if not any(map(str.isalnum, target)):
+    if not any(map(str.isalpha, target)) and _lost_its_words(source, target):
         return [EMPTY]
     checks = {
         COPIED: _is_copy(source, target),
@@ -73,6 +74,13 @@ def find_issues(source: str, target: str, target_language: str) -> list[str]:
         SCRIPT: _has_wrong_script(source, target, target_language),
     }
     return [code for code, found in checks.items() if found]
+
+
+def _lost_its_words(source: str, target: str) -> bool:
+    """Return whether a translation without letters is no translation: numbers may be written in digits, words not."""
+    if not any(map(str.isdecimal, target)):
+        return True
+    return any(map(str.isdecimal, source)) and _WHOLE_WORD.search(source) is not None
 
 
 def uses_latin_script(language: str) -> bool:

@@ -36,6 +36,11 @@ def has_changed_signs(source: str, target: str) -> bool:
     return dashes > 0 and len(_ANY_DASH.findall(target)) < dashes
 
 
+def find_dashes(text: str) -> list[Span]:
+    """Return the spans of the dashes between words."""
+    return [match.span() for match in _DASH.finditer(text)]
+
+
 def find_single_quotes(text: str) -> list[Span]:
     """Return the spans of words in single quotation marks, the marks included."""
     return [match.span() for match in _SINGLE_QUOTES.finditer(text)]

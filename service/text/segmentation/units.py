@@ -32,7 +32,7 @@ from service.text.segmentation.placeholders import (
 from service.text.segmentation.protected_spans import find_protected_spans
 from service.text.segmentation.sentences import has_letters, spans_within, trim_span
 from service.text.sign_placement import localised_quotes
-from service.text.signs import find_splitting_signs
+from service.text.signs import find_dashes, find_splitting_signs
 
 _SENTENCE_END = ".!?…。！？"
 _CLOSING = "\"'”“»«’‘›‹)]}」』）】"
@@ -171,6 +171,7 @@ class Unit:
         elif (stop := _SINGLE_FULL_STOP.search(translation.text)) and not self._ends_sentence:
             edits.append((*stop.span(), ""))
         edits += self._wide_gaps(translation.text)
+        edits += self._dashes(translation.text)
         edits.sort()
         start, end = self._inner
         if end - start < len(self.source):
@@ -221,6 +222,16 @@ class Unit:
             if end - start > 1
         }
         return [(*target_gaps[k], gap) for k, gap in wide_gaps.items() if k < len(target_gaps)]
+
+    def _dashes(self, text: str) -> list[tuple[int, int, str]]:
+        """Return the edits that write the dashes between words as in the source, if there are as many."""
+        if "–" not in self.source and "—" not in self.source:
+            return []
+        wanted, found = find_dashes(self.source), find_dashes(text)
+        if len(wanted) != len(found):
+            return []
+        dashes = [self.source[start:end] for start, end in wanted]
+        return [(*span, dash) for span, dash in zip(found, dashes, strict=True) if text[slice(*span)] != dash]
 
     def with_terms(self, terms: Sequence[Term]) -> "Unit | None":
         """Return the unit with placeholders for glossary terms too, which `restore` replaces by the terms' targets.

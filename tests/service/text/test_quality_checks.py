@@ -12,6 +12,10 @@ from service.text.quality_checks import COPIED, EMPTY, LENGTH, REPETITION, SCRIP
     [
         ("Good morning.", " ", "de", [EMPTY]),
         ("Good morning.", "...", "de", [EMPTY]),
+        ("© 2024 Tom", "© 2024", "de", [EMPTY]),
+        ("Twenty.", "20.", "de", []),
+        ("The 5th.", "5.", "de", [EMPTY]),
+        ("5th", "5.", "de", []),
         ("She went home very late again.", "She went home very late again", "de", [COPIED]),
         ("We live there.", "Wir leben dort dort dort dort dort", "de", [REPETITION]),
         ("We live there.", "Die Hulturururur lebt", "de", [REPETITION]),

@@ -142,3 +142,12 @@ def test_turkish_capitals_keep_the_dot_of_i() -> None:
     planned = plan("IŞIK VAR İÇİNDE", "tr", "tr-TR")
     assert planned.model_inputs == ["Işık var içinde"]
     assert rebuild(planned, AlignedText("iyi ışık")).text == "İYİ IŞIK"
+
+
+def test_dashes_are_those_of_the_source_if_there_are_as_many() -> None:
+    unit = Unit("A dog — and a cat – here.", 0, ("en", "de"))
+    for output in ("Ein Hund – und eine Katze – hier.", "Ein Hund - und eine Katze — hier."):
+        restored = unit.restore(AlignedText(output))
+        assert restored is not None
+        assert restored.text == "Ein Hund — und eine Katze – hier."
+    assert unit.restore(AlignedText("Ein Hund – hier.")) == AlignedText("Ein Hund – hier.")
