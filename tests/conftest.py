@@ -16,9 +16,10 @@ from filelock import FileLock
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests must not use the network
 
-# The same examples in every run; `pytest --hypothesis-profile=random` tries others.
-hypothesis.settings.register_profile("random", hypothesis.settings())
-hypothesis.settings.register_profile("repeatable", derandomize=True)
+# The same examples in every run; `pytest --hypothesis-profile=random` tries others. An example has no deadline: on a
+# busy machine a process may have to wait for a core.
+hypothesis.settings.register_profile("random", deadline=None)
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 # The service's tests load this file too, so torch is imported only inside the fixtures that need it.

@@ -1,5 +1,6 @@
 """An n-gram classifier from recipe to results: it learns, its artifact agrees with it, batches do not matter."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ TEXTS = ["red", "  blue  grey ", "", "GREY blue orange", "x", "orange " * 30]
 
 
 @pytest.fixture(scope="module")
-def run(toy_classification_run: RunFolder) -> RunFolder:
+def run(toy_classification_run: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """An n-gram classifier over characters, trained on the toy classifier's corpus."""
     table = recipe_table(toy_classification_run.recipe())
     table |= {
@@ -35,7 +36,7 @@ def run(toy_classification_run: RunFolder) -> RunFolder:
     }
     table["data"] |= {"max_length": 200}
     table["training"] |= {"epochs": 6, "learning_rate": 0.05}
-    data = toy_classification_run.path.parent
+    data = shutil.copytree(toy_classification_run.path.parent, tmp_path_factory.mktemp("ngrams") / "data")
     run = RunFolder(data / "ngrams")
     fit(parse_recipe(table, "toy-ngrams.toml"), data, run, resume=False)
     return run

@@ -148,7 +148,7 @@ def test_live_shows_figures_and_batches_and_stops_with_the_view(service: Service
     page.click("#burst")
     wait_for_text(page, "#burst-state", re.compile(r"64 sentences in [\d,]+ ms"))
     wait_for_text(page, ".lane span", re.compile(r"step [1-9]"))
-    page.wait_for_function("() => document.querySelector('.chart .line').getAttribute('d').includes('L')")
+    page.wait_for_function("() => document.querySelector('.chart .line')?.getAttribute('d')?.includes('L')")
     page.click("#tab-models")
     wait_for_text(page, ".models h2 >> nth=0", "toy-translator")
     eventually(lambda: not is_watched(service))
