@@ -77,21 +77,14 @@ class Occupancy:
         self._reserved, self._reserved_by = 0, Counter[Sender]()  # segments that are being prepared
         self._segments, self._tokens = Counter[int](), Counter[int]()  # by caller; segments with the reserved ones
 
-    def check(self, requests: Sequence[EngineRequest]) -> None:
-        """Check that the requests of one caller may be added.
-
-        Raises:
-            QueueFull: they may not.
-        """
-        self.check_room(requests[0].sender.caller, len(requests), sum(request.tokens for request in requests))
-
     def check_room(self, caller: int, segments: int, tokens: int = 0) -> None:
         """Check that so many segments and tokens of a caller may be added.
 
         Raises:
             QueueFull: they may not.
         """
-        if self.limits.allows(self.segments + self._reserved + segments, self.tokens + tokens):
+        reserved = self._reserved if segments > SMALL_REQUEST else 0  # small requests do not wait for large ones
+        if self.limits.allows(self.segments + reserved + segments, self.tokens + tokens):
             return
         own = self._segments[caller]
         callers = len(self._segments) + (own == 0)
@@ -115,6 +108,18 @@ class Occupancy:
         if segments := self._reserved_by.pop(sender, 0):
             self._reserved -= segments
             decrement(self._segments, sender.caller, segments)
+
+    def use_reservation(self, requests: Sequence[EngineRequest]) -> None:
+        """Give up the place that is held for the sender of the requests, and check that they may be added.
+
+        Raises:
+            QueueFull: they may not; not if they are as many as had a place.
+        """
+        sender, tokens = requests[0].sender, sum(request.tokens for request in requests)
+        has_place = self._reserved_by[sender] >= len(requests)
+        self.end_reservation(sender)
+        if not has_place or self.overflows(len(requests), tokens):
+            self.check_room(sender.caller, len(requests), tokens)
 
     def overflows(self, segments: int = 0, tokens: int = 0) -> bool:
         """Return whether the queue would exceed what it may ever hold."""
@@ -219,8 +224,7 @@ class Queue:
             if not requests:
                 return
             if bounded:
-                self._occupancy.end_reservation(requests[0].sender)
-                self._check(lambda: self._occupancy.check(requests))
+                self._check(lambda: self._occupancy.use_reservation(requests))
             elif self._occupancy.overflows(len(requests)):
                 self._remove_cancelled()
             lane = self._lane(requests)

@@ -78,8 +78,7 @@ class RemoteQueue:
         if not requests:
             return
         sender = requests[0].sender
-        self._occupancy.end_reservation(sender)
-        self._occupancy.check(requests)
+        self._occupancy.use_reservation(requests)
         self._idle.clear()
         self._by_sender[sender] += len(requests)
         large = sender.bulk or self._by_sender[sender] > SMALL_REQUEST

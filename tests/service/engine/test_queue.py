@@ -274,19 +274,18 @@ def test_while_small_requests_come_one_of_several_workers_runs_only_those() -> N
 
 
 def test_reserved_place_is_refused_to_others_until_it_is_used_or_given_up() -> None:
-    queue = Queue(QueueLimits(queue_segments=8))
+    queue = Queue(QueueLimits(queue_segments=40))
     one, other = Sender(1, request=1), Sender(1, request=2)
-    queue.reserve(one, 6)
+    queue.reserve(one, 30)
     with pytest.raises(QueueFull) as full:
-        queue.reserve(other, 3)
-    assert (full.value.waiting, full.value.own, queue.waiting) == (6, 6, 0)
-    queue.end_reservation(one)
-    queue.reserve(other, 3)
-    queue.submit([request(sender=other) for _ in range(8)])  # more than was reserved, and as many as may wait
-    queue.end_reservation(other)
-    assert queue.waiting == 8
+        queue.reserve(other, 11)
+    assert (full.value.waiting, full.value.own, queue.waiting) == (30, 30, 0)
+    for number in range(3):
+        queue.submit(of(1, SMALL_REQUEST, 10 + number))  # small requests need not wait for what is only reserved
+    queue.submit([request(sender=one) for _ in range(30)])  # which keeps its place
+    assert queue.waiting == 54
     with pytest.raises(QueueFull):
-        queue.reserve(one, 1)
+        queue.reserve(other, 1)
 
 
 def test_caller_with_many_small_requests_counts_as_large_only_beside_others() -> None:
