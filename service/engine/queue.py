@@ -21,6 +21,7 @@ LARGE_ENCODE_SHARE = 16
 # Newcomers that join together cost less: between two joins, steps displace the encoder's weights from the cache.
 JOINING_ROWS = 8  # a worker that runs at least as many rows lets newcomers wait until so many can join
 JOINING_SHARE = 4  # ... or as many as this share of its rows
+SMALL_PLACES = 16  # the queue holds this share of its limit free of large requests
 CONTENTION_SECONDS = 1.0  # how long large requests leave room after a small one
 SMALL_WORKER = 0  # the one of several workers that runs small requests only, as long as both kinds come
 BULK_WEIGHT = 1 / 16  # the share of a bulk caller beside an interactive one
@@ -83,7 +84,10 @@ class Occupancy:
         Raises:
             QueueFull: they may not.
         """
-        reserved = self._reserved if segments > SMALL_REQUEST else 0  # small requests do not wait for large ones
+        reserved = 0  # small requests do not wait for large ones, which leave some places to them
+        if segments > SMALL_REQUEST:
+            reserved = self._reserved
+            segments += self.limits.queue_segments // SMALL_PLACES if self.segments + reserved else 0
         if self.limits.allows(self.segments + reserved + segments, self.tokens + tokens):
             return
         own = self._segments[caller]

@@ -288,6 +288,15 @@ def test_reserved_place_is_refused_to_others_until_it_is_used_or_given_up() -> N
         queue.reserve(other, 1)
 
 
+def test_large_requests_leave_places_to_small_ones_of_the_same_caller() -> None:
+    queue = Queue(QueueLimits(queue_segments=160))
+    queue.submit(of(1, 140, number=1))
+    with pytest.raises(QueueFull):
+        queue.submit(of(1, SMALL_REQUEST + 3, number=2))  # 151 of 160
+    queue.submit(of(1, SMALL_REQUEST, number=3))
+    assert queue.waiting == 148
+
+
 def test_caller_with_many_small_requests_counts_as_large_only_beside_others() -> None:
     queue = Queue(QueueLimits(rows=16))
     for number in range(20):
