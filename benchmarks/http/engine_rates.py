@@ -27,8 +27,9 @@ from service.engine.interfaces import NullObserver
 from service.engine.models.session import Session
 from service.engine.models.source import SourceFormat
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.occupancy import QueueLimits
 from service.engine.options import DecodingOptions
-from service.engine.queue import Queue, QueueLimits
+from service.engine.queue import Queue
 from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import LocalWorkerPool
 from service.models.options import default_target_length

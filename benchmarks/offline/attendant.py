@@ -6,8 +6,9 @@ from benchmarks.common.systems import BATCH, MODES, beam_size_of
 from service.artifact import read_artifact
 from service.engine.interfaces import NullObserver
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.occupancy import QueueLimits
 from service.engine.options import DecodingOptions
-from service.engine.queue import Queue, QueueLimits
+from service.engine.queue import Queue
 from service.engine.types import EngineRequest
 from service.engine.worker import Engine, LocalWorkerPool
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from service.engine.interfaces import NullObserver
-from service.engine.queue import Queue, QueueLimits
+from service.engine.occupancy import QueueLimits
+from service.engine.queue import Queue
 from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import Engine, LocalWorkerPool
 

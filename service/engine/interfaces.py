@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from service.artifact import Artifact
-from service.engine.queue import QueueLimits
+from service.engine.occupancy import QueueLimits
 from service.engine.types import EngineRequest, Sender
 
 

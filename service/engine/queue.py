@@ -1,18 +1,18 @@
-"""The queue of one worker pool, shared by its workers: what is admitted, and what joins a batch next."""
+"""The queue of one worker pool, shared by its workers: what joins a batch next.
+
+What is admitted is decided by its `Occupancy`, see `occupancy.py`.
+"""
 
 import itertools
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
 from service.engine.fair_order import FairClock, FairOrder
+from service.engine.occupancy import SMALL_REQUEST, Occupancy, QueueFull, QueueLimits, decrement
 from service.engine.types import EngineRequest, Sender, fail
 
-# A request with more unfinished segments than this is large: it may fill the batch only while no small one is there.
-SMALL_REQUEST = 8
 # Of the rows of a pool's only worker, large requests may take this share while small requests come; of all rows, a
 # caller may take it before its requests count as large while other callers are there.
 LARGE_SHARE = 4
@@ -21,22 +21,9 @@ LARGE_ENCODE_SHARE = 16
 # Newcomers that join together cost less: between two joins, steps displace the encoder's weights from the cache.
 JOINING_ROWS = 8  # a worker that runs at least as many rows lets newcomers wait until so many can join
 JOINING_SHARE = 4  # ... or as many as this share of its rows
-SMALL_PLACES = 16  # the queue holds this share of its limit free of large requests
 CONTENTION_SECONDS = 1.0  # how long large requests leave room after a small one
 SMALL_WORKER = 0  # the one of several workers that runs small requests only, as long as both kinds come
 BULK_WEIGHT = 1 / 16  # the share of a bulk caller beside an interactive one
-OVERFLOW = 2  # the queue may exceed its limits up to this many times, for callers that have less than their share
-
-
-T = TypeVar("T")
-
-
-class QueueFull(Exception):
-    """The requests do not fit into the queue; `waiting` segments are ahead of them, `own` of the same caller."""
-
-    def __init__(self, waiting: int, own: int) -> None:
-        super().__init__(f"{waiting} segments are waiting")
-        self.waiting, self.own = waiting, own
 
 
 class Closed(Exception):
@@ -45,105 +32,6 @@ class Closed(Exception):
 
 class Unavailable(Exception):
     """No request can be computed now, for a reason that passes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueueLimits:
-    """The limits of one worker pool's queue and batches."""
-
-    rows: int = 128  # running at the same time, all workers together
-    encode_tokens: int = 4096  # padded source tokens that may join a worker's batch before one step
-    queue_segments: int = 2048
-    queue_tokens: int = 131_072
-
-    def allows(self, segments: int, tokens: int) -> bool:
-        """Return whether a queue of this many segments and tokens is within the limits."""
-        return segments <= self.queue_segments and tokens <= self.queue_tokens
-
-
-class Occupancy:
-    """What waits in a queue, for each caller; decides what is admitted.
-
-    A queue that is full refuses a caller only if the caller has its share already: the limits, divided by the callers
-    that wait. So no caller can shut out another one. Memory stays bounded: at `OVERFLOW` times the limits, all are
-    refused. State is kept only for callers that wait.
-
-    A request that is still being prepared can reserve its place, so that no work is done for requests of which only
-    the first one fits.
-    """
-
-    def __init__(self, limits: QueueLimits) -> None:
-        self.limits = limits
-        self.segments = self.tokens = 0  # that wait
-        self._reserved, self._reserved_by = 0, Counter[Sender]()  # segments that are being prepared
-        self._segments, self._tokens = Counter[int](), Counter[int]()  # by caller; segments with the reserved ones
-
-    def check_room(self, caller: int, segments: int, tokens: int = 0) -> None:
-        """Check that so many segments and tokens of a caller may be added.
-
-        Raises:
-            QueueFull: they may not.
-        """
-        reserved = 0  # small requests do not wait for large ones, which leave some places to them
-        if segments > SMALL_REQUEST:
-            reserved = self._reserved
-            segments += self.limits.queue_segments // SMALL_PLACES if self.segments + reserved else 0
-        if self.limits.allows(self.segments + reserved + segments, self.tokens + tokens):
-            return
-        own = self._segments[caller]
-        callers = len(self._segments) + (own == 0)
-        has_share = self.limits.allows(callers * (own + segments), callers * (self._tokens[caller] + tokens))
-        if not has_share or self.overflows(segments, tokens):
-            raise QueueFull(self.segments + self._reserved, own)
-
-    def reserve(self, sender: Sender, segments: int) -> None:
-        """Hold a place for so many segments until `end_reservation`.
-
-        Raises:
-            QueueFull: there is none.
-        """
-        self.check_room(sender.caller, segments)
-        self._reserved += segments
-        self._reserved_by[sender] += segments
-        self._segments[sender.caller] += segments
-
-    def end_reservation(self, sender: Sender) -> None:
-        """Give up the place that is held for a sender, if there is one."""
-        if segments := self._reserved_by.pop(sender, 0):
-            self._reserved -= segments
-            decrement(self._segments, sender.caller, segments)
-
-    def use_reservation(self, requests: Sequence[EngineRequest]) -> None:
-        """Give up the place that is held for the sender of the requests, and check that they may be added.
-
-        Raises:
-            QueueFull: they may not; not if they are as many as had a place.
-        """
-        sender, tokens = requests[0].sender, sum(request.tokens for request in requests)
-        has_place = self._reserved_by[sender] >= len(requests)
-        self.end_reservation(sender)
-        if not has_place or self.overflows(len(requests), tokens):
-            self.check_room(sender.caller, len(requests), tokens)
-
-    def overflows(self, segments: int = 0, tokens: int = 0) -> bool:
-        """Return whether the queue would exceed what it may ever hold."""
-        held = self.segments + self._reserved
-        return not self.limits.allows(-(-(held + segments) // OVERFLOW), -(-(self.tokens + tokens) // OVERFLOW))
-
-    def add(self, request: EngineRequest) -> None:
-        """Count a request that begins to wait."""
-        self.segments += 1
-        self.tokens += request.tokens
-        self._segments[request.sender.caller] += 1
-        self._tokens[request.sender.caller] += request.tokens
-
-    def remove(self, request: EngineRequest) -> None:
-        """Count a request that no longer waits."""
-        self.segments -= 1
-        self.tokens -= request.tokens
-        caller = request.sender.caller
-        decrement(self._tokens, caller, request.tokens)
-        decrement(self._segments, caller)
 
 
 class Queue:
@@ -417,10 +305,3 @@ class _LargeBudget:
             self._running += request.rows
             self._joining += 1
             self._longest = max(self._longest, len(request.ids))
-
-
-def decrement(counts: Counter[T], key: T, by: int = 1) -> None:
-    """Count one less, or so many; forget a key that is at 0."""
-    counts[key] -= by
-    if not counts[key]:
-        del counts[key]

@@ -229,7 +229,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
         The response is plain text, as the path that selects an error format may not be known.
         """
-        log.info("refused a request of %s: %s", self.client, reason)
+        log.info("refused a request: %s", reason)
         self._stop_timer()
         lines = [
             b"HTTP/1.1 " + status, b"content-type: text/plain; charset=utf-8", b"content-length: %d" % len(reason),
@@ -336,8 +336,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._watch_sending()
             return
         log.warning(
-            "disconnected %s: it has read nothing for %g s, and %d bytes of responses wait for it",
-            self.client, self.send_seconds, self._unsent,
+            "disconnected a client: it has read nothing for %g s, and %d bytes of responses wait for it",
+            self.send_seconds, self._unsent,
         )  # fmt: skip
         self.transport.abort()
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 
 from service.engine.interfaces import RequestQueue
-from service.engine.queue import Closed, QueueFull, Unavailable
+from service.engine.occupancy import QueueFull
+from service.engine.queue import Closed, Unavailable
 from service.engine.types import EngineRequest, EngineResult, Sender
 from service.errors import EngineDown, NotReady, Overloaded, TooLarge
 from service.metrics import ModelMetrics

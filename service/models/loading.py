@@ -9,7 +9,7 @@ from typing import NamedTuple
 from service.artifact import Artifact, ArtifactError, Manifest, read_artifact
 from service.engine.cores import available_cores
 from service.engine.interfaces import PoolConfig, StartPools, WorkerPool, score_pool_name
-from service.engine.queue import QueueLimits
+from service.engine.occupancy import QueueLimits
 from service.metrics import Metrics
 from service.models.registry import FaultyArtifact, Registry
 from service.models.scorer import PairScorer

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from service.engine.decoding.search import NotANumber
-from service.engine.queue import SMALL_REQUEST
+from service.engine.occupancy import SMALL_REQUEST
 from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender
 from service.errors import ClientGone, DeadlineExceeded, EngineDown, InternalError, Overloaded
 from service.models.background import BackgroundThreads
@@ -50,7 +50,7 @@ class RequestScope:
         bulk: bool = False,
         on_client_gone: OnClientGone | None = None,
     ) -> None:
-        """`caller` is whom the request comes from; a `bulk` request is computed when nothing else waits.
+        """`caller` is the key or the address of the client; a `bulk` request gives way to all others.
 
         With `on_client_gone`, which needs no task, `wait_for_disconnect` is not called.
         """

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from service.engine.factory import start_pools
 from service.engine.models.translate import TranslateEngine
-from service.engine.queue import QueueLimits
+from service.engine.occupancy import QueueLimits
 from service.engine.worker import LocalWorkerPool
 from service.metrics import Metrics
 from service.models.loading import load_models

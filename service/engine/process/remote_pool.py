@@ -13,8 +13,9 @@ from concurrent.futures import Future
 from functools import partial
 
 from service.engine.interfaces import BatchWatcher, Observer, PoolConfig
+from service.engine.occupancy import SMALL_REQUEST, Occupancy, decrement
 from service.engine.process import messages
-from service.engine.queue import SMALL_REQUEST, Closed, Occupancy, Unavailable, decrement
+from service.engine.queue import Closed, Unavailable
 from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender, fail, resolve
 
 # Results that are passed on before the event loop does other work: each makes a request write its response, and one

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.engine.occupancy import SMALL_REQUEST, QueueFull, QueueLimits
 from service.engine.options import DecodingOptions
-from service.engine.queue import SMALL_REQUEST, Closed, Queue, QueueFull, QueueLimits
+from service.engine.queue import Closed, Queue
 from service.engine.scheduler import IterationPlan, Scheduler
 from service.engine.types import EngineRequest, Sender
 from tests.service.fakes import answer

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.engine import scheduler as scheduler_module
-from service.engine.queue import JOINING_ROWS, SMALL_REQUEST, Closed, Queue, QueueFull, QueueLimits
+from service.engine.occupancy import SMALL_REQUEST, QueueFull, QueueLimits
+from service.engine.queue import JOINING_ROWS, Closed, Queue
 from service.engine.scheduler import Scheduler
 from service.engine.types import EngineRequest, EngineResult, Sender, fail, resolve
 from tests.service.fakes import EchoEngine, answer

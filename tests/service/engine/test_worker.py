@@ -8,7 +8,8 @@ from concurrent.futures import wait
 import pytest
 
 from service.engine import worker as worker_module
-from service.engine.queue import Closed, Queue, QueueLimits
+from service.engine.occupancy import QueueLimits
+from service.engine.queue import Closed, Queue
 from service.engine.types import EngineFailure, EngineRequest, FinishedRequest
 from service.engine.worker import Engine, LocalWorkerPool
 from tests.service.fakes import TIMEOUT, EchoEngine, Failing, HeldEngine, RecordingObserver

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from service.engine.queue import Queue, QueueLimits
+from service.engine.occupancy import QueueLimits
+from service.engine.queue import Queue
 from service.engine.types import EngineRequest
 from service.errors import ClientGone, DeadlineExceeded, ServiceError
 from service.metrics import Metrics

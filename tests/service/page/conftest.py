@@ -1,9 +1,7 @@
-"""The page in real Chromium: fails a test on console errors, and on requests to anything but the service.
-
-The tests run only where CHROMIUM names a browser: on a busy machine the one of the keyboard has failed now and then.
-"""
+"""The page in real Chromium: fails a test on console errors, and on requests to anything but the service."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = os.environ.get("CHROMIUM")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-proxy-server"]
 TIMEOUT = 20_000  # milliseconds
 
@@ -23,7 +21,7 @@ OpenPage = Callable[..., "Page"]
 def browser() -> Iterator["Browser"]:
     """One Chromium for the tests of a file; only while it runs, because Playwright's event loop is the thread's."""
     if CHROMIUM is None:
-        pytest.skip("set CHROMIUM to the path of a Chromium")
+        pytest.skip("no Chromium is installed")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -38,11 +38,11 @@ def test_typing_translates_and_words_have_origins_and_alternatives(service: Serv
     assert page.locator(".word").first.evaluate("one => getComputedStyle(one).getPropertyValue('--doubt')")
     page.locator(".word", has_text="Haus").click()
     chosen = page.locator(".choice").first
-    wording = chosen.inner_text()
-    assert wording.startswith("rot")
-    assert wording != "rot Haus"
+    alternative = chosen.inner_text()
+    assert alternative.startswith("rot")
+    assert alternative != "rot Haus"
     chosen.click()
-    wait_for_text(page, "#output", wording)
+    wait_for_text(page, "#output", alternative)
     assert "text=red+house" in page.url
 
 
@@ -52,13 +52,13 @@ def test_everything_works_with_the_keyboard(service: Service, open_page: OpenPag
     page.locator("#tab-translate").focus()
     for _ in range(20):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.className") == "word":
+        if page.evaluate("document.activeElement.classList.contains('word')"):  # "word linked" once its links are there
             break
     page.keyboard.press("ArrowRight")
     wait_for_text(page, "#mirror mark", "house")
     page.keyboard.press("Enter")
     page.locator(".choice").first.wait_for()
-    page.wait_for_function("() => document.activeElement.className === 'choice'")
+    page.wait_for_function("() => document.activeElement.classList.contains('choice')")
     page.keyboard.press("Escape")
     page.wait_for_function("() => document.activeElement.className.startsWith('word')")
     page.locator("#tab-translate").focus()

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from service.artifact import Direction
+from service.engine.occupancy import QueueFull
 from service.engine.options import DecodingOptions
-from service.engine.queue import QueueFull
 from service.engine.types import EngineRequest, EngineResult, FinishedRequest, Hypothesis
 from service.metrics import Metrics
 from service.models.registry import Registry

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engine.queue import QueueFull
+from service.engine.occupancy import QueueFull
 from service.engine.types import EngineRequest
 from service.errors import UnknownModel
 from service.translation.request import Detection

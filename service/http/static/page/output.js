@@ -1,4 +1,4 @@
-// The translation as words: shaded by doubt, linked to the text, with other wordings on click.
+// The translation as words: shaded by doubt, linked to the text, with alternatives on click.
 
 import { sendJson } from "./api.js";
 import { $, h, moveFocus, percent } from "./dom.js";
@@ -10,7 +10,7 @@ const popover = $("alternatives");
 let shown = null; // { text, result, body, choose, signal }: what is in `output`
 let links = null; // a promise of the links of its words
 
-// Show a translation that is complete. `choose(alternative)` is called when the reader prefers another wording.
+// Show a translation that is complete. `choose(alternative)` is called when the reader prefers another one.
 export function showResult(next) {
   shown = next;
   links = null;
@@ -125,7 +125,7 @@ output.addEventListener("keydown", (event) => {
   }
 });
 
-// Other wordings
+// Alternatives
 
 output.addEventListener("click", (event) => {
   const element = wordAt(event);
@@ -137,7 +137,7 @@ export async function showAlternatives(near, word) {
   const given = shown;
   const { text, body, result, signal } = shown;
   const from = word && sentencesOf(text).length === 1 ? word.start : 0;
-  place(near, [h("p.quiet", {}, "Looking for other wordings …")]);
+  place(near, [h("p.quiet", {}, "Looking for alternatives …")]);
   const base = { ...body, stream: false, include: ["score", "tokens"], beam_size: BEAM, n_best: BEAM };
   const prefix = result.text.slice(0, from).trimEnd();
   const bodies = [{ ...base, prefix }];
@@ -165,7 +165,7 @@ export async function showAlternatives(near, word) {
 }
 
 function menu(found, prefix) {
-  if (!found.length) return [h("p.quiet", {}, "The model has no other wording here.")];
+  if (!found.length) return [h("p.quiet", {}, "The model has no alternative here.")];
   const choose = (one) => {
     popover.hidePopover();
     shown.choose(one);

@@ -42,28 +42,35 @@ def rendered(content: str, *translations: str) -> str:
     return read_xliff(content.encode(), ReadOptions("de")).render(translations).decode()
 
 
-def test_version_1_units_without_a_translation_get_one_and_all_else_stays() -> None:
-    assert texts(VERSION_1) == [
-        'A <g id="1">big</g> dog &amp; <x id="2"/>a cat.', "New", 'A <ph id="1">&lt;br/&gt;</ph> code',
-    ]  # fmt: skip
-    expected = (
-        VERSION_1.replace('datatype="plaintext">', 'datatype="plaintext" target-language="de">')
-        .replace("a cat.</source>", "a cat.</source>\n      <target>EINS</target>")
-        .replace("<target state='new'>New</target>", '<target state="translated">ZWEI</target>')
-        .replace("code</source><target/>", "code</source><target>DREI</target>")
-    )
-    assert rendered(VERSION_1, "EINS", "ZWEI", "DREI") == expected
+FILLED_1 = (
+    VERSION_1.replace('datatype="plaintext">', 'datatype="plaintext" target-language="de">')
+    .replace("a cat.</source>", "a cat.</source>\n      <target>EINS</target>")
+    .replace("<target state='new'>New</target>", '<target state="translated">ZWEI</target>')
+    .replace("code</source><target/>", "code</source><target>DREI</target>")
+)
+FILLED_2 = (
+    VERSION_2.replace('state="initial"', 'state="translated"')
+    .replace("<x:target>Hi<", "<x:target>EINS<")
+    .replace("<x:source>Bye</x:source>", "<x:source>Bye</x:source><x:target>ZWEI</x:target>")
+    .replace("<x:source>Yes</x:source>", "<x:source>Yes</x:source><x:target>DREI</x:target>")
+)
 
 
-def test_version_2_segments_are_filled_in_with_the_prefix_of_the_file() -> None:
-    assert texts(VERSION_2) == ['Hi <x:pc id="1">you</x:pc>', "Bye", "Yes"]
-    expected = (
-        VERSION_2.replace('state="initial"', 'state="translated"')
-        .replace("<x:target>Hi<", "<x:target>EINS<")
-        .replace("<x:source>Bye</x:source>", "<x:source>Bye</x:source><x:target>ZWEI</x:target>")
-        .replace("<x:source>Yes</x:source>", "<x:source>Yes</x:source><x:target>DREI</x:target>")
-    )
-    assert rendered(VERSION_2, "EINS", "ZWEI", "DREI") == expected
+@pytest.mark.parametrize(
+    ("content", "sources", "filled"),
+    [
+        (
+            VERSION_1,
+            ['A <g id="1">big</g> dog &amp; <x id="2"/>a cat.', "New", 'A <ph id="1">&lt;br/&gt;</ph> code'],
+            FILLED_1,
+        ),
+        (VERSION_2, ['Hi <x:pc id="1">you</x:pc>', "Bye", "Yes"], FILLED_2),
+    ],
+    ids=["version 1", "version 2, with a prefix"],
+)
+def test_units_without_a_translation_get_one_and_all_else_stays(content: str, sources: list[str], filled: str) -> None:
+    assert texts(content) == sources
+    assert rendered(content, "EINS", "ZWEI", "DREI") == filled
 
 
 def test_target_language_of_another_language_is_replaced() -> None:

@@ -10,8 +10,9 @@ import pytest
 from service.artifact import read_artifact
 from service.engine.decoding.search import NotANumber
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.occupancy import QueueLimits
 from service.engine.options import DecodingOptions
-from service.engine.queue import Queue, QueueLimits
+from service.engine.queue import Queue
 from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import LocalWorkerPool
 from tests.conftest import LEXICON

@@ -13,8 +13,9 @@ from service.engine.decoding.beam import BeamGroup
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.occupancy import QueueLimits
 from service.engine.options import DecodingOptions
-from service.engine.queue import Queue, QueueLimits
+from service.engine.queue import Queue
 from service.engine.types import EngineFailure, EngineRequest, EngineResult
 from service.engine.worker import Engine, LocalWorkerPool
 from service.text.tokenizer import TextCodec

@@ -11,8 +11,9 @@ from service.engine.decoding.search import NotANumber
 from service.engine.models.score import ScoreEngine, alignment_layer
 from service.engine.models.session import Arrays, Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
+from service.engine.occupancy import QueueFull, QueueLimits
 from service.engine.options import DecodingOptions
-from service.engine.queue import Queue, QueueFull, QueueLimits
+from service.engine.queue import Queue
 from service.engine.types import EngineRequest, EngineResult
 
 

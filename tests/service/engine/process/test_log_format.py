@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from service.engine.interfaces import PoolConfig
+from service.engine.occupancy import QueueLimits
 from service.engine.process import messages
 from service.engine.process.channel import MessageChannel, start_process
 from service.engine.process.log_format import JSON, MAX_LINE, make_formatter
-from service.engine.queue import QueueLimits
 from service.http.request_log import ACCESS
 from tests.service.conftest import ROOT
 from tests.service.fakes import TIMEOUT
