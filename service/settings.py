@@ -85,7 +85,8 @@ class Settings(BaseSettings):
     queue_segments: int = Field(
         default=2048,
         ge=1,
-        description="Segments that may wait for a model; a caller that has its share of them fails with 503.",
+        description="Segments that may wait for a model; a caller that has its share of them fails with 503. "
+        "Requests of more than 8 segments leave a sixteenth of them to smaller ones.",
     )
     queue_tokens: int = Field(
         default=131_072,

@@ -32,6 +32,11 @@ class QueueLimits:
     queue_segments: int = 2048
     queue_tokens: int = 131_072
 
+    @property
+    def large_segments(self) -> int:
+        """Segments of large requests that the queue may hold: the other places are for small requests."""
+        return self.queue_segments - self.queue_segments // SMALL_PLACES
+
     def allows(self, segments: int, tokens: int) -> bool:
         """Return whether a queue of this many segments and tokens is within the limits."""
         return segments <= self.queue_segments and tokens <= self.queue_tokens
@@ -65,7 +70,7 @@ class Occupancy:
         held, wanted = self.segments, segments
         if segments > SMALL_REQUEST and held + self._reserved:
             held += self._reserved
-            wanted += self.limits.queue_segments // SMALL_PLACES
+            wanted += self.limits.queue_segments - self.limits.large_segments
         if self.limits.allows(held + wanted, self.tokens + tokens):
             return
         own = self._segments[caller]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from service.engine.interfaces import RequestQueue
-from service.engine.occupancy import QueueFull
+from service.engine.occupancy import SMALL_REQUEST, QueueFull
 from service.engine.queue import Closed, Unavailable
 from service.engine.types import EngineRequest, EngineResult, Sender
 from service.errors import EngineDown, NotReady, Overloaded, TooLarge
@@ -56,9 +56,11 @@ class EngineClient:
         self.queue.end_reservation(sender)
 
     def _overloaded(self, full: QueueFull) -> Overloaded:
+        limits = self.queue.limits
         return Overloaded(
             f"model {self.name!r} has {full.waiting} segments waiting, {full.own} of them yours; at most "
-            f"{self.queue.limits.queue_segments} may wait, and each caller's share of these: try again later"
+            f"{limits.queue_segments} may wait, {limits.large_segments} in requests of more than {SMALL_REQUEST}, and "
+            "each caller's share of these: try again later"
         )
 
     def check_limits(self, segments: int, tokens: int = 0) -> None:

@@ -12,13 +12,12 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
-from service.text.signs import find_single_quotes
+from service.text.signs import DASH, find_single_quotes
 from service.text.words import is_word_character, word_spans
 
 # The quotation marks of a language, with what is between them and the words.
 _QUOTES_OF = {"en": ('"', '"'), "de": ("„", "“"), "fr": ("«\u00a0", "\u00a0»"), "es": ('"', '"')}
 _QUOTES = '"“”„«»'
-_DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
 _OPENING_QUOTE = re.compile(r"[\"“”„«»]\s*")
 _CLOSING_QUOTE = re.compile(r"\s*[\"“”„«»]")
 _SENTENCE_END = ".!?…"
@@ -171,7 +170,7 @@ def _lost_single_quotes(source: str, text: str, words: _LinkedWords) -> list[_Ed
 
 def _lost_dashes(source: str, text: str, words: _LinkedWords) -> list[_Edit]:
     """Return the edits that put the source's dashes into a translation that has fewer; none if one has no place."""
-    dashes, present = list(_DASH.finditer(source)), list(_DASH.finditer(text))
+    dashes, present = list(DASH.finditer(source)), list(DASH.finditer(text))
     if len(present) >= len(dashes) or len(dashes) > MAX_PLACED:
         return []
     borders = [words.border(dash.start()) for dash in dashes]

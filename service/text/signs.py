@@ -11,11 +11,11 @@ from service.text.alignment import Span
 _SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/"
 _QUOTES = '"„“”«»'
 _ANY = re.compile(f"[{re.escape(_SYMBOLS)}{_QUOTES}–—'’‘‚‹›…-]")
-_DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
+DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
 # Single quotation marks around words, unlike apostrophes.
 _SINGLE_QUOTES = re.compile(r"(?<![\w'’])['‘‚‹](?=\w)[^'‘’‚‹›\n]{1,80}(?<=[\w.!?,])['’‘›](?!\w)")
 # What a text can be split around: brackets and double quotation marks, dashes and slashes between words.
-_SPLITTING = re.compile(rf"[()\[\]{{}}{_QUOTES}]|{_DASH.pattern}|(?<=\w)/(?=\w)")
+_SPLITTING = re.compile(rf"[()\[\]{{}}{_QUOTES}]|{DASH.pattern}|(?<=\w)/(?=\w)")
 _ANY_DASH = re.compile(r"[-–—]")
 _RUN = re.compile(r"[.!?]{2,}")
 
@@ -32,13 +32,13 @@ def has_changed_signs(source: str, target: str) -> bool:
         return True
     if source.count("…") > target.count("…") + target.count("...") or _lost_single_quotes(source, target):
         return True
-    dashes = len(_DASH.findall(source))
+    dashes = len(DASH.findall(source))
     return dashes > 0 and len(_ANY_DASH.findall(target)) < dashes
 
 
 def find_dashes(text: str) -> list[Span]:
     """Return the spans of the dashes between words."""
-    return [match.span() for match in _DASH.finditer(text)]
+    return [match.span() for match in DASH.finditer(text)]
 
 
 def find_single_quotes(text: str) -> list[Span]:
