@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from service.engine.fair_order import FairClock, FairOrder
 from service.engine.occupancy import SMALL_REQUEST, Occupancy, QueueFull, QueueLimits, decrement
-from service.engine.types import EngineRequest, Sender, fail
+from service.engine.types import EngineRequest, Sender
 
 # Of the rows of a pool's only worker, large requests may take this share while small requests come; of all rows, a
 # caller may take it before its requests count as large while other callers are there.
@@ -277,7 +277,7 @@ class Queue:
         with self._changed:
             for lane in (self._small, self._large, self._bulk):
                 for request in lane:
-                    fail(request, error)
+                    request.future.set_exception(error)
                     self._leave_queue(request)
                     self._count_out(request)
                 lane.clear()

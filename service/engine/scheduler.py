@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from service.engine.queue import Queue
-from service.engine.types import EngineRequest, FinishedRequest, fail, resolve
+from service.engine.types import EngineRequest, FinishedRequest
 
 JOINING_SECONDS = 0.01  # as long newcomers may wait for others to join with them, and until the running step ends
 
@@ -80,7 +80,7 @@ class Scheduler:
         """Fail the requests of a picked group that could not join the batch."""
         self.queue.release(self._worker, group)
         for request in group:
-            fail(request, error)
+            request.future.set_exception(error)
 
     def settle(self, finished: Iterable[FinishedRequest]) -> None:
         """Set the results or errors of the requests that finished in a step, and free their rows."""
@@ -89,12 +89,12 @@ class Scheduler:
         for request, outcome in finished:
             done.append(request)
             if isinstance(outcome, Exception):
-                fail(request, outcome)
+                request.future.set_exception(outcome)
                 continue
             joined = self._joined[request]
             outcome.queue_ms = 1000 * (joined - request.submitted)
             outcome.compute_ms = 1000 * (now - joined)
-            resolve(request, outcome)
+            request.future.set_result(outcome)
         self._remove(done)
 
     def _remove(self, requests: list[EngineRequest]) -> None:
@@ -109,5 +109,5 @@ class Scheduler:
     def fail_running(self, error: Exception) -> None:
         """Fail every running request and free all rows."""
         for request in self._joined:
-            fail(request, error)
+            request.future.set_exception(error)
         self._remove(self.running)

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from service.engine.options import DecodingOptions
+from service.engine.result_future import ResultFuture
 
 
 class EngineFailure(Exception):
@@ -67,14 +67,14 @@ class Sender(NamedTuple):
     bulk: bool = False  # whether the request may wait for others
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class EngineRequest:
     """A tokenised segment and the future of its result. Cancelling the future cancels the request at any time."""
 
     ids: list[int]  # source, special tokens included
     options: DecodingOptions = DecodingOptions()
     translation: list[int] | None = None  # target ids to score, without special tokens
-    future: "Future[EngineResult]" = field(default_factory=Future)
+    future: ResultFuture[EngineResult] = field(default_factory=ResultFuture)
     # Called with each generated token of a greedy or sampling search, in the worker's thread; it must return quickly.
     on_token: Callable[[int], None] | None = None
     sender: Sender = Sender()
@@ -104,19 +104,3 @@ class EngineRequest:
 
 # A request that frees its rows, with its result or the error that concerns it alone.
 FinishedRequest = tuple[EngineRequest, EngineResult | Exception]
-
-
-def resolve(request: EngineRequest, result: EngineResult) -> None:
-    """Set the result of a request, unless it was cancelled meanwhile."""
-    try:
-        request.future.set_result(result)
-    except InvalidStateError:
-        return
-
-
-def fail(request: EngineRequest, error: Exception) -> None:
-    """Set the error of a request, unless it is done or was cancelled."""
-    try:
-        request.future.set_exception(error)
-    except InvalidStateError:
-        return

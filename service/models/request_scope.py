@@ -5,13 +5,13 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 from service.engine.decoding.search import NotANumber
 from service.engine.occupancy import SMALL_REQUEST
+from service.engine.result_future import ResultFuture
 from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender
 from service.errors import ClientGone, DeadlineExceeded, EngineDown, InternalError, Overloaded
 from service.models.background import BackgroundThreads
@@ -223,7 +223,7 @@ class RequestScope:
         client.record(result)
         return result
 
-    def _done(self, request: EngineRequest, future: "Future[EngineResult]") -> None:
+    def _done(self, request: EngineRequest, future: ResultFuture[EngineResult]) -> None:
         if not future.cancelled():
             self._add_update(request, None)
 

@@ -1,6 +1,5 @@
 """A served model: its artifact, tokeniser and worker pools."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -90,7 +89,7 @@ class ServedModel:
             worker_pool.queue.submit(tiny)
             requests += tiny
         for request in requests:
-            await asyncio.wrap_future(request.future)
+            await request.future.wait()
 
     def direction(self, source: str | None, target: str) -> Direction:
         """Return the direction to `target` from `source`, or from the only source language there is.

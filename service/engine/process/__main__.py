@@ -13,7 +13,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 
 from service.engine.cores import available_cores
@@ -22,6 +21,7 @@ from service.engine.process import messages
 from service.engine.process.channel import MessageChannel, open_connection
 from service.engine.process.runtime import configure_interpreter, freeze_gc
 from service.engine.queue import Closed
+from service.engine.result_future import ResultFuture
 from service.engine.types import EngineRequest, EngineResult, Sender
 from service.engine.worker import LocalWorkerPool
 
@@ -113,7 +113,7 @@ class PoolServer:
                     messages.PoolEvents(self.name, events, self._pool.pool_bytes, self._pool.queue.closed)
                 )
 
-    def _on_done(self, request: EngineRequest, future: "Future[EngineResult]") -> None:
+    def _on_done(self, request: EngineRequest, future: ResultFuture[EngineResult]) -> None:
         number = self._numbers.pop(request)
         del self._requests[number]
         if not future.cancelled():

@@ -9,14 +9,14 @@ import itertools
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from functools import partial
 
 from service.engine.interfaces import BatchWatcher, Observer, PoolConfig
 from service.engine.occupancy import SMALL_REQUEST, Occupancy, decrement
 from service.engine.process import messages
 from service.engine.queue import Closed, Unavailable
-from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender, fail, resolve
+from service.engine.result_future import ResultFuture
+from service.engine.types import EngineFailure, EngineRequest, EngineResult, EngineUnavailable, Sender
 
 # Results that are passed on before the event loop does other work: each makes a request write its response, and one
 # step may finish a hundred.
@@ -98,7 +98,7 @@ class RemoteQueue:
             number, request.ids, request.options, request.translation, request.submitted, stream_tokens
         )
 
-    def _on_done(self, number: int, future: "Future[EngineResult]") -> None:
+    def _on_done(self, number: int, future: ResultFuture[EngineResult]) -> None:
         """If the caller has cancelled the request, free its place in the queue and cancel it there."""
         if future.cancelled() and self._remove(number):
             self._send(messages.CancelRequest(self.name, number))
@@ -142,9 +142,9 @@ class RemoteQueue:
         if (request := self._remove(number)) is None:
             return
         if isinstance(outcome, EngineResult):
-            resolve(request, outcome)
+            request.future.set_result(outcome)
         else:
-            fail(request, outcome)
+            request.future.set_exception(outcome)
 
     def close(self) -> None:
         """Accept no more requests; the admitted ones are still computed."""

@@ -11,7 +11,7 @@ from service.engine import scheduler as scheduler_module
 from service.engine.occupancy import SMALL_REQUEST, QueueFull, QueueLimits
 from service.engine.queue import JOINING_ROWS, Closed, Queue
 from service.engine.scheduler import Scheduler
-from service.engine.types import EngineRequest, EngineResult, Sender, fail, resolve
+from service.engine.types import EngineRequest, EngineResult, Sender
 from tests.service.fakes import EchoEngine, answer
 
 
@@ -335,6 +335,6 @@ def test_all_requests_can_be_failed() -> None:
 def test_cancelled_request_ignores_result_and_error() -> None:
     cancelled = request()
     cancelled.future.cancel()
-    resolve(cancelled, EngineResult())
-    fail(cancelled, RuntimeError())
+    cancelled.future.set_result(EngineResult())
+    cancelled.future.set_exception(RuntimeError())
     assert cancelled.future.cancelled()

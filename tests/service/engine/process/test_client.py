@@ -103,7 +103,7 @@ def run_client(artifact: Path, client: Client, *, inherit_socket: bool = True, *
 
 
 async def result(request: EngineRequest) -> list[int]:
-    return (await asyncio.wait_for(asyncio.wrap_future(request.future), TIMEOUT)).ids
+    return (await asyncio.wait_for(request.future.wait(), TIMEOUT)).ids
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -186,7 +186,7 @@ def test_process_is_not_restarted_with_files_that_have_changed(toy_classifier: P
 
     async def run(engine: EngineProcess, pool: RemoteWorkerPool) -> None:
         pool.queue.submit([first := EngineRequest([5, EOS])])
-        await asyncio.wait_for(asyncio.wrap_future(first.future), TIMEOUT)
+        await asyncio.wait_for(first.future.wait(), TIMEOUT)
         (folder / "tokenizer.json").write_text("{}", "utf-8")
         engine.kill()
         await until(lambda: happened == ["died"])
