@@ -91,7 +91,8 @@ class Settings(BaseSettings):
     queue_tokens: int = Field(
         default=131_072,
         ge=1,
-        description="Source tokens that may wait for a model; a caller that has its share of them fails with 503.",
+        description="Source tokens that may wait for a model; a caller that has its share of them fails with 503. "
+        "Requests of up to 8 segments may use twice as many.",
     )
     guard: bool = Field(
         default=True,

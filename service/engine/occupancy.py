@@ -62,16 +62,21 @@ class Occupancy:
     def check_room(self, caller: int, segments: int, tokens: int = 0) -> None:
         """Check that so many segments and tokens of a caller may be added.
 
-        A large request leaves places to small ones, which in turn may take those that are only reserved.
+        A large request leaves places to small ones, which in turn may take those that are only reserved, and whose few
+        tokens are not what fills the queue.
 
         Raises:
             QueueFull: they may not.
         """
-        held, wanted = self.segments, segments
-        if segments > SMALL_REQUEST and held + self._reserved:
-            held += self._reserved
-            wanted += self.limits.queue_segments - self.limits.large_segments
-        if self.limits.allows(held + wanted, self.tokens + tokens):
+        wanted = segments
+        if segments <= SMALL_REQUEST:
+            has_room = self.segments + wanted <= self.limits.queue_segments and not self.overflows(0, tokens)
+        else:
+            held = self.segments + self._reserved
+            if held:
+                wanted += self.limits.queue_segments - self.limits.large_segments
+            has_room = self.limits.allows(held + wanted, self.tokens + tokens)
+        if has_room:
             return
         own = self._segments[caller]
         callers = len(self._segments) + (own == 0)
@@ -113,12 +118,13 @@ class Occupancy:
         held = self.segments + self._reserved
         return not self.limits.allows(-(-(held + segments) // OVERFLOW), -(-(self.tokens + tokens) // OVERFLOW))
 
-    def add(self, request: EngineRequest) -> None:
-        """Count a request that begins to wait."""
-        self.segments += 1
-        self.tokens += request.tokens
-        self._segments[request.sender.caller] += 1
-        self._tokens[request.sender.caller] += request.tokens
+    def add(self, requests: Sequence[EngineRequest]) -> None:
+        """Count requests of one sender that begin to wait."""
+        caller, tokens = requests[0].sender.caller, sum(request.tokens for request in requests)
+        self.segments += len(requests)
+        self.tokens += tokens
+        self._segments[caller] += len(requests)
+        self._tokens[caller] += tokens
 
     def remove(self, request: EngineRequest) -> None:
         """Count a request that no longer waits."""

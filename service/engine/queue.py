@@ -120,6 +120,7 @@ class Queue:
             elif self._occupancy.overflows(len(requests)):
                 self._remove_cancelled()
             lane = self._lane(requests)
+            self._occupancy.add(requests)
             for request in requests:
                 request.large = lane is not self._small
                 lane.push((request.sender.caller, request.sender.request), request)
@@ -145,8 +146,7 @@ class Queue:
         return self._small
 
     def _count(self, request: EngineRequest) -> None:
-        """Count a request that begins to wait."""
-        self._occupancy.add(request)
+        """Count a request that begins to wait, but for its occupancy."""
         self._rows_waiting += request.rows
         self._large_unfinished += request.large
         self._by_sender[request.sender] += 1

@@ -82,6 +82,7 @@ class RemoteQueue:
         self._occupancy.use_reservation(requests)
         self._idle.clear()
         self._by_sender[sender] += len(requests)
+        self._occupancy.add(requests)
         large = sender.bulk or self._by_sender[sender] > SMALL_REQUEST
         registered = [self._register(request, large) for request in requests]
         for start in range(0, len(registered), SENT_AT_ONCE):
@@ -91,7 +92,6 @@ class RemoteQueue:
         number = next(self._numbers)
         request.large = large
         self._unfinished[number] = self._waiting[number] = request
-        self._occupancy.add(request)
         request.future.add_done_callback(partial(self._on_done, number))
         stream_tokens = request.on_token is not None
         return messages.RequestMessage(

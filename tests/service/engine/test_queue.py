@@ -298,6 +298,17 @@ def test_large_requests_leave_places_to_small_ones_of_the_same_caller() -> None:
     assert queue.waiting == 148
 
 
+def test_tokens_of_large_requests_refuse_no_small_one_of_the_same_caller() -> None:
+    queue = Queue(QueueLimits(queue_segments=160, queue_tokens=200))
+    queue.submit([request(length=20, sender=Sender(1, 1)) for _ in range(10)])
+    with pytest.raises(QueueFull):
+        queue.submit(of(1, SMALL_REQUEST + 1, number=2))
+    queue.submit(of(1, SMALL_REQUEST, number=3))
+    with pytest.raises(QueueFull):  # memory stays bounded
+        queue.submit([request(length=200, sender=Sender(1, 4))])
+    assert queue.waiting == 18
+
+
 def test_caller_with_many_small_requests_counts_as_large_only_beside_others() -> None:
     queue = Queue(QueueLimits(rows=16))
     for number in range(20):

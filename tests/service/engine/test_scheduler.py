@@ -61,7 +61,7 @@ def step(scheduler: Scheduler, engine: EchoEngine) -> list[EngineRequest]:
 
 @pytest.mark.parametrize(
     ("limits", "fits", "too_many"),
-    [({"queue_segments": 3}, [1, 1], [1, 1]), ({"queue_tokens": 10}, [4, 4], [1, 2])],
+    [({"queue_segments": 3}, [1, 1], [1, 1]), ({"queue_tokens": 10}, [4, 4], [8, 9])],
     ids=["segments", "tokens"],
 )
 def test_full_queue_rejects_all_requests_of_a_call(

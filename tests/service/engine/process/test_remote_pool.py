@@ -42,7 +42,7 @@ def test_full_queue_rejects_all_requests_of_a_call_until_others_have_joined() ->
     pool.handle(pool_events(messages.GroupEncoded([0], 0.1)))
     assert (pool.queue.waiting, pool.running, pool.pool_bytes) == (1, 1, 100)
     with pytest.raises(QueueFull):
-        pool.queue.submit([EngineRequest([1] * 10)])
+        pool.queue.submit([EngineRequest([1] * 20)])  # twice the limit of tokens, which a small request may use
     pool.queue.reserve(Sender(), 1)
     pool.queue.submit([EngineRequest([1] * 9)])
     with pytest.raises(QueueFull):
