@@ -1,15 +1,17 @@
-"""Full garbage collections while the service is idle.
+"""Garbage collections while the service is idle.
 
-A full collection visits every object that was made since the start: with the 2,000 sentences of one large request this
-takes 100 ms, in which nothing is answered. So it is left to the moments without a request in flight, when there is
-little to visit. Young objects, almost all garbage, are collected as always.
+A collection visits every object that was made since the last one, and so under load all requests in flight: with the
+2,000 sentences of one large request a full one takes 100 ms, in which nothing is answered. Almost everything is freed
+without a collection. So they are left to the moments without a request in flight, when there is little to visit; only
+far more garbage than usual is collected under load.
 """
 
 import gc
 import time
 
-DUE = 2  # collections of the middle generation after which a full one is due
-OVERDUE = 20  # after so many Python makes one at once: up to 1.4 million objects may then be garbage
+DUE = 5_000  # objects made and not deleted since the last collection, after which an idle service collects
+DUE_LATER = 50_000  # ... after a collection that took long
+OVERDUE = 20  # collections of the middle generation after which Python makes a full one at once
 LONG = 0.02  # seconds of a collection
 
 
@@ -29,8 +31,9 @@ class IdleCollector:
 
         After one that took long, because a document is being translated, the next one is due later.
         """
-        if gc.get_count()[2] < self._due:
+        young, middle, old = gc.get_count()
+        if young < self._due and not (self._due == DUE and (middle or old)):
             return
         started = time.perf_counter()
         gc.collect()
-        self._due = DUE if time.perf_counter() - started < LONG else OVERDUE // 2
+        self._due = DUE if time.perf_counter() - started < LONG else DUE_LATER
