@@ -2,6 +2,7 @@
 #   .venv      the runtime dependencies alone (no torch): what `make serve` uses
 #   .venv-train  training and export: what `make train` and `make export` use
 #   .venv-dev  everything: training, export, tests, benchmarks, load tests
+#   .venv-deploy  tools that check deploy/ and the dependencies
 #   .venv-bench  baselines that need other versions of the same packages: transformers, optimum-onnx
 # Each is brought up to date only when pyproject.toml or constraints.txt, or the last one's own list, has changed.
 
@@ -26,6 +27,7 @@ TRAIN_READY := .venv-train/.ready
 IMPORT_READY := .venv-train/.hf
 DEV_READY := .venv-dev/.ready
 BENCH_READY := .venv-bench/.ready
+DEPLOY_READY := .venv-deploy/.ready
 
 # onnxruntime reports its use to Microsoft unless told not to.
 export ORT_DISABLE_TELEMETRY := 1
@@ -72,6 +74,10 @@ lint: $(DEV_READY)  ## Lint, format check and types, without the tests
 format: $(DEV_READY)  ## Format the code and apply the safe lint fixes
 	$(DEV) -m ruff check --fix-only $(RUFF_FILES)
 	$(DEV) -m ruff format $(RUFF_FILES)
+
+.PHONY: deploy-check
+deploy-check: $(DEPLOY_READY)  ## Check deploy/ with the tools of Prometheus, Kubernetes, Grafana, nginx and systemd that are installed: [DEFINITIONS=folder]
+	@exec .venv-deploy/bin/python deploy/check.py $(if $(DEFINITIONS),--definitions "$(DEFINITIONS)")
 
 ##@ Measure
 
@@ -135,6 +141,9 @@ $(DEV_READY): pyproject.toml constraints.txt
 
 $(BENCH_READY): benchmarks/baselines/requirements.txt
 	$(call install,.venv-bench,-r benchmarks/baselines/requirements.txt)
+
+$(DEPLOY_READY): deploy/requirements.txt
+	$(call install,.venv-deploy,-r deploy/requirements.txt)
 
 # $(call install,VENV,WHAT)
 define install

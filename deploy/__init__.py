@@ -1,0 +1,1 @@
+"""Files to run the service with other systems, and their checks."""
