@@ -45,6 +45,7 @@ from service.translation.translator import Translator
 
 if TYPE_CHECKING:
     from service.api.open_inference.grpc.server import GrpcServer
+    from service.spans import Tracer
 
 DIALECTS = (libretranslate, deepl, tei, infinity, open_inference, deepl_documents, libretranslate_documents)
 ERROR_FORMATS = ErrorFormats(
@@ -71,8 +72,8 @@ def create_app(
 
     Raises:
         ApiKeyError: the API keys in the settings are invalid.
-        SettingsError: the settings ask for gRPC, and it is not installed; or the file of the glossaries cannot be
-            opened.
+        SettingsError: the settings ask for gRPC or traces, which are missing; or the file of the glossaries cannot
+            be opened.
     """
     authenticator = authenticator or create_authenticator(settings)
     limits = AdmissionLimits(settings.max_requests, connection_limit(settings.max_connections))
@@ -83,6 +84,8 @@ def create_app(
     grpc_server = None
     if settings.grpc_port is not None:
         grpc_server = _grpc_server(registry, inference, metrics, admission, authenticator)
+
+    tracer = _tracer(settings.traces) if settings.traces else None
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -96,6 +99,8 @@ def create_app(
             await grpc_server.stop(admission.seconds_left(settings.drain_timeout_seconds))
         await asyncio.to_thread(registry.drain, admission.seconds_left(settings.drain_timeout_seconds))
         glossaries.close()
+        if tracer:
+            await asyncio.to_thread(tracer.close, admission.seconds_left(settings.drain_timeout_seconds))
 
     app = Application(
         title="Attendant", version=__version__, description=DESCRIPTION, lifespan=lifespan,
@@ -117,8 +122,19 @@ def create_app(
     fast_routes = _add_routes(app, settings, registry, metrics, inference, admission)
     app.add_middleware(MethodMiddleware, routes=app.routes, error_formats=ERROR_FORMATS)
     app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
-    _add_middleware(app, settings, metrics, authenticator)
+    _add_middleware(app, settings, metrics, authenticator, tracer)
     return app
+
+
+def _tracer(share: float) -> "Tracer":
+    """Return what begins traces; OpenTelemetry's SDK is imported only where it is needed, as it is an extra."""
+    try:
+        from service.tracing import OtelTracer
+    except ImportError as error:
+        raise SettingsError(
+            f"ATTENDANT_TRACES is {share:g}, but the package {error.name} is missing; install the extra `otel`"
+        ) from None
+    return OtelTracer(share)
 
 
 def _grpc_server(
@@ -180,7 +196,9 @@ def _add_routes(
     return [*native.routes, *score.routes]
 
 
-def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, authenticator: Authenticator) -> None:
+def _add_middleware(
+    app: FastAPI, settings: Settings, metrics: Metrics, authenticator: Authenticator, tracer: "Tracer | None"
+) -> None:
     """Add the middleware, the innermost first.
 
     Authentication is inside the body limit, because LibreTranslate's clients send their key in the body; a key in the
@@ -198,4 +216,4 @@ def _add_middleware(app: FastAPI, settings: Settings, metrics: Metrics, authenti
         path_limits=dict.fromkeys(UPLOAD_PATHS, settings.max_document_bytes + UPLOAD_OVERHEAD_BYTES),
     )
     app.add_middleware(CorsMiddleware, origins=settings.origins, open_paths=ANY_ORIGIN_PATHS)
-    app.add_middleware(RequestLogMiddleware, metrics=metrics, error_formats=ERROR_FORMATS)
+    app.add_middleware(RequestLogMiddleware, metrics=metrics, error_formats=ERROR_FORMATS, tracer=tracer)

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -75,9 +76,13 @@ class Metrics:
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"attendant_{name}", text, labels, buckets=buckets, registry=self.registry)
 
-    def render(self) -> bytes:
-        """Return the metrics in Prometheus' exposition format."""
-        return generate_latest(self.registry)
+    def render(self, accept: str = "") -> tuple[bytes, str]:
+        """Return the metrics and their media type: Prometheus' text, or OpenMetrics if the Accept header has it.
+
+        OpenMetrics has exemplars, which name the trace of a request.
+        """
+        encode, media_type = choose_encoder(accept)
+        return encode(self.registry), media_type
 
     def samples(self, model: str, *series: str) -> dict[str, float]:
         """Return the values of some series of one model, by the names of the series; 0 for one without a sample."""

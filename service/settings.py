@@ -205,6 +205,14 @@ class Settings(BaseSettings):
         "place of the longest idle one; if none is idle, it gets 503.",
     )
 
+    traces: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced with OpenTelemetry; one whose `traceparent` says that its "
+        "caller traces it always is. It needs the extra `otel`; OTEL_EXPORTER_OTLP_ENDPOINT says where traces go. "
+        "0: no traces.",
+    )
     log_format: Literal["text", "json"] = Field(
         default="text", description="Format of the log's lines: text, or a JSON object each, for programs."
     )

@@ -58,17 +58,19 @@ PACKAGE_RULES = {
     "tests": rules({"training", "export", "service", "loadtest", "benchmarks", "deploy", "docs"}, set()),
 }
 
-SHARED = {"errors", "settings", "metrics", "artifact"}
+SHARED = {"errors", "settings", "metrics", "artifact", "spans"}
 # The parts of service/, highest first, and what each may import of the others.
 SERVICE_LAYERS = {
     "__main__": {"app", "http", "models", "engine", *SHARED},
-    "app": {"api", "http", "documents", "glossaries", "translation", "models", "__version__", *SHARED},
+    "app": {"api", "http", "documents", "glossaries", "translation", "models", "tracing", "__version__", *SHARED},
     "api": {"http", "documents", "glossaries", "translation", "models", "engine", "text", *SHARED},
-    "http": {"errors", "settings", "metrics"},
+    "http": {"errors", "settings", "metrics", "spans"},
     "documents": {"glossaries", "translation", "models", "text", *SHARED},
     "glossaries": {"translation", *SHARED},
     "translation": {"models", "engine", "text", *SHARED},
     "models": {"engine", "text", *SHARED},
+    "tracing": {"engine.types", "spans"},
+    "spans": {"engine.types"},
     "metrics": {"engine.interfaces", "engine.types"},
     "engine": {"artifact"},
     "text": {"artifact"},
@@ -76,7 +78,7 @@ SERVICE_LAYERS = {
     "settings": set[str](),
     "errors": set[str](),
 }
-SERVICE_MODULES = {"__init__", "__main__", "app", "settings", "errors", "metrics", "artifact"}
+SERVICE_MODULES = {"__init__", "__main__", "app", "settings", "errors", "metrics", "artifact", "spans", "tracing"}
 
 
 def under(name: str, prefixes: frozenset[str] | set[str]) -> bool:

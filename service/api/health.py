@@ -1,7 +1,6 @@
 """Liveness, readiness and metrics: /healthz, /readyz, /metrics."""
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from service.errors import NotReady
@@ -41,9 +40,10 @@ def health_router(registry: Registry, metrics: Metrics, admission: Admission) ->
         return HealthStatus(status="ready", faulty=[artifact.name for artifact in registry.faulty] or None)
 
     @router.get("/metrics", response_class=Response)
-    async def prometheus() -> Response:
-        """Return the metrics in Prometheus' exposition format."""
-        return Response(metrics.render(), media_type=CONTENT_TYPE_LATEST)
+    async def prometheus(request: Request) -> Response:
+        """Return the metrics in Prometheus' exposition format, or in OpenMetrics if `Accept` has it."""
+        content, media_type = metrics.render(request.headers.get("accept", ""))
+        return Response(content, media_type=media_type)
 
     return router
 

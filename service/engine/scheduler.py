@@ -45,7 +45,8 @@ class Scheduler:
         self, queue: Queue, divide: Callable[[list[EngineRequest]], list[list[EngineRequest]]] = group_by_length
     ) -> None:
         self.queue, self._worker, self._divide = queue, queue.add_worker(), divide
-        self._joined: dict[EngineRequest, float] = {}  # running request -> time at which it joined, oldest first
+        # Running request -> when it joined, and the time to encode its group, both in seconds; the oldest first
+        self._joined: dict[EngineRequest, tuple[float, float]] = {}
         self.rows = self._large_rows = 0
         self._caught_up = 0.0  # monotonic seconds: the last time at which no newcomer had to wait for others
 
@@ -68,11 +69,11 @@ class Scheduler:
         requests = self.queue.dequeue(self._worker, self.rows, self._large_rows, wait=not cancelled)
         return None if requests is None else IterationPlan(cancelled, self._divide(requests))
 
-    def admit(self, group: list[EngineRequest]) -> None:
+    def admit(self, group: list[EngineRequest], encode_seconds: float = 0.0) -> None:
         """Record that the group has joined the batch."""
-        now = time.monotonic()
+        joined = time.monotonic(), encode_seconds
         for request in group:
-            self._joined[request] = now
+            self._joined[request] = joined
             self.rows += request.rows
             self._large_rows += request.rows if request.large else 0
 
@@ -91,8 +92,9 @@ class Scheduler:
             if isinstance(outcome, Exception):
                 request.future.set_exception(outcome)
                 continue
-            joined = self._joined[request]
+            joined, encode_seconds = self._joined[request]
             outcome.queue_ms = 1000 * (joined - request.submitted)
+            outcome.encode_ms = 1000 * encode_seconds
             outcome.compute_ms = 1000 * (now - joined)
             request.future.set_result(outcome)
         self._remove(done)

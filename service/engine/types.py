@@ -40,7 +40,8 @@ class EngineResult:
     hypotheses: list[Hypothesis] = field(default_factory=list)
     probabilities: list[float] = field(default_factory=list)
     attention: np.ndarray | None = None
-    queue_ms: float = 0.0
+    queue_ms: float = 0.0  # until it joined the batch, the encoding of its group included
+    encode_ms: float = 0.0  # of its group
     compute_ms: float = 0.0
 
     @staticmethod

@@ -109,8 +109,9 @@ class Worker:
             self.observer.on_failure()
             self.scheduler.reject(group, EngineFailure(f"encoding failed: {type(error).__name__}"))
             return
-        self.scheduler.admit(group)
-        self.observer.on_encoded(group, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self.scheduler.admit(group, seconds)
+        self.observer.on_encoded(group, seconds)
 
 
 class LocalWorkerPool:

@@ -76,9 +76,9 @@ class EngineClient:
                 f"most {limits.queue_segments} segments and {limits.queue_tokens} tokens: send several requests"
             )
 
-    def record(self, result: EngineResult) -> None:
-        """Count a result that was returned to a caller."""
-        self.observer.queue_seconds.observe(result.queue_ms / 1000)
-        self.observer.compute_seconds.observe(result.compute_ms / 1000)
+    def record(self, result: EngineResult, exemplar: dict[str, str] | None = None) -> None:
+        """Count a result that was returned to a caller; `exemplar` names the trace of its request."""
+        self.observer.queue_seconds.observe(result.queue_ms / 1000, exemplar)
+        self.observer.compute_seconds.observe(result.compute_ms / 1000, exemplar)
         self.observer.answered_at = time.time()
         self.observer.target_tokens.inc(len(result.ids))

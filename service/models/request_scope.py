@@ -17,6 +17,7 @@ from service.errors import ClientGone, DeadlineExceeded, EngineDown, InternalErr
 from service.models.background import BackgroundThreads
 from service.models.engine_client import EngineClient
 from service.models.loop_turns import LoopTurns
+from service.spans import current_trace
 
 T = TypeVar("T")
 Check = Callable[[], None]  # raises if the request has ended
@@ -67,6 +68,7 @@ class RequestScope:
         self._disconnect: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
+        self._trace = current_trace.get()
         self._reserved: list[EngineClient] = []  # those in whose queue a place was held
 
     def __enter__(self) -> Self:
@@ -220,7 +222,11 @@ class RequestScope:
             raise EngineDown(str(failure)) from None
         except (EngineFailure, NotANumber) as failure:
             raise InternalError(str(failure)) from failure
-        client.record(result)
+        if self._trace is None:
+            client.record(result)
+        else:
+            client.record(result, self._trace.exemplar)
+            self._trace.on_result(client.name, request, result)
         return result
 
     def _done(self, request: EngineRequest, future: ResultFuture[EngineResult]) -> None:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TypeVar
 
 from service.models.request_scope import RequestScope
+from service.spans import REASSEMBLE, SEGMENT, span
 from service.translation.document import DocumentTranslation, segment_all
 from service.translation.pipeline import TranslationPipeline
 from service.translation.request import Delta, StreamEvent, TextFinished, TranslationRequest, TranslationResult
@@ -42,7 +43,8 @@ class TranslationStream:
         for index, document in enumerate(self._documents):
             async for delta in self._deltas(index, document):
                 yield delta
-            results.append(await self._run(partial(document.result, self._scope.check)))
+            with span(REASSEMBLE):
+                results.append(await self._run(partial(document.result, self._scope.check)))
             yield TextFinished(index, results[-1])
         yield self._pipeline.response(self._documents, results)
 
@@ -66,7 +68,8 @@ class TranslationStream:
 
     async def _segment_rest(self) -> None:
         known = len(self._documents[0].segments)
-        segments = await self._run(lambda: segment_all(self._documents, self._scope.check))
+        with span(SEGMENT):
+            segments = await self._run(lambda: segment_all(self._documents, self._scope.check))
         self._waiting += segments[known:]
 
     async def _run(self, work: Callable[[], T]) -> T:

@@ -9,6 +9,7 @@ from service.errors import UnknownModel
 from service.models.registry import Registry, Route
 from service.models.request_scope import Check, RequestScope
 from service.settings import Settings
+from service.spans import REASSEMBLE, SEGMENT, span
 from service.text.markup.document import Document, parse
 from service.text.markup.markdown import parse_markdown
 from service.text.markup.plain_text import parse_marks
@@ -93,7 +94,8 @@ class Translator:
         documents = await self._documents(request, scope)
         if bounded and not early:
             await _reserve([document.route for document in documents], scope)
-        segments = await scope.run(lambda: segment_all(documents, scope.check, bounded), in_thread=request.long)
+        with span(SEGMENT):
+            segments = await scope.run(lambda: segment_all(documents, scope.check, bounded), in_thread=request.long)
         pipeline = self._pipeline(request, scope)
         window = request.window or len(segments) or 1
         for start in range(0, len(segments), window):
@@ -108,9 +110,10 @@ class Translator:
             await pipeline.start(repairs)
             while not pipeline.done:
                 await pipeline.advance()
-        results = await scope.run(
-            lambda: [document.result(scope.check) for document in documents], in_thread=request.long
-        )
+        with span(REASSEMBLE):
+            results = await scope.run(
+                lambda: [document.result(scope.check) for document in documents], in_thread=request.long
+            )
         return pipeline.response(documents, results)
 
     async def stream(self, request: TranslationRequest, scope: RequestScope) -> AsyncGenerator[StreamEvent]:
