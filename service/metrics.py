@@ -1,12 +1,17 @@
 """Prometheus metrics that explain throughput and latency."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+STATM = Path("/proc/self/statm")  # Linux alone has it
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -45,6 +50,7 @@ class Metrics:
             SECONDS,
             "route",
         )
+        self.errors = self._counter("errors", "Requests answered with an error, by its code", "code")
         self.refused = self._counter("refused_requests", "Requests refused before their body was read", "reason")
         self.requests_in_flight = self._gauge("requests_in_flight", "HTTP requests that are being answered")
         self.request_limit = self._gauge("request_limit", "HTTP requests that may be in flight now")
@@ -61,11 +67,18 @@ class Metrics:
         )
         self.segments = self._counter("segments", "Segments answered", "model")
         self.target_tokens = self._counter("target_tokens", "Target tokens generated", "model")
+        self.retries = self._counter("retries", "Segments translated again, by the reason", "model", "reason")
         self.failures = self._counter("engine_failures", "Groups or steps that failed", "model")
         self.engine_restarts = self._counter("engine_restarts", "Restarts of the engine process after it died")
         self.faulty_artifacts = self._gauge("faulty_artifacts", "Artifacts that could not be loaded and are not served")
         self.waiting = self._gauge("waiting_segments", "Segments in the queue", "model")
         self.pool = self._gauge("pool_bytes", "Memory of the state pool", "model")
+        self.memory = self._gauge(
+            "memory_bytes", "Resident memory: of the service, and of its engine process", "process"
+        )
+        if STATM.exists():
+            self.memory.labels("service").set_function(lambda: resident_bytes([os.getpid()]))
+            self.memory.labels("engine").set_function(lambda: resident_bytes(child_processes()))
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"attendant_{name}", text, labels, registry=self.registry)
@@ -103,6 +116,24 @@ class Metrics:
         self.pool.labels(name).set_function(lambda: float(pool.pool_bytes))
 
 
+def resident_bytes(processes: Iterable[int]) -> float:
+    """Return the resident memory of processes; of one that has ended, 0."""
+    total = 0
+    for process in processes:
+        with suppress(OSError):
+            total += int(Path(f"/proc/{process}/statm").read_text("ascii").split()[1])
+    return float(total * os.sysconf("SC_PAGE_SIZE"))
+
+
+def child_processes() -> list[int]:
+    """Return the processes that this one has started: the engine process."""
+    found = []
+    for children in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # the thread has ended
+            found += map(int, children.read_text("ascii").split())
+    return found
+
+
 class ModelMetrics:
     """The metrics of one model; an observer of its workers."""
 
@@ -111,6 +142,7 @@ class ModelMetrics:
         self._real = metrics.encode_tokens.labels(model, "real")
         self._padding = metrics.encode_tokens.labels(model, "padding")
         self._step_seconds, self._step_rows = metrics.step_seconds.labels(model), metrics.step_rows.labels(model)
+        self.retries = partial(metrics.retries.labels, model)
         self._segments, self._failures = metrics.segments.labels(model), metrics.failures.labels(model)
         self.queue_seconds = metrics.queue_seconds.labels(model)
         self.compute_seconds = metrics.compute_seconds.labels(model)
@@ -136,6 +168,10 @@ class ModelMetrics:
     def on_failure(self) -> None:
         """Count the failure of a group or a step."""
         self._failures.inc()
+
+    def on_retry(self, reason: str) -> None:
+        """Count a segment that is translated again."""
+        self.retries(reason).inc()
 
     def on_iteration_end(self) -> None:
         """Do nothing at the end of an iteration of a worker's loop."""

@@ -94,5 +94,6 @@ class ErrorFormats:
         return self._native
 
     def response(self, scope: Scope, error: ServiceError, fields: FieldErrors = ()) -> JSONResponse:
-        """Return the response to an error in the format of the request's path."""
+        """Return the response to an error in the format of the request's path, and note its code for the metrics."""
+        scope["error_code"] = error.code
         return self.for_path(scope["path"]).response(error, scope.get("request_id", ""), fields)

@@ -45,6 +45,7 @@ class RequestLogMiddleware:
         # As looking up a labelled series takes longer than counting in it.
         self._counters = cache(metrics.requests.labels)
         self._histograms = cache(metrics.request_seconds.labels)
+        self._errors = cache(metrics.errors.labels)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,6 +85,8 @@ class RequestLogMiddleware:
         route = getattr(scope.get("route"), "path", "unmatched")
         method = scope["method"] if scope["method"] in METHODS else "other"
         self._counters(route, method, str(status)).inc()
+        if status >= 400 and (code := scope.get("error_code")) is not None:
+            self._errors(code).inc()
         self._histograms(route).observe(seconds, None if trace is None else trace.exemplar)
         key = scope.get("key", "-")
         log.info(ACCESS, method, route, status, 1000 * seconds, scope["request_id"], key)

@@ -1,7 +1,7 @@
 """The calls to models that translate a request's segments: retries, glossary, restoration, word alignment."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 
@@ -28,6 +28,7 @@ MAX_INLINE_CALLS = 32  # up to so many, making engine requests takes less time t
 MAX_SPLIT_CHARACTERS = 100  # parts of a longer sentence would lose their context
 NOT_TRANSLATED = "not_translated"
 GLOSSARY_MISSED = "glossary_missed"
+PROTECTED, GLOSSARY = "protected", "glossary"  # reasons to translate again, in the metrics, beside the issues
 
 
 @dataclass(eq=False)
@@ -221,6 +222,7 @@ class TranslationPipeline:
         may_retry = self._guard and call.first_try is None and call.glossary_unit is None
         if _serious(call) and may_retry and not call.segment.streamed_ids:
             call.stream = False  # the other try may be the one that is taken
+            _count_retries(call.step, (issue for issue in call.issues if issue != SIGN))
             return [self._second_try(call)]
         first_try = call.first_try
         if first_try is not None and _serious(first_try) < _serious(call) + (call.numbers_unit is None):
@@ -271,6 +273,7 @@ class TranslationPipeline:
         elif call.glossary_unit is None:
             parts = segment.unit.fallback_parts()
             if any(part for part in parts if isinstance(part, str)):
+                _count_retries(call.step, [PROTECTED])
                 return self._split(segment, parts)
             # There is nothing to split around: the same text again would end here again.
             if call.first_try is not None:
@@ -283,6 +286,7 @@ class TranslationPipeline:
         """Translate a short segment in pieces around the signs that it lacks; a longer one gets a warning."""
         parts = segment.unit.split_around_signs() if len(segment.unit.source) <= MAX_SPLIT_CHARACTERS else []
         if len(parts) > 1:
+            _count_retries(segment.route[0], [SIGN])
             return self._split(segment, parts)
         segment.warnings.add(SIGN)
         segment.done = True
@@ -304,6 +308,7 @@ class TranslationPipeline:
         [ids] = step.model.encode([unit.model_input], step.direction)
         if len(ids) > step.model.manifest.limits.source_length:
             return self._finish(segment)
+        _count_retries(step, [GLOSSARY])
         return [_ModelCall(segment, unit.model_input, ids, glossary_unit=unit)]
 
     def _missed_terms(self, segment: Segment) -> list[Term]:
@@ -328,6 +333,11 @@ class TranslationPipeline:
 @lru_cache(maxsize=256)
 def _with_end_loops(decoding: DecodingOptions, end_loops: bool) -> DecodingOptions:
     return replace(decoding, end_loops=end_loops)
+
+
+def _count_retries(step: RouteStep, reasons: Iterable[str]) -> None:
+    for reason in reasons:
+        step.model.engine_client.observer.on_retry(reason)
 
 
 def _serious(call: _ModelCall) -> int:

@@ -35,6 +35,8 @@ def test_missed_terms_are_inserted_through_placeholders(toy_translator: Path) ->
     assert result.text.count("Köter") == result.text.count("{x}") == 1
     assert result.text.endswith("\nrote")
     assert len(engine.sources) == 5
+    [family] = model.engine_client.observer.retries("glossary").collect()
+    assert family.samples[0].value == 2
 
 
 def test_terms_whose_placeholder_is_lost_are_reported(toy_translator: Path) -> None:

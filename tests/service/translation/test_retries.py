@@ -7,6 +7,7 @@ import pytest
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 from service.models.options import TranslationOptions
+from service.models.served_model import ServedModel
 from tests.service.translation import helpers
 from tests.service.translation.helpers import (
     FullAfterFirstSubmission,
@@ -21,6 +22,12 @@ from tests.service.translation.helpers import (
 )
 
 LONG = "the little house is at the end of a long road"
+
+
+def retries(model: ServedModel, reason: str) -> float:
+    """Return how often segments of a model were translated again for this reason."""
+    [family] = model.engine_client.observer.retries(reason).collect()
+    return family.samples[0].value
 
 
 def finish_reasons(engine: FunctionEngine, reason: str, count: int) -> None:
@@ -65,6 +72,7 @@ def test_a_retry_uses_safer_options(toy_translator: Path, wrong: str, issue: str
         [result] = translate(translator, LONG, source="en")
         assert result.warnings == [issue]
         assert engine.sources == [LONG] * 4
+    assert retries(model, issue) == 2
 
 
 def test_good_translations_are_not_tried_again(toy_translator: Path) -> None:
