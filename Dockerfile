@@ -6,21 +6,19 @@ FROM ${BASE} AS build
 WORKDIR /app
 RUN python3 -m venv /venv
 ENV PATH=/venv/bin:$PATH
-# Only these files determine the installed packages (service/__init__.py has the version): after a change of other code
-# or of models this layer is still cached.
-COPY pyproject.toml constraints.txt ./
-COPY service/__init__.py service/
+# Only these files determine the installed packages: after a change of code or of models this layer is still cached. pip
+# installs nothing whose hash is not in the lock.
+COPY pyproject.toml requirements.lock ./
 COPY deploy/docker/slim.py /tmp/slim.py
 # Pass these secrets behind a proxy or with your own package index (see CONTRIBUTING.md); they are not stored in the image.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/run/secrets/ca.pem \
-    touch README.md LICENSE \
-    && pip install --no-cache-dir --no-compile --disable-pip-version-check -c constraints.txt ".[grpc]" \
+    pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes -r requirements.lock \
     && python /tmp/slim.py
 COPY service service
 # Compile byte code here: the service cannot write files at run time, and it starts faster. The import checks that
 # slim.py removed nothing that the service needs.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib service \
-    && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__, service.api.open_inference.grpc.server"
+    && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__, service.api.open_inference.grpc.server, service.tracing"
 
 FROM ${BASE}
 ARG VERSION=unknown

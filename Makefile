@@ -107,6 +107,20 @@ image:  ## Build the container image IMAGE=attendant (docker, podman or buildah;
 image-test:  ## Run the built image and check it from outside
 	@$(PYTHON) deploy/docker/test_image.py "$(IMAGE)"
 
+.PHONY: lock
+lock: $(DEPLOY_READY)  ## Write requirements.lock: what the image installs, with the hashes of all files
+	.venv-deploy/bin/uv pip compile --quiet pyproject.toml --extra grpc --extra otel --constraints constraints.txt \
+		--generate-hashes --universal --python-version 3.11 --no-annotate --no-config --default-index https://pypi.org/simple \
+		--custom-compile-command "make lock" --output-file requirements.lock
+
+.PHONY: sbom
+sbom: $(DEPLOY_READY)  ## Write reports/sbom.json: the packages of requirements.lock and the models, in CycloneDX
+	@.venv-deploy/bin/python deploy/sbom.py reports/sbom.json
+
+.PHONY: audit
+audit: $(DEPLOY_READY)  ## Look the packages of requirements.lock up in PyPI's list of vulnerabilities
+	.venv-deploy/bin/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
+
 ##@ Maintain
 
 .PHONY: docs

@@ -1,4 +1,5 @@
-"""Remove from the image's venv what the service never imports. The Dockerfile runs it with the venv's python.
+"""Remove from the image's venv what the service never imports. The Dockerfile runs it, beside pyproject.toml, with the
+venv's python.
 
 tokenizers needs huggingface-hub only to download tokenizers by name; onnxruntime needs flatbuffers only for its model
 tools. These dependencies are ignored, and every distribution that is then unused is uninstalled, pip
@@ -9,15 +10,16 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
+from collections.abc import Iterable
 from importlib.metadata import distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-PROJECT = "attendant-serve"
 IGNORED_DEPENDENCIES = {"huggingface-hub", "flatbuffers"}
-EXTRAS = frozenset({"grpc"})  # that the Dockerfile installs
+EXTRAS = frozenset({"grpc", "otel"})  # of pyproject.toml, that requirements.lock has
 UNUSED_FILES = [
     "onnxruntime/capi/libonnxruntime.so*",  # for C programs; the Python extension has its own copy
     "onnxruntime/transformers",
@@ -33,14 +35,22 @@ UNUSED_FILES = [
 ]
 
 
-def required(name: str, extras: frozenset[str] = frozenset()) -> set[str]:
-    """Return a distribution and, recursively, the ones that it needs here with these extras."""
-    found: set[str] = {canonicalize_name(name)}
-    for line in distribution(name).requires or []:
+def of_project(pyproject: Path) -> list[str]:
+    """Return the requirements of this project, with its extras."""
+    project = tomllib.loads(pyproject.read_text("utf-8"))["project"]
+    optional = project["optional-dependencies"]
+    return project["dependencies"] + [line for extra in sorted(EXTRAS) for line in optional[extra]]
+
+
+def required(lines: Iterable[str], extras: frozenset[str] = frozenset()) -> set[str]:
+    """Return the distributions that these requirements name and, recursively, those that they need here."""
+    found = set[str]()
+    for line in lines:
         needed = Requirement(line)
+        name = canonicalize_name(needed.name)
         applies = needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in {"", *extras})
-        if applies and canonicalize_name(needed.name) not in IGNORED_DEPENDENCIES:
-            found |= required(needed.name, frozenset(needed.extras))
+        if applies and name not in IGNORED_DEPENDENCIES | found:
+            found |= {name} | required(distribution(name).requires or [], frozenset(needed.extras))
     return found
 
 
@@ -51,7 +61,9 @@ def megabytes(folder: Path) -> float:
 def main() -> None:
     site = Path(sysconfig.get_path("purelib"))
     before = megabytes(site)
-    unused = sorted({canonicalize_name(each.name) for each in distributions()} - required(PROJECT, EXTRAS))
+    unused = sorted(
+        {canonicalize_name(each.name) for each in distributions()} - required(of_project(Path("pyproject.toml")))
+    )
     subprocess.run([sys.executable, "-m", "pip", "uninstall", "--yes", "--quiet", *unused], check=True)
     for pattern in UNUSED_FILES:
         for path in list(site.glob(pattern)):

@@ -1,0 +1,1 @@
+"""The image: build, slim down, check."""
