@@ -52,6 +52,7 @@ def build_manifest(
         task=recipe.task,
         directions=_directions(task) if isinstance(task, TranslateTask) else [],
         labels=task.labels if isinstance(task, ClassifyTask) else [],
+        multi_label=isinstance(task, ClassifyTask) and task.multi_label,
         files={name: sha256(folder / name) for name in names},
         special_tokens=_special_tokens(task),
         append_eos=recipe.tokenizer.kind == "pretrained",

@@ -78,7 +78,8 @@ def imported_card(manifest: Manifest, size: int, left_out: Sequence[str] = ()) -
 def _outputs(manifest: Manifest) -> str:
     if manifest.task == "translate":
         return "Directions: " + ", ".join(f"{d.source} to {d.target}" for d in manifest.directions) + "."
-    return f"{len(manifest.labels)} labels: " + ", ".join(manifest.labels) + "."
+    several = ", of which a text can have several or none" if manifest.multi_label else ""
+    return f"{len(manifest.labels)} labels{several}: " + ", ".join(manifest.labels) + "."
 
 
 def model_card(manifest: Manifest, size: int, notes: str) -> str:

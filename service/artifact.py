@@ -46,6 +46,8 @@ MAX_ROW_BYTES = 4_000_000_000  # states of one row at full length
 MAX_TEXT = 1000  # characters of a name or a label
 MAX_BEAM = 16
 
+DECIDED = 0.5  # a text has a label, of several, from this probability on
+
 
 class ArtifactError(ValueError):
     """An artifact that cannot be served; the message lists every problem found.

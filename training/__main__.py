@@ -23,6 +23,12 @@ def parser() -> argparse.ArgumentParser:
     fit.add_argument("--text-column", metavar="NAME", help="of a table: the texts (default: guessed)")
     fit.add_argument("--label-column", metavar="NAME", help="of a table: the labels (default: guessed)")
     fit.add_argument(
+        "--label-separator",
+        metavar="SIGN",
+        help="of a table whose texts can have several labels: what separates them, such as '|', or `list`; `none`: "
+        "each cell is one label (default: recognised)",
+    )
+    fit.add_argument(
         "--minutes",
         type=_at_least(0, float),
         default=5.0,
@@ -123,6 +129,8 @@ def check_fit(arguments: argparse.Namespace) -> None:
     if arguments.table is None:
         if arguments.text_column or arguments.label_column:
             raise RecipeError(f"{file} is a recipe: give the columns' names in its [data.names], not as options")
+        if arguments.label_separator:
+            raise RecipeError(f"{file} is a recipe: give data.label_separator in it, not --label-separator")
         arguments.recipe = load_recipe(file)
     elif not file.is_file():
         raise CorpusError(f"{file}: no such file")

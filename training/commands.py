@@ -75,7 +75,14 @@ def fit_table(arguments: argparse.Namespace) -> str:
     run = RunFolder(arguments.run_folder or Path("runs") / name_of(table))
     if run.weights.is_file() or run.checkpoint("last").is_file():
         raise RecipeError(f"{run.path} already holds a run; choose another folder with --run-folder, or delete it")
-    request = Request(table, arguments.text_column, arguments.label_column, arguments.minutes, name_of(run.path))
+    request = Request(
+        table,
+        arguments.text_column,
+        arguments.label_column,
+        arguments.label_separator,
+        arguments.minutes,
+        name_of(run.path),
+    )
     start = _start(arguments.initialise_from)
     match start:
         case PretrainedEncoder():

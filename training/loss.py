@@ -1,4 +1,5 @@
-"""The training loss: label-smoothed cross-entropy, summed over the predictions, for both tasks."""
+"""The training loss, summed over the predictions: label-smoothed cross-entropy, of several labels a text a binary one
+for each."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,10 @@ class TrainingLoss(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return the loss summed over the batch's predictions."""
         if batch.target is None:
-            logits = self.model(batch.source, batch.lengths).float()
+            logits = self.model(batch.source, batch.lengths).float()  # (B, L)
+            if batch.labels.dim() == 2:
+                targets = batch.labels * (1 - self.smoothing) + self.smoothing / 2  # (B, L)
+                return F.binary_cross_entropy_with_logits(logits, targets, reduction="sum")
             return F.cross_entropy(logits, batch.labels, label_smoothing=self.smoothing, reduction="sum")
         features = self.model.features(batch.source, batch.lengths, batch.target)  # (B, T, D)
         real = batch.labels != PAD  # (B, T)

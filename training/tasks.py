@@ -15,6 +15,7 @@ from training.config import Recipe
 from training.data.augment import augment, augment_texts
 from training.data.batching import Examples, Ragged
 from training.data.corpus import CorpusError, FilterReport, Row, clean
+from training.data.labels import row_labels
 from training.data.tokenizer import BOS, Codec, load_codec, train_codec
 from training.decoding.beam import BeamOptions, beam_search
 from training.decoding.greedy import greedy
@@ -163,12 +164,21 @@ class TranslateTask:
 
 @dataclass(frozen=True)
 class ClassifyTask:
-    """Classification into the labels of the training corpus."""
+    """Classification into the labels of the training corpus: one for each text, or with `multi_label` any number."""
 
     recipe: Recipe
     codec: Codec
     labels: list[str]
-    metric = "accuracy"
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text can have several labels."""
+        return bool(self.recipe.data.label_separator)
+
+    @property
+    def metric(self) -> str:
+        """The metric that runs are compared by."""
+        return primary_label_metric(self.recipe)
 
     @staticmethod
     def create(recipe: Recipe, rows: list[Row]) -> "ClassifyTask":
@@ -179,7 +189,7 @@ class ClassifyTask:
             TokenizerError: the corpus does not support the vocabulary.
         """
         labels = ClassifyTask.labels_of(recipe, rows)
-        texts, _ = _text_and_label(recipe, clean(rows, FilterReport(), distinct=False))
+        texts, _ = _texts_and_labels(recipe, clean(rows, FilterReport(), distinct=False))
         return ClassifyTask(recipe, train_codec(recipe.tokenizer, texts, [], []), labels)
 
     @staticmethod
@@ -189,7 +199,8 @@ class ClassifyTask:
         Raises:
             CorpusError: there are fewer than two labels, or about as many as rows.
         """
-        texts, labels = _text_and_label(recipe, clean(rows, FilterReport(), distinct=False))
+        texts, labels_of_rows = _texts_and_labels(recipe, clean(rows, FilterReport(), distinct=False))
+        labels = [label for found in labels_of_rows for label in found]
         if not labels:
             raise CorpusError("no training row has both a label and a text; see data.train and data.columns")
         if len(set(labels)) < 2:
@@ -217,7 +228,7 @@ class ClassifyTask:
 
     def build(self) -> nn.Module:
         size = self.recipe.tokenizer.vocabulary if self._pretrained else self.codec.source.get_vocab_size()
-        return build_classifier(self.recipe.model, size, len(self.labels))
+        return build_classifier(self.recipe.model, size, len(self.labels), self.multi_label)
 
     @property
     def _pretrained(self) -> bool:
@@ -234,11 +245,21 @@ class ClassifyTask:
 
     def examples(self, rows: list[Row], report: FilterReport, epoch: int = 0) -> Examples:
         """Return the tokenized training texts, augmented for this epoch; count filtered rows in `report`."""
-        texts, labels = _text_and_label(self.recipe, clean(rows, report, distinct=False))
+        texts, labels = _texts_and_labels(self.recipe, clean(rows, report, distinct=False))
         texts = augment_texts(texts, self.recipe.augment, np.random.default_rng([self.recipe.seed, epoch]))
+        ids = self.source_ids(texts)
+        kept = [i for i, x in enumerate(ids) if self._fits(x, report)]
+        return Examples(Ragged([ids[i] for i in kept]), self._expected(labels)[kept])
+
+    def _expected(self, labels: list[list[str]]) -> np.ndarray:
+        """Return the index of each text's label (N,), or with `multi_label` whether it has a label (N, L)."""
         index = {label: i for i, label in enumerate(self.labels)}
-        kept = [(x, index[y]) for x, y in zip(self.source_ids(texts), labels, strict=True) if self._fits(x, report)]
-        return Examples(Ragged([x for x, _ in kept]), np.array([y for _, y in kept], dtype=np.int64))
+        if not self.multi_label:
+            return np.array([index[label] for (label,) in labels], dtype=np.int64)
+        matrix = np.zeros((len(labels), len(self.labels)), dtype=bool)
+        for row, found in zip(matrix, labels, strict=True):
+            row[[index[label] for label in found]] = True
+        return matrix
 
     def _fits(self, ids: list[int], report: FilterReport) -> bool:
         fits = len(ids) <= self.recipe.data.max_length
@@ -252,40 +273,41 @@ class ClassifyTask:
         Raises:
             CorpusError: a label does not occur in the training data.
         """
-        if unseen := sorted(set(_text_and_label(self.recipe, rows)[1]) - set(self.labels)):
-            row = next(row for row in rows if row[self.recipe.data.columns.index("label")].strip() == unseen[0])
+        texts, labels = _texts_and_labels(self.recipe, rows)
+        if unseen := sorted({label for found in labels for label in found} - set(self.labels)):
+            text = next(text for text, found in zip(texts, labels, strict=True) if unseen[0] in found)
             raise CorpusError(
                 f"{count(len(unseen), 'label')} of validation or test rows not in the training data "
                 f"({', '.join(self.recipe.data.train)}): {', '.join(unseen[:10])}; the first is that of "
-                f"{row[self.recipe.data.columns.index('text')][:60]!r}; add training rows for it, or delete this one"
+                f"{text[:60]!r}; add training rows for it, or delete this one"
             )
 
     def evaluate_with(self, rows: list[Row], classify: Callable[[list[list[int]]], np.ndarray]) -> metrics.Metrics:
         """Return the metrics of `classify`, see `answers`; texts above the length limit count as wrong."""
         answers, too_long = self.answers(rows, classify)
-        wrong = np.array(too_long, dtype=np.int64)
-        expected = np.concatenate([answers.expected, wrong])
-        predicted = np.concatenate([answers.predicted, (wrong + 1) % len(self.labels)])
+        expected = np.concatenate([answers.expected, too_long])
+        if self.multi_label:
+            return metrics.multi_label_metrics(np.concatenate([answers.decided, ~too_long]), expected)
+        predicted = np.concatenate([answers.predicted, (too_long + 1) % len(self.labels)])
         return metrics.classification_metrics(predicted, expected, len(self.labels))
 
     def answers(
         self, rows: list[Row], classify: Callable[[list[list[int]]], np.ndarray]
-    ) -> tuple[metrics.Answers, list[int]]:
+    ) -> tuple[metrics.Answers, np.ndarray]:
         """Return the answers to the texts within the length limit, and the expected labels of the others.
 
         `classify` returns probabilities (N, labels) for the ids of N texts.
         """
-        texts, labels = _text_and_label(self.recipe, rows)
-        index = {label: i for i, label in enumerate(self.labels)}
-        ids, expected = self.source_ids(texts), np.array([index[label] for label in labels], dtype=np.int64)
+        texts, labels = _texts_and_labels(self.recipe, rows)
+        ids, expected = self.source_ids(texts), self._expected(labels)
         fits = np.array([len(x) <= self.recipe.model.max_source_length for x in ids], dtype=bool)
         chosen = np.flatnonzero(fits)
         probabilities = classify([ids[i] for i in chosen]) if len(chosen) else np.zeros((0, len(self.labels)))
         answers = metrics.Answers(self.labels, [texts[i] for i in chosen], expected[fits], probabilities)
-        return answers, expected[~fits].tolist()
+        return answers, expected[~fits]
 
     def evaluate(self, model: nn.Module, rows: list[Row], device: torch.device) -> dict[str, metrics.Metrics]:
-        """Return accuracy and macro-F1; a text above the model's length limit counts as wrong."""
+        """Return the metrics of the labels; a text above the model's length limit counts as wrong."""
         self.check(rows)
         return {"labels": self.evaluate_with(rows, lambda sources: metrics.class_probabilities(model, sources, device))}
 
@@ -320,6 +342,11 @@ def primary_metric(task: Task, results: dict[str, metrics.Metrics]) -> float:
     return float(np.mean([float(result[task.metric]) for result in results.values()]))
 
 
-def _text_and_label(recipe: Recipe, rows: list[Row]) -> tuple[list[str], list[str]]:
-    text, label = recipe.data.columns.index("text"), recipe.data.columns.index("label")
-    return [row[text].strip() for row in rows], [row[label].strip() for row in rows]
+def primary_label_metric(recipe: Recipe) -> str:
+    """Return the metric that classifiers are compared by."""
+    return "micro_f1" if recipe.data.label_separator else "accuracy"
+
+
+def _texts_and_labels(recipe: Recipe, rows: list[Row]) -> tuple[list[str], list[list[str]]]:
+    text = recipe.data.columns.index("text")
+    return [row[text].strip() for row in rows], [row_labels(recipe.data, row) for row in rows]

@@ -397,7 +397,7 @@ class Trainer:
             if answers.texts:
                 folder = self.run.path / "reports" / split
                 error = write_reports(answers, folder, f"{self.recipe.name}, {split}")
-                self.logger.info(f"{folder}: labels, confusion, errors; calibration error {error:.1f} points")
+                self.logger.info(f"{folder}: labels, errors, calibration; calibration error {error:.1f} points")
 
 
 def initialise_from(recipe: Recipe, start: RunFolder, run: RunFolder) -> None:

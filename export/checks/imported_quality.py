@@ -20,7 +20,7 @@ from export.checks.quality_gate import CALIBRATION_ROWS, DEVELOPMENT_ROWS, ENGIN
 from export.checks.sample_texts import texts_of
 from export.graphs.transformer import cache_slices
 from export.quantization.calibration import QuantisationPlan, calibrate
-from service.artifact import Artifact, Direction, Evaluation
+from service.artifact import DECIDED, Artifact, Direction, Evaluation
 from service.engine.cores import available_cores
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
@@ -220,7 +220,7 @@ def _compare(fp32: Answers, int8: Answers, part: Part) -> tuple[str, float, floa
         exact, quantised = fp32.classify(sources), int8.classify(sources)
         if part.references is None:
             several = fp32.manifest.multi_label
-            decided = exact >= 0.5 if several else exact == exact.max(-1, keepdims=True)
+            decided = exact >= DECIDED if several else exact == exact.max(-1, keepdims=True)
             return AGREEMENT, _likelihood(exact, decided, several), _likelihood(quantised, decided, several), ""
         expected = [fp32.manifest.labels.index(label) for label in part.references]
         accuracies = [100 * float((p.argmax(-1) == expected).mean()) for p in (exact, quantised)]

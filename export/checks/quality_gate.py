@@ -140,7 +140,7 @@ def _accuracy(artifact: Artifact, task: ClassifyTask, rows: list[Row]) -> dict[s
         results = run_requests([engine], [EngineRequest(ids) for ids in sources], ENGINE_ROWS)
         return np.array([result.probabilities for result in results])  # (N, labels)
 
-    return {"labels": Measurement("accuracy", float(task.evaluate_with(rows, classify)["accuracy"]))}
+    return {"labels": Measurement(task.metric, float(task.evaluate_with(rows, classify)[task.metric]))}
 
 
 def _bleu(artifact: Artifact, task: TranslateTask, rows: list[Row]) -> dict[str, Measurement]:

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from export.graphs.operators import mean_of_real_tokens
 from export.graphs.spec import GraphSpec, classifier_spec
+from training.models.classifier import label_probabilities
 from training.models.ngrams import NgramClassifier
 
 
@@ -16,7 +17,7 @@ class NgramClassify(nn.Module):
 
     def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
         pooled = mean_of_real_tokens(self.model.sums(source), source_length)  # (B, D)
-        return [self.model.output(pooled).softmax(-1)]
+        return [label_probabilities(self.model.output(pooled), self.model.multi_label)]
 
 
 def classifier_graphs(model: NgramClassifier) -> dict[str, GraphSpec]:

@@ -21,6 +21,7 @@ from export.graphs.operators import FLOAT, group_query_attention, mean_of_real_t
 from export.graphs.scan import repeat
 from export.graphs.spec import Axes, GraphSpec, classifier_spec, source_inputs, step_inputs, target_inputs
 from training.models.attention import padding_mask
+from training.models.classifier import label_probabilities
 from training.models.recurrent import (
     AdditiveAttention,
     AttendSource,
@@ -257,7 +258,7 @@ class RecurrentClassify(nn.Module):
     def forward(self, source: Tensor, source_length: Tensor) -> list[Tensor]:
         encoded, last = self.layers(self.model.encoder.embedding(source), source_length)  # (B, S, D), (B, D)
         pooled = last if self.model.config.pooling == "last" else mean_of_real_tokens(encoded, source_length)
-        return [self.model.output(pooled).softmax(-1)]
+        return [label_probabilities(self.model.output(pooled), self.model.multi_label)]
 
 
 def translator_graphs(model: RecurrentTranslator) -> dict[str, GraphSpec]:

@@ -35,7 +35,7 @@ from training.models.attention import (
     split_heads,
     unpack,
 )
-from training.models.classifier import Classifier
+from training.models.classifier import Classifier, label_probabilities
 from training.models.transformer import Transformer
 
 
@@ -173,7 +173,7 @@ class TransformerClassify(nn.Module):
         encoded = packed.restore_padding(packed.encode(self.model.encoder))  # (B, S, D)
         first = self.model.config.pooling == "first"
         pooled = encoded[:, 0] if first else mean_of_real_tokens(encoded, source_length)  # (B, D)
-        return [self.model.output(pooled).softmax(-1)]
+        return [label_probabilities(self.model.output(pooled), self.model.multi_label)]
 
 
 def translator_graphs(model: Transformer) -> dict[str, GraphSpec]:

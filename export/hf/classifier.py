@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from export.graphs.packed_encoder import PackedSource, packed_classifier_spec
 from export.graphs.spec import GraphSpec
 from training.config import TransformerConfig
+from training.models.classifier import label_probabilities
 from training.models.transformer import Embedding, Encoder
 from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
 from training.pretrained.encoder import FAMILIES, encoder_config, load_encoder
@@ -64,7 +65,7 @@ class HfClassify(nn.Module):
         packed = PackedSource(source, source_length, pack_index, unpack_index)
         encoded = packed.restore_padding(packed.encode(self.model.encoder))  # (B, S, D)
         logits = self.model.head(encoded)
-        return [logits.sigmoid() if self.model.multi_label else logits.softmax(-1)]
+        return [label_probabilities(logits, self.model.multi_label)]
 
 
 def classifier_graphs(model: HfClassifier) -> dict[str, GraphSpec]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from export.checks.hf_parity import Source, verify_imported_classifier, verify_imported_translator
@@ -20,6 +19,7 @@ from export.hf.modern_bert import ModernBertClassifier, build_modern_bert, moder
 from export.hf.multilingual import MultilingualTokenizers
 from service.artifact import Artifact, Direction, Limits, Parity, SpecialTokens
 from service.text.tokenizer import TextCodec
+from training.models.classifier import label_probabilities
 from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
 from training.pretrained.tokenizer import frame, read_tokenizer
 
@@ -197,7 +197,7 @@ class ClassifierImport:
 
         def probabilities(i: int) -> Tensor:
             logits: Tensor = model(**inputs[fitting[i]]).logits
-            return logits.sigmoid() if self.multi_label else torch.softmax(logits, -1)
+            return label_probabilities(logits, self.multi_label)
 
         sources = [encoded[i] for i in fitting]
         _check_some(sources, self.limits)

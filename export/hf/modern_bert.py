@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from export.graphs.operators import group_query_attention, mean_of_real_tokens
 from export.graphs.spec import GraphSpec, classifier_spec
 from training.models.attention import attend, padding_mask, split_heads
+from training.models.classifier import label_probabilities
 from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
 from training.pretrained.weights import Weights
 
@@ -123,7 +124,7 @@ class ModernBertClassify(nn.Module):
 
         encoded = model.encode(source, attend_real).view(*source.shape, -1)  # (B, S, D)
         logits = model.head(model.pool(encoded, source_length))
-        return [logits.sigmoid() if model.multi_label else logits.softmax(-1)]
+        return [label_probabilities(logits, model.multi_label)]
 
 
 def modern_bert_graphs(model: ModernBertClassifier) -> dict[str, GraphSpec]:

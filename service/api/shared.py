@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 from pydantic import BaseModel
 
+from service.artifact import DECIDED
 from service.errors import (
     DeadlineExceeded,
     EmptyText,
@@ -138,6 +139,12 @@ def ranked_labels(model: ServedModel, probabilities: list[float], count: int | N
     """Return the `count` most probable labels, or all, the best first; ties keep the model's order."""
     order = heapq.nlargest(count or len(probabilities), range(len(probabilities)), key=probabilities.__getitem__)
     return [LabelScore(label=model.manifest.labels[i], score=probabilities[i]) for i in order]
+
+
+def decided_labels(model: ServedModel, probabilities: list[float]) -> list[LabelScore]:
+    """Return the labels that a text has, of a model whose texts can have several or none, the most probable first."""
+    count = sum(one >= DECIDED for one in probabilities)
+    return ranked_labels(model, probabilities, count) if count else []
 
 
 def ranked_label_dicts(

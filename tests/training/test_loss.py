@@ -65,3 +65,19 @@ def test_classification_loss_equals_that_of_torch() -> None:
     logits = model(batch.source, batch.lengths)
     expected = F.cross_entropy(logits, batch.labels, label_smoothing=0.1, reduction="sum")
     torch.testing.assert_close(TrainingLoss(model, 0.1)(batch), expected)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_of_several_labels_is_binary_for_each(smoothing: float) -> None:
+    torch.manual_seed(0)
+    logits, labels = torch.randn(3, 4), torch.tensor([[1, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.bool)
+
+    class Fixed(torch.nn.Module):
+        def forward(self, source: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            return logits
+
+    batch = Batch(torch.ones(3, 2, dtype=torch.int64), torch.tensor([2, 2, 2]), labels)
+    target = torch.where(labels, 1 - smoothing / 2, smoothing / 2)
+    expected = -(target * logits.sigmoid().log() + (1 - target) * (1 - logits.sigmoid()).log()).sum()
+    torch.testing.assert_close(TrainingLoss(Fixed(), smoothing)(batch), expected)
+    assert batch.tokens == 3

@@ -11,7 +11,7 @@ from training.config import TransformerConfig
 from training.data.corpus import Row
 from training.data.tokenizer import BOS, EOS
 from training.decoding.greedy import batches_by_length, default_target_length, greedy
-from training.metrics import class_probabilities, classification_metrics, translation_metrics
+from training.metrics import class_probabilities, classification_metrics, multi_label_metrics, translation_metrics
 from training.runs.run import RunFolder
 
 ENDLESS = 19  # a source that begins with this token is translated without end
@@ -104,3 +104,16 @@ def test_text_above_length_limit_counts_as_wrong(
     task, model = toy_classification_run.open(CPU)
     rows: list[Row] = [("warm", "red red"), ("warm", "red " * 60), ("cold", "blue"), ("none", "grey " * 60)]
     assert task.evaluate(model, rows, CPU)["labels"]["accuracy"] == 50
+
+
+def test_metrics_of_several_labels() -> None:
+    expected = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], dtype=bool)
+    decided = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0], [1, 1, 0]], dtype=bool)
+    first, second = 2 * 2 / (3 + 2), 2 * 1 / (1 + 2)  # the third label is neither given nor expected
+    assert multi_label_metrics(decided, expected) == {
+        "micro_f1": round(100 * 2 * 3 / (4 + 4), 2),
+        "macro_f1": round(100 * (first + second) / 2, 2),
+        "exact_match": 50.0,
+    }
+    nothing = np.zeros((2, 3), dtype=bool)
+    assert multi_label_metrics(nothing, nothing) == {"micro_f1": 0.0, "macro_f1": 0.0, "exact_match": 100.0}

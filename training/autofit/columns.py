@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from training.autofit.label_separator import NONE, choose_separator, guess_separator
 from training.data.corpus import LABEL_WORDS, TEXT_WORDS
 from training.data.files import CorpusError
+from training.data.labels import split_labels
 from training.data.language_names import language_of
 from training.data.tables import Table
 
@@ -20,24 +22,28 @@ class Columns:
 
     `names` maps a recipe's columns (text and label, or two languages) to the header's names, or to "#1", "#2", ... in a
     file without a header. `notes` says what was guessed, and why; `rows` counts the rows without a header.
+    `label_separator` is that of a recipe's [data].
     """
 
     task: str
     names: dict[str, str]
     notes: list[str]
     rows: int
+    label_separator: str = ""
 
 
-def choose_columns(table: Table, text: str | None = None, label: str | None = None) -> Columns:
+def choose_columns(
+    table: Table, text: str | None = None, label: str | None = None, label_separator: str | None = None
+) -> Columns:
     """Choose the columns by the given names, or by the header, or by what is in them.
 
-    `text` and `label` are names in the header, or numbers from 1.
+    `text` and `label` are names in the header, or numbers from 1; see `choose_separator` for `label_separator`.
 
     Raises:
         CorpusError: there is no such column, or it is not clear which columns are meant.
     """
     sample = _Sample.of(table, [name for name in (text, label) if name])
-    if not (text or label) and (languages := _languages(sample)):
+    if not (text or label) and label_separator in (None, NONE) and (languages := _languages(sample)):
         return languages
     if sample.width < 2:
         raise CorpusError(
@@ -50,13 +56,15 @@ def choose_columns(table: Table, text: str | None = None, label: str | None = No
     if label_place is not None and label_place == text_place:
         raise CorpusError(f"{table.path}: --text-column and --label-column are both {text!r}; name two columns")
     if label_place is None:
-        label_place, why = _guess_label(sample, text_place)
+        label_place, why = _guess_label(sample, text_place, label_separator)
         notes.append(f"label: {sample.title(label_place)} ({why})")
     if text_place is None:
         text_place, why = _guess_text(sample, label_place)
         notes.append(f"text: {sample.title(text_place)} ({why})")
     names = {"text": sample.reference(text_place), "label": sample.reference(label_place)}
-    return Columns("classify", names, notes, sample.rows)
+    separator, note = choose_separator(sample.cells(label_place), label_separator, sample.title(label_place))
+    notes += [note] if note else []
+    return Columns("classify", names, notes, sample.rows, separator)
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,7 @@ class _Sample:
     header: list[str] | None
     columns: list[list[str]]
     rows: int  # of the whole table, without the header
+    first: int  # record that is no header
 
     @staticmethod
     def of(table: Table, wanted: Sequence[str]) -> "_Sample":
@@ -80,7 +89,11 @@ class _Sample:
             raise CorpusError(f"{table.path}:1: two columns are named {twice!r}; rename one")
         rows = records[:SAMPLE]
         columns = [[row.cells[i].strip() for row in rows] for i in range(len(rows[0].cells))]
-        return _Sample(table, header, columns, len(records))
+        return _Sample(table, header, columns, len(records), len(table.records) - len(records))
+
+    def cells(self, place: int) -> list[str]:
+        """Return all cells of a column, those behind the sample too."""
+        return [record.cells[place] for record in self.table.records[self.first :]]
 
     @property
     def width(self) -> int:
@@ -146,12 +159,12 @@ def _languages(sample: _Sample) -> Columns | None:
     return Columns("translate", names, notes, sample.rows)
 
 
-def _guess_label(sample: _Sample, text: int | None) -> tuple[int, str]:
+def _guess_label(sample: _Sample, text: int | None, separator: str | None) -> tuple[int, str]:
     places = [i for i in range(sample.width) if i != text]
     named = [i for i in places if sample.header and sample.header[i].casefold() in LABEL_WORDS]
     if len(named) == 1:
         return named[0], "by its name"
-    candidates = [i for i in named or places if _may_be_label(sample.columns[i])]
+    candidates = [i for i in named or places if _may_be_label(sample.columns[i], separator)]
     if len(candidates) == 1:
         return candidates[0], "its values repeat"
     if len(candidates) == 2 and text is None and sample.width == 2:
@@ -189,8 +202,10 @@ def _describe(sample: _Sample) -> str:
     return ", ".join(examples)
 
 
-def _may_be_label(cells: list[str]) -> bool:
+def _may_be_label(cells: list[str], separator: str | None) -> bool:
     filled = [cell for cell in cells if cell]
+    if (of := guess_separator(filled) if separator is None else separator) and of != NONE:
+        filled = [label for cell in filled for label in split_labels(cell, of)]
     different = len(set(filled))
     return different > 1 and different <= max(2, MAX_LABEL_SHARE * len(filled))
 

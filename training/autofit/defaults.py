@@ -156,7 +156,7 @@ def _size_ngrams(plan: Plan, ids: list[list[int]], lengths: Lengths, order: int,
     accepted = min(MAX_NGRAM_LENGTH, max(1024, 2 * lengths.longest))
     _set_lengths(plan, lengths, accepted, accepted)
     _set_training(plan, lengths, len(ids), learning_rate=0.02, least_updates=500, most_epochs=30, batch=16_384)
-    plan.set("training.label_smoothing", 0.05)
+    plan.table["training"].setdefault("label_smoothing", 0.05)
 
 
 def count_ngrams(ids: list[list[int]], order: int) -> int:

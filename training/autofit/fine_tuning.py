@@ -5,10 +5,12 @@ from typing import Any
 
 from training.autofit.columns import Columns, choose_columns
 from training.autofit.defaults import validation_rows
+from training.autofit.label_separator import NONE
 from training.autofit.request import Request
 from training.config import Recipe, RecipeError, parse_recipe, recipe_table
 from training.data.corpus import Row, read_corpus
 from training.data.files import CorpusError
+from training.data.labels import row_labels
 from training.data.tables import read_table
 from training.runs.run import RunFolder
 from training.tasks import ClassifyTask, load_task
@@ -28,14 +30,21 @@ def plan_fine_tuning(request: Request, start: RunFolder, log: Callable[[str], No
     """
     recipe = start.recipe()
     table = read_table(request.file)
-    columns = choose_columns(table, request.text_column, request.label_column)
+    several = bool(recipe.data.label_separator)
+    if request.label_separator and request.label_separator != NONE and not several:
+        raise RecipeError(
+            f"{start.path} gives each text one label; leave out --label-separator {request.label_separator}"
+        )
+    separator = request.label_separator if several else NONE
+    columns = choose_columns(table, request.text_column, request.label_column, separator)
     log(f"{request.file}: {table.form}, {len(table.records):,} rows")
     for note in columns.notes:
         log(f"  {note}")
     if columns.task != recipe.task:
         raise RecipeError(f"{start.path} is a {recipe.task} run, but {request.file} has columns to {columns.task}")
     source = _source(request.file.name, recipe, columns, start)
-    rows = read_corpus([source], recipe.data.columns, request.file.parent, columns.names)
+    separator = columns.label_separator or recipe.data.label_separator
+    rows = read_corpus([source], recipe.data.columns, request.file.parent, columns.names, separator)
     _check_labels(request, recipe, rows, start)
     held = validation_rows(len(rows))
     log(f"validation: {held:,} rows, held out")
@@ -45,6 +54,7 @@ def plan_fine_tuning(request: Request, start: RunFolder, log: Callable[[str], No
     found["data"] = {
         "train": [source], "columns": recipe.data.columns, "names": columns.names, "hold_out": held,
         "directions": recipe.data.directions, "max_length": recipe.data.max_length, "max_ratio": recipe.data.max_ratio,
+        "label_separator": separator,
     }  # fmt: skip
     batch = max(recipe.data.max_length, min(recipe.training.batch_tokens, len(rows) * TOKENS // UPDATES))
     updates = max(1, len(rows) * TOKENS // batch)
@@ -71,8 +81,7 @@ def _check_labels(request: Request, recipe: Recipe, rows: list[Row], start: RunF
     task = load_task(recipe, start.path)
     if not isinstance(task, ClassifyTask):
         return
-    label = recipe.data.columns.index("label")
-    if unknown := sorted({row[label].strip() for row in rows} - {"", *task.labels}):
+    if unknown := sorted({label for row in rows for label in row_labels(recipe.data, row)} - {"", *task.labels}):
         raise CorpusError(
             f"{request.file}: {len(unknown)} labels that {start.path} does not have ({', '.join(unknown[:5])}); it has "
             f"{', '.join(task.labels[:5])}{', ...' if len(task.labels) > 5 else ''}; rename them, or train without "

@@ -18,8 +18,9 @@ from training.autofit.defaults import (
 from training.autofit.request import Request, name_of
 from training.autofit.trial import LEAST_ROWS, run_trial, seconds_per_update
 from training.config import DataConfig, Recipe
-from training.data.corpus import FilterReport, Row, clean, hold_out_rows, read_corpus
+from training.data.corpus import FilterReport, Row, clean, hold_out_rows, read_files
 from training.data.files import CorpusError
+from training.data.labels import row_labels
 from training.data.language_names import language_name
 from training.data.tables import read_table, suffix_of
 
@@ -40,26 +41,34 @@ def plan_run(request: Request, log: Callable[[str], None]) -> Recipe:
     """
     started = time.monotonic()
     table = read_table(request.file)
-    columns = choose_columns(table, request.text_column, request.label_column)
+    columns = choose_columns(table, request.text_column, request.label_column, request.label_separator)
     log(f"{request.file}: {table.form}, {columns.rows:,} rows")
     for note in columns.notes:
         log(f"  {note}")
     base = base_table(request, columns)
-    rows = clean(read_corpus([request.file.name], base["data"]["columns"], request.file.parent, columns.names),
-                 FilterReport(), distinct=columns.task == "translate")  # fmt: skip
+    rows = read_table_rows(request, base, distinct=columns.task == "translate")
     if columns.task == "translate":
         return _plan_translator(request, base, rows, started, log)
     return _plan_classifier(request, base, rows, started, log)
 
 
+def read_table_rows(request: Request, base: dict[str, Any], distinct: bool) -> list[Row]:
+    """Return the complete rows of the table; `base` is what `base_table` returns."""
+    data = DataConfig.model_construct(**base["data"])  # not checked: it has no validation rows yet
+    return clean(read_files(data, data.train, request.file.parent), FilterReport(), distinct=distinct)
+
+
 def base_table(request: Request, columns: Columns) -> dict[str, Any]:
     """Return what a recipe says regardless of sizes."""
-    name = request.name or name_of(request.file)
+    name, training = request.name or name_of(request.file), dict[str, Any]()
     data: dict[str, Any] = {
         "train": [request.file.name],
         "columns": list(columns.names),
         "names": {column: found for column, found in columns.names.items() if found != column},
     }
+    if columns.label_separator:
+        data["label_separator"] = columns.label_separator
+        training = {"label_smoothing": 0.0}  # it would keep the probability of rare labels away from 0
     if not data["names"] and suffix_of(request.file) == ".tsv":
         data["names"] = dict(columns.names)  # a TSV file without names has no header
     if columns.task == "translate":
@@ -68,7 +77,9 @@ def base_table(request: Request, columns: Columns) -> dict[str, Any]:
         what = f"{language_name(source)} to {language_name(target)}"
     else:
         what = "a classifier"
-    return {"name": name, "task": columns.task, "description": f"{what}, trained on {request.file.name}", "data": data}
+    what += " of texts that can have several labels" if columns.label_separator else ""
+    found = {"name": name, "task": columns.task, "description": f"{what}, trained on {request.file.name}", "data": data}
+    return found | ({"training": training} if training else {})
 
 
 def _plan_translator(
@@ -103,11 +114,11 @@ def limit_updates(plan: Plan, each: float, seconds: float) -> None:
 def _plan_classifier(
     request: Request, base: dict[str, Any], rows: list[Row], started: float, log: Callable[[str], None]
 ) -> Recipe:
-    labels = Counter(row[1] for row in rows)
-    check_labels(request.file, rows, labels)
     held = validation_rows(len(rows))
     base["data"]["hold_out"] = held
-    training, _ = hold_out_rows(rows, DataConfig.model_validate(base["data"]), held, seed=1)
+    data = DataConfig.model_validate(base["data"])
+    labels = check_labels(request.file, data, rows)
+    training, _ = hold_out_rows(rows, data, held, seed=1)
     log(f"  {len(labels)} labels: {describe_labels(labels)}")
     log(f"validation: {held:,} rows, held out")
     budget = 60 * request.minutes
@@ -129,13 +140,14 @@ def _plan_classifier(
     return plan.recipe()
 
 
-def check_labels(file: Path, rows: list[Row], labels: Counter[str]) -> None:
-    """Check that the label column has labels.
+def check_labels(file: Path, data: DataConfig, rows: list[Row]) -> Counter[str]:
+    """Check that the label column has labels, and return how many rows have each.
 
     Raises:
         CorpusError: it has one value only, or almost as many values as rows.
     """
-    if not rows:
+    labels = Counter(label for row in rows for label in row_labels(data, row))
+    if not labels:
         raise CorpusError(f"{file}: no row has both a text and a label")
     if len(labels) < 2:
         raise CorpusError(f"{file}: every row has the label {next(iter(labels))!r}; a classifier needs at least two")
@@ -144,8 +156,8 @@ def check_labels(file: Path, rows: list[Row], labels: Counter[str]) -> None:
         raise CorpusError(
             f"{file}: the label column has {len(labels):,} different values in {len(rows):,} rows ({few}, ...), so "
             "there is nothing to learn from repetition; name another with --label-column, or group its values"
-            f"{_describe_combinations(labels)}"
         )
+    return labels
 
 
 def describe_labels(labels: Counter[str]) -> str:
@@ -154,20 +166,7 @@ def describe_labels(labels: Counter[str]) -> str:
     text = f"{many:,} rows of {most!r} to {few:,} of {least!r}"
     if once := sum(count == 1 for count in labels.values()):
         text += f"; {once} with one row, which is trained on and cannot be validated"
-    return text + _describe_combinations(labels)
-
-
-def _describe_combinations(labels: Counter[str]) -> str:
-    """Return a note if labels seem to be combinations, such as "sport|football"; else nothing."""
-    for separator in "|;":
-        parts = {part.strip() for label in labels for part in label.split(separator)}
-        joined = {label: count for label, count in labels.items() if separator in label}
-        if joined and len(parts) < len(labels):
-            return (
-                f"; {sum(joined.values()):,} rows have several labels, such as {next(iter(joined))[:40]!r}: a text "
-                "gets one label here, so each combination is a label of its own"
-            )
-    return ""
+    return text
 
 
 def _fit_time(plan: Plan, expected: float, seconds: float) -> None:

@@ -2,16 +2,14 @@
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from training.autofit.columns import choose_columns
 from training.autofit.defaults import Lengths, Plan, validation_rows
-from training.autofit.plan import base_table, check_labels, describe_labels, limit_updates
+from training.autofit.plan import base_table, check_labels, describe_labels, limit_updates, read_table_rows
 from training.autofit.request import Request
 from training.autofit.trial import seconds_per_update
-from training.config import Recipe, RecipeError
-from training.data.corpus import FilterReport, clean, read_corpus
+from training.config import DataConfig, Recipe, RecipeError
 from training.data.tables import read_table
 from training.pretrained.start import DROPOUT, PretrainedEncoder
 
@@ -31,17 +29,15 @@ def plan_pretrained(request: Request, start: PretrainedEncoder, log: Callable[[s
     """
     started = time.monotonic()
     table = read_table(request.file)
-    columns = choose_columns(table, request.text_column, request.label_column)
+    columns = choose_columns(table, request.text_column, request.label_column, request.label_separator)
     log(f"{request.file}: {table.form}, {len(table.records):,} rows")
     for note in columns.notes:
         log(f"  {note}")
     if columns.task != "classify":
         raise RecipeError(f"{start.path} starts a classifier, but {request.file} has columns to {columns.task}")
     base = base_table(request, columns)
-    found = read_corpus([request.file.name], base["data"]["columns"], request.file.parent, columns.names)
-    rows = clean(found, FilterReport(), distinct=False)
-    labels = Counter(row[1] for row in rows)
-    check_labels(request.file, rows, labels)
+    rows = read_table_rows(request, base, distinct=False)
+    labels = check_labels(request.file, DataConfig.model_validate(base["data"]), rows)
     held = validation_rows(len(rows))
     log(f"  {len(labels)} labels: {describe_labels(labels)}")
     log(f"validation: {held:,} rows, held out")

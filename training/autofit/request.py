@@ -14,6 +14,7 @@ class Request:
     file: Path
     text_column: str | None = None
     label_column: str | None = None
+    label_separator: str | None = None  # None: recognised; "none": each cell is one label
     minutes: float = 5.0
     name: str = ""  # of the run; default: the file's
 

@@ -15,16 +15,18 @@ from training.autofit.defaults import Plan
 from training.config import DataConfig, Recipe
 from training.data.corpus import Row, duplicate_groups
 from training.data.hold_out import choose_rows
+from training.data.labels import LIST, row_labels
 from training.data.tokenizer import TokenizerError
 from training.pretrained.start import PretrainedEncoder
 from training.runs.run import RunFolder
+from training.tasks import primary_label_metric
 from training.trainer import Interrupted, OutOfTime, TrainingError, fit
 
 MOST_ROWS = 6000  # of the corpus that a trial uses
 LEAST_ROWS = 200  # below, the folds say nothing
 FOLDS = 3
-HOPELESS = 4.0  # points of accuracy behind the best after the first fold: no second one is spent on it
-CLOSE = 0.5  # points of accuracy within which the earlier, cheaper candidate is preferred
+HOPELESS = 4.0  # points of the score behind the best after the first fold: no second one is spent on it
+CLOSE = 0.5  # points of the score within which the earlier, cheaper candidate is preferred
 
 Planner = Callable[[dict[str, Any], list[Row]], Plan]
 
@@ -35,19 +37,20 @@ class Candidate:
 
     planner: Planner
     kind: str
-    accuracies: list[float] = field(default_factory=list)  # of the folds, in per cent
+    unit: str  # of the scores: accuracy, or micro-F1 of several labels a text
+    scores: list[float] = field(default_factory=list)  # of the folds, in per cent
     seconds: list[float] = field(default_factory=list)  # of training on a fold
     failed: str = ""  # why it is out of the trial
 
     @property
-    def accuracy(self) -> float:
-        return fmean(self.accuracies)
+    def score(self) -> float:
+        return fmean(self.scores)
 
     def __str__(self) -> str:
-        if not self.accuracies:
+        if not self.scores:
             return f"{self.kind}: {self.failed}"
-        folds = f"{len(self.accuracies)} fold{'s' if len(self.accuracies) > 1 else ''}"
-        return f"{self.kind}: {self.accuracy:.1f} % right ({folds}), {fmean(self.seconds):.0f} s a fold"
+        folds = f"{len(self.scores)} fold{'s' if len(self.scores) > 1 else ''}"
+        return f"{self.kind}: {self.score:.1f} {self.unit} ({folds}), {fmean(self.seconds):.0f} s a fold"
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Trial:
 def run_trial(
     planners: Sequence[Planner], base: dict[str, Any], rows: list[Row], seconds: float, log: Callable[[str], None]
 ) -> Trial:
-    """Train every candidate on folds of the rows and return their accuracies.
+    """Train every candidate on folds of the rows and return their scores.
 
     All candidates are tried on the first fold, each within its share of the time; then the best ones on the further
     folds while time is left.
@@ -72,7 +75,8 @@ def run_trial(
     """
     started = time.monotonic()
     end = started + seconds
-    candidates = [Candidate(planner, planner(base, rows[:100]).kind) for planner in planners]
+    unit = "micro-F1" if base["data"].get("label_separator") else "% right"
+    candidates = [Candidate(planner, planner(base, rows[:100]).kind, unit) for planner in planners]
     trained = 0
     for number, (training, held) in enumerate(_folds(base, rows)):
         trained = len(training)
@@ -91,22 +95,22 @@ def run_trial(
                 candidate.failed = f"failed: {error}"
             if number == 0:
                 log(f"  {candidate}")
-    measured = [candidate for candidate in candidates if candidate.accuracies]
+    measured = [candidate for candidate in candidates if candidate.scores]
     if not measured:
         return Trial(candidates, None, trained)
-    top = max(candidate.accuracy for candidate in measured)
-    best = next(candidate for candidate in measured if candidate.accuracy >= top - CLOSE)
+    top = max(candidate.score for candidate in measured)
+    best = next(candidate for candidate in measured if candidate.score >= top - CLOSE)
     return Trial(candidates, best, trained)
 
 
 def _is_worth_it(candidate: Candidate, candidates: list[Candidate], fold: int, left: float) -> bool:
     if fold == 0:
         return True
-    if candidate.failed or not candidate.accuracies or candidate.seconds[0] > left:
+    if candidate.failed or not candidate.scores or candidate.seconds[0] > left:
         return False
-    rivals = [other for other in candidates if other.accuracies]
-    top = max(other.accuracies[0] for other in rivals)
-    return len(rivals) > 1 and candidate.accuracies[0] > top - HOPELESS
+    rivals = [other for other in candidates if other.scores]
+    top = max(other.scores[0] for other in rivals)
+    return len(rivals) > 1 and candidate.scores[0] > top - HOPELESS
 
 
 def _folds(base: dict[str, Any], rows: list[Row]) -> Iterator[tuple[list[Row], list[Row]]]:
@@ -130,13 +134,13 @@ def _try(candidate: Candidate, base: dict[str, Any], training: list[Row], held: 
     recipe = candidate.planner(base, training).recipe()
     with TemporaryDirectory(prefix="attendant-trial-") as folder:
         for name, part in (("train", training), ("valid", held)):
-            _write(Path(folder) / f"{name}.jsonl", recipe.data.columns, part)
+            _write(Path(folder) / f"{name}.jsonl", recipe.data, part)
         report = fit(
             fold_recipe(recipe), Path(folder), RunFolder(Path(folder) / "run"), resume=False, quiet=True,
             deadline=started + seconds,
         )  # fmt: skip
     metrics: Any = report["valid"]
-    candidate.accuracies.append(float(metrics["labels"]["accuracy"]))
+    candidate.scores.append(float(metrics["labels"][primary_label_metric(recipe)]))
     candidate.seconds.append(time.monotonic() - started)
 
 
@@ -150,7 +154,7 @@ def seconds_per_update(
     """
     with TemporaryDirectory(prefix="attendant-trial-") as folder:
         for name, part in (("train", rows), ("valid", rows[:1])):
-            _write(Path(folder) / f"{name}.jsonl", recipe.data.columns, part)
+            _write(Path(folder) / f"{name}.jsonl", recipe.data, part)
         try:
             fit(
                 fold_recipe(recipe), Path(folder), RunFolder(Path(folder) / "run"), resume=False, start=start,
@@ -163,7 +167,9 @@ def seconds_per_update(
 
 def fold_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe for files of a fold, validated at the end only."""
-    data = {"train": ["train.jsonl"], "valid": ["valid.jsonl"], "hold_out": 0, "names": {}}
+    data: dict[str, Any] = {"train": ["train.jsonl"], "valid": ["valid.jsonl"], "hold_out": 0, "names": {}}
+    if recipe.data.label_separator:
+        data["label_separator"] = LIST
     training = {"validate_every": recipe.training.epochs, "keep_last": 1}
     return recipe.model_copy(
         update={
@@ -173,7 +179,10 @@ def fold_recipe(recipe: Recipe) -> Recipe:
     )
 
 
-def _write(path: Path, columns: list[str], rows: list[Row]) -> None:
+def _write(path: Path, data: DataConfig, rows: list[Row]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
-            file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
+            found: dict[str, object] = dict(zip(data.columns, row, strict=True))
+            if data.label_separator:
+                found["label"] = row_labels(data, row)
+            file.write(json.dumps(found, ensure_ascii=False) + "\n")

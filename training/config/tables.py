@@ -52,6 +52,12 @@ class DataConfig(Table):
         description="The columns' names in the files' headers or objects, if they differ: {text = \"query\"}. A number "
         'such as "#2" counts the columns of a file without a header. TSV has no header otherwise.',
     )
+    label_separator: str = Field(
+        default="",
+        description="For texts that can have several labels, each with a probability of its own: what separates the "
+        'labels of a row, such as "|"; "list" if the cells are lists (JSON lines, Parquet, the hub). Empty: every text '
+        "has one label.",
+    )
     valid: list[str] = Field(default_factory=list, description="Validation files; they choose the checkpoint.")
     hold_out: int = Field(
         default=0,
@@ -92,6 +98,13 @@ class DataConfig(Table):
             problems.append(f"data.names has {unknown[0]!r}, which is not in data.columns ({', '.join(self.columns)})")
         if len(set(self.directions)) < len(self.directions):
             problems.append(f"data.directions has duplicates: {', '.join(self.directions)}")
+        if self.label_separator and "label" not in self.columns:
+            problems.append("data.label_separator is for classifiers, whose data.columns have a label")
+        if self.label_separator and self.negatives.rows:
+            problems.append(
+                "data.negatives has a label of its own, but with data.label_separator a text can have no label at all; "
+                "leave data.negatives out, and add such texts with an empty label"
+            )
         return problems
 
 

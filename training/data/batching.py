@@ -39,7 +39,8 @@ class Batch:
     """One micro-batch.
 
     For translation `target` (B, T) is the input of the decoder, shifted right by one, and `labels` (B, T) its expected
-    output. For classification `target` is None and `labels` (B,) are class indices.
+    output. For classification `target` is None and `labels` (B,) are class indices; or, if a text can have several
+    labels, (B, L) tells which it has.
     """
 
     source: Tensor  # (B, S)
@@ -60,7 +61,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Examples:
-    """A tokenized corpus: sources, and targets (ids without special tokens) or labels (one integer each)."""
+    """A tokenized corpus: sources, and targets (ids without special tokens) or labels, see `Batch.labels`."""
 
     sources: Ragged
     targets: Ragged | np.ndarray

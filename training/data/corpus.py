@@ -19,9 +19,9 @@ import numpy as np
 from training.config import DataConfig, NegativesConfig, RecipeError
 from training.data.files import CorpusError, read_lines
 from training.data.hold_out import choose_rows, group_duplicates, normalise
+from training.data.labels import LIST, LIST_SEPARATOR, encode_labels, row_labels, split_labels
 from training.data.tables import (
     KEYED,
-    LIST_SEPARATOR,
     SUFFIXES,
     Table,
     cell_text,
@@ -67,22 +67,27 @@ class FilterReport:
 
 
 def read_corpus(
-    sources: list[str], columns: list[str], root: Path, names: Mapping[str, str] | None = None
+    sources: list[str],
+    columns: list[str],
+    root: Path,
+    names: Mapping[str, str] | None = None,
+    label_separator: str = "",
 ) -> list[Row]:
     """Return all rows of the sources, in order, each with a string for every column.
 
-    `names` are the columns' names in the files, as in `data.names` of a recipe.
+    `names` are the columns' names in the files, as in `data.names` of a recipe. With `label_separator`, as in
+    `data.label_separator`, a row can have several labels; see `labels.row_labels`.
 
     Raises:
         CorpusError: a file is missing, empty, misaligned, malformed or not text, or has other columns.
     """
-    reader = _Reader(root, names or {})
+    reader = _Reader(root, names or {}, label_separator)
     return [row for source in sources for row in reader.read_named(source, columns)]
 
 
 def read_files(data: DataConfig, sources: list[str], root: Path) -> list[Row]:
     """Return all rows of the sources, with the columns of a recipe; see `read_corpus`."""
-    return read_corpus(sources, data.columns, root, data.names)
+    return read_corpus(sources, data.columns, root, data.names, data.label_separator)
 
 
 def split_corpus(data: DataConfig, seed: int, root: Path) -> tuple[list[Row], list[Row]]:
@@ -128,9 +133,9 @@ def duplicate_groups(rows: list[Row], data: DataConfig) -> tuple[list[int], list
     if "label" not in data.columns:
         found, labels = group_duplicates(rows), [[] for _ in rows]  # type: tuple[list[int], list[list[str]]]
     else:
-        text, label = data.columns.index("text"), data.columns.index("label")
+        text = data.columns.index("text")
         found = group_duplicates([(row[text],) for row in rows])
-        labels = [[row[label].strip()] for row in rows]
+        labels = [row_labels(data, row) for row in rows]
     return [group if whole else -1 for group, whole in zip(found, complete, strict=True)], labels
 
 
@@ -173,18 +178,28 @@ class _Reader:
 
     root: Path
     names: Mapping[str, str]
+    label_separator: str
 
     def read_named(self, source: str, columns: list[str]) -> list[Row]:
         """Return the rows of a source, which has all columns or names its own."""
         name, separator, own = source.rpartition(" as ")
         if not separator or (self.root / source).is_file():
-            return self._read(source, columns)
+            return self._read_labelled(source, columns)
         given = [column.strip() for column in own.split(",")]
         if len(given) < 2 or len(set(given)) < len(given) or not set(given) <= set(columns):
             raise CorpusError(f"{source}: name two or more different columns after 'as', out of {', '.join(columns)}")
         places = [given.index(column) if column in given else None for column in columns]
-        rows = self._read(name, given)
+        rows = self._read_labelled(name, given)
         return [tuple("" if place is None else row[place] for place in places) for row in rows]
+
+    def _read_labelled(self, source: str, columns: list[str]) -> list[Row]:
+        """Return the rows of a source; the labels of a row that can have several are written by `encode_labels`."""
+        rows = self._read(source, columns)
+        if not self.label_separator or "label" not in columns:
+            return rows
+        place = columns.index("label")
+        lists = [encode_labels(split_labels(row[place], self.label_separator)) for row in rows]
+        return [(*row[:place], cell, *row[place + 1 :]) for row, cell in zip(rows, lists, strict=True)]
 
     def _read(self, source: str, columns: list[str]) -> list[Row]:
         path = self.root / source
@@ -221,9 +236,7 @@ class _Reader:
                     "say which is which in [data.names] of the recipe"
                 )
             places = [header.index(name) for name in wanted]
-        return [
-            tuple(_single(record.cells[place], f"{table.path}:{record.line}") for place in places) for record in records
-        ]
+        return [self._values([r.cells[place] for place in places], columns, f"{table.path}:{r.line}") for r in records]
 
     def _read_json_lines(self, path: Path, columns: list[str]) -> Iterator[Row]:
         for number, line in read_lines(path):
@@ -258,13 +271,15 @@ class _Reader:
                 f"{where}: expected an object with {' and '.join(wanted)}, found {keys}; say which is which in "
                 "[data.names] of the recipe"
             )
-        return tuple(_single(cell_text(record[name], where), where) for name in wanted)
+        return self._values([cell_text(record[name], where) for name in wanted], columns, where)
 
-
-def _single(text: str, where: str) -> str:
-    if LIST_SEPARATOR in text:
-        raise CorpusError(f"{where}: a list, where one value was expected; write a row for each value")
-    return text
+    def _values(self, cells: list[str], columns: list[str], where: str) -> Row:
+        """Return the cells of a row, of which only labels may be lists."""
+        for cell, column in zip(cells, columns, strict=True):
+            if LIST_SEPARATOR in cell and not (column == "label" and self.label_separator == LIST):
+                remedy = f'set data.label_separator = "{LIST}" in the recipe, or ' if column == "label" else ""
+                raise CorpusError(f"{where}: a list, where one value was expected; {remedy}write a row for each value")
+        return tuple(cells)
 
 
 def _read_tsv(path: Path, columns: list[str]) -> list[Row]:

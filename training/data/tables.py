@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from training.data.files import CorpusError, encoding_of, read_lines
+from training.data.labels import LIST_SEPARATOR
 
 DELIMITED = {".csv": ",", ".tsv": "\t"}  # by suffix; a CSV may also have another delimiter, see `guess_delimiter`
 KEYED = (".jsonl", ".ndjson")
@@ -21,7 +22,6 @@ PARQUET = ".parquet"
 SUFFIXES = (*DELIMITED, *KEYED, PARQUET, *SPREADSHEETS)
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 SAMPLE = 50  # records that decide the delimiter
-LIST_SEPARATOR = "\x1f"  # joins the elements of a list in a cell; the ASCII unit separator occurs in no text
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can spell one, UTF-8 cannot encode it
 

@@ -34,12 +34,15 @@ def build_translator(config: ModelConfig, source_vocabulary: int, target_vocabul
     raise TypeError(f"architecture {config.architecture} only classifies")
 
 
-def build_classifier(config: ModelConfig, vocabulary: int, labels: int) -> TextClassifier:
-    """Return a classifier with initial weights."""
+def build_classifier(config: ModelConfig, vocabulary: int, labels: int, multi_label: bool = False) -> TextClassifier:
+    """Return a classifier with initial weights; `multi_label`: a text can have several labels."""
+    model: TextClassifier
     match config:
         case TransformerConfig():
-            return Classifier(config, vocabulary, labels)
+            model = Classifier(config, vocabulary, labels)
         case RecurrentConfig():
-            return RecurrentClassifier(config, vocabulary, labels)
+            model = RecurrentClassifier(config, vocabulary, labels)
         case NgramsConfig():
-            return NgramClassifier(config, vocabulary, labels)
+            model = NgramClassifier(config, vocabulary, labels)
+    model.multi_label = multi_label
+    return model

@@ -14,8 +14,15 @@ def mean_pool(encoded: Tensor, lengths: Tensor) -> Tensor:
     return (mask @ encoded)[:, 0] / lengths[:, None]  # (B, D)
 
 
+def label_probabilities(logits: Tensor, multi_label: bool) -> Tensor:
+    """Return the probabilities of the labels (B, labels): together 1, or with `multi_label` each from 0 to 1."""
+    return logits.sigmoid() if multi_label else logits.softmax(-1)
+
+
 class Classifier(nn.Module):
     """Ids (B, S), lengths (B,) -> logits (B, labels), from the mean of all tokens or from the first."""
+
+    multi_label = False  # whether a text can have several labels
 
     def __init__(self, config: TransformerConfig, vocabulary: int, labels: int) -> None:
         super().__init__()

@@ -41,6 +41,8 @@ def ngram_rows(source: Tensor, order: int, vocabulary: int, buckets: int) -> lis
 class NgramClassifier(nn.Module):
     """Ids (B, S), lengths (B,) -> logits (B, labels)."""
 
+    multi_label = False  # whether a text can have several labels
+
     def __init__(self, config: NgramsConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary

@@ -265,6 +265,8 @@ class RecurrentTranslator(nn.Module):
 class RecurrentClassifier(nn.Module):
     """Ids (B, S), lengths (B,) -> logits (B, labels), from the last state or the mean of all states."""
 
+    multi_label = False  # whether a text can have several labels
+
     def __init__(self, config: RecurrentConfig, vocabulary: int, labels: int) -> None:
         super().__init__()
         self.config = config

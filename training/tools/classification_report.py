@@ -1,7 +1,8 @@
 """Reports on a classifier's answers to validation or test rows, as CSV files and pictures.
 
 labels.csv (precision, recall and F1 by label), confusion.csv and .png, errors.csv (the most confident ones first),
-calibration.csv and .png. Shapes: N texts, L labels.
+calibration.csv and .png. Of texts that can have several labels, each label of a text is an answer of its own, and none
+is mistaken for another: there is no confusion. Shapes: N texts, L labels.
 """
 
 import csv
@@ -33,24 +34,29 @@ class Bin:
 def write_reports(answers: Answers, folder: Path, title: str) -> float:
     """Write all reports into the folder and return the expected calibration error, in per cent."""
     folder.mkdir(parents=True, exist_ok=True)
-    confusion = confusion_matrix(answers)
-    _write(folder / "labels.csv", ("label", "rows", "precision", "recall", "f1"), _label_lines(answers, confusion))
-    names = answers.labels
-    _write(
-        folder / "confusion.csv",
-        ("expected \\ predicted", *names),
-        ((name, *row) for name, row in zip(names, confusion.tolist(), strict=True)),
-    )
-    _write(folder / "errors.csv", ("text", "expected", "predicted", "confidence"), _error_lines(answers))
+    _write(folder / "labels.csv", ("label", "rows", "precision", "recall", "f1"), _label_lines(answers))
+    errors = _multi_label_errors(answers) if answers.multi_label else _error_lines(answers)
+    _write(folder / "errors.csv", ("text", "expected", "predicted", "confidence"), errors)
+    if not answers.multi_label:
+        _write_confusion(answers, folder, title)
     bins = calibration(answers)
     _write(
         folder / "calibration.csv",
         ("confidence from", "to", "answers", "mean confidence", "accuracy"),
         ((b.least, b.most, b.answers, round(b.confidence, 4), round(b.accuracy, 4)) for b in bins),
     )
-    draw_confusion(answers, confusion, folder / "confusion.png", title)
     draw_calibration(bins, folder / "calibration.png", title)
     return 100 * calibration_error(bins)
+
+
+def _write_confusion(answers: Answers, folder: Path, title: str) -> None:
+    confusion, names = confusion_matrix(answers), answers.labels
+    _write(
+        folder / "confusion.csv",
+        ("expected \\ predicted", *names),
+        ((name, *row) for name, row in zip(names, confusion.tolist(), strict=True)),
+    )
+    draw_confusion(answers, confusion, folder / "confusion.png", title)
 
 
 def confusion_matrix(answers: Answers) -> np.ndarray:
@@ -61,15 +67,21 @@ def confusion_matrix(answers: Answers) -> np.ndarray:
 
 
 def calibration(answers: Answers) -> list[Bin]:
-    """Return the answers by confidence, in `BINS` equal ranges; those without answers are left out."""
-    right = answers.expected == answers.predicted
-    place = np.minimum((answers.confidence * BINS).astype(int), BINS - 1)
+    """Return the answers by confidence, in `BINS` equal ranges; those without answers are left out.
+
+    If a text can have several labels, an answer is a label of a text, and it is right if the text has the label.
+    """
+    if answers.multi_label:
+        right, confidence = answers.expected.ravel(), answers.probabilities.ravel()
+    else:
+        right, confidence = answers.expected == answers.predicted, answers.confidence
+    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
     return [
         Bin(
             i / BINS,
             (i + 1) / BINS,
             int(inside.sum()),
-            float(answers.confidence[inside].mean()),
+            float(confidence[inside].mean()),
             float(right[inside].mean()),
         )
         for i in range(BINS)
@@ -82,9 +94,14 @@ def calibration_error(bins: Sequence[Bin]) -> float:
     return sum(b.answers * abs(b.confidence - b.accuracy) for b in bins) / sum(b.answers for b in bins)
 
 
-def _label_lines(answers: Answers, confusion: np.ndarray) -> list[tuple[object, ...]]:
+def _label_lines(answers: Answers) -> list[tuple[object, ...]]:
     """Return label, rows, precision, recall and F1 in per cent, the worst label first; empty where undefined."""
-    right, expected, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    if answers.multi_label:
+        decided = answers.decided
+        right, expected, predicted = (decided & answers.expected).sum(0), answers.expected.sum(0), decided.sum(0)
+    else:
+        confusion = confusion_matrix(answers)
+        right, expected, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     lines: list[tuple[object, ...]] = []
     for i, label in enumerate(answers.labels):
         f1 = _percent(2 * right[i], expected[i] + predicted[i])
@@ -107,6 +124,21 @@ def _error_lines(answers: Answers) -> list[tuple[object, ...]]:
             name(answers.predicted[i]),
             round(float(answers.confidence[i]), 4),
         )
+        for i in order
+    ]
+
+
+def _multi_label_errors(answers: Answers) -> list[tuple[object, ...]]:
+    """Return the texts with a wrong or a missing label, those first of whose worst label the model was most sure."""
+    wrong = answers.decided != answers.expected  # (N, L)
+    sureness = np.where(wrong, np.maximum(answers.probabilities, 1 - answers.probabilities), 0.0).max(-1)  # (N,)
+    order = np.argsort(-sureness, kind="stable")[: min(MOST_ERRORS, int(wrong.any(-1).sum()))]
+
+    def names(has: np.ndarray) -> str:
+        return "|".join(answers.labels[i] for i in np.flatnonzero(has))
+
+    return [
+        (answers.texts[i], names(answers.expected[i]), names(answers.decided[i]), round(float(sureness[i]), 4))
         for i in order
     ]
 

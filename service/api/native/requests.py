@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 from service.api.text_fields import Texts, texts_schema
+from service.artifact import DECIDED
 from service.engine.options import MAX_BEAM, DecodingOptions
 from service.http.openapi import Schema, inline_schema
 from service.models.options import TranslationOptions
@@ -187,7 +188,13 @@ class ClassifyBody(NativeBody):
     ] = None
     model: Annotated[ModelName | None, Field(description="A model name from GET /v1/models.")] = None
     top_k: Annotated[
-        int, Field(ge=1, le=1000, description="Number of labels to return per text, the most probable first.")
+        int,
+        Field(
+            ge=1,
+            le=1000,
+            description="Number of labels to return per text, the most probable first. If it is left out and texts can "
+            f"have several labels, those with a probability of at least {DECIDED} are returned, maybe none.",
+        ),
     ] = 1
     truncate: Annotated[
         bool,
@@ -196,6 +203,11 @@ class ClassifyBody(NativeBody):
             "more characters than the limit too, as many as the body may have."
         ),
     ] = False
+
+    @property
+    def given_top_k(self) -> int | None:
+        """`top_k`, or None if the body leaves it out."""
+        return self.top_k if "top_k" in self.model_fields_set else None
 
 
 class ScoreBody(NativeBody):

@@ -109,7 +109,7 @@ class DoneEvent(BaseModel):
 
 
 class TextClassification(BaseModel):
-    """The labels of one text, the most probable first."""
+    """The labels of one text, the most probable first; maybe none, if a text can have several."""
 
     labels: list[LabelScore]
 
@@ -178,6 +178,7 @@ class ModelInfo(BaseModel):
     description: str = ""
     directions: list[DirectionInfo] = []
     labels: list[str] = []
+    multi_label: bool = False  # whether a text can have several labels, each with a probability of its own
     limits: dict[str, int] = {}
     precision: str = ""
     licence: str = ""

@@ -36,6 +36,7 @@ from service.api.shared import (
     MODEL_ERRORS,
     check_pairs,
     checked_texts,
+    decided_labels,
     ranked_labels,
     request_scope,
 )
@@ -110,7 +111,7 @@ MODELS_RESPONSE = response_example({
     "models": [
         {
             "name": "langid", "state": "ready", "reason": "", "version": "1", "task": "classify",
-            "description": "the language of a text", "directions": [], "labels": ["de", "en"],
+            "description": "the language of a text", "directions": [], "labels": ["de", "en"], "multi_label": False,
             "limits": {"source_length": 512, "target_length": 256}, "precision": "fp32", "licence": "CC-BY-4.0",
             "evaluation": [{"data": "leipzig", "split": "test", "metric": "accuracy", "value": 97.1}],
             "files": {"weights.bin": "51a4df881a5d3dfe95934da261686ac125e24a146bae56f2ecef130e5d583f46"},
@@ -164,10 +165,11 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         model = registry.classifier(body.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope, seconds, truncate)
-            if len(texts) * min(body.top_k, len(model.manifest.labels)) > MAX_INLINE_LABELS:
-                reply = partial(_classify_reply, model, answered, body.top_k, started)
+            default = len(model.manifest.labels) if model.manifest.multi_label else 1
+            if len(texts) * min(body.given_top_k or default, len(model.manifest.labels)) > MAX_INLINE_LABELS:
+                reply = partial(_classify_reply, model, answered, body.given_top_k, started)
                 return await scope.run(lambda: large_json_response(reply()), in_thread=True)
-        return json_response(_classify_reply(model, answered, body.top_k, started))
+        return json_response(_classify_reply(model, answered, body.given_top_k, started))
 
     @router.get("/models", responses=PROBLEM_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | MODELS_RESPONSE)
     async def models() -> ModelsReply:
@@ -178,10 +180,14 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
     return router
 
 
-def _classify_reply(model: ServedModel, answered: Classification, top_k: int, started: float) -> ClassifyReply:
+def _classify_reply(model: ServedModel, answered: Classification, top_k: int | None, started: float) -> ClassifyReply:
+    if top_k is None and model.manifest.multi_label:
+        found = [decided_labels(model, row) for row in answered.probabilities]
+    else:
+        found = [ranked_labels(model, row, top_k or 1) for row in answered.probabilities]
     return ClassifyReply(
         model=model.name,
-        results=[TextClassification(labels=ranked_labels(model, row, top_k)) for row in answered.probabilities],
+        results=[TextClassification(labels=labels) for labels in found],
         usage=Usage(source_tokens=answered.source_tokens, target_tokens=0),
         timings_ms=timings(answered.queue_ms, answered.compute_ms, started),
     )
@@ -258,6 +264,7 @@ def _model_info(model: ServedModel) -> ModelInfo:
         description=manifest.provenance.description,
         directions=[DirectionInfo(source=d.source, target=d.target) for d in manifest.directions],
         labels=manifest.labels,
+        multi_label=manifest.multi_label,
         limits=manifest.limits.model_dump(),
         precision=manifest.precision,
         licence=manifest.provenance.licence,

@@ -86,6 +86,20 @@ def test_raw_scores_of_several_labels_are_logits(pairs_service: Service) -> None
     assert sigmoids == pytest.approx([one["score"] for one in scored], abs=1e-6)
 
 
+def test_labels_of_several_are_those_from_a_half_on(pairs_service: Service) -> None:
+    models = {one["name"]: one["multi_label"] for one in pairs_service.client.get("/v1/models").json()["models"]}
+    assert models == {"mood": False, "moods": True}
+    body = {"text": TEXTS, "model": "moods"}
+    every, decided = (
+        pairs_service.post("/v1/classify", body | extra).json()["results"] for extra in ({"top_k": 3}, {})
+    )
+    likely = [[one for one in result["labels"] if one["score"] >= 0.5] for result in every]
+    assert [result["labels"] for result in decided] == likely
+    assert {len(labels) for labels in likely} == {0, 1}
+    single = pairs_service.post("/v1/classify", body | {"model": "mood"}).json()["results"]
+    assert [len(result["labels"]) for result in single] == [1] * len(TEXTS)
+
+
 def test_single_texts(checkpoint: Path, pairs_service: Service) -> None:
     found = scores(pairs_service, text=[*TEXTS, LONG], truncate=True)
     longest = LONG * 200  # more characters than a text may have

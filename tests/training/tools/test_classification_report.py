@@ -68,3 +68,18 @@ def test_training_writes_reports_on_validation_rows(toy_classification_run: RunF
     lines = read(folder / "valid" / "labels.csv")[1:]
     assert {line[0] for line in lines} == {"warm", "cold", "none"}
     assert sum(int(line[1]) for line in lines) == 60
+
+
+def test_reports_of_several_labels(tmp_path: Path) -> None:
+    probabilities = np.array([[0.9, 0.8, 0.1], [0.2, 0.4, 0.05], [0.7, 0.1, 0.0]])
+    expected = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]], dtype=bool)
+    answers = Answers(LABELS, ["one", "two", "three"], expected, probabilities)
+    write_reports(answers, tmp_path, "a title")
+    assert read(tmp_path / "labels.csv")[1:] == [
+        ["a, b", "1", "50.0", "100.0", "66.67"], ["c", "2", "100.0", "50.0", "66.67"], ["d", "0", "", "", ""],
+    ]  # fmt: skip
+    assert read(tmp_path / "errors.csv")[1:] == [["three", "", "a, b", "0.7"], ["two", "c", "", "0.6"]]
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "labels.csv", "errors.csv", "calibration.csv", "calibration.png",
+    }  # fmt: skip
+    assert sum(one.answers for one in calibration(answers)) == 9
