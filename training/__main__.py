@@ -131,7 +131,7 @@ def check_fit(arguments: argparse.Namespace) -> None:
             raise RecipeError(f"{file} is a recipe: give the columns' names in its [data.names], not as options")
         if arguments.label_separator:
             raise RecipeError(f"{file} is a recipe: give data.label_separator in it, not --label-separator")
-        arguments.recipe = load_recipe(file)
+        arguments.recipe, arguments.recipe_file = load_recipe(file), file
     elif not file.is_file():
         raise CorpusError(f"{file}: no such file")
     elif arguments.data or arguments.resume:

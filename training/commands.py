@@ -65,7 +65,10 @@ def fit_recipe(arguments: argparse.Namespace) -> str:
     if isinstance(start, PretrainedEncoder):
         recipe = start.adapt(recipe)
     _check_languages(recipe, data)
-    report = fit(recipe, data, run, arguments.resume, start)
+    try:
+        report = fit(recipe, data, run, arguments.resume, start)
+    except (RecipeError, TokenizerError) as error:
+        raise type(error)(f"{arguments.recipe_file}: {error}") from None
     return _json(report) if report else ""
 
 

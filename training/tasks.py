@@ -23,7 +23,6 @@ from training.models import build_classifier, build_translator
 
 GREEDY = BeamOptions(size=1)
 CHUNK = 10_000  # texts tokenized at once; the tokenizer's results take a kilobyte each
-MANY_LABELS = 50  # below, a corpus is too small to tell that label and text are swapped
 
 
 @dataclass(frozen=True)
@@ -197,20 +196,14 @@ class ClassifyTask:
         """Return the labels of the training rows, sorted.
 
         Raises:
-            CorpusError: there are fewer than two labels, or about as many as rows.
+            CorpusError: there are fewer than two labels.
         """
-        texts, labels_of_rows = _texts_and_labels(recipe, clean(rows, FilterReport(), distinct=False))
+        _, labels_of_rows = _texts_and_labels(recipe, clean(rows, FilterReport(), distinct=False))
         labels = [label for found in labels_of_rows for label in found]
         if not labels:
             raise CorpusError("no training row has both a label and a text; see data.train and data.columns")
         if len(set(labels)) < 2:
             raise CorpusError(f"every training row has the label {labels[0]}; a classifier needs at least two")
-        if len(set(labels)) > max(MANY_LABELS, len(labels) / 2, len(set(texts))):
-            raise CorpusError(
-                f"{', '.join(recipe.data.train)}: {len(set(labels)):,} different labels in {len(labels):,} rows, more "
-                f"than different texts; the columns are probably swapped: data.columns is "
-                f"{', '.join(recipe.data.columns)}"
-            )
         return sorted(set(labels))
 
     @staticmethod

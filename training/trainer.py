@@ -21,12 +21,11 @@ from training.data.corpus import (
     FilterReport,
     Row,
     clean,
-    count_repeated,
     read_files,
     sample_negatives,
     split_corpus,
 )
-from training.data.tokenizer import extend_codec, load_codec
+from training.data.corpus_checks import corpus_warnings
 from training.distributed import DistributedContext, join_process_group
 from training.loss import TrainingLoss
 from training.metrics import class_probabilities
@@ -34,6 +33,7 @@ from training.models import ScheduledModel
 from training.optimizer import count_parameters, create_optimizers, gradient_norms, learning_rate
 from training.pretrained.start import PretrainedEncoder
 from training.runs import checkpoint
+from training.runs.initialise import initialise_from
 from training.runs.run import RunFolder
 from training.runs.run_logger import RunLogger
 from training.tasks import ClassifyTask, Task, create_task, load_task, primary_metric
@@ -42,8 +42,6 @@ from training.tools.classification_report import write_reports
 SAVE_SECONDS = 300.0  # between two `last` checkpoints within an epoch
 GRADIENT_NORMS_EVERY = 50  # updates between two records of the gradient norm of each part
 PROGRESS = ("update", "epoch", "update_in_epoch", "best", "epochs_without_improvement")  # saved in checkpoints
-# What may differ between a run and the run that it is initialised from, though it belongs to the model.
-FREE_KEYS = {"model.dropout", "model.scheduled_sampling", "tokenizer.placeholders"}
 # What may change when a run is resumed, so that it can end, with its learning rate at 0, earlier or later than planned.
 SCHEDULE_KEYS = {"training.updates", "training.epochs"}
 
@@ -85,7 +83,7 @@ def fit(
         TrainingError: the run was stopped, or the loss or its gradient is no longer finite.
         OutOfTime: the run was not done in time.
     """
-    with join_process_group() as context:
+    with join_process_group() as context, run.discarded_if_refused():
         trainer = Trainer(recipe, data, run, resume, context, start, quiet)
         trainer.deadline, trainer.training_seconds = deadline, training_seconds
         try:
@@ -117,8 +115,7 @@ class Trainer:
             rows = rows + sample_negatives(recipe.data.negatives, recipe.data.columns, recipe.seed, data)
         self.test = read_files(recipe.data, recipe.data.test, data) if recipe.data.test else []
         self.task = self._create_or_load_task(rows, resume, start)
-        for checked in filter(None, (clean(rows, FilterReport(), distinct=False), self.valid, self.test)):
-            self.task.check(checked)
+        self._check_rows(rows)
         self.rows = rows
         self.filters = FilterReport()
         self.examples: Examples = self.task.examples(rows, self.filters)
@@ -148,6 +145,18 @@ class Trainer:
         """Close the logger and release the wrapper that holds the process group, which is destroyed next."""
         self.logger.close()
         del self.loss_module
+
+    def _check_rows(self, rows: list[Row]) -> None:
+        """Check that training, validation and test rows can be evaluated; an error names their files."""
+        files, cleaned = self.recipe.data, clean(rows, FilterReport(), distinct=False)
+        for names, checked in (
+            (files.train, cleaned), (files.valid or files.train, self.valid), (files.test, self.test)
+        ):  # fmt: skip
+            try:
+                if checked:
+                    self.task.check(checked)
+            except CorpusError as error:
+                raise CorpusError(f"{', '.join(names)}: {error}") from None
 
     def _check_folder(self, resume: bool) -> None:
         last = self.run.checkpoint("last")
@@ -195,11 +204,8 @@ class Trainer:
         handlers = {s: signal.signal(s, self._request_stop) for s in (signal.SIGTERM, signal.SIGINT)}
         parameters = count_parameters(self.model)
         self.logger.info(f"{len(self.examples):,} examples ({self.filters}); {parameters:,} parameters")
-        if self.recipe.data.valid and (again := count_repeated(self.valid, self.rows, self.recipe.data)):
-            self.logger.info(
-                f"warning: {again:,} of {len(self.valid):,} validation rows are in the training data too (apart from "
-                "case and punctuation), so the results are too good; remove them from either"
-            )
+        for warning in corpus_warnings(self.recipe, self.rows, self.valid, self.filters):
+            self.logger.info(f"warning: {warning}")
         try:
             while self.epoch < self.config.epochs and not (
                 self.stopping or self._out_of_updates() or self._out_of_patience()
@@ -239,7 +245,8 @@ class Trainer:
             self.examples, self.examples_epoch = self.task.examples(self.rows, FilterReport(), self.epoch), self.epoch
         plan, world_size, accumulate = self._plan(self.epoch), self.context.world_size, self.config.accumulate
         updates, skip = count_updates(plan, accumulate, world_size), self.update_in_epoch * accumulate * world_size
-        self.logger.start_epoch(self.epoch, self.config.epochs, updates, self.update_in_epoch)
+        epochs = min(self.config.epochs, math.ceil(total / updates))  # `training.updates` may end it earlier
+        self.logger.start_epoch(self.epoch, epochs, updates, self.update_in_epoch)
         self.model.train()
         for batches in iterate_updates(self.examples, plan[skip:], accumulate, self.context.rank, world_size):
             self._update(batches, total)
@@ -398,33 +405,3 @@ class Trainer:
                 folder = self.run.path / "reports" / split
                 error = write_reports(answers, folder, f"{self.recipe.name}, {split}")
                 self.logger.info(f"{folder}: labels, errors, calibration; calibration error {error:.1f} points")
-
-
-def initialise_from(recipe: Recipe, start: RunFolder, run: RunFolder) -> None:
-    """Write the recipe into `run`, with the vocabulary and the labels of the run `start`.
-
-    Raises:
-        RecipeError: `start` is not a run folder, or its model differs from the recipe's.
-    """
-    different = [
-        key
-        for key in differences(start.recipe(), recipe)
-        if key in ("task", "data.directions") or (key.startswith(("model.", "tokenizer.")) and key not in FREE_KEYS)
-    ]
-    if different:
-        raise RecipeError(
-            f"{start.path} has another model than this recipe, differing in {', '.join(different)}; copy these keys "
-            "from its recipe.json"
-        )
-    before, now = start.recipe().tokenizer.placeholders, recipe.tokenizer.placeholders
-    if before and before != now:
-        raise RecipeError(
-            f"{start.path} has tokenizer.placeholders {before}, this recipe {now}; only a run without any can get some"
-        )
-    run.save_recipe(recipe)
-    for name in ("tokenizer.json", "labels.json"):
-        if (start.path / name).is_file():
-            shutil.copyfile(start.path / name, run.path / name)
-    if now and not before:
-        tokenizer = run.path / "tokenizer.json"
-        extend_codec(load_codec(tokenizer), now).save(tokenizer)

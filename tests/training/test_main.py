@@ -45,7 +45,7 @@ def test_fit_then_classify(command: Command, tmp_path: Path) -> None:
     assert status == 0
     assert json.loads(output)["epochs"] == 1  # only the report: progress goes to standard error
     assert "10 examples" in errors
-    assert command(*fitting)[2].startswith("error: ")
+    assert command(*fitting)[2].startswith(f"error: {tmp_path / 'toy.toml'}: {tmp_path / 'run'} already holds a run")
     assert json.loads(command(*fitting, "--resume")[1]) == json.loads(output)
     status, output, _ = command("classify", tmp_path / "run", "fine", "poor poor")
     assert status == 0
@@ -112,7 +112,7 @@ def test_attention_draws_every_map(
             "attention", run.path, "--text", "red", "--output", tmp_path / run.path.parent.name
         )
         assert (status, errors) == (0, "")
-        assert len(output.splitlines()) == count
+        assert len(output.splitlines()) == 1 + count  # and the overview
         assert all(Path(file).is_file() for file in output.splitlines())
 
 

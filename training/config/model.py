@@ -11,7 +11,11 @@ class ModelTable(Table):
     """[model]: the keys that every family has."""
 
     architecture: str
-    width: int = Field(default=256, ge=1, description="Model width D: the size of embeddings and layer outputs.")
+    width: int = Field(
+        default=256,
+        ge=1,
+        description="Model width D: the size of embeddings and layer outputs; default for `ngrams`: 64.",
+    )
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout rate; of whole n-grams for `ngrams`.")
     max_source_length: int = Field(
         default=256, ge=1, description="Source tokens that the model accepts, special tokens included."
@@ -134,6 +138,7 @@ class NgramsConfig(NgramsKeys, ModelTable):
 
     family: ClassVar[str] = "ngrams"
     architecture: Literal["ngrams"] = Field(description="Which model to train.")
+    width: int = Field(default=64, ge=1, description="Width D of the embeddings; more take time and space.")
 
 
 ModelConfig = TransformerConfig | RecurrentConfig | NgramsConfig

@@ -17,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from training.config import DataConfig, NegativesConfig, RecipeError
+from training.data.corpus_checks import check_columns
+from training.data.corpus_rows import FilterReport, Row, clean
 from training.data.files import CorpusError, read_lines
-from training.data.hold_out import choose_rows, group_duplicates, normalise
+from training.data.hold_out import choose_rows, group_duplicates
 from training.data.labels import LIST, LIST_SEPARATOR, encode_labels, row_labels, split_labels
 from training.data.tables import (
     KEYED,
@@ -31,11 +33,9 @@ from training.data.tables import (
 )
 
 __all__ = [
-    "CorpusError", "FilterReport", "Row", "clean", "count_repeated", "read_corpus", "read_files", "sample_negatives",
+    "CorpusError", "FilterReport", "Row", "clean", "read_corpus", "read_files", "sample_negatives",
     "split_corpus",
 ]  # fmt: skip
-
-Row = tuple[str, ...]  # a string for each column, empty if its source has no such column
 
 # Words that name the columns of a classifier's table in a header line.
 LABEL_WORDS = {
@@ -47,23 +47,6 @@ TEXT_WORDS = {
     "message", "news", "post", "prompt", "query", "question", "review", "sentence", "subject", "summary", "text",
     "texts", "title", "tweet", "utterance", "x",
 }  # fmt: skip
-
-
-@dataclass
-class FilterReport:
-    """Counts of the rows that were kept, and of those that were filtered out, by reason."""
-
-    kept: int = 0
-    empty: int = 0
-    too_long: int = 0
-    bad_ratio: int = 0
-    duplicate: int = 0
-
-    def __str__(self) -> str:
-        return (
-            f"{self.kept:,} kept; filtered out: {self.empty:,} with an empty side, {self.duplicate:,} duplicates, "
-            f"{self.too_long:,} too long, {self.bad_ratio:,} with an unlikely length ratio"
-        )
 
 
 def read_corpus(
@@ -97,10 +80,11 @@ def split_corpus(data: DataConfig, seed: int, root: Path) -> tuple[list[Row], li
     and punctuation) stay together. Fewer rows than `hold_out` are drawn if that leaves no choice.
 
     Raises:
-        CorpusError: see `read_corpus`.
+        CorpusError: see `read_corpus`; or label and text are swapped.
         RecipeError: `hold_out` leaves no training rows, or none can be held out.
     """
     rows = read_files(data, data.train, root)
+    check_columns(rows, data)
     if not data.hold_out:
         return rows, read_files(data, data.valid, root)
     if data.hold_out >= len(rows):
@@ -137,16 +121,6 @@ def duplicate_groups(rows: list[Row], data: DataConfig) -> tuple[list[int], list
         found = group_duplicates([(row[text],) for row in rows])
         labels = [row_labels(data, row) for row in rows]
     return [group if whole else -1 for group, whole in zip(found, complete, strict=True)], labels
-
-
-def count_repeated(rows: list[Row], training: list[Row], data: DataConfig) -> int:
-    """Return how many rows have a text (a translator's: all sides) that training rows have too, normalised."""
-
-    def key(row: Row) -> tuple[str, ...]:
-        return (normalise(row[data.columns.index("text")]),) if "text" in data.columns else tuple(map(normalise, row))
-
-    known = set(map(key, training))
-    return sum(key(row) in known for row in rows)
 
 
 def sample_negatives(config: NegativesConfig, columns: list[str], seed: int, root: Path) -> list[Row]:
@@ -323,19 +297,3 @@ def _read_parallel(paths: list[Path], width: int) -> Iterator[Row]:
         found = ", ".join(f"{path} has {length}" for path, length in zip(paths, lengths, strict=True))
         raise CorpusError(f"{paths[lengths.index(min(lengths))]}:{min(lengths) + 1}: missing line: {found}")
     yield from zip(*texts, strict=True)
-
-
-def clean(rows: list[Row], report: FilterReport, distinct: bool = True) -> list[Row]:
-    """Strip all texts; drop and count rows with fewer than two sides and, if `distinct`, duplicates."""
-    kept: dict[Row, None] | list[Row] = {} if distinct else []
-    for given in rows:
-        row = tuple(text.strip() for text in given)
-        if sum(map(bool, row)) < 2:
-            report.empty += 1
-        elif isinstance(kept, list):
-            kept.append(row)
-        elif row in kept:
-            report.duplicate += 1
-        else:
-            kept[row] = None
-    return list(kept)

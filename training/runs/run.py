@@ -5,6 +5,9 @@ curves.png tensorboard/ checkpoints/{last,best,epoch-N}.safetensors
 """
 
 import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +43,18 @@ class RunFolder:
 
     def checkpoint(self, name: str) -> Path:
         return self.path / "checkpoints" / f"{name}.safetensors"
+
+    @contextmanager
+    def discarded_if_refused(self) -> Iterator[None]:
+        """Delete the folder on a ValueError (a corpus, recipe or checkpoint that is refused) if it had not existed
+        before and nothing has been trained."""
+        existed = self.path.exists()
+        try:
+            yield
+        except ValueError:
+            if not (existed or self.weights.is_file() or self.checkpoint("last").is_file()):
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def save_recipe(self, recipe: Recipe) -> None:
         self.path.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,8 @@ import pytest
 
 from tests.conftest import write_rows
 from training.config import DataConfig, RecipeError
-from training.data.corpus import count_repeated, split_corpus
+from training.data.corpus import split_corpus
+from training.data.corpus_checks import count_repeated
 from training.data.hold_out import group_duplicates, normalise
 
 LABELS = DataConfig(train=["train.tsv"], columns=["label", "text"], hold_out=60)

@@ -20,7 +20,10 @@ TO_CLASSIFY = {
     "tokenizer.vocabulary": 6,
 }
 
-UNSEEN = r"1 label of validation or test rows not in the training data \(train.tsv\): ugly; the first is that of 'poor'"
+UNSEEN = (
+    r"valid.tsv: 1 label of validation or test rows not in the training data \(train.tsv\): ugly; the first is that of "
+    "'poor'"
+)
 
 
 def test_held_out_rows_are_not_trained_on(reverse_data: Path, tmp_path: Path) -> None:
@@ -81,14 +84,14 @@ def test_label_missing_in_training_data_is_rejected_before_training(tmp_path: Pa
         match=UNSEEN,
     ):
         fit(parse_recipe(changed(REVERSE, TO_CLASSIFY), "toy.toml"), tmp_path, run, resume=False)
-    assert not run.metrics.exists()
+    assert not run.path.exists()
     table = changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"], "data.test": ["valid.tsv"]})
     with pytest.raises(
         CorpusError,
         match=UNSEEN,
     ):  # also in a test file
         fit(parse_recipe(table, "toy.toml"), tmp_path, run, resume=False)
-    assert not run.metrics.exists()
+    assert not run.path.exists()
 
 
 def test_labels_are_stripped_and_sorted(tmp_path: Path) -> None:
@@ -109,7 +112,7 @@ def test_warmup_longer_than_run_is_rejected(reverse_data: Path, tmp_path: Path) 
     run = RunFolder(tmp_path / "run")
     with pytest.raises(RecipeError, match=r"training.warmup 1000 is more than all \d+ updates of the run"):
         fit(parse_recipe(changed(REVERSE, {"training.warmup": 1000}), "toy.toml"), reverse_data, run, resume=False)
-    assert not run.checkpoint("last").exists()
+    assert not run.path.exists()
 
 
 def test_vocabulary_too_large_for_corpus_is_rejected_before_training(reverse_data: Path, tmp_path: Path) -> None:
@@ -130,7 +133,7 @@ def test_single_label_is_rejected(tmp_path: Path) -> None:
 def test_swapped_columns_of_a_classifier_are_noticed(tmp_path: Path) -> None:
     rows = [f"I have question number {i}\t{'card' if i % 2 else 'money'}" for i in range(100)]
     (tmp_path / "train.tsv").write_text("\n".join(rows))
-    recipe = parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "data.valid": ["train.tsv"]}), "toy.toml")
+    recipe = parse_recipe(changed(REVERSE, {**TO_CLASSIFY, "data.valid": None, "data.hold_out": 9}), "toy.toml")
     with pytest.raises(
         CorpusError, match=r"train.tsv: 100 different labels in 100 rows, .* data.columns is label, text"
     ):
@@ -155,3 +158,28 @@ def test_header_line_never_becomes_a_class(tmp_path: Path, line: str) -> None:
     with prepared(recipe, tmp_path, RunFolder(tmp_path / "run")) as trainer:
         assert isinstance(trainer.task, ClassifyTask)
         assert trainer.task.labels == ["bad", "good"]
+
+
+def test_folder_that_was_there_stays_if_the_run_is_refused(reverse_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    with pytest.raises(RecipeError, match=r"training.warmup 1000"):
+        fit(parse_recipe(changed(REVERSE, {"training.warmup": 1000}), "toy.toml"), reverse_data,
+            RunFolder(tmp_path / "run"), resume=False)  # fmt: skip
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_doubtful_rows_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["good\tfine"] * 70 + ["bad\tpoor"] * 50 + ["ugly\tfine poor"] + ["good\t" + "fine " * 20] * 10
+    (tmp_path / "train.tsv").write_text("\n".join(rows))
+    (tmp_path / "valid.tsv").write_text("good\tfine\n")
+    table = changed(REVERSE, {**TO_CLASSIFY, "training.epochs": 3, "training.updates": 2, "training.warmup": 1})
+    fit(parse_recipe(table, "toy.toml"), tmp_path, RunFolder(tmp_path / "run"), resume=False)
+    said = capsys.readouterr().err
+    assert (
+        "warning: 10 of 131 rows (7.6%) are longer than data.max_length, 16 words, and not trained on: raise "
+        "data.max_length; the model reads 20"
+    ) in said
+    assert "warning: 1 of 3 labels are rare, such as 'ugly' with 1 of 131 rows; expect them to be mistaken" in said
+    assert "epoch 1/1" in said
+    assert "epoch 1/3" not in said
