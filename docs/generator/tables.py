@@ -357,6 +357,18 @@ BLOCKS: dict[str, Callable[[], str]] = {
             Column("lines", "lines"), Column("equal ids", "equal_ids"),
         ],
     ),
+    "first-steps": partial(
+        plain, "first-steps",
+        [Column("command", "command"), Column("seconds", "seconds", 0), Column("minutes so far", "minutes", 1)],
+    ),
+    "imported-translators": partial(
+        plain, "imported-translators",
+        [
+            Column("checkpoint", "checkpoint"), Column("parameters", "parameters"), Column("search", "search"),
+            Column("sentences", "sentences"), Column("equal answers", "equal"), Column("lines", "lines"),
+            Column("equal ids", "equal_ids"),
+        ],
+    ),
     "fine-tuning": partial(
         plain, "fine-tuning",
         [
