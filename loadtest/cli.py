@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcome = run_load(load, workloads, server.headers)
     report = build_report(arguments, load, workloads, outcome)
     if arguments.report:
-        reports.write(arguments.report, report, outcome.html)
+        reports.write(arguments.report, report)
     print_line(f"\n{reports.table(report)}")
     sys.stderr.write(reports.failures(report))
     return 0 if report["passed"] else 1

@@ -1,4 +1,4 @@
-"""The report of a load test: a table for people, JSON for scripts, a chart, and locust's own HTML page."""
+"""The report of a load test: a table for people, JSON for scripts, a chart, and an HTML page of one file."""
 
 import json
 import os
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from loadtest.chart import chart
+from loadtest.charts.report import bullets, html_report, html_table, paragraph, section
+from loadtest.charts.timelines import chart
 from loadtest.stats import Summary
 
 MESSAGES_SHOWN = 10
@@ -65,8 +66,17 @@ def _format(value: float | None) -> str:
 
 def table(report: Mapping[str, Any]) -> str:
     """Return a Markdown table with a row per endpoint, then the conditions of the measurement."""
-    rows = [row(endpoint, summary) for endpoint, summary in report["endpoints"].items()]
-    lines = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *rows]
+    lines = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *_rows(report)]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return text + "\n\n" + NOTE + "\n\n" + "\n".join(f"- {fact}" for fact in _facts(report)) + "\n"
+
+
+def _rows(report: Mapping[str, Any]) -> list[list[str]]:
+    return [row(endpoint, summary) for endpoint, summary in report["endpoints"].items()]
+
+
+def _facts(report: Mapping[str, Any]) -> list[str]:
+    """Return the conditions of the measurement."""
     host, load, pool = report["host"], report["load"], report["pool"]
     facts = [
         f"{load['users']} users, {report['measured_s']:.1f} s measured, {load['url']}, seed {load['seed']}.",
@@ -77,8 +87,19 @@ def table(report: Mapping[str, Any]) -> str:
         facts.append("The load generator lacked CPU time: part of the latency is its own.")
     if report["failures_before"]:
         facts.append(f"{report['failures_before']} more failures while the users were starting.")
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return text + "\n\n" + NOTE + "\n\n" + "\n".join(f"- {fact}" for fact in facts) + "\n"
+    return facts
+
+
+def html(report: Mapping[str, Any]) -> str:
+    """Return the report as an HTML page with its chart, small enough to attach to a message."""
+    sections = [
+        section("Over time", f"<div class=scroll>{chart(report['timelines'], styled=False)}</div>"),
+        section("Endpoints", html_table(COLUMNS, _rows(report)), paragraph(NOTE)),
+        section("Conditions", bullets(_facts(report))),
+    ]
+    if report["messages"]:
+        sections.insert(0, section("Failures", bullets(failures(report).splitlines())))
+    return html_report(f"Load test of {report['load']['url']}: {'passed' if report['passed'] else 'failed'}", sections)
 
 
 def failures(report: Mapping[str, Any]) -> str:
@@ -90,10 +111,10 @@ def failures(report: Mapping[str, Any]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def write(folder: Path, report: Mapping[str, Any], html: str) -> None:
+def write(folder: Path, report: Mapping[str, Any]) -> None:
     """Write report.json, table.md, chart.svg and report.html."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.html").write_text(html, encoding="utf-8")
+    (folder / "report.html").write_text(html(report), encoding="utf-8")
     (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "table.md").write_text(table(report), encoding="utf-8")
     (folder / "chart.svg").write_text(chart(report["timelines"]), encoding="utf-8")

@@ -1,19 +1,16 @@
 """Run the load with locust, inside this process, for a fixed time."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from locust.env import Environment
-from locust.html import get_html_report
-from locust.stats import stats_history
 
 from loadtest.client import ANSWER_TIMEOUT_S, Workload
 from loadtest.stats import StatsRecorder
 from loadtest.users import ClassifyUser, EndpointUser, TranslateUser
 
-html_report: Callable[..., str] = get_html_report
 USERS: dict[str, type[EndpointUser]] = {"/v1/translate": TranslateUser, "/v1/classify": ClassifyUser}
 
 
@@ -33,7 +30,6 @@ class Outcome:
     """The measurements of a load, and what locust noticed."""
 
     recorder: StatsRecorder
-    html: str  # locust's own report
     generator_was_busy: bool  # locust used more than 90 % of a core: part of the latency is its own
     errors: tuple[str, ...]  # exceptions inside a user: bugs of the load test
 
@@ -61,14 +57,12 @@ def run_load(load: Load, workloads: Sequence[Workload], headers: dict[str, str])
     try:
         if runner.spawning_greenlet:
             runner.spawning_greenlet.join()
-        runner.greenlet.spawn(stats_history, runner)  # data for the curves in the HTML report
         time.sleep(load.duration_s)
     except KeyboardInterrupt:
         pass  # ended early: report the measurements so far
     runner.quit()
     return Outcome(
         recorder=recorder,
-        html=html_report(environment, show_download_link=False),
         generator_was_busy=runner.cpu_warning_emitted,
         errors=tuple(error["msg"] for error in runner.exceptions.values()),
     )

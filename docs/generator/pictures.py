@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from docs.generator.figures import load
-from loadtest.chart import chart
+from loadtest.charts.timelines import chart
 
 
 def load_test() -> str:

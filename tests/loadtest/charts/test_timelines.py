@@ -1,8 +1,8 @@
-"""The SVG chart: valid XML, one polyline per series, all points inside their panel, and no line without data."""
+"""The chart of a load test: a polyline per series, all points inside their panel, and no line without data."""
 
 from xml.etree import ElementTree
 
-from loadtest.chart import BOTTOM, LEFT, PANEL_HEIGHT, PANEL_WIDTH, RIGHT, TOP, chart
+from loadtest.charts.timelines import BOTTOM, LEFT, PANEL_HEIGHT, PANEL_WIDTH, RIGHT, TOP, chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 TIMELINE = [
