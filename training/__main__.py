@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     distil.add_argument("output", type=Path, help="a TSV file with the recipe's two columns; .gz compresses it")
     distil.add_argument("files", nargs="*", help="corpora to translate (default: the run's training files)")
     distil.add_argument("--direction", help="for example de-en, when the run has several")
-    attention = commands.add_parser("attention", help="draw the weights of every attention head, as PNG files")
+    attention = commands.add_parser("attention", help="draw the weights of every attention head, as SVG files")
     attention.add_argument("run", type=Path, help="run folder")
     attention.add_argument("--text", required=True)
     attention.add_argument("--output", type=Path, help="folder to write (default: attention/ in the run folder)")

@@ -70,12 +70,12 @@ def test_run_folder_has_all_files(reverse_run: RunFolder) -> None:
     board = {name for name in names if name.startswith("tensorboard/events.out.tfevents.")}
     assert len(board) == 1
     assert names - board == {
-        "recipe.json", "recipe.toml", "data.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "curves.png",
+        "recipe.json", "recipe.toml", "data.json", "tokenizer.json", "model.safetensors", "metrics.jsonl", "curves.svg",
         "report.json",
         "checkpoints/last.safetensors", "checkpoints/best.safetensors",
         "checkpoints/epoch-2.safetensors", "checkpoints/epoch-3.safetensors",
     }  # fmt: skip
-    assert (reverse_run.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "</svg>" in (reverse_run.path / "curves.svg").read_text("utf-8")
     records = history(reverse_run)
     assert [r["update"] for r in records if "loss" in r] == list(range(1, 3 * UPDATES + 1))
     assert [r["update"] for r in records if "bleu" in r] == [UPDATES, 2 * UPDATES, 3 * UPDATES]

@@ -1,7 +1,7 @@
 """A run folder: the files that training writes.
 
 recipe.json recipe.toml data.json tokenizer.json [labels.json] model.safetensors report.json metrics.jsonl
-curves.png tensorboard/ checkpoints/{last,best,epoch-N}.safetensors
+curves.svg tensorboard/ checkpoints/{last,best,epoch-N}.safetensors
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The log of a run: progress bar, metrics.jsonl, TensorBoard, curves.png."""
+"""The log of a run: progress bar, metrics.jsonl, TensorBoard, curves.svg."""
 
 import json
 import math
@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from training.metrics import Metrics
 from training.runs.run import RunFolder
+from training.tools.pictures import SERIES, picture
 
 
 class RunLogger:
@@ -106,28 +107,27 @@ class RunLogger:
 
 
 def draw_curves(run: RunFolder, metric: str) -> None:
-    """Draw training and validation loss, the validation metric and the gradient norm over updates to curves.png."""
-    from matplotlib.figure import Figure
-
+    """Draw training and validation loss, the validation metric and the gradient norm over updates to curves.svg."""
     records = [json.loads(line) for line in run.metrics.read_text("utf-8").splitlines()]
 
     def series(key: str) -> tuple[list[int], list[float]]:
         return [r["update"] for r in records if key in r], [r[key] for r in records if key in r]
 
     updates, losses = series("loss")
-    canvas = Figure(figsize=(9, 8), layout="constrained")
-    upper, lower = canvas.subplots(2, sharex=True, height_ratios=[2, 1])
-    lines = upper.plot(updates, losses, color="tab:blue", linewidth=0.4, alpha=0.4)
-    lines += upper.plot(updates, smooth(losses), color="tab:blue", label="training loss, smoothed")
-    lines += upper.plot(*series("valid_loss"), color="tab:red", marker="o", label="validation loss")
-    upper.set(ylabel="loss (label smoothing included)", title=f"{run.recipe().name}: training")
-    right = upper.twinx()
-    lines += right.plot(*series(metric), color="tab:orange", marker="s", label=f"validation {metric}")
-    right.set_ylabel(f"validation {metric}")
-    upper.legend(handles=lines[1:], loc="center right")
-    lower.plot(*series("gradient_norm"), color="tab:green", linewidth=0.6)
-    lower.set(xlabel="update", ylabel="gradient norm before clipping", yscale="log")
-    canvas.savefig(run.path / "curves.png", dpi=100)
+    training, validation, other = SERIES[:3]
+    with picture(run.path / "curves.svg", 8, 8) as figure:
+        loss, quality, norm = figure.subplots(3, sharex=True, height_ratios=[5, 3, 2])
+        loss.plot(updates, losses, color=training, linewidth=0.5, alpha=0.35)
+        loss.plot(updates, smooth(losses), color=training, label="training, smoothed")
+        loss.plot(*series("valid_loss"), color=validation, marker="o", label="validation")
+        loss.legend(loc="upper right")
+        loss.set(title=f"{run.recipe().name}: training", ylabel="loss (label smoothing included)")
+        quality.plot(*series(metric), color=validation, marker="o")
+        quality.set(ylabel=f"validation {metric}")
+        norm.plot(*series("gradient_norm"), color=other, linewidth=0.7)
+        norm.set(xlabel="update", ylabel="gradient norm", yscale="log")
+        for axis in (loss, quality, norm):
+            axis.grid(axis="y", linewidth=0.6)
 
 
 def smooth(values: list[float]) -> list[float]:

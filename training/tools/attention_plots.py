@@ -1,10 +1,9 @@
-"""Images of the attention weights of all layers and heads, for one text that the model reads or translates.
+"""Pictures of the attention weights of every layer and head, for one text that the model reads or translates.
 
 Shapes: B rows (here 1), S source length, T target length, D width, H heads, K key-value heads, d = D/H.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,10 +26,7 @@ from training.models.classifier import Classifier
 from training.models.recurrent import RecurrentTranslator
 from training.models.transformer import Encoder, Transformer
 from training.tasks import Task, TranslateTask
-
-COLOURS = "Blues"
-CELL = 1.4  # inches of a map in the overview
-LONGEST_TITLE = 80  # characters
+from training.tools.pictures import colour_bar, heat_map, picture
 
 Maps = dict[str, Tensor]  # name of the layer -> weights (H, queries, keys)
 
@@ -104,10 +100,11 @@ def _record_recurrent_decoder(
 
 
 def draw_attention(task: Task, model: nn.Module, source: list[int], folder: Path, device: torch.device) -> list[Path]:
-    """Draw the attention maps of a source (ids with special tokens) into the folder: overview.png, and a file per head.
+    """Draw the attention maps of a source (ids with special tokens) into the folder: a file per head, and all of them
+    on one page, attention.svg.
 
     A translator's maps are recorded while it translates. Rows of a map are queries (in the decoder: the token that is
-    generated), columns are keys; a row sums to 1. Layers and heads are counted from 1.
+    generated), columns are keys; a row sums to 1.
     """
     ids, target, generated = torch.tensor([source], device=device), None, []
     if isinstance(task, TranslateTask):
@@ -117,23 +114,21 @@ def draw_attention(task: Task, model: nn.Module, source: list[int], folder: Path
     maps = attention_maps(model, ids, target)
     read = token_names(task.codec.source, source)
     axes = {"encoder": (read, read), "decoder": (generated, ["<bos>", *generated[:-1]]), "cross": (generated, read)}
-    if not maps:
+    grids = {name: weights.cpu().numpy() for name, weights in maps.items()}
+    if not grids:
         return []
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / "overview.png"]
-    grids = {title_of(name): weights.cpu().numpy() for name, weights in maps.items()}
-    _draw_overview(files[0], f"{task.recipe.name}: attention of {' '.join(read)}", grids)
-    for (title, heads), name in zip(grids.items(), maps, strict=True):
-        for head, grid in enumerate(heads, start=1):
-            files.append(folder / f"{title.replace(' ', '_')}_head_{head}.png")
-            _draw(files[-1], f"{title}, head {head}", grid, *axes[name.partition("_")[0]])
+    files = [folder / "attention.svg"]
+    _draw_page(files[0], grids, axes)
+    for name, heads in grids.items():
+        for head, grid in enumerate(heads):
+            files.append(folder / f"{name}_head_{head}.svg")
+            _draw(files[-1], f"{_title(name)}, head {head}", grid, *axes[name.partition("_")[0]])
     return files
 
 
-def title_of(name: str) -> str:
-    """Return the readable name of a map: `encoder_0` is "encoder layer 1"."""
-    kind, _, number = name.partition("_")
-    return f"{kind} layer {int(number) + 1}"
+def _title(name: str) -> str:
+    return name.replace("_", " layer ")
 
 
 def token_names(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
@@ -144,41 +139,29 @@ def token_names(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
 
 
 def _draw(file: Path, title: str, grid: np.ndarray, rows: list[str], columns: list[str]) -> None:
-    from matplotlib.figure import Figure  # draws with Agg, without a window or display
-
-    canvas = Figure(figsize=(3 + 0.3 * len(columns), 1.5 + 0.3 * len(rows)), layout="constrained")
-    axis = canvas.subplots()
-    image = axis.imshow(grid, norm=_shades(), cmap=COLOURS, aspect="auto")
-    canvas.colorbar(image, label="share of attention")
-    axis.set_xticks(range(len(columns)), columns, rotation=90, parse_math=False)
-    axis.set_yticks(range(len(rows)), rows, parse_math=False)
-    axis.set_title(title, fontsize="medium")
-    canvas.savefig(file, dpi=100)
+    with picture(file, 2.6 + 0.24 * len(columns), 1.6 + 0.24 * len(rows)) as figure:
+        axis = figure.subplots()
+        image = heat_map(axis, grid, rows, columns)
+        axis.set_title(title)
+        colour_bar(figure, image, axis, "weight")
 
 
-def _draw_overview(file: Path, title: str, grids: dict[str, np.ndarray]) -> None:
-    """Draw all maps on one page: a row for each layer, a column for each head, one colour bar."""
-    from matplotlib.figure import Figure
-
-    heads = max(map(len, grids.values()))
-    canvas = Figure(figsize=(2 + CELL * heads, 1 + CELL * len(grids)), layout="constrained")
-    axes = canvas.subplots(len(grids), heads, squeeze=False)
-    for row, (name, maps) in zip(axes, grids.items(), strict=True):
-        for head, (axis, grid) in enumerate(zip(row, maps, strict=False), start=1):
-            image = axis.imshow(grid, norm=_shades(), cmap=COLOURS, aspect="auto")
-            axis.set(xticks=[], yticks=[])
-            if row is axes[0]:
-                axis.set_title(f"head {head}", fontsize="medium")
-        for axis in row[len(maps) :]:
-            axis.set_axis_off()
-        row[0].set_ylabel(name, fontsize="medium")
-    canvas.colorbar(image, ax=axes, label="share of attention; rows: queries, columns: keys", aspect=40)
-    canvas.suptitle(title if len(title) <= LONGEST_TITLE else f"{title[:LONGEST_TITLE]}…", parse_math=False)
-    canvas.savefig(file, dpi=100)
-
-
-def _shades() -> Any:
-    """Return the scale of colours: the root of the weight, so that attention to many tokens is not too faint to see."""
-    from matplotlib.colors import PowerNorm
-
-    return PowerNorm(0.5, vmin=0, vmax=1)
+def _draw_page(file: Path, grids: dict[str, np.ndarray], axes: dict[str, tuple[list[str], list[str]]]) -> None:
+    """Draw every layer as a row of its heads, with one colour bar; tokens are written at the first head of a layer."""
+    most = max(len(heads) for heads in grids.values())
+    sizes = [(len(axes[name.partition("_")[0]][0]), len(axes[name.partition("_")[0]][1])) for name in grids]
+    tall, wide = max(rows for rows, _ in sizes), max(columns for _, columns in sizes)
+    cell = max(0.07, min(0.16, 3.2 / max(tall, wide)))  # inches
+    with picture(file, 2.2 + most * (0.3 + cell * wide), 0.6 + len(grids) * (0.9 + cell * tall)) as figure:
+        panels = figure.subplots(len(grids), most, squeeze=False)
+        for panel in panels.flat:
+            panel.set_visible(False)
+        for panel_row, (name, heads) in zip(panels, grids.items(), strict=True):
+            rows, columns = axes[name.partition("_")[0]]
+            for head, grid in enumerate(heads):
+                panel = panel_row[head]
+                panel.set_visible(True)
+                image = heat_map(panel, grid, *((rows, columns) if head == 0 else ([], [])))
+                panel.tick_params(labelsize=min(7, 72 * cell * 0.9))
+                panel.set_title(f"{_title(name)}, head 0" if head == 0 else f"head {head}", fontsize=9)
+        colour_bar(figure, image, panels, "weight")

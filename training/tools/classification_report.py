@@ -1,7 +1,7 @@
 """Reports on a classifier's answers to validation or test rows, as CSV files and pictures.
 
-labels.csv (precision, recall and F1 by label), confusion.csv and .png, errors.csv (the most confident ones first),
-calibration.csv and .png. Of texts that can have several labels, each label of a text is an answer of its own, and none
+labels.csv (precision, recall and F1 by label), confusion.csv and .svg, errors.csv (the most confident ones first),
+calibration.csv and .svg. Of texts that can have several labels, each label of a text is an answer of its own, and none
 is mistaken for another: there is no confusion. Shapes: N texts, L labels.
 """
 
@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from training.metrics import Answers
+from training.tools.pictures import GROUND, INK, QUIET, SERIES, colour_bar, heat_map, picture
 
 MOST_ERRORS = 500  # lines of errors.csv
-MOST_DRAWN = 60  # labels in confusion.png: those with the most errors
+MOST_DRAWN = 60  # labels in confusion.svg: those with the most errors
 ANNOTATED = 20  # up to this many labels the picture has the counts
 BINS = 10  # of the calibration, by confidence
 
@@ -45,7 +46,7 @@ def write_reports(answers: Answers, folder: Path, title: str) -> float:
         ("confidence from", "to", "answers", "mean confidence", "accuracy"),
         ((b.least, b.most, b.answers, round(b.confidence, 4), round(b.accuracy, 4)) for b in bins),
     )
-    draw_calibration(bins, folder / "calibration.png", title)
+    draw_calibration(bins, folder / "calibration.svg", title)
     return 100 * calibration_error(bins)
 
 
@@ -56,7 +57,7 @@ def _write_confusion(answers: Answers, folder: Path, title: str) -> None:
         ("expected \\ predicted", *names),
         ((name, *row) for name, row in zip(names, confusion.tolist(), strict=True)),
     )
-    draw_confusion(answers, confusion, folder / "confusion.png", title)
+    draw_confusion(answers, confusion, folder / "confusion.svg", title)
 
 
 def confusion_matrix(answers: Answers) -> np.ndarray:
@@ -152,8 +153,6 @@ def _write(path: Path, header: Sequence[str], lines: Iterable[Sequence[object]])
 
 def draw_confusion(answers: Answers, confusion: np.ndarray, path: Path, title: str) -> None:
     """Draw the matrix, each row as shares of its label; of many labels those with the most errors."""
-    from matplotlib.figure import Figure  # draws with Agg, without a window or display
-
     errors = confusion.sum(0) + confusion.sum(1) - 2 * confusion.diagonal()
     drawn = np.sort(np.argsort(-errors, kind="stable")[:MOST_DRAWN])
     if len(drawn) < len(confusion):
@@ -161,30 +160,25 @@ def draw_confusion(answers: Answers, confusion: np.ndarray, path: Path, title: s
     counts = confusion[np.ix_(drawn, drawn)]
     shares = counts / np.maximum(1, confusion.sum(1)[drawn, None])
     side = 3 + 0.22 * len(drawn)
-    canvas = Figure(figsize=(side + 1.5, side), layout="constrained")
-    axis = canvas.subplots()
-    image = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    names = [answers.labels[i][:40] for i in drawn]
-    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7, parse_math=False)
-    axis.set_yticks(range(len(names)), names, fontsize=7, parse_math=False)
-    if len(drawn) <= ANNOTATED:
-        for row, column in np.argwhere(counts):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axis.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=7, color=colour)
-    axis.set(xlabel="predicted", ylabel="expected", title=title)
-    canvas.colorbar(image, label="share of the expected label", shrink=0.7)
-    canvas.savefig(path, dpi=100)
+    with picture(path, side + 1.5, side) as figure:
+        axis = figure.subplots()
+        names = [answers.labels[i][:40] for i in drawn]
+        image = heat_map(axis, shares, names, names)
+        if len(drawn) <= ANNOTATED:
+            for row, column in np.argwhere(counts):
+                colour = GROUND if shares[row, column] > 0.5 else INK
+                axis.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
+        axis.set(xlabel="predicted", ylabel="expected", title=title)
+        colour_bar(figure, image, axis, "share of the expected label")
 
 
 def draw_calibration(bins: Sequence[Bin], path: Path, title: str) -> None:
     """Draw accuracy over confidence, beside the diagonal on which they are equal."""
-    from matplotlib.figure import Figure
-
-    canvas = Figure(figsize=(5, 5), layout="constrained")
-    axis = canvas.subplots()
-    axis.plot([0, 1], [0, 1], color="grey", linestyle="--", label="as confident as right")
-    axis.bar([b.least for b in bins], [b.accuracy for b in bins], width=1 / BINS, align="edge", alpha=0.5)
-    axis.plot([b.confidence for b in bins], [b.accuracy for b in bins], marker="o", label="answers")
-    axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title=title)
-    axis.legend()
-    canvas.savefig(path, dpi=100)
+    with picture(path, 5, 5) as figure:
+        axis = figure.subplots()
+        axis.plot([0, 1], [0, 1], color=QUIET, linestyle="--", label="as confident as right")
+        accuracy = [b.accuracy for b in bins]
+        axis.bar([b.least for b in bins], accuracy, width=1 / BINS, align="edge", color=SERIES[0], alpha=0.25)
+        axis.plot([b.confidence for b in bins], accuracy, color=SERIES[0], marker="o", label="answers")
+        axis.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="accuracy", title=title)
+        axis.legend(loc="upper left")

@@ -59,17 +59,16 @@ def test_classifier_has_encoder_maps_and_model_without_attention_none() -> None:
     assert attention_maps(recurrent(attention="none"), SOURCE, TARGET) == {}
 
 
-def test_draw_attention_writes_an_overview_and_one_file_per_head(
-    toy_translation_run: RunFolder, tmp_path: Path
-) -> None:
+def test_draw_attention_writes_one_page_and_one_file_per_head(toy_translation_run: RunFolder, tmp_path: Path) -> None:
     task, model = toy_translation_run.open(CPU)
     (source,) = task.source_ids(["red $house$ two"], "b")  # type: ignore[call-arg]
     files = draw_attention(task, model, source, tmp_path / "maps", CPU)
-    layers = ("encoder_layer_1", "decoder_layer_1", "cross_layer_1")
-    heads = [f"{layer}_head_{head}.png" for layer in layers for head in range(1, 5)]
-    assert {file.name for file in files} > {"overview.png", *heads}
+    heads = [f"{layer}_head_{head}.svg" for layer in ("encoder_0", "decoder_0", "cross_0") for head in range(4)]
+    assert {file.name for file in files} > set(heads)
+    assert files[0].name == "attention.svg"
     assert len(files) == 1 + 5 * 4
-    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+    assert all("</svg>" in file.read_text("utf-8") for file in files)
+    assert files[0].read_text("utf-8").count("<image") == 5 * 4 + 1  # the heads, and the colour bar
 
 
 def test_token_names_are_readable(toy_translation_run: RunFolder) -> None:

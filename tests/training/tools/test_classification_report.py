@@ -42,8 +42,8 @@ def test_reports_are_written(tmp_path: Path) -> None:
     ]
     assert error == pytest.approx(100 * calibration_error(calibration(ANSWERS)))
     assert len(read(tmp_path / "reports" / "calibration.csv")) == 1 + 4
-    for picture in ("confusion.png", "calibration.png"):
-        assert (tmp_path / "reports" / picture).read_bytes().startswith(b"\x89PNG")
+    for picture in ("confusion.svg", "calibration.svg"):
+        assert "</svg>" in (tmp_path / "reports" / picture).read_text("utf-8")
 
 
 def test_calibration_error_is_the_mean_gap() -> None:
@@ -59,7 +59,7 @@ def test_picture_of_many_labels_shows_those_with_errors(tmp_path: Path) -> None:
     probabilities = np.eye(200)[np.r_[1:200, 0]]
     write_reports(Answers(labels, ["t"] * 200, np.arange(200), probabilities), tmp_path, "title")
     assert confusion_matrix(Answers(labels, ["t"] * 200, np.arange(200), probabilities)).trace() == 0
-    assert (tmp_path / "confusion.png").is_file()
+    assert (tmp_path / "confusion.svg").is_file()
 
 
 def test_training_writes_reports_on_validation_rows(toy_classification_run: RunFolder) -> None:
@@ -80,6 +80,6 @@ def test_reports_of_several_labels(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert read(tmp_path / "errors.csv")[1:] == [["three", "", "a, b", "0.7"], ["two", "c", "", "0.6"]]
     assert {file.name for file in tmp_path.iterdir()} == {
-        "labels.csv", "errors.csv", "calibration.csv", "calibration.png",
+        "labels.csv", "errors.csv", "calibration.csv", "calibration.svg",
     }  # fmt: skip
     assert sum(one.answers for one in calibration(answers)) == 9
