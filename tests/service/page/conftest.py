@@ -1,6 +1,7 @@
 """The page in real Chromium: fails a test on console errors, and on requests to anything but the service."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -62,3 +63,9 @@ BAD = ("error", "warning")
 def check_host(requested: str, url: str, complaints: list[str]) -> None:
     if not requested.startswith((f"{url}/", "blob:", "data:")):
         complaints.append(f"a request to {requested}")
+
+
+def wait_for_text(page: "Page", selector: str, text: str | re.Pattern[str]) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator(selector)).to_have_text(text, timeout=TIMEOUT)

@@ -77,7 +77,9 @@ const y = (value, high) => (HEIGHT - 1 - (value / high) * (HEIGHT - 3)).toFixed(
 function path(values, high) {
   let drawn = "";
   values.forEach((value, k) => {
-    if (value !== null) drawn += `${k && values[k - 1] !== null ? "L" : "M"}${x(k)} ${y(value, high)}`;
+    if (value === null) return;
+    drawn += `${k && values[k - 1] !== null ? "L" : "M"}${x(k)} ${y(value, high)}`;
+    if ((values[k - 1] ?? null) === null && (values[k + 1] ?? null) === null) drawn += "h.01"; // a point of its own
   });
   return drawn;
 }

@@ -62,7 +62,7 @@ async function run(lines) {
     const reply = await sendJson("v1/classify", { json, signal });
     const results = reply.results.map(({ labels }) => labels);
     $("labels").replaceChildren(lines.length > 1 ? table(lines, results) : bars(results[0]));
-    $("classify-timing").textContent = `${number(reply.timings_ms.total)} ms · ${reply.model}`;
+    $("classify-timing").textContent = `${number(reply.timings_ms.total)} ms`;
     announce(lines.length > 1 ? `${plural(lines.length, "line")} classified` : verdict(results[0]));
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
@@ -123,7 +123,7 @@ function table(lines, results) {
         h(
           "span.unsure",
           {},
-          OUTSIDE.test(best.label) ? "outside" : second ? `or ${labelText(second.label)}` : "not sure",
+          OUTSIDE.test(best.label) ? "outside what it knows" : second ? `or ${labelText(second.label)}` : "not sure",
         ),
     );
     const meter = h(

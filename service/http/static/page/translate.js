@@ -44,10 +44,13 @@ async function start() {
     field.disabled = true;
     return;
   }
-  const [own] = navigator.languages
-    .map((tag) => tag.split("-")[0])
-    .filter((code) => targets.includes(code) && code !== "en");
-  $("target").value = own ?? (targets.includes("de") ? "de" : targets[0]);
+  $("target").value = preferred(targets);
+}
+
+// The language that a reader probably wants: the browser's own, unless that is English, or German.
+export function preferred(targets) {
+  const own = navigator.languages.map((tag) => tag.split("-")[0]).find((code) => targets.includes(code) && code !== "en");
+  return own ?? (targets.includes("de") ? "de" : targets[0]);
 }
 
 const option = ({ code }) => h("option", { value: code }, languageName(code));
@@ -63,8 +66,7 @@ function apply(parameters) {
     const value = parameters.get(name);
     if (value && has(select, value)) select.value = value;
   }
-  state.format = ["text", "markdown", "html"].includes(parameters.get("format")) ? parameters.get("format") : "text";
-  setFormat(state.format);
+  setFormat(["text", "markdown", "html"].includes(parameters.get("format")) ? parameters.get("format") : "text");
   more.setTerms(
     parameters
       .getAll("term")
@@ -159,7 +161,8 @@ function finish({ result, model, timings_ms: timings }, body, signal) {
   state.last = body;
   $("output").classList.remove("stale");
   present(result, body, signal);
-  $("timing").textContent = `${number(timings.total)} ms · ${model}`;
+  $("timing").replaceChildren(`${number(timings.total)} ms`);
+  if (result.source !== result.target) $("timing").append(h("span.model", {}, ` · ${model}`)); // else none was needed
   $("timing").title = `waited ${number(timings.queue, 1)} ms, computed ${number(timings.compute, 1)} ms`;
   showDetected(result);
   showWarnings(result);
@@ -246,10 +249,17 @@ function swap() {
   run();
 }
 
-const setFormat = segmented($("format"), (value) => {
-  state.format = value;
+const markFormat = segmented($("format"), (value) => {
+  setFormat(value);
   run();
 });
+
+function setFormat(value) {
+  state.format = value;
+  markFormat(value);
+  for (const element of [field, $("mirror")]) element.classList.toggle("code", value !== "text");
+}
+
 setFormat(state.format);
 const more = extras({ changed: run, address, current, setText: (text) => ((field.value = text), onText(), run()) });
 

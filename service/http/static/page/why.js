@@ -2,7 +2,7 @@
 
 import { sendJson, showProblem } from "./api.js";
 import { $, debounce, h, languageName, number, percent, segmented } from "./dom.js";
-import { current } from "./translate.js";
+import { current, preferred } from "./translate.js";
 import { linksOf, sentencesOf, spell, warningSentence, withProbabilities, wordsOf } from "./words.js";
 
 const EXAMPLE = "I have a big dog, and my address is info@example.com.";
@@ -18,8 +18,9 @@ export async function show(parameters) {
   pairs ??= await loadPairs();
   if (!pairs.length) return;
   const given = parameters.get("text") ? Object.fromEntries(parameters) : current();
-  if (given.text !== undefined && given.text !== field.value) {
-    field.value = given.text || field.value || EXAMPLE;
+  const text = given.text || field.value || EXAMPLE;
+  if (text !== field.value) {
+    field.value = text;
     select($("why-source"), given.from ?? given.source);
     select($("why-target"), given.to ?? given.target);
   }
@@ -32,6 +33,7 @@ async function loadPairs() {
   $("why-source").append(...found.map(({ code }) => option(code)));
   const targets = [...new Set(found.flatMap((one) => one.targets))];
   $("why-target").append(...targets.sort((a, b) => languageName(a).localeCompare(languageName(b))).map(option));
+  $("why-target").value = preferred(targets);
   if (!found.length)
     showProblem($("why-problem"), new Error("No translator is served here. The view “Models” says which models are."));
   return found;
@@ -132,7 +134,7 @@ async function attention(result, signal) {
 function drawMap() {
   const table = $("map");
   table.replaceChildren();
-  $("map-readout").hidden = $("map-values").hidden = Boolean(map.problem);
+  for (const id of ["map-readout", "map-values", "map-scale"]) $(id).hidden = Boolean(map.problem);
   if (map.problem) {
     $("map-note").textContent = map.problem;
     return;
@@ -200,6 +202,7 @@ setValues(values);
 // The words
 
 function showWords(result) {
+  $("why-words-card").hidden = !result.tokens?.length; // as where nothing was translated
   const words = result.tokens ? withProbabilities(wordsOf(result.text), result.tokens, result.text) : [];
   const links = linksOf(result.alignment ?? [], sentence, result.text);
   const rows = words.map((word) => {
@@ -209,15 +212,14 @@ function showWords(result) {
       "tr",
       {},
       h("th", { scope: "row", dir: "auto" }, word.text),
-      h("td", { dir: "auto" }, from || "–"),
+      h("td", { dir: "auto" }, from || "–", note(word, from)),
       h("td", {}, sure(word)),
-      h("td", {}, note(word, from)),
     );
   });
   const head = h(
     "tr",
     {},
-    ["Word", "Comes from", "How sure", "Note"].map((text) => h("th", { scope: "col" }, text)),
+    ["Word", "Comes from", "How sure"].map((text) => h("th", { scope: "col" }, text)),
   );
   $("why-words").replaceChildren(h("thead", {}, head), h("tbody", {}, rows));
 }
@@ -233,8 +235,8 @@ const sure = (word) =>
       );
 
 function note(word, from) {
-  if (word.held) return "held";
-  return from && from.toLowerCase() === word.text.toLowerCase() ? "copied" : "";
+  const copied = from && from.toLowerCase() === word.text.toLowerCase();
+  return (word.held || copied) && h("span.note", {}, word.held ? " · held" : " · copied");
 }
 
 field.addEventListener("input", debounce(250, run));
