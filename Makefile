@@ -18,6 +18,8 @@ DURATION ?= 60s
 URL ?= http://127.0.0.1:8000
 IMAGE ?= attendant
 FIGURES ?= reports
+# Test files share up to four processes.
+SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 DEV := .venv-dev/bin/python
 # Outside a git checkout (a source archive) .gitignore is not read, and the venvs would be checked too.
 RUFF_FILES := --extend-exclude '.venv*' .
@@ -58,11 +60,11 @@ import: need-FROM $(IMPORT_READY)  ## Checkpoint of transformers to artifact: FR
 
 .PHONY: test
 test: lint  ## Lint, types and tests: what CI runs; test files share up to four processes
-	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(DEV) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(DEV) -m pytest $(SHARED)
 
 .PHONY: coverage
 coverage: $(DEV_READY)  ## Tests with the coverage of service/ and export/; fails below the limit in pyproject.toml
-	OMP_WAIT_POLICY=PASSIVE $(DEV) -m pytest --cov --cov-report=term
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(DEV) -m pytest $(SHARED) --cov --cov-report=term
 
 .PHONY: lint
 lint: $(DEV_READY)  ## Lint, format check and types, without the tests
