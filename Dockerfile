@@ -1,18 +1,31 @@
 # The service and its models, without torch, pip or a compiler. Built by `make image`, checked by `make image-test`.
 # The base can be any image with Python 3.11 or later and its venv module: --build-arg BASE=...
+# `make image-gpu` sets DEVICE=cuda: the same image on NVIDIA's base, with onnxruntime's build for CUDA.
+ARG DEVICE=cpu
 ARG BASE=python:3.12-slim-bookworm
+# The versions of CUDA and cuDNN are those that onnxruntime-gpu in constraints.txt needs.
+ARG CUDA_BASE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 
-FROM ${BASE} AS build
+FROM ${BASE} AS python-cpu
+FROM ${CUDA_BASE} AS python-cuda
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends python3 python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM python-${DEVICE} AS build
+ARG DEVICE
 WORKDIR /app
 RUN python3 -m venv /venv
 ENV PATH=/venv/bin:$PATH
 # Only these files determine the installed packages: after a change of code or of models this layer is still cached. pip
-# installs nothing whose hash is not in the lock.
-COPY pyproject.toml requirements.lock ./
+# installs nothing whose hash is not in the lock; onnxruntime for GPUs, which the lock does not have, by its version.
+COPY pyproject.toml requirements.lock constraints.txt ./
 COPY deploy/docker/slim.py /tmp/slim.py
 # Pass these secrets behind a proxy or with your own package index (see CONTRIBUTING.md); they are not stored in the image.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.pem,target=/run/secrets/ca.pem \
     pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes -r requirements.lock \
+    && if [ "$DEVICE" = cuda ]; then pip uninstall --yes onnxruntime \
+        && pip install --no-cache-dir --no-compile --disable-pip-version-check -c constraints.txt onnxruntime-gpu; fi \
     && python /tmp/slim.py
 COPY service service
 # Compile byte code here: the service cannot write files at run time, and it starts faster. The import checks that
@@ -20,7 +33,8 @@ COPY service service
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib service \
     && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__, service.api.open_inference.grpc.server, service.tracing"
 
-FROM ${BASE}
+FROM python-${DEVICE}
+ARG DEVICE
 ARG VERSION=unknown
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Attendant" \
@@ -35,6 +49,7 @@ ENV ORT_DISABLE_TELEMETRY=1 \
     PYTHONUNBUFFERED=1 \
     ATTENDANT_HOST=0.0.0.0 \
     ATTENDANT_PORT=8000 \
+    ATTENDANT_DEVICE=${DEVICE} \
     ATTENDANT_MODELS=/app/models
 WORKDIR /app
 COPY --from=build /venv /venv

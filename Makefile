@@ -105,6 +105,10 @@ loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [UR
 image:  ## Build the container image IMAGE=attendant (docker, podman or buildah; IMAGE_FLAGS are passed on)
 	@deploy/docker/build_image.sh "$(IMAGE)"
 
+.PHONY: image-gpu
+image-gpu:  ## Build the image for NVIDIA GPUs, IMAGE-gpu: CUDA's base and runtime, the same entry point
+	@deploy/docker/build_image.sh "$(IMAGE)-gpu" --build-arg DEVICE=cuda
+
 .PHONY: image-test
 image-test:  ## Run the built image and check it from outside
 	@$(PYTHON) deploy/docker/test_image.py "$(IMAGE)"

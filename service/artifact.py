@@ -43,6 +43,7 @@ MAX_LENGTH = 65_536  # tokens of a source or a target
 MAX_IDS = 2**20  # token ids, and elements of an axis of fixed size
 MAX_AXES = 8
 MAX_ROW_BYTES = 4_000_000_000  # states of one row at full length
+STATE_BYTES = {"float32": 4, "float16": 2, "int8": 1}  # of one element
 MAX_TEXT = 1000  # characters of a name or a label
 MAX_BEAM = 16
 
@@ -83,7 +84,7 @@ class Tensor(_Schema):
     """An input or output of a graph; in its shape, symbolic axes are names and fixed axes are numbers."""
 
     name: Text
-    dtype: Literal["float32", "int64", "int32", "int8"]
+    dtype: Literal["float32", "float16", "int64", "int32", "int8"]
     shape: Shape
 
 
@@ -104,7 +105,7 @@ class State(_Schema):
 
     input: Text
     output: Text
-    dtype: Literal["float32", "int8"]
+    dtype: Literal["float32", "float16", "int8"]
     shape: Shape
     kind: Literal["growing", "constant", "replaced"]
 
@@ -191,7 +192,7 @@ class Manifest(_Schema):
     append_eos: bool = False  # of a classifier: whether a text's ids end with eos (BERT); a translator's do
     graphs: dict[str, Graph]
     state: list[State] = []
-    precision: Literal["fp32", "int8"]
+    precision: Literal["fp32", "fp16", "int8"]
     evaluation: list[Evaluation] = []
     parity: Parity
     provenance: Provenance
@@ -341,7 +342,7 @@ def _row_bytes(manifest: Manifest) -> int:
 
     def of_state(state: State) -> int:
         sizes = (positions.get(state.kind, 1) if isinstance(axis, str) else axis for axis in state.shape[1:])
-        return math.prod(sizes) * (1 if state.dtype == "int8" else 4)
+        return math.prod(sizes) * STATE_BYTES[state.dtype]
 
     return sum(map(of_state, manifest.state))
 

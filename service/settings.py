@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ATTENDANT_"
 ORIGIN = re.compile(r"\*|https?://[^/\s]+")
+DEVICE = re.compile(r"cpu|auto|cuda(:\d{1,3})?", re.ASCII)
 ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*", re.ASCII)
 MAX_DEFAULT_WORKERS = 4  # with more, each has too few rows to compute efficiently; further cores become threads
 
@@ -60,11 +61,17 @@ class Settings(BaseSettings):
         "as `de`.",
     )
 
+    device: str = Field(
+        default="cpu",
+        description="Where models run: `cpu`, `cuda` or `cuda:N` (the GPU of number N; it must be usable), or `auto` "
+        "(the first GPU if it is usable, else the CPU). A GPU runs artifacts in fp16; others stay on the CPU.",
+    )
     workers: int = Field(
         default=0,
         ge=0,
         description="Worker threads of each model, each with its own batch. 0: one per core granted by the CPU "
-        "affinity and the cgroup quota, at most 4. A model that also scores translations has as many again for that.",
+        "affinity and the cgroup quota, at most 4, and on a GPU one. A model that also scores translations has as many "
+        "again for that.",
     )
     threads: int = Field(
         default=0,
@@ -225,6 +232,13 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"{origin} is not an origin; write https://host or https://host:port without a path, or *"
                 )
+        return value
+
+    @field_validator("device")
+    @classmethod
+    def _check_device(cls, value: str) -> str:
+        if not DEVICE.fullmatch(value):
+            raise ValueError("use cpu, cuda, cuda:N for the GPU of number N, or auto")
         return value
 
     @field_validator("root_path")

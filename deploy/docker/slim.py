@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 IGNORED_DEPENDENCIES = {"huggingface-hub", "flatbuffers"}
+ALTERNATIVES = {"onnxruntime": "onnxruntime-gpu"}  # the image for GPUs has the second instead of the first
 EXTRAS = frozenset({"grpc", "otel"})  # of pyproject.toml, that requirements.lock has
 UNUSED_FILES = [
     "onnxruntime/capi/libonnxruntime.so*",  # for C programs; the Python extension has its own copy
@@ -48,6 +49,8 @@ def required(lines: Iterable[str], extras: frozenset[str] = frozenset()) -> set[
     for line in lines:
         needed = Requirement(line)
         name = canonicalize_name(needed.name)
+        if name in ALTERNATIVES and not any(distributions(name=name)):
+            name = canonicalize_name(ALTERNATIVES[name])
         applies = needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in {"", *extras})
         if applies and name not in IGNORED_DEPENDENCIES | found:
             found |= {name} | required(distribution(name).requires or [], frozenset(needed.extras))

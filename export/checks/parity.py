@@ -136,7 +136,7 @@ def _compare_steps(
         logits, state = model.step(target[:, -1], state)  # (B, V)
         engine.token[: len(sources)] = target[:, -1].numpy()
         engine.position[: len(sources)] = len(steps)
-        differences.compare("ONNX logits", engine.forward()[live], logits.numpy()[live])
+        differences.compare("ONNX logits", engine.forward().all()[live], logits.numpy()[live])
         steps.append((live.copy(), logits.numpy()))
         token = logits.argmax(-1)
         live &= token.numpy() != EOS

@@ -1,16 +1,21 @@
 """Start the worker pools of artifacts in this process."""
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from service.artifact import Artifact, ArtifactError
+from service.engine.device import CPU, Device
 from service.engine.interfaces import Observer, PoolConfig, StartedPools, score_pool_name
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.score import ScoreEngine
-from service.engine.models.session import Session
+from service.engine.models.session import Session, find_device
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.queue import Queue
 from service.engine.types import EngineRequest
 from service.engine.worker import Engine, LocalWorkerPool
+
+log = logging.getLogger(__name__)
 
 MAX_TRIAL_LENGTH = 256  # tokens
 
@@ -21,22 +26,41 @@ def start_pools(
     """Load the graphs of the artifacts, compute a trial request with each, and start the worker pools.
 
     `observer` is called with the name of each pool and returns its observer.
+
+    Raises:
+        DeviceError: the device of the configuration cannot be used.
     """
+    found = find_device(pool_config.device)
     pools: dict[str, LocalWorkerPool] = {}
     faults: dict[str, str] = {}
     for artifact in artifacts:
+        device = _device_of(artifact, found)
+        workers = pool_config.gpu_workers if device.kind == "cuda" else pool_config.workers
+        config = replace(pool_config, workers=workers)
         try:
-            engines = create_engines(artifact, pool_config)
-            for workers in engines.values():
-                _try_engine(artifact, workers[0])
+            engines = create_engines(artifact, config, device)
+            for of_pool in engines.values():
+                _try_engine(artifact, of_pool[0])
         except ArtifactError as error:
             faults[artifact.manifest.name] = str(error)
             continue
-        for name, workers in engines.items():
-            pools[name] = LocalWorkerPool(name, workers, Queue(pool_config.limits, pool_config.workers), observer(name))
+        for name, of_pool in engines.items():
+            pools[name] = LocalWorkerPool(name, of_pool, Queue(config.limits, config.workers), observer(name))
     for pool in pools.values():
         pool.start()
     return StartedPools(pools, faults)
+
+
+def _device_of(artifact: Artifact, found: Device) -> Device:
+    """Return the device for a model: the GPU computes in fp16 only, other precisions stay on the CPU."""
+    manifest = artifact.manifest
+    if found.kind == "cuda" and manifest.precision != "fp16":
+        log.warning(
+            "%s is %s and runs on the CPU; `python -m export --fp16` makes an artifact for the GPU",
+            manifest.name, manifest.precision,
+        )  # fmt: skip
+        return CPU
+    return found
 
 
 def _try_engine(artifact: Artifact, engine: Engine) -> None:
@@ -60,7 +84,7 @@ def _try_engine(artifact: Artifact, engine: Engine) -> None:
             raise ArtifactError(f"{artifact.path}: a trial request fails: {outcome}")
 
 
-def create_engines(artifact: Artifact, pool_config: PoolConfig) -> dict[str, list[Engine]]:
+def create_engines(artifact: Artifact, pool_config: PoolConfig, device: Device = CPU) -> dict[str, list[Engine]]:
     """Return one engine per worker, by the name of the pool; the workers of a pool share its graphs.
 
     Raises:
@@ -68,10 +92,10 @@ def create_engines(artifact: Artifact, pool_config: PoolConfig) -> dict[str, lis
     """
     name, workers = artifact.manifest.name, range(pool_config.workers)
     if artifact.manifest.task == "classify":
-        graph = Session(artifact.graph("classify"), pool_config.threads)
+        graph = Session(artifact.graph("classify"), pool_config.threads, device)
         return {name: [ClassifyEngine(artifact, graph) for _ in workers]}
-    graphs = TranslateGraphs.load(artifact, pool_config.threads)
-    score = Session(artifact.graph("score"), pool_config.threads)
+    graphs = TranslateGraphs.load(artifact, pool_config.threads, device)
+    score = Session(artifact.graph("score"), pool_config.threads, device)
     return {
         name: [TranslateEngine(graphs, pool_config.rows_per_worker) for _ in workers],
         score_pool_name(name): [ScoreEngine(artifact, score) for _ in workers],

@@ -112,9 +112,11 @@ Pool = TypeVar("Pool", bound=WorkerPool, covariant=True)
 class PoolConfig:
     """The configuration of every worker pool."""
 
-    workers: int
+    workers: int  # of a model on the CPU
     threads: int  # of each worker
     limits: QueueLimits
+    device: str = "cpu"  # cpu, cuda, cuda:N or auto
+    gpu_workers: int = 1  # of a model on a GPU
 
     @property
     def rows_per_worker(self) -> int:

@@ -146,7 +146,7 @@ def pool_config(settings: Settings) -> PoolConfig:
         queue_segments=settings.queue_segments,
         queue_tokens=settings.queue_tokens,
     )
-    return PoolConfig(workers, threads, limits)
+    return PoolConfig(workers, threads, limits, settings.device, settings.workers or 1)
 
 
 def _serve(

@@ -52,8 +52,9 @@ def test_every_file_in_the_lock_has_a_hash() -> None:
 
 def test_the_image_installs_the_lock_and_nothing_else() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text("utf-8")
-    [install] = re.findall(r"pip install .*", dockerfile)
+    install, for_gpus = re.findall(r"pip install .*", dockerfile)
     assert "--require-hashes -r requirements.lock" in install
+    assert "onnxruntime-gpu" in for_gpus
     assert "!requirements.lock" in (ROOT / ".dockerignore").read_text("utf-8").splitlines()
 
 

@@ -77,7 +77,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("port", "http"), ("port", "65536"), ("rows", "0"), ("request_timeout_seconds", "inf"), ("threads", "-1")],
+    [
+        ("port", "http"),
+        ("port", "65536"),
+        ("rows", "0"),
+        ("request_timeout_seconds", "inf"),
+        ("threads", "-1"),
+        ("device", "gpu"),
+    ],
 )
 def test_setting_out_of_range_is_named(run: Callable[..., str], name: str, value: str) -> None:
     assert f"ATTENDANT_{name.upper()} is '{value}'" in run(**{name: value})
@@ -94,6 +101,13 @@ def test_misspelt_setting_is_reported_with_a_suggestion(run: Callable[..., str])
     assert written[0] == "error: unknown setting ATTENDANT_MAX_BODY_BYTE; did you mean ATTENDANT_MAX_BODY_BYTES?"
     assert written[1] == "error: unknown setting ATTENDANT_PROT; did you mean ATTENDANT_PORT?"
     assert written[2].startswith("error: ATTENDANT_ROWS is '0'")
+
+
+def test_gpu_that_cannot_be_used_ends_the_start_with_one_sentence(run: Callable[..., str], toy_models: Path) -> None:
+    lines = run(device="cuda:99", models=toy_models).splitlines()
+    [error] = [line for line in lines if line.startswith("error: ")]
+    assert error.startswith("error: ATTENDANT_DEVICE is 'cuda:99', but this GPU cannot be used (")
+    assert error.endswith("or set ATTENDANT_DEVICE to cpu or auto")
 
 
 @pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://example.org/page", "null"])

@@ -44,6 +44,17 @@ def test_negative_numbers_are_rejected(field: str) -> None:
         Settings(**{field: -1})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("device", ["cpu", "auto", "cuda", "cuda:0", "cuda:12"])
+def test_device_is_a_name_with_a_number(device: str) -> None:
+    assert Settings(device=device).device == device
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:", "cpu:0", "cuda:x", "cuda "])
+def test_unknown_device_is_rejected(device: str) -> None:
+    with pytest.raises(ValidationError, match="use cpu, cuda, cuda:N for the GPU of number N, or auto"):
+        Settings(device=device)
+
+
 def local_pool(model: ServedModel) -> LocalWorkerPool:
     assert isinstance(model.worker_pool, LocalWorkerPool)
     return model.worker_pool
@@ -61,7 +72,7 @@ def test_settings_apply_to_loaded_models(toy_models: Path) -> None:
         assert pool.queue.rows_per_worker == 6
     translator = registry.get("toy-translator", "translate")
     engines = [worker.engine for worker in local_pool(translator).workers]
-    assert all(isinstance(engine, TranslateEngine) and engine.pool.max_rows == 6 for engine in engines)
+    assert all(isinstance(engine, TranslateEngine) and engine.rows == 6 for engine in engines)
     assert len({id(engine.graphs) for engine in engines if isinstance(engine, TranslateEngine)}) == 1
     registry.drain(TIMEOUT)
     assert translator.worker_pool.problem

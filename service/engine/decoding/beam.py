@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.engine.decoding.search import Candidates, SearchStep, not_finite
+from service.engine.decoding.search import Candidates, Logits, SearchStep, not_finite
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
 
 
@@ -56,7 +56,7 @@ class BeamGroup:
     def generated(self, index: int) -> np.ndarray:
         return self.ids[index, :, : self.length[index]]
 
-    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
+    def choose(self, logits: Logits, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
         assert candidates is not None
         count, k, width = len(self.requests), self.size, self.width
         tokens = candidates.token[self.rows][..., :width].reshape(count, k * width)  # (N, k*C)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from service.engine.decoding.search import Candidates, SearchStep, not_finite
+from service.engine.decoding.search import Candidates, Logits, SearchStep, not_finite
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
 
 PERIODS = np.arange(1, 17)  # lengths of a repeated phrase, in tokens
@@ -37,13 +37,8 @@ class GreedyGroup:
     def generated(self, index: int) -> np.ndarray:
         return self.ids[index : index + 1, : self.length[index]]
 
-    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
-        rows = self.rows[:, 0]
-        own = logits if len(rows) == len(logits) else logits[rows]
-        best = own.argmax(axis=1)  # (N,)
-        peak = own[np.arange(len(best)), best]
-        if own is logits:
-            best, peak = best[rows], peak[rows]
+    def choose(self, logits: Logits, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
+        best, peak = logits.best(self.rows[:, 0])  # (N,), (N,)
         return self._append(best, np.isfinite(peak), token)
 
     def _append(self, best: np.ndarray, is_finite: np.ndarray, token: np.ndarray) -> SearchStep:

@@ -4,16 +4,22 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from service.engine.decoding.search import SearchGroup
+from service.engine.decoding.search import Logits, SearchGroup
 from service.engine.options import DecodingOptions
 
 
-def process_group(logits: np.ndarray, group: SearchGroup, eos: int) -> None:
+def process_group(logits: Logits, group: SearchGroup, eos: int) -> None:
     """Change the logits (B, V) of the group's requests whose options require it."""
-    for index, request in enumerate(group.requests):
-        if request.options.changes_logits:
-            for row, generated in zip(group.rows[index].tolist(), group.generated(index), strict=True):
-                process_logits(logits[row], generated, request.options, eos)
+    changed = [index for index, request in enumerate(group.requests) if request.options.changes_logits]
+    if not changed:
+        return
+    rows = group.rows[changed]  # (M, k)
+    lines = logits.lines(rows.ravel())
+    following = iter(lines)
+    for index in changed:
+        for generated in group.generated(index):
+            process_logits(next(following), generated, group.requests[index].options, eos)
+    logits.store(rows.ravel(), lines)
 
 
 def process_logits(logits: np.ndarray, generated: np.ndarray, options: DecodingOptions, eos: int) -> None:

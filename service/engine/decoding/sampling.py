@@ -3,7 +3,7 @@
 import numpy as np
 
 from service.engine.decoding.greedy import GreedyGroup
-from service.engine.decoding.search import Candidates, SearchStep
+from service.engine.decoding.search import Candidates, Logits, SearchStep
 from service.engine.types import EngineRequest, EngineResult
 
 
@@ -22,11 +22,10 @@ class SamplingGroup(GreedyGroup):
         super().join(requests, rows)
         self.log_probs = np.concatenate([self.log_probs, np.zeros((len(requests), self.log_probs.shape[1]))])
 
-    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
+    def choose(self, logits: Logits, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
         chosen = np.zeros(len(self.requests), np.int64)
         is_finite = np.ones(len(self.requests), bool)
-        for i, request in enumerate(self.requests):
-            line = logits[self.rows[i, 0]]  # (V,)
+        for i, (request, line) in enumerate(zip(self.requests, logits.lines(self.rows[:, 0]), strict=True)):  # (V,)
             is_finite[i] = bool(np.isfinite(line.max()))
             if is_finite[i]:
                 chosen[i] = self._draw(line, request, int(self.length[i]))

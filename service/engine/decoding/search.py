@@ -7,6 +7,7 @@ depend on the other requests of the group.
 Shapes: B rows of the running batch, N requests of the group, k rows per request, C candidates per row, V vocabulary.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,6 +44,44 @@ class Candidates:
     log_probability: np.ndarray
 
 
+class Logits(Protocol):
+    """The logits (B, V) of all live rows, in whichever memory they are."""
+
+    def best(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the most probable token of each of these rows (N,) and its logit (N,); NaN if the row has a NaN."""
+
+    def lines(self, rows: np.ndarray) -> Sequence[np.ndarray]:
+        """Return the logits (V,) of each of these rows (N,)."""
+
+    def store(self, rows: np.ndarray, lines: Sequence[np.ndarray]) -> None:
+        """Put lines that `lines` has returned back, after they were changed in place."""
+
+    def all(self) -> np.ndarray:
+        """Return the logits of all rows (B, V)."""
+
+
+class ArrayLogits:
+    """Logits in the memory of this process: its lines are views."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def best(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        own = self.array if len(rows) == len(self.array) else self.array[rows]
+        best = own.argmax(axis=1)  # (N,)
+        peak = own[np.arange(len(best)), best]
+        return (best[rows], peak[rows]) if own is self.array else (best, peak)
+
+    def lines(self, rows: np.ndarray) -> Sequence[np.ndarray]:
+        return [self.array[row] for row in rows.tolist()]
+
+    def store(self, rows: np.ndarray, lines: Sequence[np.ndarray]) -> None:
+        """Do nothing: the lines share the memory."""
+
+    def all(self) -> np.ndarray:
+        return self.array
+
+
 class SearchGroup(Protocol):
     """The running requests of one kind of search. `rows` (N, k) are their rows in the batch, best hypothesis first."""
 
@@ -56,7 +95,7 @@ class SearchGroup(Protocol):
     def generated(self, index: int) -> np.ndarray:
         """Return the tokens that a request has generated: (k, T)."""
 
-    def choose(self, logits: np.ndarray, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
+    def choose(self, logits: Logits, candidates: Candidates | None, token: np.ndarray) -> SearchStep:
         """Choose the next token of every row from logits (B, V) or candidates, and write it into `token` (B,)."""
 
     def keep(self, mask: np.ndarray) -> None:

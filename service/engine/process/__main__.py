@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from service.engine.cores import available_cores
+from service.engine.device import DeviceError
 from service.engine.factory import start_pools
 from service.engine.process import messages
 from service.engine.process.channel import MessageChannel, open_connection
@@ -161,6 +162,9 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     try:
         started = start_pools(load.artifacts, load.pool_config, observer)
+    except DeviceError as error:
+        channel.send(messages.CannotStart(str(error)))
+        return 1
     except (MemoryError, OSError, RuntimeError) as error:  # no memory, no thread
         log.error("the engine process cannot start: %s: %s", type(error).__name__, error)  # noqa: TRY400 -- says it all
         return 1
@@ -168,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     for name, pool in pools.items():
         servers[name].serve(pool)
     freeze_gc()
-    channel.send(messages.ModelsLoaded(list(pools), started.faults))
+    channel.send(messages.ModelsLoaded({name: pool.size for name, pool in pools.items()}, started.faults))
     heartbeat = Heartbeat(pools, channel)
     while (commands := channel.receive()) is not None:
         for command in commands:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -92,14 +92,16 @@ class EngineProcess:
         `observer` is called with the name of each pool and returns its observer.
 
         Raises:
-            EngineFailure: the engine process has exited.
+            EngineFailure: the engine process has exited, or cannot use the device.
         """
         loaded = self._load_models(messages.LoadModels(artifacts, pool_config))
         good = [artifact for artifact in artifacts if artifact.manifest.name not in loaded.faults]
         self._load = messages.LoadModels(good, pool_config)
         self._pools = {
-            name: RemoteWorkerPool(name, pool_config, self._send, observer(name), self._on_drained)
-            for name in loaded.pools
+            name: RemoteWorkerPool(
+                name, replace(pool_config, workers=workers), self._send, observer(name), self._on_drained
+            )
+            for name, workers in loaded.pools.items()
         }
         self._undrained = set(self._pools)
         return StartedPools(self._pools, loaded.faults)
@@ -108,11 +110,13 @@ class EngineProcess:
         """Have the process load the models.
 
         Raises:
-            EngineFailure: the process has exited.
+            EngineFailure: the process has exited, or cannot use the device.
         """
         channel = MessageChannel(self._socket)
         channel.send(load)
-        reply: messages.ModelsLoaded | None = channel.receive()
+        reply: messages.ModelsLoaded | messages.CannotStart | None = channel.receive()
+        if isinstance(reply, messages.CannotStart):
+            raise EngineFailure(reply.reason)
         if reply is None:
             status = self._process.wait()
             raise EngineFailure(f"the engine process ended at once, with status {status}{address_space_hint()}")

@@ -1,7 +1,7 @@
 """The messages between the service and its engine process.
 
     service -> engine process: `LoadModels`, then lists of `Command`
-    engine process -> service: `ModelsLoaded`, then `PoolEvents` and `Pong`
+    engine process -> service: `ModelsLoaded` or `CannotStart`, then `PoolEvents` and `Pong`
 
 Requests are identified by numbers that the service assigns, unique within a worker pool. In the engine process the
 thread that reads never writes, so the two processes cannot block each other when both directions are full.
@@ -27,11 +27,18 @@ class LoadModels:
 
 @dataclass(frozen=True)
 class ModelsLoaded:
-    """The reply to `LoadModels`: the names of the worker pools that are running, and what is wrong with the models
-    that have none, by name."""
+    """The reply to `LoadModels`: the number of workers of each pool that is running, and what is wrong with the models
+    that have none, both by name."""
 
-    pools: Sequence[str]
+    pools: Mapping[str, int]
     faults: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class CannotStart:
+    """The reply to `LoadModels` of a process that cannot compute anything here, and why."""
+
+    reason: str
 
 
 class RequestMessage(NamedTuple):

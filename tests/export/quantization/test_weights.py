@@ -20,6 +20,7 @@ from export.graphs.transformer import cache_slices
 from export.quantization.calibration import CacheScale, QuantisationPlan
 from export.quantization.scales import ACTIVATION_LEVELS, WEIGHT_LEVELS, ActivationScale, quantised_weight
 from service.artifact import Manifest, read_artifact
+from service.engine.models.decoder import HostDecoder
 from service.engine.models.session import Session
 from service.engine.models.source import SourceFormat
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
@@ -224,7 +225,9 @@ def test_int8_caches_are_close_to_fp32_caches(
         for position, token in enumerate([2, 30]):
             engine.token[:2], engine.position[:2] = token, position
             engine.forward()
-        caches.append({state.input: engine.pool.view(state.input) for state in engine.pool.states})
+        assert isinstance(engine.decoder, HostDecoder)
+        pool = engine.decoder.pool
+        caches.append({state.input: pool.view(state.input) for state in pool.states})
     step = onnx.load(toy_translator_int8 / "step.onnx")
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in step.graph.initializer}
     exact, near = caches

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from service.engine.decoding.logits_processors import process_group
-from service.engine.decoding.search import Candidates, SearchGroup
+from service.engine.decoding.search import ArrayLogits, Candidates, SearchGroup
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult
 
@@ -45,8 +45,8 @@ def decode(group: SearchGroup, models: list[Model], options: list[DecodingOption
         for index, request in enumerate(group.requests):
             if request.options.changes_logits:
                 assert group.generated(index).tolist() == [written[row] for row in group.rows[index].tolist()]
-        process_group(logits, group, EOS)
-        choice = group.choose(logits, candidates_of(logits, group.width), token)
+        process_group(ArrayLogits(logits), group, EOS)
+        choice = group.choose(ArrayLogits(logits), candidates_of(logits, group.width), token)
         before = [list(ids) for ids in written]
         for to, row in zip(choice.target_rows.tolist(), choice.source_rows.tolist(), strict=True):
             assert (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.engine.decoding.greedy import GreedyGroup, has_loop
+from service.engine.decoding.search import ArrayLogits
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest
 from tests.service.engine.decoding.language_models import EOS, MAX_LENGTH, Model, answers, decode
@@ -58,7 +59,7 @@ def test_a_source_that_repeats_itself_may_be_repeated() -> None:
     )
     model, finished = fixed_model(*[5, 6] * 6), []
     while search.requests:
-        step = search.choose(model(search.generated(0)[0].tolist())[None], None, token)
+        step = search.choose(ArrayLogits(model(search.generated(0)[0].tolist())[None]), None, token)
         finished += step.finished
     [(_, answer)] = finished
     assert answers([answer])[0].ids == [5, 6] * 6

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.artifact import read_artifact
-from service.engine.decoding.search import NotANumber
+from service.engine.decoding.search import Logits, NotANumber
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.occupancy import QueueLimits
 from service.engine.options import DecodingOptions
@@ -17,6 +17,7 @@ from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import LocalWorkerPool
 from tests.conftest import LEXICON
 from tests.service.conftest import Service, assert_problem
+from tests.service.engine.devices import DEVICE_NAMES, DEVICES
 from tests.service.fakes import TIMEOUT, RecordingObserver
 
 OPTIONS: list[dict[str, object]] = [{}, {"beam_size": 3, "n_best": 3}, {"temperature": 1.0, "log_probabilities": True}]
@@ -30,18 +31,20 @@ class BrokenEngine(TranslateEngine):
         super().__init__(graphs, rows=16)
         self.value, self.broken = value, BROKEN
 
-    def forward(self) -> np.ndarray:
+    def forward(self) -> Logits:
         logits = super().forward()
         for group in self.groups.values():
             for request, rows in zip(group.requests, group.rows, strict=True):
                 if self.broken in request.ids and self.position[rows[0]] >= 1:
-                    logits[rows[-1], 7:9] = self.value
+                    lines = logits.lines(rows[-1:])
+                    lines[0][7:9] = self.value
+                    logits.store(rows[-1:], lines)
         return logits
 
 
-@pytest.fixture(scope="module")
-def graphs(toy_translator: Path) -> TranslateGraphs:
-    return TranslateGraphs.load(read_artifact(toy_translator), threads=1)
+@pytest.fixture(scope="module", params=DEVICES, ids=DEVICE_NAMES)
+def graphs(toy_translator: Path, request: pytest.FixtureRequest) -> TranslateGraphs:
+    return TranslateGraphs.load(read_artifact(toy_translator), threads=1, device=request.param)
 
 
 def serve(engine: TranslateEngine, requests: list[EngineRequest]) -> RecordingObserver:

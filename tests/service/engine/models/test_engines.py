@@ -10,6 +10,7 @@ import pytest
 
 from service.artifact import Artifact, read_artifact
 from service.engine.decoding.beam import BeamGroup
+from service.engine.device import CPU, Device
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
@@ -20,6 +21,7 @@ from service.engine.types import EngineFailure, EngineRequest, EngineResult
 from service.engine.worker import Engine, LocalWorkerPool
 from service.text.tokenizer import TextCodec
 from tests.service.engine.decoding.language_models import EOS, MAX_LENGTH, answers, decode
+from tests.service.engine.devices import DEVICE_NAMES, DEVICES, RESIDENT
 from tests.service.engine.models.recurrent_artifacts import DecayingMemoryModel, countdown_artifact
 from tests.service.fakes import TIMEOUT, Failing, RecordingObserver
 
@@ -33,24 +35,29 @@ def serve(engine: Engine, requests: list[EngineRequest], rows: int = 4) -> list[
     return requests
 
 
-def translator(artifact: Artifact, rows: int) -> TranslateEngine:
-    return TranslateEngine(TranslateGraphs.load(artifact, threads=1), rows)
+def translator(artifact: Artifact, rows: int, device: Device = CPU) -> TranslateEngine:
+    return TranslateEngine(TranslateGraphs.load(artifact, threads=1, device=device), rows)
 
 
-def test_recurrent_model_runs_in_the_same_scheduler(toy_translator: Path, tmp_path: Path) -> None:
-    engine = translator(countdown_artifact(tmp_path, read_artifact(toy_translator).manifest), rows=3)
+on_every_device = pytest.mark.parametrize("device", DEVICES, ids=DEVICE_NAMES)
+
+
+@on_every_device
+def test_recurrent_model_runs_in_the_same_scheduler(toy_translator: Path, tmp_path: Path, device: Device) -> None:
+    engine = translator(countdown_artifact(tmp_path, read_artifact(toy_translator).manifest), 3, device)
     lengths = [5, 1, 9, 3, 3, 12, 2, 7]
     requests = serve(engine, [EngineRequest([4] * n, DecodingOptions(max_length=40)) for n in lengths], rows=3)
     assert [request.future.result().ids for request in requests] == [[1] * (n - 1) for n in lengths]
 
 
-def test_recurrent_state_follows_the_hypotheses_of_a_beam(toy_translator: Path, tmp_path: Path) -> None:
+@on_every_device
+def test_recurrent_state_follows_the_hypotheses_of_a_beam(toy_translator: Path, tmp_path: Path, device: Device) -> None:
     """Beams of several sizes join and finish: each finds the same as a search without state."""
     memory, manifest = DecayingMemoryModel(), read_artifact(toy_translator).manifest
     sources = [[first, EOS] for first in range(4, 20)]
     options = [DecodingOptions(2 + i, beam_size=1 + i % 4, n_best=1 + i % 4, log_probabilities=True) for i in range(16)]
     requests = [EngineRequest(ids, one) for ids, one in zip(sources, options, strict=True)]
-    serve(translator(memory.artifact(tmp_path, manifest), rows=9), requests, rows=9)
+    serve(translator(memory.artifact(tmp_path, manifest), 9, device), requests, rows=9)
     for request in requests:
 
         def model(written: list[int], source: list[int] = request.ids) -> np.ndarray:
@@ -78,6 +85,7 @@ def fail_once(engine: Any) -> Any:
     ("artifact", "build"),
     [
         ("toy_translator", lambda a: translator(a, rows=4)),
+        ("toy_translator", lambda a: translator(a, 4, RESIDENT)),
         ("toy_classifier", lambda a: ClassifyEngine(a, Session(a.graph("classify"), threads=1))),
     ],
 )

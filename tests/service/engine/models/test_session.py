@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.artifact import ArtifactError, read_artifact
+from service.engine.models.decoder import HostDecoder
 from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.types import EngineRequest
@@ -21,8 +22,10 @@ def test_file_that_is_not_a_graph_raises_artifact_error(tmp_path: Path) -> None:
 def test_step_updates_caches_in_place(toy_translator: Path) -> None:
     """One array bound as past and as present: nothing is copied; other rows and later positions do not change."""
     engine = TranslateEngine(TranslateGraphs.load(read_artifact(toy_translator), threads=1), rows=3)
+    assert isinstance(engine.decoder, HostDecoder)
+    pool = engine.decoder.pool
     engine.join([EngineRequest([5, 20, 3]), EngineRequest([5, 30, 40, 3])])
-    cache, cross_key = engine.pool.array("self_key_0"), engine.pool.array("cross_key_0").copy()
+    cache, cross_key = pool.array("self_key_0"), pool.array("cross_key_0").copy()
     engine.forward()
     assert np.abs(cache[:2, :, 0]).min() > 0
     assert not cache[:2, :, 1:].any()
@@ -32,4 +35,4 @@ def test_step_updates_caches_in_place(toy_translator: Path) -> None:
     engine.forward()
     assert np.abs(cache[:2, :, 1]).min() > 0
     np.testing.assert_array_equal(cache[:2, :, 0], first)
-    np.testing.assert_array_equal(engine.pool.array("cross_key_0"), cross_key)
+    np.testing.assert_array_equal(pool.array("cross_key_0"), cross_key)

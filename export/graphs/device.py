@@ -1,0 +1,135 @@
+"""The small graphs that the service moves and reads rows on a device with; they belong to no model.
+
+    python -m export.graphs.device
+
+writes them into service/engine/device_graphs/. The service has no library that could make them, and a GPU's memory is
+only reached through graphs.
+
+Shapes: N rows of W values, M rows that are read or written, B rows of a batch, V vocabulary.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from export.graphs.onnx_writer import OPSET
+
+FOLDER = Path(__file__).parents[2] / "service" / "engine" / "device_graphs"
+STATE_TYPES = {
+    "float32": int(TensorProto.FLOAT),
+    "float16": int(TensorProto.FLOAT16),
+    "int8": int(TensorProto.INT8),
+}
+FLOAT, INT64 = int(TensorProto.FLOAT), int(TensorProto.INT64)
+Value = tuple[str, int, list[str | int]]  # name, type, shape
+
+
+def device_graphs() -> dict[str, onnx.ModelProto]:
+    """Return all graphs by the names of their files."""
+    graphs = {"best": best(), "read": read(), "store": store()}
+    for name, dtype in STATE_TYPES.items():
+        graphs |= {f"append_{name}": append(dtype), f"move_{name}": move(dtype), f"grow_{name}": grow(dtype)}
+    return graphs
+
+
+def append(dtype: int) -> onnx.ModelProto:
+    """Return a graph that pads new rows to the width of the others, and writes copies of them."""
+    return _model(
+        [
+            helper.make_node("Pad", ["values", "pads"], ["padded"]),
+            helper.make_node("Flatten", ["padded"], ["rows"]),  # (B, W)
+            helper.make_node("Gather", ["rows", "source"], ["updates"]),  # (M, W)
+            helper.make_node("ScatterND", ["data", "target", "updates"], ["data_out"]),
+        ],
+        [
+            ("data", dtype, ["N", "W"]),
+            ("values", dtype, ["B", "before", "S", "after"]),
+            ("pads", INT64, [8]),
+            ("source", INT64, ["M"]),
+            ("target", INT64, ["M", 1]),
+        ],
+        [("data_out", dtype, ["N", "W"])],
+    )
+
+
+def move(dtype: int) -> onnx.ModelProto:
+    """Return a graph that copies rows onto others, as if all at once."""
+    return _model(
+        [
+            helper.make_node("Gather", ["data", "source"], ["updates"]),  # (M, W)
+            helper.make_node("ScatterND", ["data", "target", "updates"], ["data_out"]),
+        ],
+        [("data", dtype, ["N", "W"]), ("source", INT64, ["M"]), ("target", INT64, ["M", 1])],
+        [("data_out", dtype, ["N", "W"])],
+    )
+
+
+def grow(dtype: int) -> onnx.ModelProto:
+    """Return a graph that copies an array into a larger one, with zeros behind it."""
+    axes: list[str | int] = ["states", "rows", "before", "positions", "after"]
+    return _model(
+        [helper.make_node("Pad", ["data", "pads"], ["grown"])],
+        [("data", dtype, axes), ("pads", INT64, [10])],
+        [("grown", dtype, [f"new_{axis}" for axis in axes])],
+    )
+
+
+def best() -> onnx.ModelProto:
+    """Return a graph: logits (B, V) -> token (B,) and its logit (B,), which is NaN where a row has a NaN."""
+    return _model(
+        [
+            helper.make_node("TopK", ["logits", "one"], ["peaks", "tokens"]),  # (B, 1), (B, 1)
+            helper.make_node("Squeeze", ["tokens", "one"], ["token"]),
+            helper.make_node("Squeeze", ["peaks", "one"], ["highest"]),
+            helper.make_node("ReduceSum", ["logits", "one"], ["sum"], keepdims=0),
+            helper.make_node("IsNaN", ["sum"], ["broken"]),
+            helper.make_node("Where", ["broken", "sum", "highest"], ["logit"]),
+        ],
+        [("logits", FLOAT, ["B", "V"])],
+        [("token", INT64, ["B"]), ("logit", FLOAT, ["B"])],
+        {"one": [1]},
+    )
+
+
+def read() -> onnx.ModelProto:
+    """Return a graph: logits (B, V), rows (M,) -> lines (M, V)."""
+    return _model(
+        [helper.make_node("Gather", ["logits", "rows"], ["lines"])],
+        [("logits", FLOAT, ["B", "V"]), ("rows", INT64, ["M"])],
+        [("lines", FLOAT, ["M", "V"])],
+    )
+
+
+def store() -> onnx.ModelProto:
+    """Return a graph: logits (B, V), rows (M, 1), lines (M, V) -> logits with these lines."""
+    return _model(
+        [helper.make_node("ScatterND", ["logits", "rows", "lines"], ["logits_out"])],
+        [("logits", FLOAT, ["B", "V"]), ("rows", INT64, ["M", 1]), ("lines", FLOAT, ["M", "V"])],
+        [("logits_out", FLOAT, ["B", "V"])],
+    )
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: list[Value],
+    outputs: list[Value],
+    constants: dict[str, list[int]] | None = None,
+) -> onnx.ModelProto:
+    values = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in (constants or {}).items()]
+    described = ([helper.make_tensor_value_info(*value) for value in part] for part in (inputs, outputs))
+    graph = helper.make_graph(nodes, "device", *described, values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    onnx.checker.check_model(model)
+    return model
+
+
+def main() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    for name, model in device_graphs().items():
+        (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Devices: what a setting names, and a GPU that cannot be used."""
+
+import logging
+
+import pytest
+
+from service.engine.device import CPU, Device, DeviceError, parse_device
+from service.engine.models.session import find_device
+
+
+@pytest.mark.parametrize(
+    ("setting", "device", "text"),
+    [
+        ("cpu", CPU, "cpu"),
+        ("cuda", Device("cuda", 0, resident=True, row_buckets=True), "cuda:0"),
+        ("cuda:3", Device("cuda", 3, resident=True, row_buckets=True), "cuda:3"),
+        ("auto", Device("cuda", 0, resident=True, row_buckets=True), "cuda:0"),
+    ],
+)
+def test_setting_names_a_device(setting: str, device: Device, text: str) -> None:
+    assert parse_device(setting) == device
+    assert str(device) == text
+
+
+@pytest.mark.parametrize("setting", ["", "gpu", "cuda:", "cuda:x", "auto:1", "cpu:0", "cuda:-1"])
+def test_other_settings_are_rejected(setting: str) -> None:
+    with pytest.raises(ValueError, match="use cpu, cuda, cuda:N for the GPU of number N, or auto"):
+        parse_device(setting)
+    with pytest.raises(DeviceError, match="ATTENDANT_DEVICE"):
+        find_device(setting)
+
+
+def test_gpu_that_cannot_be_used_is_an_error_that_names_the_remedy() -> None:
+    with pytest.raises(DeviceError, match=r"'cuda:99'.*(has no CUDA|device).*install the extra `gpu`") as caught:
+        find_device("cuda:99")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_auto_falls_back_to_the_cpu_and_logs_it(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        device = find_device("auto")
+    assert device == CPU or not caplog.messages
+    assert device.kind == "cuda" or "all models run on the CPU" in caplog.messages[0]
