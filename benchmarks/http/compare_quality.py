@@ -1,14 +1,16 @@
 """Compare the translations of two checkouts of this project over HTTP: quality, warnings, tokens and rates.
 
     python -m benchmarks.http.compare_quality BEFORE AFTER [--data data] [--rows 2000 | --rates] [--rounds 3]
-        [--seconds 4] [--mix-rounds 5] [--mix-seconds 8] [--direction en-de] [--differences FILE] [--json FILE]
+        [--seconds 4] [--mix-rounds 5] [--mix-seconds 8] [--direction en-de] [--model FOLDER] [--differences FILE]
+        [--json FILE]
 
 BEFORE and AFTER are folders with a checkout each. Both services use this interpreter and their default settings, and
-serve the translator from the `models/` of their own checkout. The test sentences of Tatoeba are translated by both in
-each direction. BLEU is sacreBLEU's; `warned` is the share of sentences with a warning; `tokens` are the target tokens
-that were generated per sentence, those of retries included. With `--rounds` above 0, the rates of each direction are
-measured in alternating rounds, with one sentence a request; `mix` is the load of benchmarks/http/translate.py, half
-news, half Tatoeba. Rates are medians of the rounds, ratios medians of each round's ratio.
+serve the translator from the `models/` of their own checkout, or both that of `--model`. The test sentences of Tatoeba
+are translated by both in each direction. BLEU is sacreBLEU's; `warned` is the share of sentences with a warning;
+`tokens` are the target tokens that were generated per sentence, those of retries included. With `--rounds` above 0, the
+rates of each direction are measured in alternating rounds, with one sentence a request; `mix` is the load of
+benchmarks/http/translate.py, half news, half Tatoeba. Rates are medians of the rounds, ratios medians of each round's
+ratio.
 """
 
 import argparse
@@ -46,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--data", type=Path, default=Path("data"), help="folder of the corpora (default: data)")
     top.add_argument("--rows", type=int, default=2000, help="test sentences of each direction")
     top.add_argument("--direction", action="append", default=[], help="such as en-de; may be repeated (default: all)")
+    top.add_argument("--model", type=Path, help="translator of both sides (default: each serves its own)")
     top.add_argument("--clients", type=int, default=CLIENTS)
     top.add_argument("--rates", action="store_true", help="measure rates alone, without BLEU, warnings and tokens")
     top.add_argument("--rounds", type=int, default=3, help="rounds of each direction's rate; 0 leaves them out")
@@ -156,15 +159,17 @@ def line(row: dict[str, Any]) -> str:
 def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     notes = busy_note()
-    offered = {f"{one.source}-{one.target}": one for one in read_artifact(arguments.after / MODEL).manifest.directions}
-    directions = [offered[name] for name in arguments.direction or offered]
+    models = {side: arguments.model or getattr(arguments, side) / MODEL for side in ("before", "after")}
+    offered = {f"{one.source}-{one.target}": one for one in read_artifact(models["after"]).manifest.directions}
+    names = [] if arguments.rates and not arguments.rounds else arguments.direction or offered
+    directions = [offered[name] for name in names]
     settings: dict[str, Any] = {"ATTENDANT_REQUEST_TIMEOUT_SECONDS": TIMEOUT}
     rows = []
     with ExitStack() as stack:
         traffic = stack.enter_context(Traffic())
         sides = {
-            name: stack.enter_context(attendant_server([checkout / MODEL], checkout, **settings))
-            for name, checkout in (("before", arguments.before), ("after", arguments.after))
+            side: stack.enter_context(attendant_server([model], getattr(arguments, side), **settings))
+            for side, model in models.items()
         }
         for direction in directions:
             row = compare(direction, sides, traffic, arguments)
