@@ -8,7 +8,7 @@ import re
 
 from service.text.alignment import Span
 
-_SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/"
+_SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/\ufffd"
 _QUOTES = '"„“”«»'
 _ANY = re.compile(f"[{re.escape(_SYMBOLS)}{_QUOTES}–—'’‘‚‹›…-]")
 DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
@@ -17,12 +17,12 @@ _SINGLE_QUOTES = re.compile(r"(?<![\w'’])['‘‚‹](?=\w)[^'‘’‚‹›\
 # What a text can be split around: brackets and double quotation marks, dashes and slashes between words.
 _SPLITTING = re.compile(rf"[()\[\]{{}}{_QUOTES}]|{DASH.pattern}|(?<=\w)/(?=\w)")
 _ANY_DASH = re.compile(r"[-–—]")
-_RUN = re.compile(r"[.!?]{2,}")
+_RUN = re.compile(r"[.!?…]{2,}|…")
 
 
 def has_changed_signs(source: str, target: str) -> bool:
     """Return whether a translation lacks signs of its source, or has others."""
-    if _RUN.search(target) and not (_RUN.search(source) or "…" in source):
+    if len(_RUN.findall(source)) != len(_RUN.findall(target)):
         return True
     if not (_ANY.search(source) or _ANY.search(target)):
         return False
@@ -30,7 +30,7 @@ def has_changed_signs(source: str, target: str) -> bool:
         return True
     if sum(map(source.count, _QUOTES)) != sum(map(target.count, _QUOTES)):
         return True
-    if source.count("…") > target.count("…") + target.count("...") or _lost_single_quotes(source, target):
+    if _lost_single_quotes(source, target):
         return True
     dashes = len(DASH.findall(source))
     return dashes > 0 and len(_ANY_DASH.findall(target)) < dashes

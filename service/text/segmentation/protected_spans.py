@@ -13,26 +13,42 @@ from service.text.segmentation.message_format import find_arguments
 
 # Characters that can begin or mark a span, and what does among letters and the commonest punctuation; a text without
 # either has no span. `_QUANTITY` does the same for texts whose only such characters are digits.
-_SIGNS = frozenset("`~/\\_{}<>%$#@&|[*^=+°€£¥₹₽₩₺©®™§¶²³×÷±≤≥≈≠→−½¼¾⅓⅔⅛⅜⅝⅞\ufffc\ufffd")
+_SIGNS = frozenset("`~/\\_{}<>%$#@&|[*^=+°€£¥¢฿©®™§¶†‡¹²³×÷±−½¼¾\ufffc\ufffd")
+# Superscripts and subscripts, currencies, letterlike symbols, fractions, arrows, operators, keys, numbers in circles.
+_SYMBOLS = "\u2070-\u209f\u20a0-\u20cf\u2100-\u22ff\u2318\u2325\u21e7\u2303\u2460-\u24ff"
+
 _DIGITS = frozenset("0123456789")
 _JOINED = re.compile(
-    r"[A-Z.:!()-](?:(?<=[a-z][A-Z])|(?<=[\w\s]\.)[a-z]|(?<=\w\()|(?<=!)(?<!\w!)[a-z]|(?<=:)(?<!\w:):?[A-Za-z_]|(?<=\(\))|(?<=-)(?<!\w-)-?[A-Za-z]|(?<=\s-)\d)"
+    r"[A-Z.:!()-](?:(?<=[a-z][A-Z])|(?<=[\w\s]\.)[a-z]|(?<=\w\()|(?<=!)(?<!\w!)[a-z]|(?<=:)(?<!\w:):?[A-Za-z_]|(?<=\(\))|(?<=-)(?<!\w-)-?[A-Za-z]|(?<=\s-)\d"
+    r"|(?<=\w--)|(?<=\b[A-Z]-)[A-Z]\b|(?<=\b[IVX])[IVX]+\b|(?<=[A-Fa-f]:)[0-9A-Fa-f]|(?<=\d:)[A-Fa-f:]|(?<=[a-z]:)\d|(?<=\bISB)N)"
 )
 # Letters of scripts other than Latin; words of them in a text of a language with the Latin script.
 _NOT_LATIN = (
     "\u0370-\u1cff\u1f00-\u1fff\u2c00-\u2c5f\u2c80-\u2dff\u3005-\u3007\u3041-\ua71f\ua800-\uab2f\uab70-\ud7ff\uf900-\ufaff"
     "\ufb13-\ufdff\ufe70-\ufefc\uff66-\uffdc\U00010000-\U0001afff\U0001b000-\U0001efff\U00020000-\U0003ffff"
 )
-_OTHER_SCRIPT = re.compile(f"[{_NOT_LATIN}]")
 _FOREIGN = re.compile(
     rf"(?=[{_NOT_LATIN}])\w(?:[{_NOT_LATIN}]|[\u0300-\u036f\w])*+"  # marks of vowels are no word characters
     rf"(?:[ ,·・、'’-]{{1,2}}(?=[{_NOT_LATIN}])\w(?:[{_NOT_LATIN}]|[\u0300-\u036f\w])*+)*+"
 )
 
-_CURRENCY = r"(?:US\$|C\$|A\$|[€$£¥₹₽₩₺]|(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|CAD|AUD)\b)"
+# Letters of the Latin script that none of these languages uses, except in names from others.
+_ALPHABETS = frozenset({"de", "en", "es", "fr"})
+_OTHER_LETTER = "ÃÅÆÐÌÒÕØÝÞãåæðìòõøýþ\u0100-\u0151\u0154-\u0177\u0179-\u024f\u1e00-\u1e9d\u1ea0-\u1eff\ufb00-\ufb06"
+_OTHER_LETTERS = re.compile(
+    rf"(?<![^\W\d_])[^\W\d_]*[{_OTHER_LETTER}][^\W\d_]*+(?:[ -][^\W\d_]*[{_OTHER_LETTER}][^\W\d_]*+)*+"
+)
+
+_RARE = re.compile(f"[{_NOT_LATIN}{_SYMBOLS}{_OTHER_LETTER}]")
+
+_CURRENCY = (
+    r"(?:(?:US|CA?|A|R|HK|NZ|S)\$|[€$£¥¢฿\u20a0-\u20cf]"
+    r"|(?:EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN|CZK|HUF|CAD|AUD|NZD|CNY|INR|BRL|MXN|ZAR|BTC|ETH|kr|zł|Kč|Ft|ct)\b)"
+)
 _NUMBER = r"\d++(?:(?:[.,'’]|[ \u00a0\u202f](?=\d{3}(?!\d)))\d++)*+(?:\s?[½¼¾⅓⅔⅛⅜⅝⅞]|,[-–—]{1,2}(?=\s?€))?"
 _UNIT = r"""(?:
-    (?:%(?!\() | [‰°′″]) (?:\s?[CFKNSEWO]\b)? | (?:[kMGT]|Mrd|Mio|mil)?\s?CURRENCY
+    (?:V|A)\s?(?:DC|AC) | r?em | v[hw] | gal
+  | (?:%(?!\() | [‰°′″]) (?:\s?[CFKNSEWO]\b)? | (?:[kMGT]|Mrd|Mio|mil)?\s?CURRENCY
   | (?:[kcdmµμnhMGTP]?(?:m|g|l|L|s|Hz|W|V|A|J|N|Pa|bar|mol|cal|t|b|B|bit|Wh|eV|dB|Ω|px|pt|rpm|psi)[²³23]?
       (?:/(?:[kcdmµ]?(?:m|g|l|L|s)[²³]?|h|min|d))?
     | [KMGT]i?B(?:/s|ps)? | [kMGT]bps | [kM]?b(?:it)?/s | km/h | mph | fps | dpi | ppm | kn
@@ -40,7 +56,8 @@ _UNIT = r"""(?:
     )(?![\w²³])
   )"""
 _QUANTITY = re.compile(
-    r"\d(?:(?<=[A-Za-z]\d)|(?<=-\d)|\s?UNIT|\s?h\s?\d|[\s\d.,]{0,20}(?:EUR|USD|GBP|CHF)|(?<=R\s\d)|(?<=D\s\d)|(?<=F\s\d)|\.\d++\.|-\d\d-\d"
+    r"\d(?:(?<=[A-Za-z]\d)|(?<=-\d)|\s?UNIT|\s?h\s?\d|[\s\d.,]{0,20}(?:EUR|USD|GBP|CHF)|(?<=[A-Z]\s\d)|(?<=kr\s\d)|(?<=zł\s\d)|(?<=Kč\s\d)|(?<=Ft\s\d)|\.\d++\.|-\d\d-\d"
+    r"|[A-Zpx](?!\w)|\s?[-x]\s?\d|\.{2,3}\d"
     r"|(?<=–\d)|[ \u00a0]\d\d)".replace("UNIT", _UNIT).replace("CURRENCY", _CURRENCY),
     re.VERBOSE,
 )
@@ -50,35 +67,48 @@ _PROTECTED = re.compile(
     (?<!\w)(?:  # numbers and what belongs to them
     (?<![\w.,])(?:EXPRESSION)(?![\w²³])
   | (?<![\w.,-])(?:NUMBER[-–])?NUMBER\s?UNIT(?!\w)                               # 5 kg, 5-10 kg
+  | (?<![\w.,-])NUMBER(?:\s?[x×]\s?NUMBER){1,3}(?:\s?UNIT)?(?!\w)                # 2 x 3 m
+  | (?<![\w.,-])\d{1,6}(?:[.,]\d{1,3})?[A-Zpx](?!\w)                             # 10x, 5G, 1080p
+  | (?<![\w.,])\d{1,9}\.{2,3}\d{1,9}(?!\w)                                       # 1..10
   | (?<![\w.,-])\d{1,20}+(?:[-–]\d{1,20}+){1,6}+(?![\w-])                       # 555-0123, 12–18
   | (?<![\w.,])\d{0,10}+\s?[½¼¾⅓⅔⅛⅜⅝⅞](?!\w)                                       # 3½
   | \(\d{2,5}\)\s?\d{2,8}+(?:[ -]\d{2,8}+){0,4}+(?!\w)                          # (555) 123-4567
   | (?<![\w.,])(?:0\d{1,5}+(?:[ /.-]\d{2,8}+){1,6}+|\d{2,4}+(?:[ ]\d{2,4}+){3,8}+)(?![\w-])  # 01 23 45
-  | \+\d{1,3}(?:[ -]\d{2,20}+){1,6}+(?!\w)                                     # +49 30 123456
+  | \+\d{1,3}(?:[ -]\d{1,20}+){1,6}+(?!\w)                                     # +49 30 123456
   | \[?\d\d:\d\d(?::\d\d)?[.,]?\d{0,3}\s?-->\s?\d\d:\d\d(?::\d\d)?[.,]?\d{0,3}\]?     # of subtitles
-  | (?:(?<!\w)(?<![-−–+±\d]\ )[-−–+±])?(?<![\w.,])(?:CURRENCY\s?-?NUMBER(?:\s?(?:[kKMB]|bn)\b)?|NUMBER\s?UNIT(?!\w))
+  | (?:(?<!\w)(?<![-−–+±\d]\ )[-−–+±])?(?<![\w.,])
+    (?:CURRENCY\s?-?NUMBER(?:\s?(?:[kKMB]|bn)\b)?(?:\s?[-–]\s?CURRENCY\s?NUMBER)?|NUMBER\s?UNIT(?!\w))
     )
   | (?=[^\w\s])(?:  # what begins with a sign
     (?:(?m:^)|(?<=\n[ ])|(?<=\n[ ]{2})|(?<=\n[ ]{3}))(?P<fence>`{3,}+(?=[^`\n]*+(?:\n|\Z))|~{3,}+)[^\n]*+
     (?:\n(?![ ]{0,3}(?P=fence))[^\n]*+)*+(?:\n[ ]{0,3}(?P=fence)[`~]*+[ \t]*+(?=\n|\Z))?     # fenced code
   | (?<!`)(?P<ticks>`{1,3})(?!`)(?:[^`\n]|\n(?!\s*\n)|(?!(?P=ticks)(?!`))`++){1,500}+(?P=ticks)(?!`)   # `code`
-  | \{\{\{?[^{}\n]{0,200}\}\}\}? | \{%[^{}\n]{0,200}%\}
+  | \$(?![\s\d$])(?=[^$\n]{0,200}[\\^_=+])[^$\n]{1,200}(?<!\s)\$(?![\w$])             # $x^2$
+  | \\\((?:[^\\\n]|\\(?!\))){1,200}\\\)
+  | \\(?:u[0-9a-fA-F]{4}|[A-Za-z]{1,20}+)(?:\{[^{}\n]{0,100}\}){0,3}  # \frac{1}{2}
+  | \$?\{\{\{?[^{}\n]{0,200}\}\}\}? | \{%[^{}\n]{0,200}%\}
   | [$%#@]?\{[^{}\n]{0,200}\}                                                   # {name} ${name} %{name} #{name}
-  | \[\[[^\[\]\n]{1,200}\]\] | \$\([\w.]{1,60}\)                                # [[name]] $(name)
+  | \[\[[^\[\]\n]{1,200}\]\] | \$[a-z]{0,3}\([\w.:]{1,60}\)                        # [[name]] $(name) $t(name)
+  | [\#$@]\[[\w.]{1,60}\] | @:(?:[\w.]{0,60}\w|\{'[^'\n]{1,60}'\})                 # #[name] @:name
   | \[\[?(?=[^\s\[\]]{0,60}_|[A-Z]|[a-z]|\d)[\w.:%-]{1,60}\]\]?(?![\w(\[])      # [first_name]
   | <[%?][^<>\n]{1,200}[%?]> | \[%[^\[\]\n]{1,200}%\]                            # <%= name %>
   | (?<![\w@])@@\w{1,60}@@ | (?<![\w~])~\w{1,60}~(?![\w~])                     # @@name@@ ~name~
   | (?<![\w!])!(?=[a-z])\w{2,60}                                               # !name
   | (?<!\S)\.[a-z][\w-]{1,20}+(?!\w)                                            # .env
   | \*\|[^|\n]{1,80}\|\*                                                        # *|NAME|*
-  | (?<![\w\#&])\#{1,3}[A-Za-z][\w.-]{0,60}+\#{1,3}(?![\w\#])                   # ##NAME##
+  | (?<![\w\#&])\#{1,3}[A-Za-z0-9][\w.-]{0,60}+\#{1,3}(?![\w\#])                # ##NAME##
   | %\([\w.]{1,60}\)[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?[a-zA-Z]                    # %(name)s
-  | (?<![\w%])%[A-Za-z_]\w{1,60}+%(?![\w%])                                       # %name%
+  | (?<![\w%])(?P<percent>%{1,2})[A-Za-z_]\w{1,60}+(?P=percent)(?![\w%])          # %name%
+  | (?<![\w%])%%(?![\w%]) | %<\w{1,60}>[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?[a-zA-Z]   # %% %<name>s
   | (?<![\w%])%[a-z_]\w{2,60}+(?![\w%])                                         # %name
   | (?<![\d%])%(?:\d{1,2}\$)?[-+#0]{0,3}\d{0,3}(?:\.\d{1,3})?
     (?:ll|l|h|z)?[sdifuxXoeEgGcpr@](?![A-Za-z])(?:%%)?                          # %s %1$s %.2f %d%%
+  | <!--[^\n]{0,300}?--> | /\*[^*\n]{0,200}\*/                                  # comments
+  | \#!/[^\s]{1,60} | \#include\s?[<"][^<>"\n]{1,80}[>"]
+  | (?<![\w*])\*{1,2}[a-z_]\w{0,60}+(?![^*\n]{0,200}\*)                           # **kwargs
+  | (?<![\w^])\^[^\s^$]{2,60}\$(?!\w)                                             # ^[a-z]+$
   | <[/|!]?[A-Za-z0-9][\w|:.-]{0,60}(?:\s[^<>\n]{0,300}=[^<>\n]{0,300})?\s?[/|]?>  # <b> </s> <2de> <|end|> <a href="">
-  | &(?:[A-Za-z][A-Za-z0-9]{1,10}|\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});         # &nbsp;
+  | &(?:[A-Za-z][\w.-]{1,60}|\#[0-9]{1,7}|\#[xX][0-9a-fA-F]{1,6});         # &nbsp;
   | (?<!\w)\\\\(?=\w)[^PATH_END]*+                                              # \\server\share
   | (?<![\w/.:~<\[-])(?:~|\.{1,2})?/(?:[\w.@+%-]++/)*+[\w.@+%-]*[\w](?:/(?![\w/]))?   # /usr/bin/python
   | (?<![\w@.\#-])@[A-Za-z_]\w{0,60}+(?:[.-]\w{1,60}+)*+                        # @name
@@ -87,14 +117,36 @@ _PROTECTED = re.compile(
   | (?<![\w:/\\.]):{1,2}[A-Za-z_]\w{0,60}+:?(?![\w:])                           # :name
   | (?<![\w-])--?[A-Za-z][\w-]{0,60}+(?:=[^\s,;]{1,100})?(?=[\s.,;:!?)]|\Z)     # --flag
   | (?<![\w)\]])(?<!\d\ )[-−–+±](?=\d)NUMBER(?![\w%€$£°])                        # -5
-  | [<>≤≥≈=±~]\s?-?NUMBER(?!\w)                                                 # > 5
+  | (?:[<>=!~]=|[<>≤≥≈=±~^])\s?-?NUMBER(?!\w)                                    # > 5, >=3.8
+  | §{1,2}\s?\d++[a-z]?(?:\s?[-–]\s?\d++[a-z]?)?(?!\w)                           # §§ 1–3
+  | [\u2318\u2325\u21e7\u2303]{1,3}\w(?!\w)                                        # ⌘C
+  | [SYMBOLS†‡]{1,20}(?:\s?\d++(?:[.,]\d++)*+)?(?!\w)                               # √2, № 5
   | (?<!\S)\#(?!\S)                                                             # the number in an ICU message
   | [\ufffc\ufffd©®™§¶]
     )
   | (?<![A-Za-z0-9_])(?=\w)(?:  # what begins with a letter, a digit or an underscore
-    (?<![A-Za-z0-9])(?:(?i:https?|ftp|file)://|(?i:www)\.)[^URL_END]+           # https://example.org/path
+    (?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?i:www\.|mailto:|tel:))[^URL_END]+  # https://example.org/path
+  | (?<![\w.+-])[a-z][\w.+-]{0,60}@[a-z][\w-]{0,60}+(?:\.[\w-]{1,60}+){0,5}:[\w./~-]{1,200}  # git@host:path
   | (?<![\w.+-])(?:[\w.+-]|(?<=\w)['’](?=\w)){1,64}+
     @(?:[\w-]{1,63}+\.){1,5}[A-Za-z]{2,24}(?![\w@])                             # name@example.org
+  | (?<![\w.+-])[a-z][\w+-]{0,60}@[a-z][\w-]{0,60}+(?![\w@.])                     # user@host
+  | (?<![\w.@:/-])[a-z][\w-]{0,60}+(?:\.[\w-]{1,60}+){0,5}:\d{2,5}(?![\w:])        # localhost:80
+  | (?<![\w:])(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}(?![\w:])                       # AA:BB:CC:DD:EE:FF
+  | (?<![\w:])[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,6}(?:::|:(?=[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){4}))
+    (?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4}){0,6})?(?![\w:])                        # 2001:db8::1
+  | (?<!\w)(?:text|application|image|audio|video|font|multipart)/[\w.+-]*\w          # text/html
+  | (?<!\w)(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)\s/[^\s,;]{0,200}                # GET /path
+  | (?<!\w)(?:ISBN|ISSN|ISO|RFC|CVE|DIN|IEEE|BIC|DOI|HTTP)[ -](?=[\w./-]{0,60}\d)[\w./-]{0,60}\w
+  | (?<!\w)(?:SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP)\s[^;\n]{1,120}(?:FROM|INTO|SET|TABLE)\s[^;\n]{1,120};
+  | (?<!\w)(?:Ctrl|Strg|Cmd|Alt|Shift|Win)(?:\s?[+]\s?\w{1,12}){1,3}(?!\w)           # Shift + Tab
+  | (?<![\w.,'’-])(?:X{0,3}(?:IX|IV|V?I{0,3}))(?<=[IVX]{2})(?![\w'’-])              # XIV
+  | [SYMBOLS]{1,20}(?!\w)
+  | (?<!\w)(?:[A-Za-z]{1,2}|\d{1,20}+|(?:[A-Z][a-z]?[₀-₉]{0,3}){1,8})[¹²³\u2070-\u209f]{1,20}[A-Za-z₀-₉]{0,20}(?!\w)
+  | (?<!\w)[A-Za-z](?:[|\\:;,][A-Za-z])+(?!\w) | (?<![\w-])[A-Z]-[A-Z](?![\w-])      # a|b
+  | (?<!\w)[a-z]\w?--(?![\w-]) | (?<![\w.])[a-z]\[[^\[\]\s]{1,20}\] | (?<![\w.])[a-z]\w{0,20}\[[ijkn]\]  # a[0]
+  | (?<!\w)[A-Z]\w{0,60}+<[A-Z]\w{0,60}+(?:,\s?[A-Z]\w{0,60}+)?>                   # List<String>
+  | (?<![\w.])[A-Za-z_][\w.]{0,60}\s?(?:[-+*/%|&^]|\|\||&&|\?\?|<<|>>)=\s?[\w.]{1,60}(?!\w)  # x += 1
+  | (?<!\w)[A-Za-z_][\w.-]{0,60}=(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')              # KEY="a b"
   | (?<![\w.@-])(?:[A-Za-z0-9-]{1,63}+\.){1,5}(?:com|org|net|edu|gov|info|io|dev|app|eu|de|fr|es|it|nl|pl|ch|at|uk|us)
     (?![\w@-])(?!\.\w)(?:/[^URL_END]*)?                                         # example.org/path
   | (?<![:.\\])[A-Za-z]:\\[^PATH_END]*+                                            # C:\file
@@ -130,6 +182,7 @@ _PROTECTED = re.compile(
       (?:\s?(?:[=≠<>≤≥≈×÷^+*/−±-]|[<>!=]=)\s?(?:\d++(?:[.,]\d++)*+%?|[A-Za-zα-ωΑ-Ω](?:[²³]|\d)?(?!\w))){0,20}+
     """)
     .replace("UNIT", _UNIT).replace("NUMBER", _NUMBER).replace("CURRENCY", _CURRENCY)
+    .replace("SYMBOLS", _SYMBOLS)
     .replace("EXTENSIONS", "py|js|ts|tsx|jsx|rs|go|rb|php|java|kt|c|h|cc|cpp|hpp|cs|sh|bat|ps1|sql|html?|css|xml|json|"
              "ya?ml|toml|ini|cfg|conf|env|lock|log|txt|md|rst|csv|tsv|pdf|docx?|xlsx?|pptx?|odt|png|jpe?g|gif|svg|webp|"
              "mp3|mp4|wav|avi|mov|zip|tar|gz|bz2|7z|exe|dll|so|deb|rpm|apk|jar|iso|onnx|bin|dat|db|bak|tmp|po|srt")
@@ -161,7 +214,7 @@ def find_protected_spans(text: str, language: str = "") -> list[Span]:
 def _may_have_spans(text: str) -> bool:
     if not _SIGNS.isdisjoint(text) or _JOINED.search(text):
         return True
-    if not text.isascii() and _OTHER_SCRIPT.search(text):
+    if not text.isascii() and _RARE.search(text):
         return True
     return not _DIGITS.isdisjoint(text) and _QUANTITY.search(text) is not None
 
@@ -173,8 +226,12 @@ def _found(text: str, language: str) -> Iterator[Span]:
         yield start, _strip_punctuation(text, start, end) if text[start].isalnum() else end
     if "&" in text:
         yield from (match.span() for match in _AMPERSAND.finditer(text))
-    if not text.isascii() and uses_latin_script(language):
+    if text.isascii():
+        return
+    if uses_latin_script(language):
         yield from find_foreign_words(text)
+    if language in _ALPHABETS:
+        yield from (match.span() for match in _OTHER_LETTERS.finditer(text))
 
 
 def find_foreign_words(text: str) -> list[Span]:
@@ -185,8 +242,11 @@ def find_foreign_words(text: str) -> list[Span]:
 def _strip_punctuation(text: str, start: int, end: int) -> int:
     """Return the end of a URL or address without the punctuation that belongs to the sentence around it.
 
-    A closing parenthesis stays if it was opened in the URL.
+    What closes a parenthesis, a bracket or a quotation of the URL stays.
     """
+    closes_bracket = text[end - 1] == "]" and "[" in text[start:end]
+    if closes_bracket or (text[end - 1] in "\"'" and text.count(text[end - 1], start, end) == 2):
+        return end
     unopened = text.count(")", start, end) - text.count("(", start, end)
     while text[end - 1] in ".,;:!?'\"*_])»”’…":
         if text[end - 1] == ")":
