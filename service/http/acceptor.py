@@ -22,7 +22,8 @@ log = logging.getLogger("attendant")
 ACCEPTED_AT_ONCE = 64  # connections, before the event loop handles what they have sent
 PAUSE = 0.02  # seconds without accepting when the process has no file descriptor left
 REPORT_SECONDS = 10.0  # between two lines of the log about that
-# The response waits for `close`, and both travel in one packet, where a system has this: a third less of the kernel's work.
+# The response waits for `close`, and both travel in one packet, where a system has this: a third less of the kernel's
+# work.
 WITH_CLOSE = getattr(socket, "MSG_MORE", 0)
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
