@@ -69,7 +69,7 @@ def imported_card(manifest: Manifest, size: int, left_out: Sequence[str] = ()) -
         sentences=manifest.parity.sentences,
         difference=manifest.parity.onnx,
         tolerance=manifest.parity.tolerance,
-        of_fp32=" in fp32" if manifest.precision == "int8" else "",
+        of_fp32=" in fp32" if manifest.precision != "fp32" else "",
         quality=quality,
         generation="\n## Decoding, unless a request says otherwise\n\n" + "\n".join(lines) + "\n" if lines else "",
     )

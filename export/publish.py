@@ -10,7 +10,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from export.checks import parity
+from export.checks import half, parity
 from export.checks.quality_gate import (
     QUALITY_BOUND,
     QualityError,
@@ -25,6 +25,7 @@ from export.graphs.topk import select_graph
 from export.manifest import build_manifest
 from export.model_card import model_card
 from export.quantization.calibration import QuantisationPlan
+from export.quantization.half import to_half
 from export.quantization.kv_cache import quantise_caches
 from export.quantization.weights import quantise_weights
 from service.artifact import Artifact, Evaluation, Manifest, publish, read_artifact, sha256, write_manifest
@@ -55,6 +56,7 @@ class ExportOptions:
     notes: str = ""  # Markdown for the end of the model card
     bound: float = QUALITY_BOUND  # how much int8 may lose on development rows, in BLEU or points of accuracy
     name: str = ""  # of the artifact; default: the recipe's
+    fp16: bool = False
 
 
 def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -> Manifest:
@@ -62,8 +64,8 @@ def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -
 
     Raises:
         ArtifactError, CheckpointError, CorpusError, RecipeError: an input cannot be used.
-        ParityError: the graphs differ from the trained model.
-        QualityError: int8 loses more than the bound.
+        ParityError: the graphs differ from the trained model, or answers in fp16 from those in fp32.
+        QualityError: int8 or fp16 loses more than its bound.
     """
     task, model = run.open(torch.device("cpu"))
     sources = parity.parity_sources(task, data, options.sentences)
@@ -72,7 +74,7 @@ def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -
     writer = ArtifactWriter(task, run, state_kinds, options.name or task.recipe.name, options.version)
     with publish(path) as folder, TemporaryDirectory() as scratch:
         models = {name: to_onnx(spec) for name, spec in specs.items()}
-        fp32_folder = Path(scratch) if options.int8 else folder
+        fp32_folder = Path(scratch) if options.int8 or options.fp16 else folder
         manifest = writer.write(models, fp32_folder)
         fp32 = Artifact(fp32_folder, manifest)
         verify = parity.verify_translator if isinstance(task, TranslateTask) else parity.verify_classifier
@@ -82,6 +84,12 @@ def export_run(run: RunFolder, path: Path, data: Path, options: ExportOptions) -
             manifest = write_int8(
                 models, plan, writer, folder, lambda int8: check_quality(fp32, int8, task, data, options.bound)
             )
+        if options.fp16:
+            manifest = write_half(models, state_kinds, writer, folder)
+            fp16 = Artifact(folder, manifest)
+            half.check_answers(fp32, fp16, sources)
+            evaluations = check_quality(fp32, fp16, task, data, half.QUALITY_BOUND)
+            manifest = manifest.model_copy(update={"evaluation": [*manifest.evaluation, *evaluations]})
         manifest = manifest.model_copy(update={"parity": parity_result})
         return complete(folder, manifest, lambda size: model_card(manifest, size, options.notes))
 
@@ -127,6 +135,13 @@ class Writer(Protocol):
     """Writes the files of an artifact except model card and manifest, and returns the manifest."""
 
     def write(self, models: dict[str, ModelProto], folder: Path) -> Manifest: ...
+
+
+def write_half(models: dict[str, ModelProto], state_kinds: dict[str, str], writer: Writer, folder: Path) -> Manifest:
+    """Write the artifact in fp16."""
+    states = {*state_kinds, *(f"{name}_out" for name in state_kinds)}
+    graphs = {name: to_half(model, states) for name, model in models.items()}
+    return writer.write(graphs, folder).model_copy(update={"precision": "fp16"})
 
 
 def write_int8(

@@ -305,6 +305,24 @@ def toy_translator_int8(
 
 
 @pytest.fixture(scope="session")
+def toy_translator_fp16(
+    toy_translation_run: "RunFolder", export_toy_run: Callable[..., Path], build_once: BuildOnce
+) -> Path:
+    """The toy translator in fp16."""
+    fill = partial(_export_into, export_toy_run, toy_translation_run, "toy-translator", fp16=True)
+    return build_once("translator-fp16", fill) / "toy-translator"
+
+
+@pytest.fixture(scope="session")
+def toy_classifier_fp16(
+    toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], build_once: BuildOnce
+) -> Path:
+    """The toy classifier in fp16."""
+    fill = partial(_export_into, export_toy_run, toy_classification_run, "toy-classifier", fp16=True)
+    return build_once("classifier-fp16", fill) / "toy-classifier"
+
+
+@pytest.fixture(scope="session")
 def toy_classifier_int8(
     toy_classification_run: "RunFolder", export_toy_run: Callable[..., Path], build_once: BuildOnce
 ) -> Path:

@@ -1,5 +1,5 @@
-"""The quality gate of int8: fp32 and int8 answer the same rows in the service's own engine, and int8 must not be worse
-by more than a bound, in BLEU (translation, each direction) or in points of accuracy (classification)."""
+"""The quality gate of int8 and fp16: fp32 and one of them answer the same rows in the service's own engine, and it must
+not be worse by more than a bound, in BLEU (translation, each direction) or points of accuracy (classification)."""
 
 import math
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ FP32_SHARES = (0.0, 0.1, 0.25)  # of the linear layers, tried in this order
 
 
 class QualityError(RuntimeError):
-    """int8 loses more quality than the bound allows."""
+    """int8 or fp16 loses more quality than the bound allows."""
 
 
 class Measurement(NamedTuple):
@@ -62,31 +62,32 @@ def fallback_plans(plan: QuantisationPlan) -> Iterator[QuantisationPlan]:
         yield QuantisationPlan({name: plan.linears[name] for name in names[in_fp32:]}, tables=plan.tables)
 
 
-def check_quality(fp32: Artifact, int8: Artifact, task: Task, data: Path, bound: float) -> list[Evaluation]:
-    """Return the metrics of both precisions on development rows, and those of int8 on the test rows.
+def check_quality(fp32: Artifact, other: Artifact, task: Task, data: Path, bound: float) -> list[Evaluation]:
+    """Return the metrics of fp32 and of another precision on development rows, and those of the other on the test rows.
 
     Raises:
-        QualityError: int8 is worse than fp32 by more than the bound on development rows, in any direction.
+        QualityError: the other is worse than fp32 by more than the bound on development rows, in any direction.
     """
     pairs = max(1, len(task.recipe.pairs) // 2)
     rows = _sample(task, split_corpus(task.recipe.data, task.recipe.seed, data)[1], DEVELOPMENT_ROWS * pairs)
-    name = " ".join(validation_data(task.recipe))
-    before, after = measure(fp32, task, rows), measure(int8, task, rows)
+    name, precision = " ".join(validation_data(task.recipe)), other.manifest.precision
+    before, after = measure(fp32, task, rows), measure(other, task, rows)
     evaluations = []
     for part, exact in before.items():
-        quantised = after[part]
-        loss = exact.value - quantised.value
+        found = after[part]
+        loss = exact.value - found.value
         if not loss <= bound:
             raise QualityError(
-                f"int8 loses {loss:.2f} {exact.metric} on {name} ({part}: {exact.value:.2f} in fp32, "
-                f"{quantised.value:.2f} in int8); allowed is {bound:g}: publish fp32, or raise --bound"
+                f"{precision} loses {loss:.2f} {exact.metric} on {name} ({part}: {exact.value:.2f} in fp32, "
+                f"{found.value:.2f} in {precision}); allowed is {bound:g}: publish fp32"
+                f"{', or raise --bound' if precision == 'int8' else ''}"
             )
         evaluations.append(_evaluation(name, f"gate {part}", exact, "fp32"))
-        evaluations.append(_evaluation(name, f"gate {part}", quantised, "int8"))
+        evaluations.append(_evaluation(name, f"gate {part}", found, precision))
     if task.recipe.data.test:
         name = " ".join(task.recipe.data.test)
-        tested = measure(int8, task, read_files(task.recipe.data, task.recipe.data.test, data))
-        evaluations += [_evaluation(name, f"test {part}", found, "int8") for part, found in tested.items()]
+        tested = measure(other, task, read_files(task.recipe.data, task.recipe.data.test, data))
+        evaluations += [_evaluation(name, f"test {part}", found, precision) for part, found in tested.items()]
     return evaluations
 
 

@@ -20,6 +20,7 @@ INLINE_BYTES = 1024  # smaller constants stay in the graph
 ALIGNMENT = 64  # bytes
 DTYPES = {
     int(TensorProto.FLOAT): "float32",
+    int(TensorProto.FLOAT16): "float16",
     int(TensorProto.INT64): "int64",
     int(TensorProto.INT32): "int32",
     int(TensorProto.INT8): "int8",

@@ -308,7 +308,7 @@ def _info(model: ServedModel, settings: Settings, version: str) -> TeiInfo:
     id2label: dict[str, str | int] = {str(i): label for i, label in enumerate(labels)}
     return TeiInfo(
         model_id=model.name,
-        model_dtype={"fp32": "float32"}.get(model.manifest.precision, model.manifest.precision),
+        model_dtype={"fp32": "float32", "fp16": "float16"}.get(model.manifest.precision, model.manifest.precision),
         served_model_name=model.name,
         model_type={"classifier": {"id2label": id2label, "label2id": {label: i for i, label in enumerate(labels)}}},
         max_concurrent_requests=settings.queue_segments,

@@ -26,7 +26,7 @@ def check(artifact: Artifact, count: int, rows: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [4, 21])
-@pytest.mark.parametrize("artifact", ["toy_translator", "toy_translator_int8"])
+@pytest.mark.parametrize("artifact", ["toy_translator", "toy_translator_int8", "toy_translator_fp16"])
 def test_answers_do_not_depend_on_where_the_states_are(
     artifact: str, rows: int, request: pytest.FixtureRequest
 ) -> None:
