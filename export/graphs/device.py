@@ -28,7 +28,7 @@ Value = tuple[str, int, list[str | int]]  # name, type, shape
 
 def device_graphs() -> dict[str, onnx.ModelProto]:
     """Return all graphs by the names of their files."""
-    graphs = {"best": best(), "read": read(), "store": store()}
+    graphs = {"attention": attention(), "best": best(), "read": read(), "store": store()}
     for name, dtype in STATE_TYPES.items():
         graphs |= {f"append_{name}": append(dtype), f"move_{name}": move(dtype), f"grow_{name}": grow(dtype)}
     return graphs
@@ -111,6 +111,46 @@ def store() -> onnx.ModelProto:
     )
 
 
+def attention() -> onnx.ModelProto:
+    """Return a graph with the variants of attention that translators need, for service/engine/models/probe.py.
+
+    They are those of a Transformer's graphs in fp16: of a packed source to itself, of a query to a cache to which
+    nothing is added, and of a packed target token to a cache that it is added to.
+    """
+    half, heads, kv_heads, width = int(TensorProto.FLOAT16), 2, 1, 64
+    packed = (heads + 2 * kv_heads) * width
+    sizes: dict[str, list[str | int]] = {
+        "source": ["B", "S", packed], "query": ["B", 1, heads * width], "new": ["B", 1, packed],
+        "key": ["B", kv_heads, "P", width], "value": ["B", kv_heads, "P", width],
+    }  # fmt: skip
+    attributes = {"num_heads": heads, "kv_num_heads": kv_heads, "scale": width**-0.5, "domain": "com.microsoft"}
+
+    def attend(inputs: list[str], name: str, **more: int) -> onnx.NodeProto:
+        outputs = [name, f"{name}_key", f"{name}_value"]
+        return helper.make_node("GroupQueryAttention", inputs, outputs, **attributes, **more)
+
+    def capacity(of: str, axis: int) -> list[onnx.NodeProto]:
+        return [
+            helper.make_node("Shape", [of], [f"{of}_axis"], start=axis, end=axis + 1),
+            helper.make_node("Cast", [f"{of}_axis"], [f"{of}_int32"], to=int(TensorProto.INT32)),
+            helper.make_node("Squeeze", [f"{of}_int32"], [f"{of}_length"]),
+        ]
+
+    return _model(
+        [
+            *capacity("source", 1),
+            *capacity("key", 2),
+            helper.make_node("Slice", ["query", "zeros", "ends", "axes"], ["nothing"]),  # (B, 0, K*d)
+            attend(["source", "", "", "", "", "last", "source_length"], "encoded", causal=0),
+            attend(["query", "nothing", "nothing", "key", "value", "last", "key_length"], "crossed", causal=0),
+            attend(["new", "", "", "key", "value", "last", "key_length"], "decoded"),
+        ],
+        [*((name, half, shape) for name, shape in sizes.items()), ("last", int(TensorProto.INT32), ["B"])],
+        [(name, half, ["B", "T", heads * width]) for name in ("encoded", "crossed", "decoded")],
+        {"zeros": [0, 0], "ends": [0, kv_heads * width], "axes": [1, 2]},
+    )
+
+
 def _model(
     nodes: list[onnx.NodeProto],
     inputs: list[Value],
@@ -118,9 +158,10 @@ def _model(
     constants: dict[str, list[int]] | None = None,
 ) -> onnx.ModelProto:
     values = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in (constants or {}).items()]
-    described = ([helper.make_tensor_value_info(*value) for value in part] for part in (inputs, outputs))
-    graph = helper.make_graph(nodes, "device", *described, values)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    taken, written = ([helper.make_tensor_value_info(*value) for value in part] for part in (inputs, outputs))
+    domains = [("", OPSET), *(("com.microsoft", 1) for _ in {node.domain for node in nodes} - {""})]
+    graph = helper.make_graph(nodes, "device", taken, written, values)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(*domain) for domain in domains], ir_version=10)
     onnx.checker.check_model(model)
     return model
 

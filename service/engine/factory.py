@@ -8,8 +8,9 @@ from service.artifact import Artifact, ArtifactError
 from service.engine.device import CPU, Device
 from service.engine.interfaces import Observer, PoolConfig, StartedPools, score_pool_name
 from service.engine.models.classify import ClassifyEngine
+from service.engine.models.probe import find_device
 from service.engine.models.score import ScoreEngine
-from service.engine.models.session import Session, find_device
+from service.engine.models.session import Session
 from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.queue import Queue
 from service.engine.types import EngineRequest

@@ -22,7 +22,7 @@ class Translator:
         self.translator = ctranslate2.Translator(
             str(folder), device="cpu", compute_type=compute_type, inter_threads=workers, intra_threads=threads
         )
-        self.source, self.target = _vocabularies(folder)
+        self.source, self.target = vocabularies(folder)
         self.ids = {token: i for i, token in enumerate(self.target)}
         self.limit = limit
         self.name = f"CTranslate2 {ctranslate2.__version__} {compute_type}"
@@ -46,7 +46,7 @@ class Translator:
         return [[self.ids[token] for token in result.hypotheses[0]] for result in results]
 
 
-def _vocabularies(folder: Path) -> tuple[list[str], list[str]]:
+def vocabularies(folder: Path) -> tuple[list[str], list[str]]:
     shared = folder / "shared_vocabulary.json"
     files = (
         (shared, shared) if shared.is_file() else (folder / f"{side}_vocabulary.json" for side in ("source", "target"))

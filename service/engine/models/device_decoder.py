@@ -22,7 +22,8 @@ class DeviceDecoder:
     def __init__(self, graphs: TranslateGraphs, rows: int) -> None:
         manifest, self.device = graphs.artifact.manifest, graphs.device
         self.graphs, self.rows, self.vocabulary = graphs, rows, manifest.vocabulary
-        row_graphs = {dtype: RowGraphs(dtype, self.device) for dtype in {state.dtype for state in manifest.state}}
+        dtypes: set[str] = {state.dtype for state in manifest.state}
+        row_graphs = {dtype: RowGraphs(dtype, self.device) for dtype in dtypes}
         max_positions = {"growing": manifest.limits.target_length, "constant": manifest.limits.source_length}
         self.pool = DeviceStatePool(manifest.state, rows, max_positions, row_graphs, self.device)
         self.best, self.read, self.store = (
@@ -31,7 +32,7 @@ class DeviceDecoder:
         self.token = np.zeros(rows, dtype=np.int64)
         self.position = np.zeros(rows, dtype=np.int32)
         self.source_length = np.ones(rows, dtype=np.int32)
-        arrays = {"token": self.token, "position": self.position, "source_length": self.source_length}
+        arrays: Arrays = {"token": self.token, "position": self.position, "source_length": self.source_length}
         self._inputs = {name: (array, DeviceArray.from_numpy(array, self.device)) for name, array in arrays.items()}
         self._logits = DeviceArray.empty([rows, self.vocabulary], np.float32, self.device)
         self._replaced: dict[str, DeviceArray] = {}  # by the input of the first state: outputs of a block of `replaced`
@@ -145,15 +146,15 @@ class DeviceLogits:
     def lines(self, rows: np.ndarray) -> np.ndarray:
         """Return the logits of these rows (N, V)."""
         lines = np.empty((len(rows), self._decoder.vocabulary), np.float32)
-        inputs = {"logits": self._decoder.logits(self._count), "rows": np.ascontiguousarray(rows, np.int64)}
-        self._decoder.read.bind(inputs, {"lines": lines}).run()
+        places = np.ascontiguousarray(rows, np.int64)
+        self._decoder.read.bind({"logits": self._decoder.logits(self._count), "rows": places}, {"lines": lines}).run()
         return lines
 
     def store(self, rows: np.ndarray, lines: Sequence[np.ndarray]) -> None:
         """Put lines that `lines` has returned back, after they were changed in place."""
         logits = self._decoder.logits(self._count)
-        inputs = {"logits": logits, "rows": rows.reshape(-1, 1), "lines": np.asarray(lines)}
-        self._decoder.store.bind(inputs, {"logits_out": logits}).run()
+        places, values = rows.reshape(-1, 1), np.asarray(lines)
+        self._decoder.store.bind({"logits": logits, "rows": places, "lines": values}, {"logits_out": logits}).run()
         self._best = None
 
     def all(self) -> np.ndarray:

@@ -8,7 +8,7 @@ Shapes: R rows and P positions that the arrays have room for, L states of a bloc
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +100,7 @@ class DeviceBlock:
     def append(self, index: int, values: DeviceArray, source: np.ndarray, target: np.ndarray) -> None:
         """Write rows of a state: row `source[i]` of the encoder's output onto row `target[i]`."""
         length = values.shape[1] * math.prod(values.shape[2:]) // (self.before * self.after)
-        inputs = {
+        inputs: dict[str, np.ndarray | DeviceArray] = {
             "data": self._flat(),
             "values": values.view([values.shape[0], self.before, length, self.after]),
             "pads": np.array([0, 0, 0, 0, 0, 0, self.positions - length, 0]),
@@ -112,7 +112,7 @@ class DeviceBlock:
     def move(self, targets: np.ndarray, sources: np.ndarray) -> None:
         """Copy source rows of all states onto target rows, as if all at once."""
         first = self.rows * np.arange(len(self.states))[:, None]  # (L, 1)
-        inputs = {
+        inputs: dict[str, np.ndarray | DeviceArray] = {
             "data": self._flat(),
             "source": (first + sources).ravel(),
             "target": (first + targets).reshape(-1, 1),
@@ -129,7 +129,7 @@ class DeviceStatePool:
     """The states of at most `max_rows` rows, each with at most `max_positions[kind]` positions."""
 
     def __init__(
-        self, states: Iterable[State], max_rows: int, max_positions: dict[str, int], graphs: dict[str, RowGraphs],
+        self, states: Iterable[State], max_rows: int, max_positions: dict[str, int], graphs: Mapping[str, RowGraphs],
         device: Device,
     ) -> None:  # fmt: skip
         self.max_rows, self.live_rows, self.generation = max_rows, 0, 0

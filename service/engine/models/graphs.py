@@ -24,5 +24,8 @@ class TranslateGraphs:
         Raises:
             ArtifactError: a graph cannot be loaded.
         """
-        names = ("encode", "step", "select")
-        return TranslateGraphs(artifact, device, *(Session(artifact.graph(name), threads, device) for name in names))
+        encode, step, select = (
+            Session(artifact.graph(name), threads, device, record=name == "step")
+            for name in ("encode", "step", "select")
+        )
+        return TranslateGraphs(artifact, device, encode, step, select)

@@ -2,9 +2,11 @@
 
 import contextlib
 import io
+import itertools
 import logging
 import math
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from service.artifact import ArtifactError
-from service.engine.device import CPU, Device, DeviceError, parse_device
+from service.engine.device import CPU, Device
 
 # Official builds of onnxruntime report usage to Microsoft unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 Arrays = dict[str, np.ndarray]
 
 CUDA = "CUDAExecutionProvider"
+# Operators that do the work. If one is missing on a GPU, every step would move its tensors to the CPU and back.
+COMPUTE = {"GroupQueryAttention", "Gemm", "MatMul", "LayerNormalization", "Softmax", "GRU", "LSTM", "TopK", "ScatterND"}
 DTYPES = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -32,28 +36,7 @@ DTYPES = {
 }
 
 
-def find_device(setting: str) -> Device:
-    """Return the device for a value of ATTENDANT_DEVICE; `auto` is the first GPU, or the CPU if there is none.
-
-    Raises:
-        DeviceError: the GPU that the setting names cannot be used.
-    """
-    try:
-        device = parse_device(setting)
-    except ValueError as error:
-        raise DeviceError(f"ATTENDANT_DEVICE: {error}") from None
-    if device.kind == "cpu" or not (fault := _gpu_fault(device)):
-        return device
-    if setting == "auto":
-        log.warning("ATTENDANT_DEVICE is auto and no GPU can be used (%s): all models run on the CPU", fault)
-        return CPU
-    raise DeviceError(
-        f"ATTENDANT_DEVICE is {setting!r}, but this GPU cannot be used ({fault}): install the extra `gpu` and NVIDIA's "
-        "driver (docs/deployment.md), name another GPU, or set ATTENDANT_DEVICE to cpu or auto"
-    )
-
-
-def _gpu_fault(device: Device) -> str:
+def gpu_fault(device: Device) -> str:
     """Return why a GPU cannot be used; an empty string if it can."""
     if CUDA not in ort.get_available_providers():
         return f"the installed onnxruntime {ort.__version__} has no CUDA"
@@ -70,11 +53,14 @@ def _gpu_fault(device: Device) -> str:
 class Session:
     """One ONNX graph, loaded.
 
+    On a GPU the runs of a graph can be recorded: a run on the same arrays is then one call of the driver instead of one
+    for each operator (CUDA graphs).
+
     Raises:
         ArtifactError: onnxruntime cannot load the file.
     """
 
-    def __init__(self, path: Path, threads: int, device: Device = CPU) -> None:
+    def __init__(self, path: Path, threads: int, device: Device = CPU, *, record: bool = False) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -84,17 +70,47 @@ class Session:
         options.enable_mem_pattern = False
         # Idle threads sleep: models share the cores with each other and with the HTTP thread.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._recorder: Recorder | None = None
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=_providers(device))
+            if device.kind == "cuda":
+                self._session = self._on_gpu(path, options, device, record)
+            else:
+                self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except ArtifactError:
+            raise
         except Exception as error:  # onnxruntime has one exception class for each kind of failure
             raise ArtifactError(f"{path}: onnxruntime cannot load it: {error}") from None
-        if device.kind == "cuda" and CUDA not in self._session.get_providers():
-            raise ArtifactError(
-                f"{path}: onnxruntime {ort.__version__} does not load it on {device}, see its log above"
-            )
         self.device = device
         self.inputs = {tensor.name for tensor in self._session.get_inputs()}
         self.outputs = [output.name for output in self._session.get_outputs()]
+
+    def _on_gpu(self, path: Path, options: ort.SessionOptions, device: Device, record: bool) -> ort.InferenceSession:
+        """Load the graph on a GPU, recorded if that is possible.
+
+        Raises:
+            ArtifactError: the installed onnxruntime cannot run it there.
+        """
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        # The arena grows by what is needed, not by powers of two: several models share the GPU's memory.
+        provider = {"device_id": str(device.number), "arena_extend_strategy": "kSameAsRequested"}
+        session = None
+        if record:
+            try:
+                recording = {**provider, "enable_cuda_graph": "1"}
+                session = ort.InferenceSession(
+                    str(path), options, providers=[(CUDA, recording), "CPUExecutionProvider"]
+                )
+                self._recorder = Recorder()
+            except Exception as error:  # onnxruntime has one exception class for each kind of failure
+                log.warning("%s: its runs cannot be recorded: %s", path, str(error).partition("\n")[0])
+        if session is None:
+            session = ort.InferenceSession(str(path), options, providers=[(CUDA, provider), "CPUExecutionProvider"])
+        if missing := sorted({CUDA} - set(session.get_providers())) or sorted(operators_on_cpu(session) & COMPUTE):
+            raise ArtifactError(
+                f"{path}: onnxruntime {ort.__version__} has no {', '.join(missing)} for this graph on {device}; "
+                "install onnxruntime-gpu 1.31 or later, or set ATTENDANT_DEVICE to cpu"
+            )
+        return session
 
     def run(self, inputs: Arrays) -> Arrays:
         """Return the outputs by name for inputs by name."""
@@ -117,7 +133,15 @@ class Session:
         An array that is both an input and an output is updated in place by operators that support it. A GPU reads the
         numpy arrays among the inputs only now.
         """
+        if self._recorder is not None:
+            return RecordedSession(self._session, inputs, outputs, self._recorder)
         return BoundSession(self._session, inputs, outputs)
+
+
+def operators_on_cpu(session: ort.InferenceSession) -> set[str]:
+    """Return the types of the operators that a session runs on the CPU; its options must ask for a record of that."""
+    parts = session.get_provider_graph_assignment_info()
+    return {node.op_type for part in parts if part.ep_name == "CPUExecutionProvider" for node in part.get_nodes()}
 
 
 class DeviceArray:
@@ -186,10 +210,23 @@ class BoundSession:
         self._session.run_with_iobinding(self._binding)
 
 
-def _providers(device: Device) -> list[Any]:
-    """Return onnxruntime's execution providers for a device, the preferred one first."""
-    if device.kind == "cpu":
-        return ["CPUExecutionProvider"]
-    # The arena grows by what is needed, not by powers of two: several models share the GPU's memory.
-    options = {"device_id": str(device.number), "arena_extend_strategy": "kSameAsRequested"}
-    return [(CUDA, options), "CPUExecutionProvider"]
+class Recorder:
+    """Numbers the recorded bindings of a session, and lets one of them run at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.numbers = itertools.count(1)
+
+
+class RecordedSession(BoundSession):
+    """A bound session whose first run is recorded, and repeated by all others."""
+
+    def __init__(self, session: ort.InferenceSession, inputs: Bound, outputs: Bound, recorder: Recorder) -> None:
+        super().__init__(session, inputs, outputs)
+        self._lock, self._options = recorder.lock, ort.RunOptions()
+        self._options.add_run_config_entry("gpu_graph_id", str(next(recorder.numbers)))
+
+    def run(self) -> None:
+        """Run the graph on the current contents of the arrays."""
+        with self._lock:
+            self._session.run_with_iobinding(self._binding, self._options)

@@ -24,7 +24,7 @@ class TranslateEngine:
         manifest = graphs.artifact.manifest
         self.graphs, self.special_tokens, self.limits = graphs, manifest.special_tokens, manifest.limits
         self.source_format = SourceFormat.of(graphs.encode, manifest.special_tokens.pad)
-        self.decoder: Decoder = (DeviceDecoder if graphs.device.resident else HostDecoder)(graphs, rows)
+        self.decoder: Decoder = DeviceDecoder(graphs, rows) if graphs.device.resident else HostDecoder(graphs, rows)
         self.rows = rows
         self.token, self.position = self.decoder.token, self.decoder.position
         self.source_length = self.decoder.source_length

@@ -2,10 +2,12 @@
 
 import logging
 
+import onnxruntime
 import pytest
 
 from service.engine.device import CPU, Device, DeviceError, parse_device
-from service.engine.models.session import find_device
+from service.engine.models.probe import attention_fault, find_device
+from service.engine.models.session import CUDA
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,18 @@ def test_auto_falls_back_to_the_cpu_and_logs_it(caplog: pytest.LogCaptureFixture
         device = find_device("auto")
     assert device == CPU or not caplog.messages
     assert device.kind == "cuda" or "all models run on the CPU" in caplog.messages[0]
+
+
+def test_attention_of_this_machine_is_right() -> None:
+    assert attention_fault(CPU) == ""
+
+
+def test_attention_that_differs_is_named() -> None:
+    fault = attention_fault(CPU, tolerance=-1.0)  # nothing is close enough
+    assert fault.startswith("its onnxruntime computes GroupQueryAttention wrongly: ")
+    assert "of a query to a cache" in fault
+
+
+def test_attention_that_cannot_run_is_a_fault() -> None:
+    if CUDA not in onnxruntime.get_available_providers():
+        assert CUDA in attention_fault(Device("cuda"))
