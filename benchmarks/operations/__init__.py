@@ -1,0 +1,1 @@
+"""Measurements of operation: alerts, restarts and scaling, with the real Prometheus, nginx and balancer."""
