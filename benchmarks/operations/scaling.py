@@ -148,10 +148,10 @@ def main(words: Sequence[str] | None = None) -> int:
     lengths = sorted(len(text) for text in texts)[:: TEXTS // 32]
     workload = Workload(SENTENCES, [length / statistics.mean(lengths) for length in lengths])
     ours, theirs = halves()
-    with pinned(theirs), Traffic() as traffic, pinned(ours), attendant_server([options.artifact]) as running:
-        with pinned(theirs):
-            curve = measure_curve(running, traffic, texts, options.seconds)
-            checked = check(running, curve, workload, texts, 4 * options.seconds)
+    server = attendant_server([options.artifact])
+    with pinned(theirs), Traffic() as traffic, pinned(ours), server as running, pinned(theirs):
+        curve = measure_curve(running, traffic, texts, options.seconds)
+        checked = check(running, curve, workload, texts, 4 * options.seconds)
     for one in checked:
         sys.stderr.write(f"{one}\n")
     rows = simulations(curve, workload, SECONDS)
@@ -159,10 +159,9 @@ def main(words: Sequence[str] | None = None) -> int:
     cost = costs(curve, texts, options.dollars)
     sys.stdout.write(json.dumps({"measured": measured, "check": checked, "cost": cost}, indent=1) + "\n")
     if options.json:
-        write_figures(
-            options.json, "instances behind a balancer, simulated from a measured one", rows, measured_curve=measured,
-            check=checked, cost=cost,
-        )  # fmt: skip
+        sections = {"measured": measured, "check": checked, "simulated": rows, "cost": cost}
+        rows = [{"section": name, **one} for name, section in sections.items() for one in section]
+        write_figures(options.json, "instances behind a balancer, simulated from a measured one", rows)
     return 0
 
 

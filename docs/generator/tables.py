@@ -65,6 +65,13 @@ def plain(name: str, columns: Sequence[Column]) -> str:
     return table([column.heading for column in columns], rows) + figures.caption()
 
 
+def section(name: str, wanted: str, columns: Sequence[Column], caption: bool = False) -> str:
+    """Return one line for each row of a section of a figures file; the caption is wanted once."""
+    figures = load(name)
+    rows = ([column.cell(row) for column in columns] for row in figures.rows if row["section"] == wanted)
+    return table([column.heading for column in columns], rows) + (figures.caption() if caption else "")
+
+
 def main_figures() -> str:
     """Return the few figures of the README, each beside the system it was compared with in the same run."""
     classify, base, shipped = load("http-classify"), load("http-translate-base"), load("http-translate-shipped")
@@ -454,6 +461,44 @@ BLOCKS: dict[str, Callable[[], str]] = {
             Column("process", "process"), Column("before, MB", "before_mb", 1), Column("after, MB", "after_mb", 1),
             Column("open files before", "files_before"), Column("open files after", "files_after"),
         ],
+    ),
+    "alerts": partial(
+        plain, "alerts",
+        [
+            Column("alert", "alert"), Column("severity", "severity"), Column("must hold for", "for"),
+            Column("fault", "fault"), Column("fires after, s", "fired_after_s", 0), Column("other alerts", "others"),
+        ],
+    ),
+    "rolling-restart": partial(
+        plain, "rolling-restart",
+        [
+            Column("proxy, and how instances end", "way"), Column("restarts", "restarts"),
+            Column("requests", "requests"), Column("lost", "lost"), Column("longest answer, s", "longest_s", 1),
+            Column("longest stop, s", "stop_s", 1), Column("longest start, s", "start_s", 1),
+        ],
+    ),
+    "scaling-measured": partial(
+        section, "scaling", "measured",
+        [Column("sentences in flight", "in_flight"), Column("sentences a second", "sentences_per_second", 1)],
+    ),
+    "scaling-check": partial(
+        section, "scaling", "check",
+        [
+            Column("load", "load"), Column("", "what"), Column("p50, ms", "p50_ms", 0), Column("p95, ms", "p95_ms", 0),
+            Column("p99, ms", "p99_ms", 0), Column("refused, %", "refused_percent", 1),
+        ],
+    ),
+    "scaling": partial(
+        section, "scaling", "simulated",
+        [
+            Column("instances", "instances"), Column("balancer", "balancer"), Column("load", "load"),
+            Column("sentences a second", "sentences_per_second"), Column("p50, ms", "p50_ms", 0),
+            Column("p95, ms", "p95_ms", 0), Column("p99, ms", "p99_ms", 0), Column("refused, %", "refused_percent", 1),
+        ],
+        caption=True,
+    ),
+    "scaling-cost": partial(
+        section, "scaling", "cost", [Column("service", "service"), Column("dollars for a million words", "dollars", 2)]
     ),
     "image": partial(
         plain, "image",
