@@ -11,7 +11,7 @@ import uvicorn
 
 from service.app import create_app, create_authenticator
 from service.artifact import ArtifactError
-from service.engine.process.client import EngineEvents, EngineProcess
+from service.engine.process.client import EngineEvents, EngineProcess, do_nothing
 from service.engine.process.log_format import JSON
 from service.engine.process.runtime import (
     address_space_hint,
@@ -24,9 +24,11 @@ from service.engine.types import EngineFailure
 from service.http.api_keys import ApiKeyError, make_api_key
 from service.http.connection import AdmissionProtocol
 from service.http.descriptors import raise_open_files
-from service.http.server import ListenError, Server, listen, stop_signals
+from service.http.server import ListenError, Server, listen, on_hangup, stop_signals
 from service.metrics import Metrics
 from service.models.loading import load_models
+from service.models.repository import ModelRepository
+from service.reload import Reloader
 from service.settings import SettingsError, read_settings
 
 log = logging.getLogger("attendant")
@@ -97,6 +99,7 @@ def serve() -> int:
         if server is not None:
             server.stop()
 
+    on_hangup(do_nothing)  # what it would reload is being loaded
     with ExitStack() as stack:
         # The port is taken before the models are loaded, which takes time.
         sockets = [stack.enter_context(bound) for bound in listen(settings.host, settings.port)]
@@ -106,7 +109,9 @@ def serve() -> int:
         engine = stack.enter_context(EngineProcess(EngineEvents(metrics.engine_restarts.inc, on_engine_death)))
         on_stop_signal(lambda: sys.exit(0))
         registry = load_models(settings, metrics, engine.start_pools)
-        app = create_app(settings, registry, metrics, authenticator)
+        reloader = Reloader(settings, authenticator, ModelRepository(settings, metrics, registry, engine))
+        app = create_app(settings, registry, metrics, authenticator, reloader)
+        on_hangup(reloader.request)
         freeze_gc()
         for line in registry.describe():
             log.info("serving %s", line)

@@ -11,10 +11,12 @@ from starlette.routing import BaseRoute
 
 from service import __version__
 from service.api import deepl, deepl_glossaries, infinity, libretranslate, tei, tei_tokens
+from service.api.administration import ModelAdministration
 from service.api.documents import deepl as deepl_documents
 from service.api.documents import libretranslate as libretranslate_documents
 from service.api.health import health_router
 from service.api.live.routes import LiveView, live_router
+from service.api.native.models import models_router
 from service.api.native.routes import native_router
 from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
@@ -40,6 +42,7 @@ from service.http.request_log import RequestLogMiddleware
 from service.http.start_page import page_router
 from service.metrics import Metrics
 from service.models.registry import Registry
+from service.reload import Reloader
 from service.settings import Settings, SettingsError
 from service.translation.translator import Translator
 
@@ -62,13 +65,17 @@ DESCRIPTION = (
 
 
 def create_app(
-    settings: Settings, registry: Registry, metrics: Metrics, authenticator: Authenticator | None = None
+    settings: Settings,
+    registry: Registry,
+    metrics: Metrics,
+    authenticator: Authenticator | None = None,
+    reloader: Reloader | None = None,
 ) -> FastAPI:
     """Create the application over loaded models. It warms them up before it accepts requests, and drains them at the
     end.
 
-    Without `authenticator`, one is created from the settings. `app.state.admission` is for the server,
-    `app.state.grpc_server` is the gRPC server, or None.
+    Without `authenticator`, one is created from the settings; without `reloader`, the models stay as they are.
+    `app.state.admission` is for the server, `app.state.grpc_server` is the gRPC server, or None.
 
     Raises:
         ApiKeyError: the API keys in the settings are invalid.
@@ -79,11 +86,13 @@ def create_app(
     limits = AdmissionLimits(settings.max_requests, connection_limit(settings.max_connections))
     admission = Admission(limits, metrics, ERROR_FORMATS, CorsHeaders(settings.origins))
 
+    administration = ModelAdministration(authenticator, reloader.repository if reloader else None)
+
     translator = Translator(registry, settings)
     inference = Inference(translator, settings)
     grpc_server = None
     if settings.grpc_port is not None:
-        grpc_server = _grpc_server(registry, inference, metrics, admission, authenticator)
+        grpc_server = _grpc_server(registry, inference, metrics, admission, authenticator, administration)
 
     tracer = _tracer(settings.traces) if settings.traces else None
 
@@ -93,10 +102,14 @@ def create_app(
             await model.warm_up()
         if grpc_server:
             await grpc_server.start()
+        if reloader:
+            reloader.start()
         yield
         await documents.stop()
         if grpc_server:
             await grpc_server.stop(admission.seconds_left(settings.drain_timeout_seconds))
+        if reloader:
+            await reloader.stop()
         await asyncio.to_thread(registry.drain, admission.seconds_left(settings.drain_timeout_seconds))
         glossaries.close()
         if tracer:
@@ -119,7 +132,7 @@ def create_app(
     app.include_router(deepl.deepl_router(translator, settings, glossaries, usage))
     app.include_router(deepl_glossaries.glossary_router(glossaries, translator))
     app.include_router(libretranslate_documents.file_router(documents, translator, settings.root_path))
-    fast_routes = _add_routes(app, settings, registry, metrics, inference, admission)
+    fast_routes = _add_routes(app, settings, registry, metrics, inference, admission, administration)
     app.add_middleware(MethodMiddleware, routes=app.routes, error_formats=ERROR_FORMATS)
     app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
     _add_middleware(app, settings, metrics, authenticator, tracer)
@@ -138,7 +151,12 @@ def _tracer(share: float) -> "Tracer":
 
 
 def _grpc_server(
-    registry: Registry, inference: Inference, metrics: Metrics, admission: Admission, authenticator: Authenticator
+    registry: Registry,
+    inference: Inference,
+    metrics: Metrics,
+    admission: Admission,
+    authenticator: Authenticator,
+    administration: ModelAdministration,
 ) -> "GrpcServer":
     """Return the gRPC server; grpcio is imported only where it is needed, as it is an extra."""
     try:
@@ -148,7 +166,7 @@ def _grpc_server(
         raise SettingsError(
             f"ATTENDANT_GRPC_PORT is set, but the package {error.name} is missing; install the extra `grpc`"
         ) from None
-    answers = Answers(registry, inference, metrics, admission)
+    answers = Answers(registry, inference, metrics, admission, administration)
     return GrpcServer(answers, inference.settings, metrics, admission, authenticator)
 
 
@@ -170,17 +188,19 @@ def _add_routes(
     metrics: Metrics,
     inference: Inference,
     admission: Admission,
+    administration: ModelAdministration,
 ) -> list[BaseRoute]:
     """Add all routes except those of documents, and return those of the native API."""
     translator = inference.translator
     native, score = native_router(registry, translator, settings), score_router(registry, settings)
     app.include_router(native)
     app.include_router(score)
+    app.include_router(models_router(registry, administration))
     app.include_router(libretranslate.libretranslate_router(translator, settings))
     app.include_router(tei.tei_router(registry, translator, settings, admission))
     app.include_router(tei_tokens.tei_tokens_router(registry, settings))
     app.include_router(infinity.infinity_router(registry, settings))
-    app.include_router(open_inference.inference_router(registry, inference, metrics, admission))
+    app.include_router(open_inference.inference_router(registry, inference, metrics, admission, administration))
     app.include_router(health_router(registry, metrics, admission))
     app.include_router(docs_router())
 

@@ -205,10 +205,19 @@ class Manifest(_Schema):
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact folder that has been checked."""
+    """An artifact folder that has been checked.
+
+    `number` tells artifacts of one model apart that are loaded at the same time.
+    """
 
     path: Path
     manifest: Manifest
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        """What the artifact is called where others of the same model may be loaded: no name contains a `#`."""
+        return f"{self.manifest.name}#{self.number}" if self.number else self.manifest.name
 
     def graph(self, name: str) -> Path:
         """Return the ONNX file of a graph."""
@@ -226,7 +235,7 @@ def read_artifact(path: Path) -> Artifact:
     Raises:
         ArtifactError: the artifact cannot be served; the message lists every problem found.
     """
-    manifest = _parse(path)
+    manifest = read_manifest(path)
     problems = _file_problems(path, manifest) + _content_problems(manifest)
     if problems:
         raise ArtifactError(f"{path}: " + "; ".join(problems), _model_name(manifest.name))
@@ -259,7 +268,12 @@ def _model_name(name: object) -> str:
     return name if isinstance(name, str) and len(name) <= MAX_TEXT and NAME.fullmatch(name) else ""
 
 
-def _parse(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of an artifact folder, and check its schema alone.
+
+    Raises:
+        ArtifactError: it is missing or invalid.
+    """
     table = _read_manifest(path)
     version = table.get("format") if isinstance(table, dict) else None
     if type(version) is int and version == 2 and "marks" in table:  # format 3 only renamed this key

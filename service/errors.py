@@ -8,6 +8,7 @@ ServiceError
 ├── UnsupportedMediaType 415    Content-Type or Content-Encoding of the body
 ├── Unauthorised 401            an unknown API key
 │   └── MissingKey 401          no API key
+├── Forbidden 403               the API key may not do this
 ├── SlowBody 408                the body did not arrive in time
 ├── RateLimited 429             the caller exceeds its rate limits: Retry-After
 ├── UnknownModel 404            no such model, or no model for these languages
@@ -23,6 +24,7 @@ ServiceError
 │   ├── EngineDown 503          the engine is being restarted, or does not respond
 │   └── Stopping 503            the time to drain is over
 ├── FaultyModel 503         the model's artifact is faulty, so it is not served
+├── NotLoaded 422           an artifact that was to be loaded is faulty
 ├── DeadlineExceeded 504
 ├── ClientGone 499              the client disconnected; the response is not read
 ├── NotSupported 501            a function of a dialect that this service does not have
@@ -110,6 +112,13 @@ class MissingKey(Unauthorised):
 
     def __init__(self, detail: str = example) -> None:
         super().__init__(detail)
+
+
+class Forbidden(ServiceError):
+    """The caller may not do this."""
+
+    status, code, title = 403, "forbidden", "Forbidden"
+    example = "key 'alice' is not an admin key; send one of ATTENDANT_ADMIN_KEYS"
 
 
 class SlowBody(ServiceError):
@@ -216,10 +225,17 @@ class Stopping(NotReady):
 
 
 class FaultyModel(ServiceError):
-    """The artifact of the model is faulty; the other models are served. Only a restart with a good one helps."""
+    """The artifact of the model is faulty; the other models are served."""
 
     status, code, title = 503, "faulty_model", "Faulty model"
     example = "model 'langid' is not served: langid: weights.bin is missing"
+
+
+class NotLoaded(ServiceError):
+    """An artifact that was to be loaded is faulty. What was served before still is."""
+
+    status, code, title = 422, "not_loaded", "Model not loaded"
+    example = "model 'langid' is not loaded: langid: weights.bin is missing; langid goes on with version 2"
 
 
 class DeadlineExceeded(ServiceError):

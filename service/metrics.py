@@ -115,6 +115,11 @@ class Metrics:
         self.waiting.labels(name).set_function(lambda: float(pool.queue.waiting))
         self.pool.labels(name).set_function(lambda: float(pool.pool_bytes))
 
+    def unwatch(self, name: str) -> None:
+        """Remove the gauges of a model that is no longer served."""
+        self.waiting.remove(name)
+        self.pool.remove(name)
+
 
 def resident_bytes(processes: Iterable[int]) -> float:
     """Return the resident memory of processes; of one that has ended, 0."""

@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -25,6 +27,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
+    settings_file: Path | None = Field(
+        default=None,
+        description="File with further settings, `NAME=VALUE` a line; `#` begins a comment. Those of the environment "
+        "have precedence. SIGHUP rereads it: API keys and rate limits change at once, the rest at the next start.",
+    )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 lets the system choose one.")
     root_path: str = Field(
@@ -40,6 +47,13 @@ class Settings(BaseSettings):
         "8001. It needs the extra `grpc`. Empty: no gRPC.",
     )
     models: Path = Field(default=Path("models"), description="Folder that contains the artifact folders to serve.")
+    watch_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Time between two looks at the models folder: what has changed in it, and has not changed further "
+        "by the next look, is loaded or unloaded. 0: never look, only at SIGHUP.",
+    )
     strict: bool = Field(
         default=False,
         description="Start only if every artifact in the models folder can be served. False: serve the good ones, and "
@@ -119,6 +133,11 @@ class Settings(BaseSettings):
     )
     key_file: Path | None = Field(
         default=None, description="File with entries of API keys, one a line; `#` begins a comment."
+    )
+    admin_keys: str | None = Field(
+        default=None,
+        description="Entries of the API keys that may load and unload models, separated by commas or white space. "
+        "Without this, models change only at SIGHUP and by ATTENDANT_WATCH_SECONDS.",
     )
     glossary_file: Path | None = Field(
         default=None,
@@ -265,17 +284,20 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Read the settings from the environment of this process.
+    """Read the settings from the environment of this process, and from the file that it names.
 
     Raises:
         SettingsError: with all values out of range and all unknown variables. An unknown variable is an error because
             a misspelt limit would not limit.
     """
-    errors = _unknown_variables()
+    file = next((os.environ[name] for name in os.environ if name.upper() == f"{PREFIX}SETTINGS_FILE"), "")
+    errors = _unknown_names([name for name in os.environ if name.upper().startswith(PREFIX)]) + _file_errors(file)
     try:
-        settings = Settings()
+        settings = Settings(_env_file=file or None)  # type: ignore[call-arg] # an argument of BaseSettings
     except ValidationError as invalid:
         for error in invalid.errors():
+            if error["type"] == "extra_forbidden":  # an unknown name in the file
+                continue
             name = PREFIX + "_".join(map(str, error["loc"])).upper()
             errors.append(f"{name} is {error['input']!r}: {error['msg']}")
     if errors:
@@ -283,10 +305,21 @@ def read_settings() -> Settings:
     return settings
 
 
-def _unknown_variables() -> list[str]:
-    """Return an error for every variable with our prefix that is not a setting."""
+def _file_errors(file: str) -> list[str]:
+    """Return what is wrong with the file of settings, if there is one."""
+    if not file:
+        return []
+    try:
+        Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return [f"{PREFIX}SETTINGS_FILE: {file} cannot be read: {error}"]
+    return [f"{file}: {error}" for error in _unknown_names(list(dotenv_values(file)))]
+
+
+def _unknown_names(names: Iterable[str]) -> list[str]:
+    """Return an error for every name that is not a setting."""
     known = [PREFIX + name.upper() for name in Settings.model_fields]
-    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    unknown = sorted(name for name in names if name.upper() not in known)
     nearest = [get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0] for name in unknown]
     return [f"unknown setting {name}; did you mean {near}?" for name, near in zip(unknown, nearest, strict=True)]
 

@@ -61,8 +61,20 @@ PACKAGE_RULES = {
 SHARED = {"errors", "settings", "metrics", "artifact", "spans"}
 # The parts of service/, highest first, and what each may import of the others.
 SERVICE_LAYERS = {
-    "__main__": {"app", "http", "models", "engine", *SHARED},
-    "app": {"api", "http", "documents", "glossaries", "translation", "models", "tracing", "__version__", *SHARED},
+    "__main__": {"app", "reload", "http", "models", "engine", *SHARED},
+    "app": {
+        "reload",
+        "api",
+        "http",
+        "documents",
+        "glossaries",
+        "translation",
+        "models",
+        "tracing",
+        "__version__",
+        *SHARED,
+    },
+    "reload": {"http", "models", *SHARED},
     "api": {"http", "documents", "glossaries", "translation", "models", "engine", "text", *SHARED},
     "http": {"errors", "settings", "metrics", "spans"},
     "documents": {"glossaries", "translation", "models", "text", *SHARED},
@@ -78,7 +90,18 @@ SERVICE_LAYERS = {
     "settings": set[str](),
     "errors": set[str](),
 }
-SERVICE_MODULES = {"__init__", "__main__", "app", "settings", "errors", "metrics", "artifact", "spans", "tracing"}
+SERVICE_MODULES = {
+    "__init__",
+    "__main__",
+    "app",
+    "reload",
+    "settings",
+    "errors",
+    "metrics",
+    "artifact",
+    "spans",
+    "tracing",
+}
 
 
 def under(name: str, prefixes: frozenset[str] | set[str]) -> bool:

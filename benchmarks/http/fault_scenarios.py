@@ -253,7 +253,7 @@ SCENARIOS = [
     Scenario("engine stopped", hung_engine),
     Scenario("engine killed", dead_engine),
     Scenario("SIGTERM beside kept connections", stop(signal.SIGTERM)),
-    Scenario("SIGHUP beside kept connections", stop(signal.SIGHUP)),
+    Scenario("SIGINT beside kept connections", stop(signal.SIGINT)),
     Scenario("log pipe that nobody reads", many_requests, reads_log=False),
     Scenario("64 file descriptors, 100 idle connections", idle_connections, limit="-n 64"),
     Scenario("faulty artifacts beside good ones", faulty_artifacts, prepare=add_faulty_artifacts),

@@ -145,13 +145,15 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
     """Return the routes over the classifiers."""
     router = APIRouter(tags=["infinity"])
     started = int(time.time())
-    classifiers = [model for model in registry if model.manifest.task == "classify"]
+
+    def classifiers() -> list[ServedModel]:
+        return [model for model in registry.newest if model.manifest.task == "classify"]
 
     @router.post(
         "/classify",
         responses=ERROR_FORMAT.openapi_responses(*MODEL_ERRORS) | CLASSIFY_RESPONSE,
         response_model=InfinityClassifyReply,
-        openapi_extra=json_body(_body_schema(settings, classifiers), REQUEST_EXAMPLES),
+        openapi_extra=json_body(_body_schema(settings, classifiers()), REQUEST_EXAMPLES),
     )
     async def classify(request: Request) -> JSONResponse:
         """Classify a list of texts."""
@@ -177,7 +179,7 @@ def infinity_router(registry: Registry, settings: Settings) -> APIRouter:
     @router.get("/models", responses=ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | MODELS_RESPONSE)
     async def models() -> InfinityModels:
         """List the classifiers."""
-        return InfinityModels(data=[_model_info(model, started) for model in classifiers])
+        return InfinityModels(data=[_model_info(model, started) for model in classifiers()])
 
     return router
 

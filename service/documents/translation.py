@@ -29,6 +29,7 @@ from service.documents.formats.document import (
 )
 from service.errors import DeadlineExceeded, InvalidDocument, Overloaded, TooLarge, UnsupportedDocument
 from service.glossaries.terms import GlossaryTerms
+from service.models.open_requests import OpenRequests
 from service.models.request_scope import RequestScope
 from service.settings import Settings
 from service.translation.request import TranslationRequest
@@ -169,6 +170,15 @@ class DocumentTranslator:
         units = document.units
         if not units:
             return request.content
+        with OpenRequests.of(asyncio.get_running_loop()).hold():
+            of_now = DocumentTranslator(self._translator.snapshot, self._settings)
+            return await of_now._translate_units(document, request, caller, progress)
+
+    async def _translate_units(
+        self, document: TranslatableDocument, request: DocumentRequest, caller: str, progress: DocumentProgress
+    ) -> bytes:
+        """Return the document with its units translated, all of them by the same models."""
+        units = document.units
         source = request.source or await self._detect(units, request.target, caller)
         if source == request.target:
             if request.same_language_is_error:

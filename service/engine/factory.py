@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from service.artifact import Artifact, ArtifactError
 from service.engine.device import CPU, Device
-from service.engine.interfaces import Observer, PoolConfig, StartedPools, score_pool_name
+from service.engine.interfaces import Observer, PoolConfig, StartedPools, score_pool_id
 from service.engine.models.classify import ClassifyEngine
 from service.engine.models.probe import find_device
 from service.engine.models.score import ScoreEngine
@@ -26,7 +26,7 @@ def start_pools(
 ) -> StartedPools[LocalWorkerPool]:
     """Load the graphs of the artifacts, compute a trial request with each, and start the worker pools.
 
-    `observer` is called with the name of each pool and returns its observer.
+    `observer` is called with the id of each pool and returns its observer.
 
     Raises:
         DeviceError: the device of the configuration cannot be used.
@@ -43,10 +43,10 @@ def start_pools(
             for of_pool in engines.values():
                 _try_engine(artifact, of_pool[0])
         except ArtifactError as error:
-            faults[artifact.manifest.name] = str(error)
+            faults[artifact.id] = str(error)
             continue
-        for name, of_pool in engines.items():
-            pools[name] = LocalWorkerPool(name, of_pool, Queue(config.limits, config.workers), observer(name))
+        for id, of_pool in engines.items():
+            pools[id] = LocalWorkerPool(id, of_pool, Queue(config.limits, config.workers), observer(id))
     for pool in pools.values():
         pool.start()
     return StartedPools(pools, faults)
@@ -86,18 +86,18 @@ def _try_engine(artifact: Artifact, engine: Engine) -> None:
 
 
 def create_engines(artifact: Artifact, pool_config: PoolConfig, device: Device = CPU) -> dict[str, list[Engine]]:
-    """Return one engine per worker, by the name of the pool; the workers of a pool share its graphs.
+    """Return one engine per worker, by the id of the pool; the workers of a pool share its graphs.
 
     Raises:
         ArtifactError: a graph cannot be loaded.
     """
-    name, workers = artifact.manifest.name, range(pool_config.workers)
+    id, workers = artifact.id, range(pool_config.workers)
     if artifact.manifest.task == "classify":
         graph = Session(artifact.graph("classify"), pool_config.threads, device)
-        return {name: [ClassifyEngine(artifact, graph) for _ in workers]}
+        return {id: [ClassifyEngine(artifact, graph) for _ in workers]}
     graphs = TranslateGraphs.load(artifact, pool_config.threads, device)
     score = Session(artifact.graph("score"), pool_config.threads, device)
     return {
-        name: [TranslateEngine(graphs, pool_config.rows_per_worker) for _ in workers],
-        score_pool_name(name): [ScoreEngine(artifact, score) for _ in workers],
+        id: [TranslateEngine(graphs, pool_config.rows_per_worker) for _ in workers],
+        score_pool_id(id): [ScoreEngine(artifact, score) for _ in workers],
     }

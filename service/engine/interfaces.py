@@ -1,5 +1,6 @@
 """The interface of a worker pool, the same for workers in this process and in the engine process."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -7,6 +8,8 @@ from typing import Generic, Protocol, TypeVar
 from service.artifact import Artifact
 from service.engine.occupancy import QueueLimits
 from service.engine.types import EngineRequest, Sender
+
+NUMBER = re.compile("#[0-9]+")  # of an artifact, in an id
 
 
 class Observer(Protocol):
@@ -83,6 +86,10 @@ class WorkerPool(Protocol):
     """The workers of one model and one task, in this process or in another."""
 
     @property
+    def id(self) -> str:
+        """The id of the artifact, with a suffix for the second pool of a model: see `score_pool_id`."""
+
+    @property
     def queue(self) -> RequestQueue: ...
 
     @property
@@ -126,16 +133,46 @@ class PoolConfig:
 
 @dataclass(frozen=True)
 class StartedPools(Generic[Pool]):
-    """Worker pools by name, and what is wrong with the artifacts that have none, by the name of the model."""
+    """Worker pools by id, and what is wrong with the artifacts that have none, by the artifact's id."""
 
     pools: Mapping[str, Pool]
     faults: Mapping[str, str]
 
 
-# Start the worker pools of these artifacts; the function returns the observer of the pool of a name.
+# Start the worker pools of these artifacts; the function returns the observer of the pool of an id.
 StartPools = Callable[[Sequence[Artifact], PoolConfig, Callable[[str], Observer]], StartedPools[WorkerPool]]
 
 
-def score_pool_name(model: str) -> str:
-    """Return the name of the worker pool that scores translations with this model."""
-    return f"{model}/score"
+class ModelLoader(Protocol):
+    """Loads and unloads models while others are served. Use it in the event loop."""
+
+    async def load(
+        self, artifact: Artifact, pool_config: PoolConfig, observer: Callable[[str], Observer]
+    ) -> Mapping[str, WorkerPool]:
+        """Start the worker pools of one more artifact, beside those that run; return them by id.
+
+        Raises:
+            ArtifactError: a graph cannot be loaded, or fails a trial request.
+            EngineFailure: the engine died meanwhile.
+        """
+
+    def retire(self, artifact_id: str) -> None:
+        """Have no new process load an artifact, which only requests that have begun still use; then `unload` it."""
+
+    async def unload(self, artifact_id: str) -> None:
+        """End the worker pools of a retired artifact, to which nobody submits any more, and free its memory."""
+
+
+def score_pool_id(artifact_id: str) -> str:
+    """Return the id of the worker pool that scores translations with this artifact; the other one has its own id."""
+    return f"{artifact_id}/score"
+
+
+def artifact_of(pool_id: str) -> str:
+    """Return the id of the artifact that a worker pool belongs to."""
+    return pool_id.partition("/")[0]
+
+
+def pool_name(pool_id: str) -> str:
+    """Return the name of a worker pool for metrics: the same for all artifacts of a model."""
+    return NUMBER.sub("", pool_id)

@@ -117,9 +117,9 @@ class Worker:
 class LocalWorkerPool:
     """A worker pool whose workers are threads of this process."""
 
-    def __init__(self, name: str, engines: list[Engine], queue: Queue, observer: Observer) -> None:
-        self.queue = queue
-        self.workers = [Worker(f"{name}-{i}", engine, queue, observer) for i, engine in enumerate(engines)]
+    def __init__(self, id: str, engines: list[Engine], queue: Queue, observer: Observer) -> None:
+        self.id, self.queue = id, queue
+        self.workers = [Worker(f"{id}-{i}", engine, queue, observer) for i, engine in enumerate(engines)]
 
     def start(self) -> None:
         """Start all workers."""

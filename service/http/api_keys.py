@@ -25,15 +25,27 @@ class ApiKeyError(Exception):
 
 @dataclass(frozen=True)
 class ApiKeys:
-    """The SHA-256 digest of each key by its name. Without keys, the service serves every caller."""
+    """The SHA-256 digest of each key by its name. Without keys, the service serves every caller.
+
+    `admins` are the keys that may change which models are served; where keys are required, they are among them.
+    """
 
     digests: Mapping[str, bytes] = field(default_factory=dict)
+    admins: Mapping[str, bytes] = field(default_factory=dict)
 
     def name_of(self, key: bytes) -> str | None:
         """Return the name of a key, or None if the key is unknown, in a time that does not depend on the secret."""
-        name = key.partition(b".")[0].decode("latin-1")
-        known = hmac.compare_digest(hashlib.sha256(key).digest(), self.digests.get(name, UNKNOWN_DIGEST))
-        return name if known else None
+        return _name_of(key, self.digests)
+
+    def admin_name_of(self, key: bytes) -> str | None:
+        """Return the name of an admin key, or None if the key is none."""
+        return _name_of(key, self.admins)
+
+
+def _name_of(key: bytes, digests: Mapping[str, bytes]) -> str | None:
+    name = key.partition(b".")[0].decode("latin-1")
+    known = hmac.compare_digest(hashlib.sha256(key).digest(), digests.get(name, UNKNOWN_DIGEST))
+    return name if known else None
 
 
 def make_api_key(name: str) -> tuple[str, str]:
@@ -62,9 +74,12 @@ def read_api_keys(settings: Settings) -> ApiKeys:
         entries += _locate("ATTENDANT_KEYS", "entry", split_list(settings.keys))
     if settings.key_file is not None:
         entries += _locate(f"{settings.key_file}", "line", _lines(settings.key_file))
+    admin_entries: list[tuple[str, str]] = []
+    if settings.admin_keys is not None:
+        admin_entries = _locate("ATTENDANT_ADMIN_KEYS", "entry", split_list(settings.admin_keys))
     digests: dict[str, bytes] = {}
     errors = []
-    for place, entry in entries:
+    for place, entry in entries + admin_entries:
         match = ENTRY.fullmatch(entry)
         if not match:
             errors.append(
@@ -77,7 +92,8 @@ def read_api_keys(settings: Settings) -> ApiKeys:
             digests[match[1]] = bytes.fromhex(match[2])
     if errors:
         raise ApiKeyError("\n".join(errors))
-    return ApiKeys(digests)
+    admins = {name: digests[name] for name in (entry.partition(":")[0] for _, entry in admin_entries)}
+    return ApiKeys(digests if entries else {}, admins)
 
 
 def _lines(file: Path) -> list[str]:

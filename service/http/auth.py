@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.errors import InvalidRequest, MissingKey, RateLimited, Unauthorised, UnsupportedMediaType
+from service.errors import Forbidden, InvalidRequest, MissingKey, RateLimited, Unauthorised, UnsupportedMediaType
 from service.http.api_keys import ApiKeys
 from service.http.body_limit import BufferedBody
 from service.http.docs_page import ASSETS, DOCS_PATH
@@ -35,6 +35,9 @@ UPLOAD_PATH = "/translate_file"
 KEY_FIELD_PATHS = frozenset({"/translate", "/detect", "/suggest", UPLOAD_PATH})
 SCHEMES = frozenset({b"bearer", b"deepl-auth-key"})
 AUTH_ERRORS = (Unauthorised, MissingKey, RateLimited)  # that the middleware may return on any path that is not public
+
+
+UNKNOWN_KEY = "unknown API key; check that it is complete and was not withdrawn"
 
 
 class _KeyField(BaseModel):
@@ -80,6 +83,25 @@ class Authenticator:
         self.rate_limiter.acquire(caller)
         return caller
 
+    def check_admin(self, scope: Scope) -> None:
+        """Check that the caller may change which models are served; set `scope["key"]` to the name of the key.
+
+        Raises:
+            Forbidden: no admin keys are configured, or the key is another one.
+            MissingKey, Unauthorised: there is no key, or it is unknown.
+        """
+        if not self.keys.admins:
+            raise Forbidden("models cannot be changed over the network: set ATTENDANT_ADMIN_KEYS, or send SIGHUP")
+        key = key_in_headers(dict(scope["headers"]))
+        if key is None:
+            raise MissingKey()
+        if name := self.keys.admin_name_of(key):
+            scope["key"] = name
+        elif name := self.keys.name_of(key):
+            raise Forbidden(f"key {name!r} is not an admin key; send one of ATTENDANT_ADMIN_KEYS")
+        else:
+            raise Unauthorised(UNKNOWN_KEY)
+
     def release(self, caller: str) -> None:
         """Count the end of a request."""
         self.rate_limiter.release(caller)
@@ -89,7 +111,7 @@ class Authenticator:
             raise MissingKey()
         name = self.keys.name_of(key)
         if name is None:
-            raise Unauthorised("unknown API key; check that it is complete and was not withdrawn")
+            raise Unauthorised(UNKNOWN_KEY)
         scope["key"] = name
         return f"key {name}"
 

@@ -45,9 +45,13 @@ class RateLimiter:
         state.running += 1
 
     def release(self, caller: str) -> None:
-        """Count the end of a request."""
+        """Count the end of a request, unless it began without limits."""
         if state := self._callers.get(caller):
-            state.running -= 1
+            state.running = max(0, state.running - 1)
+
+    def set_limits(self, per_minute: int, concurrent: int) -> None:
+        """Apply other limits from now on."""
+        self.per_minute, self.concurrent = per_minute, concurrent
 
     def _state(self, caller: str) -> _Caller:
         state = self._callers.get(caller)

@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
@@ -27,9 +27,8 @@ from service.http.garbage_collection import IdleCollector
 
 log = logging.getLogger("attendant")
 
-# SIGBREAK is Windows' own, where nothing else can send SIGTERM. SIGHUP, which a closed terminal sends, would otherwise
-# end the process at once.
-STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+# SIGBREAK is Windows' own, where nothing else can send SIGTERM.
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
 BACKLOG = 4096  # connections that the kernel keeps until they are accepted; Linux limits it to net.core.somaxconn
 TICK = 0.05  # seconds between two measurements of the event loop's lag
@@ -39,9 +38,25 @@ CANCEL_SHARE = 0.1  # of the drain time, at its end, for the answers to cancelle
 MAX_CANCEL_SECONDS = 1.0  # at most
 
 
+def hangup_stops() -> bool:
+    """Return whether SIGHUP stops the service: in a terminal, which sends it when it is closed.
+
+    Elsewhere it asks for a reload. Under nohup it is ignored.
+    """
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def stop_signals() -> list[int]:
-    """Return the signals that stop the service: not SIGHUP if it is ignored, as under nohup."""
-    return [n for n in STOP_SIGNALS if n != HANGUP or signal.getsignal(n) is not signal.SIG_IGN]
+    """Return the signals that stop the service."""
+    if HANGUP is None or not hangup_stops() or signal.getsignal(HANGUP) is signal.SIG_IGN:
+        return STOP_SIGNALS
+    return [*STOP_SIGNALS, HANGUP]
+
+
+def on_hangup(action: Callable[[], object]) -> None:
+    """Do this at a SIGHUP from now on, unless it stops the service or is ignored."""
+    if HANGUP is not None and not hangup_stops() and signal.getsignal(HANGUP) is not signal.SIG_IGN:
+        signal.signal(HANGUP, lambda *_: action())
 
 
 class ListenError(Exception):
@@ -129,7 +144,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop at a signal; SIGHUP stays ignored if it was, as under nohup."""
+        """Stop at a signal."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

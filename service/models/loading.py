@@ -2,13 +2,15 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from service.artifact import Artifact, ArtifactError, Manifest, read_artifact
 from service.engine.cores import available_cores
-from service.engine.interfaces import PoolConfig, StartPools, WorkerPool, score_pool_name
+from service.engine.interfaces import PoolConfig, StartPools, WorkerPool, pool_name, score_pool_id
 from service.engine.occupancy import QueueLimits
 from service.metrics import Metrics
 from service.models.registry import FaultyArtifact, Registry
@@ -39,65 +41,93 @@ def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -
             wrong with each, so that one start shows everything.
     """
     loaded, faulty = _read_artifacts(settings.models)
-    started = start_pools([one.artifact for one in loaded], pool_config(settings), metrics.of_model)
-    folders = {one.artifact.manifest.name: one.artifact.path for one in loaded}
-    faulty += [_faulty(folders[name], reason, name) for name, reason in started.faults.items()]
-    served = [one for one in loaded if one.artifact.manifest.name not in started.faults]
+    by_id = {one.artifact.id: one for one in loaded}
+    artifacts = [one.artifact for one in loaded]
+    started = start_pools(artifacts, pool_config(settings), lambda id: metrics.of_model(pool_name(id)))
+    for id, reason in started.faults.items():
+        artifact = by_id[id].artifact
+        faulty.append(faulty_artifact(artifact.path, reason, artifact.manifest.name))
+    served = [one for id, one in by_id.items() if id not in started.faults]
     try:
         _check_served(settings, [one.artifact.manifest for one in served], faulty)
     except ArtifactError:
         for worker_pool in started.pools.values():
             worker_pool.queue.close()
         raise
-    for artifact in faulty:
-        log.error("not served: %s", artifact.reason)
+    for one in faulty:
+        log.error("not served: %s", one.reason)
     metrics.faulty_artifacts.set(len(faulty))
-    for name, worker_pool in started.pools.items():
-        metrics.watch(name, worker_pool)
-    models = [_serve(artifact, codec, started.pools, metrics) for artifact, codec in served]
+    models = [served_model(one, started.pools, metrics) for one in served]
     registry = Registry(models, settings.translator, settings.classifier, settings.detector, faulty)
-    _log_choices(registry)
+    watch(registry, metrics)
+    log_choices(registry)
     return registry
 
 
 def _read_artifacts(models: Path) -> tuple[list[LoadedArtifact], list[FaultyArtifact]]:
-    """Read all artifact folders; return those that are good so far and have different names, and the others.
+    """Read all artifact folders; return those that are good so far, each version of a model once, and the others.
 
     Raises:
         ArtifactError: there is no folder.
     """
+    read = [read_folder(folder) for folder in artifact_folders(models)]
+    faulty = [one for one in read if isinstance(one, FaultyArtifact)]
+    loaded = [one for one in read if isinstance(one, LoadedArtifact)]
+    doubled = find_doubled([one.artifact for one in loaded])
+    versions = Counter[str]()
+    unique = []
+    for artifact, codec in loaded:
+        if artifact.path not in doubled:
+            name = artifact.manifest.name
+            unique.append(LoadedArtifact(replace(artifact, number=versions[name]), codec))
+            versions[name] += 1
+    return unique, faulty + list(doubled.values())
+
+
+def artifact_folders(models: Path) -> list[Path]:
+    """Return the artifact folders in the models folder.
+
+    Raises:
+        ArtifactError: there is none.
+    """
     folders = sorted(p for p in models.glob("*") if p.is_dir() and not p.name.startswith("."))
     if not folders:
         raise ArtifactError(f"{models}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts")
-    loaded: list[LoadedArtifact] = []
-    faulty: list[FaultyArtifact] = []
-    for folder in folders:
-        name = ""
-        try:
-            artifact = read_artifact(folder)
-            name = artifact.manifest.name
-            loaded.append(LoadedArtifact(artifact, TextCodec(artifact.tokenizer, artifact.manifest)))
-        except ArtifactError as error:
-            faulty.append(_faulty(folder, str(error), name or error.model))
-    loaded, doubled = _unique(loaded)
-    return loaded, faulty + doubled
+    return folders
 
 
-def _unique(loaded: Sequence[LoadedArtifact]) -> tuple[list[LoadedArtifact], list[FaultyArtifact]]:
-    """Return one artifact of each name, that in the folder of the name or else the first, and the others."""
-    chosen: dict[str, LoadedArtifact] = {}
-    doubled: list[FaultyArtifact] = []
-    for one in sorted(loaded, key=lambda one: one.artifact.path.name != one.artifact.manifest.name):
-        folder, name = one.artifact.path, one.artifact.manifest.name
-        if (other := chosen.setdefault(name, one)) is not one:
-            reason = f"{folder}: its name {name!r} is also that of {other.artifact.path}, which is served; remove one"
-            doubled.append(_faulty(folder, reason, ""))
-    return [one for one in loaded if one in chosen.values()], doubled
+def read_folder(folder: Path) -> LoadedArtifact | FaultyArtifact:
+    """Read and check an artifact folder, and load its tokenisers."""
+    name = ""
+    try:
+        artifact = read_artifact(folder)
+        name = artifact.manifest.name
+        return LoadedArtifact(artifact, TextCodec(artifact.tokenizer, artifact.manifest))
+    except ArtifactError as error:
+        return faulty_artifact(folder, str(error), name or error.model)
 
 
-def _faulty(folder: Path, reason: str, model: str) -> FaultyArtifact:
-    """Return what is said about a faulty artifact, with paths that begin at the models folder."""
-    return FaultyArtifact(model or folder.name, reason.replace(f"{folder.parent}{os.sep}", "")[:MAX_REASON])
+def find_doubled(artifacts: Iterable[Artifact]) -> dict[Path, FaultyArtifact]:
+    """Return the artifacts, by folder, whose name and version another one has: that in the folder of the name, or else
+    the first."""
+    chosen: dict[tuple[str, str], Path] = {}
+    doubled = {}
+    for artifact in sorted(artifacts, key=lambda artifact: artifact.path.name != artifact.manifest.name):
+        folder, name, version = artifact.path, artifact.manifest.name, artifact.manifest.version
+        if (other := chosen.setdefault((name, version), folder)) is not folder:
+            reason = f"its name {name!r} and version {version!r} are also those of {other}, which is served; remove one"
+            doubled[folder] = FaultyArtifact(folder.name, _shortened(f"{folder}: {reason}", folder))
+    return doubled
+
+
+def faulty_artifact(folder: Path, reason: str, model: str = "") -> FaultyArtifact:
+    """Return what is said about a faulty artifact."""
+    return FaultyArtifact(model or folder.name, _shortened(reason, folder))
+
+
+def _shortened(reason: str, folder: Path) -> str:
+    """Return a reason with paths that begin at the models folder."""
+    return reason.replace(f"{folder.parent}{os.sep}", "")[:MAX_REASON]
 
 
 def _check_served(settings: Settings, served: Sequence[Manifest], faulty: Sequence[FaultyArtifact]) -> None:
@@ -128,7 +158,14 @@ def _unknown_defaults(settings: Settings, manifests: Sequence[Manifest], faulty:
     return errors
 
 
-def _log_choices(registry: Registry) -> None:
+def watch(registry: Registry, metrics: Metrics) -> None:
+    """Read the gauges of each model from its newest version."""
+    for model in registry.newest:
+        for worker_pool in model.worker_pools:
+            metrics.watch(pool_name(worker_pool.id), worker_pool)
+
+
+def log_choices(registry: Registry) -> None:
     """Log which of several translators of a direction was chosen, so that a new one takes no traffic unnoticed."""
     for (source, target), (first, *others) in registry.ambiguous_directions().items():
         log.warning(
@@ -149,12 +186,12 @@ def pool_config(settings: Settings) -> PoolConfig:
     return PoolConfig(workers, threads, limits, settings.device, settings.workers or 1)
 
 
-def _serve(
-    artifact: Artifact, codec: TextCodec, worker_pools: Mapping[str, WorkerPool], metrics: Metrics
-) -> ServedModel:
-    manifest = artifact.manifest
-    scorer_name = score_pool_name(manifest.name)
+def served_model(loaded: LoadedArtifact, worker_pools: Mapping[str, WorkerPool], metrics: Metrics) -> ServedModel:
+    """Return the model of an artifact, over its worker pools by id."""
+    artifact, codec = loaded
+    name, scorer_id = artifact.manifest.name, score_pool_id(artifact.id)
     scorer = None
-    if scorer_name in worker_pools:
-        scorer = PairScorer(manifest, codec, worker_pools[scorer_name], metrics.of_model(scorer_name))
-    return ServedModel(artifact, codec, worker_pools[manifest.name], metrics.of_model(manifest.name), scorer)
+    if scorer_id in worker_pools:
+        observer = metrics.of_model(pool_name(scorer_id))
+        scorer = PairScorer(artifact.manifest, codec, worker_pools[scorer_id], observer)
+    return ServedModel(artifact, codec, worker_pools[artifact.id], metrics.of_model(name), scorer)

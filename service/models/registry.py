@@ -1,5 +1,7 @@
 """The served models, looked up by name, task or translation direction."""
 
+import copy
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,12 +45,20 @@ class _Languages(NamedTuple):
 _NO_LANGUAGES = _Languages([], frozenset(), frozenset())
 
 
+def newest_last(version: str) -> list[tuple[int, str]]:
+    """Return the sort key of a version: numbers in it are compared as numbers."""
+    return [(int(digits or 0), text) for text, digits in re.findall(r"(\D*)(\d*)", version)]
+
+
 class Registry:
     """The served models by name, and which of them answer requests that name none.
 
     `translator` translates such requests wherever it can, directly or by way of the pivot language; `classifier`
     classifies them, or else the only classifier besides `detector`, the one that detects languages. `faulty` are the
     artifacts that could not be loaded.
+
+    Of several versions of a model, the newest has its name; each has the name NAME@VERSION. `replace` changes what is
+    served; a request that looks models up several times does so in one `snapshot`.
     """
 
     def __init__(
@@ -60,22 +70,47 @@ class Registry:
         faulty: Sequence[FaultyArtifact] = (),
     ) -> None:
         self._translator, self._classifier, self._detector = translator, classifier, detector
-        self._models = {model.name: model for model in models}
+        self._is_snapshot = False
+        self.replace(models, faulty)
+
+    def replace(self, models: Sequence[ServedModel], faulty: Sequence[FaultyArtifact]) -> None:
+        """Serve these models from now on, and list these artifacts as faulty."""
+        self._all = list(models)
+        newest = {model.name: model for model in sorted(models, key=lambda model: newest_last(model.version))}
+        self._models = {model.name: newest[model.name] for model in models}
+        self._versions = {model.pinned_name: model for model in self._all}
         self._names_by_task = {task: self._find_names(task) for task in (None, "translate", "classify")}
-        self._languages = {name: self._find_languages(name) for name in (None, *self._models)}
+        self._languages = {name: self._find_languages(name) for name in (None, *self._models, *self._versions)}
         self.faulty = sorted(faulty)
+        self._snapshot: Registry | None = None
+
+    @property
+    def snapshot(self) -> "Registry":
+        """The registry as it is now, which stays so."""
+        if self._is_snapshot:
+            return self
+        if self._snapshot is None:
+            self._snapshot = copy.copy(self)
+            self._snapshot._is_snapshot = True
+        return self._snapshot
 
     def __iter__(self) -> Iterator[ServedModel]:
-        return iter(self._models.values())
+        """Iterate over all versions of all models."""
+        return iter(self._all)
+
+    @property
+    def newest(self) -> list[ServedModel]:
+        """The newest version of each model."""
+        return list(self._models.values())
 
     def get(self, name: str, task: str | None = None) -> ServedModel:
-        """Return the model of that name.
+        """Return the model of that name, or of a name and a version: NAME@VERSION.
 
         Raises:
             UnknownModel: there is no such model, or it does another task.
             FaultyModel: its artifact could not be loaded.
         """
-        model = self._models.get(name)
+        model = self._models.get(name) or self._versions.get(name)
         if model is None:
             self.check_not_faulty(name)
         if model is None or task not in (None, model.manifest.task):
@@ -142,7 +177,7 @@ class Registry:
         return self._languages.get(model, _NO_LANGUAGES)
 
     def _find_languages(self, model: str | None) -> "_Languages":
-        models = [one for one in self if model in (None, one.name)]
+        models = [self._models.get(model) or self._versions[model]] if model else self.newest
         direct = {(d.source, d.target) for one in models for d in one.manifest.directions}
         to_pivot = {source for source, target in direct if target == PIVOT}
         from_pivot = {target for source, target in direct if source == PIVOT}
@@ -211,11 +246,11 @@ class Registry:
     def describe(self) -> list[str]:
         """Return a line for each model: name, version, precision, task, and its directions or number of labels."""
         lines = []
-        for name, model in sorted(self._models.items()):
+        for model in sorted(self._all, key=lambda model: model.name):
             manifest = model.manifest
             directions = [f"{direction.source}-{direction.target}" for direction in manifest.directions]
             what = ", ".join(directions) or f"{len(manifest.labels)} labels"
-            lines.append(f"{name} {manifest.version} ({manifest.precision}): {manifest.task} {what}")
+            lines.append(f"{manifest.name} {manifest.version} ({manifest.precision}): {manifest.task} {what}")
         return lines
 
     def drain(self, timeout: float) -> None:

@@ -17,6 +17,7 @@ from service.errors import ClientGone, DeadlineExceeded, EngineDown, InternalErr
 from service.models.background import BackgroundThreads
 from service.models.engine_client import EngineClient
 from service.models.loop_turns import LoopTurns
+from service.models.open_requests import OpenRequests
 from service.spans import current_trace
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class RequestScope:
         self._on_client_gone = on_client_gone
         self._sender = Sender(hash(caller), next(_numbers), bulk)
         self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        self._open_requests = OpenRequests.of(self._loop)
         self._pending: dict[EngineRequest, EngineClient] = {}
         # (request, token), or (request, None) for a request that is done; worker threads append to it.
         self._updates: deque[tuple[EngineRequest, int | None]] = deque()
@@ -72,6 +74,7 @@ class RequestScope:
         self._reserved: list[EngineClient] = []  # those in whose queue a place was held
 
     def __enter__(self) -> Self:
+        self._open_requests.add(self)
         now = self._loop.time()
         self._deadline = now + self._timeout
         watches = self._timeout > DISCONNECT_WATCH_DELAY
@@ -83,6 +86,7 @@ class RequestScope:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._left = True
+        self._open_requests.remove(self)
         if self._timer is not None:
             self._timer.cancel()
         if self._disconnect is not None:
@@ -260,6 +264,7 @@ class RequestScope:
 
     def _expire(self) -> None:
         self._expired = True
+        self._open_requests.remove(self)  # it submits no more, even if its client does not read what it has got
         self._wake()
 
     def _wake(self) -> None:

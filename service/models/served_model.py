@@ -42,6 +42,7 @@ class ServedModel:
         observer: ModelMetrics,
         scorer: PairScorer | None = None,
     ) -> None:
+        self.artifact = artifact
         self.manifest: Manifest = artifact.manifest
         self._scorer = scorer
         self.codec, self.worker_pool = codec, worker_pool
@@ -54,6 +55,19 @@ class ServedModel:
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def pinned_name(self) -> str:
+        """The name with the version: no other model that is served has it."""
+        return f"{self.name}@{self.version}"
+
+    def forget_options(self) -> None:
+        """Break the only reference cycle of a model that nobody uses any more, so that its memory is freed at once."""
+        del self._options
 
     @property
     def scorer(self) -> PairScorer:

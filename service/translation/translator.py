@@ -32,8 +32,16 @@ class Translator:
 
     def __init__(self, registry: Registry, settings: Settings) -> None:
         self._registry, self._settings = registry, settings
-        model = registry.detector(settings.detector)
-        self._detector = Detector(model) if model else None
+
+    @property
+    def snapshot(self) -> "Translator":
+        """The translator with the models that are served now, whatever is served later."""
+        return Translator(self._registry.snapshot, self._settings)
+
+    @property
+    def _detector(self) -> Detector | None:
+        model = self._registry.detector(self._settings.detector)
+        return Detector(model) if model else None
 
     def language_pairs(self) -> list[tuple[str, str]]:
         """Return (source, target) of every possible translation, direct or by way of English."""
@@ -48,14 +56,15 @@ class Translator:
             UnknownModel: no language detector is served.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
-        if self._detector is None:
+        detector = self._detector
+        if detector is None:
             raise UnknownModel(f"no model {self._settings.detector!r} is served to detect languages")
         served = sorted({language for pair in self.language_pairs() for language in pair})
-        languages = served or self._detector.languages
+        languages = served or detector.languages
         default = DEFAULT_LANGUAGE if DEFAULT_LANGUAGE in languages else languages[0]
         return [
             [one for one in ranked if one.confidence >= MIN_REPORTED_CONFIDENCE] or [Detection(default, 0.0)]
-            for ranked in await self._detector.detect(texts, languages, scope)
+            for ranked in await detector.detect(texts, languages, scope)
         ]
 
     async def detect_source(self, text: str, target: str, scope: RequestScope) -> str | None:
@@ -63,8 +72,9 @@ class Translator:
 
         None if it need not or cannot be detected. See `RequestScope` for the errors.
         """
-        request = self._with_served_languages(TranslationRequest([text], target))
-        [detected] = await self._detect_sources(request, [None], scope)
+        now = self.snapshot
+        request = now._with_served_languages(TranslationRequest([text], target))
+        [detected] = await now._detect_sources(request, [None], scope)
         return detected.language if detected else None
 
     def check_languages(self, source: str | None, target: str) -> None:
@@ -86,6 +96,9 @@ class Translator:
             InvalidRequest, TooLarge: the options or the texts exceed a limit.
             Overloaded, NotReady, DeadlineExceeded, ClientGone, InternalError: see `RequestScope`.
         """
+        return await self.snapshot._translate(request, scope)
+
+    async def _translate(self, request: TranslationRequest, scope: RequestScope) -> TranslationResponse:
         request = self._with_served_languages(request)
         bounded = request.window is None
         early = bounded and request.source is not None
@@ -122,8 +135,9 @@ class Translator:
         A single plain sentence without a beam is yielded token by token. It is not tried again if it has quality
         issues, because its tokens have been sent already.
         """
-        request = self._with_served_languages(request)
-        documents = await self._documents(request, scope)
+        now = self.snapshot
+        request = now._with_served_languages(request)
+        documents = await now._documents(request, scope)
         stream = TranslationStream(documents, request, self._pipeline(request, scope), scope)
         async with aclosing(stream.events()) as events:
             async for event in events:
@@ -163,13 +177,14 @@ class Translator:
             return [None] * len(request.texts)
         pairs = self._registry.language_pairs(request.model)
         sources = {source for source, target in pairs if target == request.target}
-        if self._detector is None or not self._detector.can_detect(sources):
+        detector = self._detector
+        if detector is None or not detector.can_detect(sources):
             return [None] * len(request.texts)
         texts = [
             text if markup is None else " ".join(markup.block_texts)
             for text, markup in zip(request.texts, markups, strict=True)
         ]
-        detections = await self._detector.detect(texts, {*sources, request.target}, scope)
+        detections = await detector.detect(texts, {*sources, request.target}, scope)
         return [choose_source(ranked, sources, request.target) for ranked in detections]
 
     def _route(self, request: TranslationRequest, source: str | None) -> Route:

@@ -31,6 +31,7 @@ from service.models.loading import load_models, pool_config
 from service.models.registry import Registry
 from service.models.scorer import PairScorer
 from service.models.served_model import ServedModel
+from service.reload import Reloader
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 from tests.service.fakes import TIMEOUT
@@ -61,6 +62,7 @@ class Service:
     grpc_port: int = 0  # where the settings ask for gRPC
     client: httpx.Client = field(init=False)
     stop: Callable[[int, None], None] = field(init=False)  # as a signal does
+    reload: Callable[[], None] = field(init=False)  # as SIGHUP does, where models can be changed
 
     def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
         return self.client.post(path, json=body, **options)
@@ -95,10 +97,11 @@ def serving(
     metrics: Metrics,
     authenticator: Authenticator | None = None,
     connection: type[AdmissionProtocol] = AdmissionProtocol,
+    reloader: Reloader | None = None,
 ) -> Iterator[Service]:
     """Run the application in uvicorn, in a thread."""
     service = Service(settings, registry, metrics)
-    app = create_app(settings, registry, metrics, authenticator)
+    app = create_app(settings, registry, metrics, authenticator, reloader)
     options: dict[str, Any] = {"log_config": None, "access_log": False, "ws": "none", "lifespan": "on"}
     options["server_header"] = False
     server = Server(
@@ -227,9 +230,11 @@ def start(toy_models: Path) -> Iterator[Start]:
     """Return a function that starts a service process and waits until it is ready; it is stopped when the test ends."""
     running: list[tuple[Process, threading.Thread]] = []
 
-    def start(models: Path = toy_models, limit: str = "", **settings: object) -> Process:
+    def start(
+        models: Path = toy_models, limit: str = "", stdin: int = subprocess.DEVNULL, **settings: object
+    ) -> Process:
         command = limited(limit) if limit else [sys.executable, "-m", "service"]
-        options = {"env": environment(models, **settings), "stderr": subprocess.PIPE, "text": True}
+        options = {"env": environment(models, **settings), "stdin": stdin, "stderr": subprocess.PIPE, "text": True}
         service = Process(subprocess.Popen(command, cwd=ROOT, **options))  # type: ignore[call-overload]
         reader = threading.Thread(target=service.read_log)
         reader.start()

@@ -34,13 +34,8 @@ class LiveView:
     """Samples the service while somebody listens."""
 
     def __init__(self, registry: Registry, metrics: Metrics, admission: Admission) -> None:
-        self._pools = {
-            pool.name: pool
-            for model in registry
-            for pool in model.worker_pools
-            if isinstance(pool, RemoteWorkerPool)  # workers in this process are not watched
-        }
-        self._metrics, self._admission = metrics, admission
+        self._registry, self._metrics, self._admission = registry, metrics, admission
+        self._watched: set[RemoteWorkerPool] = set()
         self._listeners: set[Queue] = set()
         self._traces: dict[str, BatchTrace] = {}
         self._sampler: asyncio.Task[None] | None = None
@@ -48,7 +43,13 @@ class LiveView:
     @property
     def watches(self) -> bool:
         """Whether anything is sampled or recorded now."""
-        return self._sampler is not None or any(pool.watcher is not None for pool in self._pools.values())
+        return self._sampler is not None or any(pool.watcher is not None for pool in self._watched | self._pools)
+
+    @property
+    def _pools(self) -> set[RemoteWorkerPool]:
+        """The pools that are served now; workers in this process are not watched."""
+        pools = (pool for model in self._registry.newest for pool in model.worker_pools)
+        return {pool for pool in pools if isinstance(pool, RemoteWorkerPool)}
 
     def listen(self, disconnect: Callable[[], Awaitable[None]]) -> AsyncGenerator[Event]:
         """Return the events from now on, until the listener disconnects or the service stops.
@@ -89,16 +90,26 @@ class LiveView:
     def _start(self) -> None:
         if self._sampler is not None:
             return
-        for name, pool in self._pools.items():
-            pool.watcher = self._traces[name] = BatchTrace()
+        self._watch()
         self._sampler = asyncio.ensure_future(self._sample())
+
+    def _watch(self) -> None:
+        """Record what happens in the pools that are served now, which may be others than before."""
+        if self._watched == (pools := self._pools):
+            return
+        for pool in self._watched - pools:
+            pool.watcher = None
+        for pool in pools - self._watched:
+            pool.watcher = self._traces[pool.name] = BatchTrace()
+        self._watched = pools
 
     def _stop(self) -> None:
         if self._sampler is not None:
             self._sampler.cancel()
             self._sampler = None
-        for pool in self._pools.values():
+        for pool in self._watched:
             pool.watcher = None
+        self._watched = set()
         self._traces.clear()
 
     async def _sample(self) -> None:
@@ -106,6 +117,7 @@ class LiveView:
         while not self._admission.stopping:
             await asyncio.sleep(TICK)
             ticks += 1
+            self._watch()
             batches = {name: events for name, trace in self._traces.items() if (events := trace.take())}
             if batches:
                 self._send(_event("batches", batches))

@@ -1,4 +1,4 @@
-"""The native API: /v1/translate, /v1/classify, /v1/models."""
+"""The native API: /v1/translate and /v1/classify."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -16,10 +16,7 @@ from service.api.native.responses import (
     ClassifyReply,
     DeltaEvent,
     DetectedSource,
-    DirectionInfo,
     DoneEvent,
-    ModelInfo,
-    ModelsReply,
     TextClassification,
     TextTranslation,
     TokenScore,
@@ -32,7 +29,6 @@ from service.api.native.responses import (
     timings,
 )
 from service.api.shared import (
-    MIDDLEWARE_ERRORS,
     MODEL_ERRORS,
     check_pairs,
     checked_texts,
@@ -107,17 +103,6 @@ CLASSIFY_RESPONSE = response_example(
         "timings_ms": TIMINGS_EXAMPLE,
     }
 )
-MODELS_RESPONSE = response_example({
-    "models": [
-        {
-            "name": "langid", "state": "ready", "reason": "", "version": "1", "task": "classify",
-            "description": "the language of a text", "directions": [], "labels": ["de", "en"], "multi_label": False,
-            "limits": {"source_length": 512, "target_length": 256}, "precision": "fp32", "licence": "CC-BY-4.0",
-            "evaluation": [{"data": "leipzig", "split": "test", "metric": "accuracy", "value": 97.1}],
-            "files": {"weights.bin": "51a4df881a5d3dfe95934da261686ac125e24a146bae56f2ecef130e5d583f46"},
-        }
-    ]
-})  # fmt: skip
 
 
 def native_router(registry: Registry, translator: Translator, settings: Settings) -> APIRouter:
@@ -170,12 +155,6 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
                 reply = partial(_classify_reply, model, answered, body.given_top_k, started)
                 return await scope.run(lambda: large_json_response(reply()), in_thread=True)
         return json_response(_classify_reply(model, answered, body.given_top_k, started))
-
-    @router.get("/models", responses=PROBLEM_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS) | MODELS_RESPONSE)
-    async def models() -> ModelsReply:
-        """List the models: the served ones, then those whose artifact could not be loaded."""
-        faulty = [ModelInfo(name=one.name, state="faulty", reason=one.reason) for one in registry.faulty]
-        return ModelsReply(models=[*map(_model_info, registry), *faulty])
 
     return router
 
@@ -251,23 +230,3 @@ def _candidate_fields(candidate: TranslationResult) -> dict[str, Any]:
         "tokens": None if tokens is None else [TokenScore(**vars(token)) for token in tokens],
         "alignment": None if links is None else [AlignedSpans(**link._asdict()) for link in links],
     }
-
-
-def _model_info(model: ServedModel) -> ModelInfo:
-    manifest = model.manifest
-    return ModelInfo(
-        name=manifest.name,
-        state="not_ready" if model.problem else "ready",
-        reason=model.problem,
-        version=manifest.version,
-        task=manifest.task,
-        description=manifest.provenance.description,
-        directions=[DirectionInfo(source=d.source, target=d.target) for d in manifest.directions],
-        labels=manifest.labels,
-        multi_label=manifest.multi_label,
-        limits=manifest.limits.model_dump(),
-        precision=manifest.precision,
-        licence=manifest.provenance.licence,
-        evaluation=[evaluation.model_dump() for evaluation in manifest.evaluation],
-        files=manifest.files,
-    )

@@ -1,33 +1,34 @@
 """Routes of the Open Inference Protocol's extensions that administer a server: repository, trace, log, shared memory.
 
-The service's models and settings are fixed at start, so these routes return the state; a change is refused.
+Models are loaded and unloaded for callers with an admin key. Other settings are fixed at start: these routes return
+the state, and a change is refused.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request, Response
 
+from service.api.administration import ModelAdministration
 from service.api.open_inference.descriptions import LOG_SETTINGS, REFUSALS, TRACE_SETTINGS, repository_index
 from service.api.open_inference.error_format import ERROR_FORMAT
 from service.api.open_inference.inference import find_model
 from service.api.shared import MIDDLEWARE_ERRORS, refuse
-from service.errors import FaultyModel, InvalidRequest, UnknownModel
+from service.errors import FaultyModel, Forbidden, InvalidRequest, NotLoaded, NotSupported, UnknownModel
 from service.http.forms import parse_json
 from service.http.openapi import json_body, response_example
 from service.models.registry import Registry
 
+ModelPath = Annotated[str, Path(description="A model's name, or NAME@VERSION.")]
 INDEX_EXAMPLE = [{"name": "langid", "version": "2", "state": "READY", "reason": ""}]
 INDEX_BODY = json_body({"type": "object", "properties": {"ready": {"type": "boolean"}}}, {"ready": {"ready": True}})
 INDEX_BODY["requestBody"]["required"] = False
 REFUSED_PATHS = {
-    "/repository/models/{model}/load": "loading",
-    "/repository/models/{model}/unload": "loading",
     "/systemsharedmemory/region/{region}/register": "shared_memory",
     "/cudasharedmemory/region/{region}/register": "shared_memory",
 }
 
 
-def administration_router(registry: Registry) -> APIRouter:
+def administration_router(registry: Registry, administration: ModelAdministration) -> APIRouter:
     """Return the routes; they belong below /v2."""
     router = APIRouter()
     errors = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS)
@@ -38,6 +39,24 @@ def administration_router(registry: Registry) -> APIRouter:
     async def index(request: Request) -> list[dict[str, Any]]:
         """Return the state of every model, READY or UNAVAILABLE; with `ready`, only those that are ready."""
         return repository_index(registry, _ready_filter(await request.body()))
+
+    of_change = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS, Forbidden, UnknownModel, NotLoaded, NotSupported)
+
+    @router.post("/repository/models/{model}/load", responses=of_change | {200: {"content": {}}})
+    async def load(model: ModelPath, request: Request) -> Response:
+        """Load a model, or its new and changed versions, from the models folder; it needs an admin key.
+
+        The body may be empty; parameters are not supported.
+        """
+        check_no_parameters(parse_json(await request.body() or b"{}"))
+        await administration.load(request.scope, model)
+        return Response()
+
+    @router.post("/repository/models/{model}/unload", responses=of_change | {200: {"content": {}}})
+    async def unload(model: ModelPath, request: Request) -> Response:
+        """Unload all versions of a model; it needs an admin key. Requests that have begun are still answered."""
+        await administration.unload(request.scope, model)
+        return Response()
 
     @router.get("/trace/setting", responses=errors | response_example(TRACE_SETTINGS))
     async def trace_settings() -> dict[str, Any]:
@@ -61,6 +80,18 @@ def administration_router(registry: Registry) -> APIRouter:
     for path, refusal in REFUSED_PATHS.items():
         router.post(path, include_in_schema=False)(refuse(REFUSALS[refusal]))
     return router
+
+
+def check_no_parameters(body: Any) -> None:
+    """Check that a request to load a model asks for nothing that is not done.
+
+    Raises:
+        InvalidRequest: it has parameters, such as another configuration or the files of a model.
+    """
+    if not isinstance(body, dict):
+        raise InvalidRequest("body: give an object, or nothing")
+    if body.get("parameters"):
+        raise InvalidRequest("parameters: models are loaded as they are in the models folder; leave the parameters out")
 
 
 async def _no_regions() -> list[str]:

@@ -38,7 +38,6 @@ LOG_SETTINGS: Json = {
     "log_format": "default",
 }  # fmt: skip
 REFUSALS = {
-    "loading": "explicit model load / unload is not allowed; the models in ATTENDANT_MODELS are loaded at start",
     "shared_memory": "shared memory is not supported; send the data in the request",
 }
 

@@ -18,4 +18,6 @@ def _error_body(error: ServiceError, status: int, request_id: str, fields: Field
     return {"error": error_message(error)}
 
 
-ERROR_FORMAT = ErrorFormat(InferenceError, _error_body, statuses={"invalid_request": 400, "empty_text": 400})
+ERROR_FORMAT = ErrorFormat(
+    InferenceError, _error_body, statuses={"invalid_request": 400, "empty_text": 400, "not_loaded": 400}
+)

@@ -33,17 +33,18 @@ def find_model(registry: Registry, name: str, version: str = "") -> ServedModel:
         UnknownModel: there is no such model, or it has another version.
         FaultyModel: its artifact could not be loaded.
     """
-    models = {model.name: model for model in registry}
-    model = models.get(name)
-    if model is None:
+    versions = {model.version: model for model in registry if model.name == name}
+    newest = next((model for model in registry.newest if model.name == name), None)
+    if newest is None:
         registry.check_not_faulty(name)
-        raise UnknownModel(f"Request for unknown model: '{name[:80]}' is not found; there is {', '.join(models)}")
-    if version not in ("", model.manifest.version):
+        names = ", ".join(model.name for model in registry.newest)
+        raise UnknownModel(f"Request for unknown model: '{name[:80]}' is not found; there is {names}")
+    if version and version not in versions:
         raise UnknownModel(
             f"Request for unknown model: '{name}' version {version[:20]} is not found; its version is "
-            f"{model.manifest.version}"
+            f"{', '.join(versions)}"
         )
-    return model
+    return versions[version] if version else newest
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def translation_request(model: ServedModel, body: InferBody, texts: list[str]) -
         ModelRequired: the request has no target language, and several are possible.
     """
     return TranslationRequest(
-        texts, target=_target(model, body), source=body.parameters.get("source"), model=model.name
+        texts, target=_target(model, body), source=body.parameters.get("source"), model=model.pinned_name
     )
 
 

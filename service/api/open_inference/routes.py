@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Request, Response
 from pydantic import BaseModel
 
+from service.api.administration import ModelAdministration
 from service.api.health import check_ready
 from service.api.open_inference.administration import administration_router
 from service.api.open_inference.descriptions import (
@@ -138,7 +139,13 @@ class InferReply(BaseModel):
     outputs: list[OutputTensor]
 
 
-def inference_router(registry: Registry, inference: Inference, metrics: Metrics, admission: Admission) -> APIRouter:
+def inference_router(
+    registry: Registry,
+    inference: Inference,
+    metrics: Metrics,
+    admission: Admission,
+    administration: ModelAdministration,
+) -> APIRouter:
     """Return the routes over all models."""
     router = APIRouter(prefix="/v2", tags=["open-inference-protocol"])
     middleware_errors = ERROR_FORMAT.openapi_responses(*MIDDLEWARE_ERRORS)
@@ -178,8 +185,8 @@ def inference_router(registry: Registry, inference: Inference, metrics: Metrics,
         return find_model(registry, model, version)
 
     for path, find in (("/models/{model}", latest), ("/models/{model}/versions/{version}", versioned)):
-        _add_model_routes(router, path, find, inference, metrics)
-    router.include_router(administration_router(registry))
+        _add_model_routes(router, path, find, registry, inference, metrics)
+    router.include_router(administration_router(registry, administration))
     return router
 
 
@@ -187,6 +194,7 @@ def _add_model_routes(
     router: APIRouter,
     path: str,
     find: Callable[..., Awaitable[ServedModel]],
+    registry: Registry,
     inference: Inference,
     metrics: Metrics,
 ) -> None:
@@ -235,6 +243,8 @@ def _add_model_routes(
         body, binary = read_infer_body(await request.body(), request.headers.get(JSON_LENGTH_HEADER))
         check_request(model, body)
         texts = checked_texts(read_texts(body.inputs[0], binary), inference.settings)
+        # Again, because another version may be served since the dependency was found; from here to the scope none can.
+        model = find_model(registry, request.path_params["model"], request.path_params.get("version", ""))
         caller, bulk = request.scope["caller"], is_bulk(request.scope["headers"])
         with inference.scope(body, wait_for_disconnect(request), caller, bulk) as scope:
             outputs = await inference.infer(model, body, texts, scope)

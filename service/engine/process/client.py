@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 from service.artifact import Artifact, ArtifactError, read_artifact
-from service.engine.interfaces import Observer, PoolConfig, StartedPools
+from service.engine.interfaces import Observer, PoolConfig, StartedPools, artifact_of, score_pool_id
 from service.engine.process import messages
 from service.engine.process.channel import CAN_INHERIT, MessageChannel, MessageProtocol, encode, start_process
 from service.engine.process.remote_pool import RemoteWorkerPool
@@ -66,9 +66,13 @@ class EngineProcess:
         self.died = False
         self.exit_seconds = EXIT_SECONDS
         self._events, self._inherit_socket = events, inherit_socket
-        self._load: messages.LoadModels | None = None
-        self._pools: dict[str, RemoteWorkerPool] = {}
-        self._undrained: set[str] = set()  # names of pools
+        self._pool_config: PoolConfig | None = None  # that the models were loaded with
+        self._artifacts: dict[str, Artifact] = {}  # that are loaded, by id
+        self._pools: dict[str, RemoteWorkerPool] = {}  # by id
+        self._drained: set[str] = set()  # ids of pools, when the service stops
+        self._changes = ModelChanges()
+        self._running = asyncio.Event()
+        self._running.set()
         self._commands: list[messages.Command] = []  # not sent yet
         self._later = deque[messages.Command]()  # of large requests, not sent yet
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,22 +93,61 @@ class EngineProcess:
     ) -> StartedPools[RemoteWorkerPool]:
         """Start the worker pools of the artifacts in the engine process.
 
-        `observer` is called with the name of each pool and returns its observer.
+        `observer` is called with the id of each pool and returns its observer.
 
         Raises:
             EngineFailure: the engine process has exited, or cannot use the device.
         """
         loaded = self._load_models(messages.LoadModels(artifacts, pool_config))
-        good = [artifact for artifact in artifacts if artifact.manifest.name not in loaded.faults]
-        self._load = messages.LoadModels(good, pool_config)
-        self._pools = {
-            name: RemoteWorkerPool(
-                name, replace(pool_config, workers=workers), self._send, observer(name), self._on_drained
-            )
-            for name, workers in loaded.pools.items()
+        self._pool_config = pool_config
+        self._artifacts = {artifact.id: artifact for artifact in artifacts if artifact.id not in loaded.faults}
+        return StartedPools(self._add_pools(loaded.pools, pool_config, observer), loaded.faults)
+
+    def _add_pools(
+        self, workers: Mapping[str, int], pool_config: PoolConfig, observer: Callable[[str], Observer]
+    ) -> dict[str, RemoteWorkerPool]:
+        """Add pools that run in the engine process, given the number of workers of each by its id."""
+        added = {
+            id: RemoteWorkerPool(id, replace(pool_config, workers=count), self._send, observer(id), self._on_drained)
+            for id, count in workers.items()
         }
-        self._undrained = set(self._pools)
-        return StartedPools(self._pools, loaded.faults)
+        self._pools |= added
+        return added
+
+    async def load(
+        self, artifact: Artifact, pool_config: PoolConfig, observer: Callable[[str], Observer]
+    ) -> Mapping[str, RemoteWorkerPool]:
+        """Start the worker pools of one more artifact, beside those that run; return them by id.
+
+        Raises:
+            ArtifactError: a graph cannot be loaded, or fails a trial request.
+            EngineFailure: the process died meanwhile.
+        """
+        await self._running.wait()
+        loaded = self._changes.begin(artifact.id)
+        self._send(messages.LoadModels([artifact], pool_config))
+        pools = await loaded
+        if not isinstance(pools, messages.ModelsLoaded) or not self._running.is_set():
+            raise EngineFailure(DIED)
+        if fault := pools.faults.get(artifact.id):
+            raise ArtifactError(fault)
+        self._artifacts[artifact.id] = artifact
+        return self._add_pools(pools.pools, pool_config, observer)
+
+    def retire(self, artifact_id: str) -> None:
+        """Have no new process load an artifact, which only requests that have begun still use; then `unload` it."""
+        del self._artifacts[artifact_id]
+
+    async def unload(self, artifact_id: str) -> None:
+        """End the worker pools of a retired artifact, to which nobody submits any more, and free its memory."""
+        await self._running.wait()
+        if artifact_id not in self._pools:  # it was not loaded again
+            return
+        unloaded = self._changes.begin(artifact_id)
+        self._send(messages.UnloadModel(artifact_id))
+        await unloaded
+        for id in (artifact_id, score_pool_id(artifact_id)):
+            self._pools.pop(id, None)
 
     def _load_models(self, load: messages.LoadModels) -> messages.ModelsLoaded:
         """Have the process load the models.
@@ -168,17 +211,23 @@ class EngineProcess:
         if self._later and self._loop is not None:
             self._loop.call_soon(self._flush)
 
-    def _on_message(self, message: messages.PoolEvents | messages.Pong) -> None:
-        if isinstance(message, messages.Pong):
-            self._watch.on_pong()
-            for name, pool in self._pools.items():
-                pool.queue.problem = STALLED if name in message.stalled else ""
-        else:
-            self._pools[message.pool].handle(message)
+    def _on_message(self, message: messages.EngineMessage) -> None:
+        match message:
+            case messages.PoolEvents():
+                self._pools[message.pool].handle(message)
+            case messages.Pong():
+                self._watch.on_pong()
+                for id, pool in self._pools.items():
+                    pool.queue.problem = STALLED if id in message.stalled else ""
+            case messages.ModelsLoaded():
+                for id in (*message.pools, *message.faults):
+                    self._changes.end(id, message)
+            case messages.ModelUnloaded():
+                self._changes.end(message.artifact, message)
 
     async def _ping(self) -> None:
         """Send pings, and note when they are not answered, until the pools are drained."""
-        while self._undrained:
+        while not self._is_drained:
             await asyncio.sleep(PING_SECONDS)
             if self._transport is None:
                 continue
@@ -193,10 +242,15 @@ class EngineProcess:
             if silent > KILL_SECONDS:
                 self.kill()
 
-    def _on_drained(self, name: str) -> None:
+    @property
+    def _is_drained(self) -> bool:
+        """Whether the service stops, and all pools are drained."""
+        return bool(self._drained) and self._drained >= self._pools.keys()
+
+    def _on_drained(self, id: str) -> None:
         """When all pools are drained, close the connection, which ends the engine process."""
-        self._undrained.discard(name)
-        if not self._undrained and self._loop is not None:
+        self._drained.add(id)
+        if self._is_drained and self._loop is not None:
             self._loop.call_soon_threadsafe(self._close)
 
     def _close(self) -> None:
@@ -208,7 +262,9 @@ class EngineProcess:
     def _on_connection_lost(self) -> None:
         self._transport = None
         self._flush()
-        if not self._undrained:
+        self._running.clear()
+        self._changes.fail()
+        if self._is_drained:
             for pool in self._pools.values():
                 pool.on_process_death(GONE)
             return
@@ -216,6 +272,7 @@ class EngineProcess:
         log.error("the engine process has died%s", " again within a minute" if again else "; starting another one")
         for pool in self._pools.values():
             pool.on_process_death(GONE if again else DIED)
+        self._pools = {id: pool for id, pool in self._pools.items() if artifact_of(id) in self._artifacts}
         if again:
             self._give_up()
         else:
@@ -238,6 +295,7 @@ class EngineProcess:
             self._give_up()
             return
         await self._connect()
+        self._running.set()
         for pool in self._pools.values():
             pool.on_process_start()
         log.info("the engine process has been restarted")
@@ -249,15 +307,16 @@ class EngineProcess:
         Raises:
             ArtifactError, EngineFailure, OSError: that is not possible.
         """
-        assert self._load is not None
+        assert self._pool_config is not None
         self._socket.close()
         self._process.kill()
         self._process.wait()
-        for artifact in self._load.artifacts:
+        artifacts = list(self._artifacts.values())
+        for artifact in artifacts:
             if read_artifact(artifact.path).manifest != artifact.manifest:
                 raise ArtifactError(f"{artifact.path}: changed since the service started; restart the service")
         self._start_process()
-        if faults := self._load_models(self._load).faults:
+        if faults := self._load_models(messages.LoadModels(artifacts, self._pool_config)).faults:
             raise ArtifactError("; ".join(faults.values()))
 
     def __enter__(self) -> "EngineProcess":
@@ -275,6 +334,35 @@ class EngineProcess:
     def kill(self) -> None:
         """Kill the process, stopped or not. It holds nothing that has to be saved."""
         self._process.kill()
+
+
+class ModelChanges:
+    """The models that are being loaded or unloaded, each with the future of the engine process's reply."""
+
+    def __init__(self) -> None:
+        self._futures: dict[str, asyncio.Future[messages.EngineMessage | None]] = {}
+
+    def begin(self, artifact_id: str) -> "asyncio.Future[messages.EngineMessage | None]":
+        """Return the future of the reply about an artifact; None: the process died before it."""
+        future = self._futures[artifact_id] = asyncio.get_running_loop().create_future()
+        return future
+
+    def end(self, artifact_id: str, reply: messages.EngineMessage) -> None:
+        """Set the reply about an artifact, if somebody waits for it."""
+        self._set(self._futures.pop(artifact_id, None), reply)
+
+    def fail(self) -> None:
+        """Set that the process died before it replied."""
+        futures, self._futures = self._futures, {}
+        for future in futures.values():
+            self._set(future, None)
+
+    @staticmethod
+    def _set(
+        future: "asyncio.Future[messages.EngineMessage | None] | None", reply: messages.EngineMessage | None
+    ) -> None:
+        if future is not None and not future.done():
+            future.set_result(reply)
 
 
 class Watch:

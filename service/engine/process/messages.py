@@ -1,10 +1,12 @@
 """The messages between the service and its engine process.
 
     service -> engine process: `LoadModels`, then lists of `Command`
-    engine process -> service: `ModelsLoaded` or `CannotStart`, then `PoolEvents` and `Pong`
+    engine process -> service: `ModelsLoaded` or `CannotStart`, then `PoolEvents`, `Pong`, `ModelsLoaded` and
+    `ModelUnloaded`
 
-Requests are identified by numbers that the service assigns, unique within a worker pool. In the engine process the
-thread that reads never writes, so the two processes cannot block each other when both directions are full.
+Worker pools and artifacts are identified by their ids. Requests are identified by numbers that the service assigns,
+unique within a worker pool. In the engine process the thread that reads never writes, so the two processes cannot block
+each other when both directions are full.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ from service.engine.types import EngineResult, Sender
 
 @dataclass(frozen=True)
 class LoadModels:
-    """The first message to the engine process: load these artifacts and start their worker pools."""
+    """Load these artifacts and start their worker pools: the first message to the engine process, later a command."""
 
     artifacts: Sequence[Artifact]
     pool_config: PoolConfig
@@ -27,8 +29,8 @@ class LoadModels:
 
 @dataclass(frozen=True)
 class ModelsLoaded:
-    """The reply to `LoadModels`: the number of workers of each pool that is running, and what is wrong with the models
-    that have none, both by name."""
+    """The reply to `LoadModels`: the number of workers of each pool that is running, and what is wrong with the
+    artifacts that have none, both by id."""
 
     pools: Mapping[str, int]
     faults: Mapping[str, str]
@@ -39,6 +41,18 @@ class CannotStart:
     """The reply to `LoadModels` of a process that cannot compute anything here, and why."""
 
     reason: str
+
+
+class UnloadModel(NamedTuple):
+    """End the worker pools of an artifact when they are drained, and free its memory."""
+
+    artifact: str
+
+
+class ModelUnloaded(NamedTuple):
+    """The reply to `UnloadModel`."""
+
+    artifact: str
 
 
 class RequestMessage(NamedTuple):
@@ -130,5 +144,5 @@ class PoolEvents(NamedTuple):
     worker_died: bool
 
 
-Command = SubmitRequests | CancelRequest | Ping
-EngineMessage = ModelsLoaded | PoolEvents | Pong
+Command = SubmitRequests | CancelRequest | Ping | LoadModels | UnloadModel
+EngineMessage = PoolEvents | Pong | ModelsLoaded | ModelUnloaded

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from service.engine.interfaces import BatchWatcher, Observer, PoolConfig
+from service.engine.interfaces import BatchWatcher, Observer, PoolConfig, pool_name
 from service.engine.occupancy import SMALL_REQUEST, Occupancy, decrement
 from service.engine.process import messages
 from service.engine.queue import Closed, Unavailable
@@ -29,8 +29,8 @@ Send = Callable[[messages.Command], None]
 class RemoteQueue:
     """The unfinished requests of one worker pool: those that wait, whose number is limited, and those that run."""
 
-    def __init__(self, name: str, pool_config: PoolConfig, send: Send) -> None:
-        self.name, self.limits, self.rows_per_worker = name, pool_config.limits, pool_config.rows_per_worker
+    def __init__(self, id: str, pool_config: PoolConfig, send: Send) -> None:
+        self.id, self.limits, self.rows_per_worker = id, pool_config.limits, pool_config.rows_per_worker
         self._send = send
         self._numbers = itertools.count()
         self._unfinished: dict[int, EngineRequest] = {}
@@ -86,7 +86,7 @@ class RemoteQueue:
         large = sender.bulk or self._by_sender[sender] > SMALL_REQUEST
         registered = [self._register(request, large) for request in requests]
         for start in range(0, len(registered), SENT_AT_ONCE):
-            self._send(messages.SubmitRequests(self.name, sender, registered[start : start + SENT_AT_ONCE], large))
+            self._send(messages.SubmitRequests(self.id, sender, registered[start : start + SENT_AT_ONCE], large))
 
     def _register(self, request: EngineRequest, large: bool) -> messages.RequestMessage:
         number = next(self._numbers)
@@ -101,7 +101,7 @@ class RemoteQueue:
     def _on_done(self, number: int, future: ResultFuture[EngineResult]) -> None:
         """If the caller has cancelled the request, free its place in the queue and cancel it there."""
         if future.cancelled() and self._remove(number):
-            self._send(messages.CancelRequest(self.name, number))
+            self._send(messages.CancelRequest(self.id, number))
 
     def _remove(self, number: int) -> EngineRequest | None:
         self._leave_queue(number)
@@ -170,10 +170,10 @@ class RemoteWorkerPool:
     """A worker pool whose workers run in the engine process."""
 
     def __init__(
-        self, name: str, pool_config: PoolConfig, send: Send, observer: Observer, on_drained: Callable[[str], None]
+        self, id: str, pool_config: PoolConfig, send: Send, observer: Observer, on_drained: Callable[[str], None]
     ) -> None:
-        self.name, self.size = name, pool_config.workers
-        self.queue = RemoteQueue(name, pool_config, send)
+        self.id, self.name, self.size = id, pool_name(id), pool_config.workers
+        self.queue = RemoteQueue(id, pool_config, send)
         self.pool_bytes = 0
         self.watcher: BatchWatcher | None = None  # None while nobody looks at the batches
         self._worker_died = False
@@ -262,5 +262,5 @@ class RemoteWorkerPool:
         """Close the queue and wait up to `timeout` seconds for all requests; return whether all are done."""
         self.queue.close()
         in_time = self.queue.wait(timeout)
-        self._on_drained(self.name)
+        self._on_drained(self.id)
         return in_time

@@ -64,6 +64,14 @@ def limit_malloc_arenas() -> bool:
     return bool(mallopt(M_ARENA_MAX, 1))
 
 
+def release_memory() -> None:
+    """Return memory that was freed to the system, where the C library would keep it for later (glibc)."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):  # as in `limit_malloc_arenas`
+        return
+
+
 def address_space_hint() -> str:
     """Return what to add to an error at start if the address space of this process is limited; else an empty string."""
     if sys.platform == "win32":

@@ -11,12 +11,12 @@ from tests.service.http.test_request_log import exchange, request
 # Values of the parameters in paths.
 PARAMETERS = {
     "{model}": "toy-translator", "{version}": "1", "{document_id}": "0" * 32, "{filename}": "x.txt", "{region}": "x",
-    "{glossary_id}": "96ab91fd-e715-41a1-adeb-5d701f84a483",
+    "{name}": "toy-translator", "{glossary_id}": "96ab91fd-e715-41a1-adeb-5d701f84a483",
 }  # fmt: skip
 HIDDEN = {
     "/": {"get", "post"}, "/docs": {"get"}, "/docs/start.js": {"get"}, "/openapi.json": {"get"}, "/v2/": {"get"},
     "/v2/systemsharedmemory/status": {"get"}, "/v2/cudasharedmemory/unregister": {"post"},
-    "/v2/repository/models/x/load": {"post"}, "/embed": {"post"}, "/embeddings": {"post"},
+    "/embed": {"post"}, "/embeddings": {"post"},
     **dict.fromkeys(ASSETS, {"get"}),
 }  # fmt: skip
 CHANGING = {b"date", b"x-request-id", b"content-length", b"etag"}  # the length of /metrics, for one

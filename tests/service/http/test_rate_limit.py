@@ -121,3 +121,15 @@ def test_memory_is_bounded_and_running_callers_are_kept() -> None:
     assert "a minute" in str(rejection(rate_limiter, f"{MAX_CALLERS + 9}"))
     rate_limiter.acquire("0")  # was forgotten, so it has a full bucket
     rate_limiter.release("busy")
+
+
+def test_limits_may_change_beside_running_requests() -> None:
+    rate_limiter = RateLimiter()
+    rate_limiter.acquire("a")
+    rate_limiter.set_limits(0, 1)
+    rate_limiter.acquire("a")
+    assert "at most 1 may run at once" in str(rejection(rate_limiter))
+    for _ in range(2):  # the first one was not counted
+        rate_limiter.release("a")
+    rate_limiter.acquire("a")
+    rejection(rate_limiter)

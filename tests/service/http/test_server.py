@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,17 +71,31 @@ def test_lame_duck_accepts_connections_but_is_not_ready(start: Start) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="the system has no such signal")
 @pytest.mark.parametrize("ignored", [False, True])
-def test_hangup_drains_unless_it_is_ignored_as_under_nohup(start: Start, ignored: bool) -> None:
+def test_hangup_reloads_unless_it_is_ignored_as_under_nohup(start: Start, ignored: bool) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)  # the service inherits it
     try:
         service = start()
     finally:
         signal.signal(signal.SIGHUP, before)
     service.process.send_signal(signal.SIGHUP)
-    if ignored:
-        assert httpx.get(f"{service.url}/readyz", timeout=TIMEOUT).status_code == 200
-        service.process.send_signal(signal.SIGTERM)
+    if not ignored:
+        eventually(lambda: any("reloading API keys, limits and models" in line for line in service.log))
+    assert httpx.get(f"{service.url}/readyz", timeout=TIMEOUT).status_code == 200
+    service.process.send_signal(signal.SIGTERM)
     assert service.process.wait(TIMEOUT) == 0
+    assert ignored != any("reloading" in line for line in service.log)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the system has no such terminals")
+def test_hangup_stops_a_service_in_a_terminal(start: Start) -> None:
+    terminal, stdin = os.openpty()
+    try:
+        service = start(stdin=stdin)
+        service.process.send_signal(signal.SIGHUP)
+        assert service.process.wait(TIMEOUT) == 0
+    finally:
+        os.close(terminal)
+        os.close(stdin)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="the system has no such signal")

@@ -31,7 +31,7 @@ FAULTS = {
     "no-tokenizer": "no-tokenizer/tokenizer.json: not a tokenizer file",
     "no-weights": "no-weights: weights.bin is missing",
     "notes": "notes: not an artifact (no manifest.json)",
-    "twin": "twin: its name 'toy-classifier' is also that of toy-classifier, which is served; remove one",
+    "twin": "twin: its name 'toy-classifier' and version '1' are also those of toy-classifier, which is served;",
     "wrong-ids": "wrong-ids: a trial request fails",
 }
 
@@ -159,14 +159,13 @@ def test_without_a_good_artifact_every_reason_is_an_error(load: Load, mixed_mode
 
 
 @pytest.mark.parametrize("folders", [("a", "toy-classifier"), ("toy-classifier", "z")])
-def test_of_two_artifacts_with_a_name_the_one_in_the_folder_of_that_name_is_served(
+def test_of_two_artifacts_of_a_version_the_one_in_the_folder_of_their_name_is_served(
     load: Load, toy_models: Path, tmp_path: Path, folders: tuple[str, str]
 ) -> None:
     for folder in folders:
         shutil.copytree(toy_models / "toy-classifier", tmp_path / folder)
-        change(tmp_path / folder, version=folder)
     registry = load(tmp_path)
-    assert [model.manifest.version for model in registry] == ["toy-classifier"]
+    assert [model.artifact.path.name for model in registry] == ["toy-classifier"]
     assert [artifact.name for artifact in registry.faulty] == [name for name in folders if name != "toy-classifier"]
 
 

@@ -85,3 +85,30 @@ def test_languages_are_matched_among_those_of_the_model(toy_translator: Path) ->
         assert registry.match_languages(None, "de-AT", "de-CH") == ("de", "de")
         assert registry.match_languages("two", "en-US", "FR") == ("en-US", "fr")
         assert registry.match_languages("nobody", None, "FR") == (None, "FR")
+
+
+def test_the_newest_version_has_the_name_and_each_has_one_of_its_own(toy_translator: Path) -> None:
+    models = []
+    for version in ("2", "10", "9.1"):
+        model = translator(toy_translator, "one", "en-de")
+        model.manifest = model.manifest.model_copy(update={"version": version})
+        models.append(model)
+    with open_registry(models) as registry:
+        assert registry.get("one").version == "10"
+        assert [model.version for model in registry] == ["2", "10", "9.1"]
+        assert [model.version for model in registry.newest] == ["10"]
+        for version in ("2", "9.1"):
+            [step] = registry.route(f"one@{version}", "en", "de")
+            assert step.model.version == version
+            assert registry.language_pairs(f"one@{version}") == [("en", "de")]
+
+
+def test_a_snapshot_stays_as_it_is(toy_translator: Path) -> None:
+    old, new = translator(toy_translator, "old", "en-de"), translator(toy_translator, "new", "en-de")
+    with open_registry([old]) as registry, open_registry([new]):
+        before = registry.snapshot
+        assert registry.snapshot is before
+        registry.replace([new], [])
+        assert (route(before, "en", "de"), route(registry, "en", "de")) == (["old"], ["new"])
+        assert before.snapshot is before
+        before.drain(TIMEOUT)

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import Message
 
+from service.api.administration import ModelAdministration
 from service.api.health import check_ready
+from service.api.open_inference.administration import check_no_parameters
 from service.api.open_inference.descriptions import (
     LOG_SETTINGS,
     REFUSALS,
@@ -31,8 +33,6 @@ METHODS = {name: read_methods(name) for name in (INFERENCE_SERVICE, HEALTH_SERVI
 PUBLIC_METHODS = frozenset({"ServerLive", "ServerReady", "Check"})  # as over HTTP, probes need no key
 STREAM = "ModelStreamInfer"  # the only method with a stream
 REFUSED = {
-    "RepositoryModelLoad": "loading",
-    "RepositoryModelUnload": "loading",
     "SystemSharedMemoryRegister": "shared_memory",
     "CudaSharedMemoryRegister": "shared_memory",
 }
@@ -40,10 +40,14 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class Call:
-    """Where a request comes from, and the seconds its client waits (None: as long as it takes)."""
+    """Where a request comes from, and the seconds its client waits (None: as long as it takes).
+
+    `scope` is what authentication reads of an ASGI scope.
+    """
 
     caller: str = ""
     seconds: float | None = None
+    scope: dict[str, Any] = field(default_factory=dict)
 
 
 Answer = Callable[[Any, Call], Awaitable[Message]]
@@ -52,8 +56,15 @@ Answer = Callable[[Any, Call], Awaitable[Message]]
 class Answers:
     """The answer to every method, by the method's name, over the served models."""
 
-    def __init__(self, registry: Registry, inference: Inference, metrics: Metrics, admission: Admission) -> None:
-        self._registry, self._inference = registry, inference
+    def __init__(
+        self,
+        registry: Registry,
+        inference: Inference,
+        metrics: Metrics,
+        admission: Admission,
+        administration: ModelAdministration,
+    ) -> None:
+        self._registry, self._inference, self._administration = registry, inference, administration
         self._metrics, self._admission = metrics, admission
         self._methods = METHODS[INFERENCE_SERVICE]
         described: dict[str, Callable[[Any], Mapping[str, Any]]] = {
@@ -75,7 +86,9 @@ class Answers:
             "LogSettings": _log_settings,
         }
         health = METHODS[HEALTH_SERVICE]
-        self.by_name: dict[str, Answer] = {"ModelInfer": self.infer}
+        self.by_name: dict[str, Answer] = {
+            "ModelInfer": self.infer, "RepositoryModelLoad": self._load, "RepositoryModelUnload": self._unload,
+        }  # fmt: skip
         self.by_name |= {name: _describe(self._methods[name], describe) for name, describe in described.items()}
         self.by_name |= {name: _refuse(REFUSALS[reason]) for name, reason in REFUSED.items()}
         self.by_name |= {"Check": _describe(health["Check"], self._health)}
@@ -103,6 +116,15 @@ class Answers:
         with self._inference.scope(body, lambda: never, call.caller, seconds=call.seconds) as scope:
             outputs = await self._inference.infer(model, body, texts, scope)
         return make_response(self._methods["ModelInfer"], request, model, outputs)  # type: ignore[no-any-return]
+
+    async def _load(self, request: Any, call: Call) -> Message:
+        check_no_parameters({"parameters": list(request.parameters)})
+        await self._administration.load(call.scope, request.model_name)
+        return self._methods["RepositoryModelLoad"].reply({})
+
+    async def _unload(self, request: Any, call: Call) -> Message:
+        await self._administration.unload(call.scope, request.model_name)
+        return self._methods["RepositoryModelUnload"].reply({})
 
     def _statistics(self, request: Any) -> Mapping[str, Any]:
         chosen = [find_model(self._registry, request.name, request.version)] if request.name else self._registry

@@ -30,6 +30,7 @@ ACCESS = LogMessage("gRPC %s %s %.1f ms key=%s", "route", "status", "duration_ms
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
     413: grpc.StatusCode.INVALID_ARGUMENT,
     422: grpc.StatusCode.INVALID_ARGUMENT,
@@ -168,7 +169,7 @@ class GrpcServer:
             raise Overloaded(f"{self._admission.limit} requests are in flight; try again later")
         caller = self._authenticator.authenticate(scope, key_in_headers(scope["headers"]))
         try:
-            return await answer(request, Call(caller, call.seconds))
+            return await answer(request, Call(caller, call.seconds, scope))
         except RequestValidationError as error:
             raise invalid_request(error.errors())[0] from None
         finally:

@@ -1,5 +1,6 @@
 """The Open Inference Protocol over gRPC, with Triton's client: the same answers and checks as over HTTP."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,9 @@ from service.models.loading import load_models
 from service.settings import Settings
 from tests.service.conftest import Service, eventually, serving
 from tests.service.fakes import TIMEOUT, HeldEngine
+from tests.service.models.helpers import AS_ADMIN, make_version, reloadable
 
+AS_ADMIN_GRPC = {name.lower(): value for name, value in AS_ADMIN.items()}
 TEXTS = ["orange yellow", "cyan"]
 TARGET_B = {"source": "a", "target": "b"}
 
@@ -156,7 +159,7 @@ def test_invalid_request_is_refused(
 
 
 def test_what_is_not_supported_says_so(triton: InferenceServerClient) -> None:
-    assert_refused(lambda: triton.load_model("toy-translator"), "UNIMPLEMENTED", "loaded at start")
+    assert_refused(lambda: triton.load_model("toy-translator"), "PERMISSION_DENIED", "set ATTENDANT_ADMIN_KEYS")
     assert_refused(
         lambda: triton.register_system_shared_memory("a", "b", 8), "UNIMPLEMENTED", "shared memory is not supported"
     )
@@ -206,6 +209,27 @@ def test_keys_and_rate_limits(toy_models: Path) -> None:
         client.get_server_metadata(headers={"authorization": f"Bearer {key}"})
         assert_refused(
             lambda: client.get_server_metadata(headers={"x-api-key": key}), "RESOURCE_EXHAUSTED", "2 requests a minute"
+        )
+
+
+def test_models_are_loaded_and_unloaded_with_an_admin_key(toy_models: Path, tmp_path: Path) -> None:
+    models = shutil.copytree(toy_models, tmp_path / "models")
+    with (
+        reloadable(models, grpc_port=0) as running,
+        InferenceServerClient(f"127.0.0.1:{running.grpc_port}") as client,
+    ):
+        assert_refused(lambda: client.load_model("toy-translator"), "UNAUTHENTICATED", "no API key")
+        client.unload_model("toy-translator", headers=AS_ADMIN_GRPC)
+        with pytest.raises(InferenceServerException):
+            client.is_model_ready("toy-translator")
+        make_version(models / "toy-translator", "2")
+        client.load_model("toy-translator", headers=AS_ADMIN_GRPC)
+        assert client.is_model_ready("toy-translator", "2")
+        config = "{}"
+        assert_refused(
+            lambda: client.load_model("toy-translator", headers=AS_ADMIN_GRPC, config=config),
+            "INVALID_ARGUMENT",
+            "parameters",
         )
 
 
