@@ -61,6 +61,7 @@ PACKAGE_RULES = {
 SHARED = {"errors", "settings", "metrics", "artifact", "spans"}
 # The parts of service/, highest first, and what each may import of the others.
 SERVICE_LAYERS = {
+    "bulk": {"translation", "models", "engine", *SHARED},
     "__main__": {"app", "reload", "http", "models", "engine", *SHARED},
     "app": {
         "reload",

@@ -1,0 +1,111 @@
+"""Translate lines: several groups of them at a time, so that the engine never waits, and in their order."""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from service.bulk.files import Failure, InputLine
+from service.errors import EngineDown, NotReady, Overloaded, ServiceError
+from service.models.request_scope import RequestScope
+from service.translation.request import TranslationRequest
+from service.translation.translator import Translator
+
+GROUP = 256  # lines that are translated together
+GROUPS = 4  # at a time
+WINDOW = 384  # segments of a group that are in the engine at once; all groups together stay within the queue's limit
+MAX_TRIES = 30  # for a group whose models are not ready, a second apart: the engine process may be restarted
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """The translations of consecutive lines, or why there is none; and how far the input has been read."""
+
+    results: list[str | Failure]
+    position: int
+
+
+async def translate_lines(
+    lines: Iterable[InputLine], translator: Translator, request: TranslationRequest
+) -> AsyncGenerator[GroupResult]:
+    """Translate lines with the options of a request; yield the results of one group after the other, in order.
+
+    Raises:
+        BulkError: the input cannot be read.
+        NotReady: the engine is dead.
+    """
+    source = iter(lines)
+    running: deque[tuple[asyncio.Task[list[str | Failure]], int]] = deque()
+    try:
+        while True:
+            while len(running) < GROUPS and (group := await asyncio.to_thread(_next_group, source)):
+                task = asyncio.create_task(_translate_group([line.text for line in group], translator, request))
+                running.append((task, group[-1].position))
+            if not running:
+                return
+            task, position = running[0]
+            yield GroupResult(await task, position)
+            running.popleft()
+    finally:
+        for task, _ in running:
+            task.cancel()
+
+
+def _next_group(source: Iterable[InputLine]) -> list[InputLine]:
+    return list(islice(source, GROUP))
+
+
+async def _translate_group(
+    lines: list[str | Failure], translator: Translator, request: TranslationRequest
+) -> list[str | Failure]:
+    """Return the translation of each line, or why it has none; blank lines stay as they are."""
+    results = list(lines)
+    wanted = [i for i, line in enumerate(lines) if isinstance(line, str) and line.strip()]
+    texts = [line for line in (lines[i] for i in wanted) if isinstance(line, str)]
+    for i, result in zip(wanted, await _translate(texts, translator, request), strict=True):
+        results[i] = result
+    return results
+
+
+async def _translate(texts: list[str], translator: Translator, request: TranslationRequest) -> list[str | Failure]:
+    """Translate texts together; if that is an error, halve them until the one is found that causes it."""
+    if not texts:
+        return []
+    try:
+        return list(await _try(replace(request, texts=texts, window=WINDOW), translator))
+    except NotReady:
+        raise
+    except ServiceError as error:
+        if len(texts) == 1:
+            return [Failure(error.code, str(error))]
+    half = len(texts) // 2
+    return [
+        *await _translate(texts[:half], translator, request),
+        *await _translate(texts[half:], translator, request),
+    ]
+
+
+async def _try(request: TranslationRequest, translator: Translator) -> list[str]:
+    """Translate the texts of a request; again, if the engine is restarted meanwhile or its queue is full.
+
+    Raises:
+        ServiceError: it is not possible.
+    """
+    for tries_left in reversed(range(MAX_TRIES)):
+        try:
+            with RequestScope(math.inf, _never, bulk=True) as scope:
+                response = await translator.translate(request, scope)
+                return [result.text for result in response.results]
+        except (EngineDown, Overloaded):
+            if not tries_left:
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
+    raise AssertionError("the last try returns or raises")
+
+
+async def _never() -> None:
+    """Wait for a disconnect that never comes."""
+    await asyncio.Event().wait()
