@@ -70,10 +70,11 @@ class Session:
         options.enable_mem_pattern = False
         # Idle threads sleep: models share the cores with each other and with the HTTP thread.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._recorder: Recorder | None = None
+        # A CPU records nothing, but takes the same way through the code.
+        self._recorder = Recorder() if record and device.row_buckets else None
         try:
             if device.kind == "cuda":
-                self._session = self._on_gpu(path, options, device, record)
+                self._session = self._on_gpu(path, options, device)
             else:
                 self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except ArtifactError:
@@ -84,7 +85,7 @@ class Session:
         self.inputs = {tensor.name for tensor in self._session.get_inputs()}
         self.outputs = [output.name for output in self._session.get_outputs()]
 
-    def _on_gpu(self, path: Path, options: ort.SessionOptions, device: Device, record: bool) -> ort.InferenceSession:
+    def _on_gpu(self, path: Path, options: ort.SessionOptions, device: Device) -> ort.InferenceSession:
         """Load the graph on a GPU, recorded if that is possible.
 
         Raises:
@@ -94,14 +95,14 @@ class Session:
         # The arena grows by what is needed, not by powers of two: several models share the GPU's memory.
         provider = {"device_id": str(device.number), "arena_extend_strategy": "kSameAsRequested"}
         session = None
-        if record:
+        if self._recorder is not None:
             try:
                 recording = {**provider, "enable_cuda_graph": "1"}
                 session = ort.InferenceSession(
                     str(path), options, providers=[(CUDA, recording), "CPUExecutionProvider"]
                 )
-                self._recorder = Recorder()
             except Exception as error:  # onnxruntime has one exception class for each kind of failure
+                self._recorder = None
                 log.warning("%s: its runs cannot be recorded: %s", path, str(error).partition("\n")[0])
         if session is None:
             session = ort.InferenceSession(str(path), options, providers=[(CUDA, provider), "CPUExecutionProvider"])
