@@ -31,7 +31,7 @@ COPY service service
 # Compile byte code here: the service cannot write files at run time, and it starts faster. The import checks that
 # slim.py removed nothing that the service needs.
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib service \
-    && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__, service.api.open_inference.grpc.server, service.tracing"
+    && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__, service.api.open_inference.grpc.server, service.tracing.otel"
 
 FROM python-${DEVICE}
 ARG DEVICE

@@ -175,7 +175,7 @@ def over_http(artifact: Path, device: Device, arguments: argparse.Namespace, dea
             found = traffic.send(HttpLoad(running.port, requests, arguments.clients, 0.5, arguments.seconds))
             facts = gpu_facts(device)
             memory = facts.get("used_mib", resident_bytes(running.pid) / 2**20)
-            part = {"per_second": found.per_second, "p50_ms": found.p50_ms, "p95_ms": found.p95_ms}
+            part: dict[str, Any] = {"per_second": found.per_second, "p50_ms": found.p50_ms, "p95_ms": found.p95_ms}
             part |= {"errors": sum(found.errors.values()), "memory_mib": memory, "watts": facts.get("watts")}
             parts.append(part)
             if len(parts) >= arguments.parts:

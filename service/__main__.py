@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import uvicorn
 
+from service.api.reload import Reloader
 from service.app import create_app, create_authenticator
 from service.artifact import ArtifactError
 from service.engine.process.client import EngineEvents, EngineProcess, do_nothing
@@ -28,7 +29,6 @@ from service.http.server import ListenError, Server, listen, on_hangup, stop_sig
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.models.repository import ModelRepository
-from service.reload import Reloader
 from service.settings import SettingsError, read_settings
 
 log = logging.getLogger("attendant")

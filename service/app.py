@@ -21,6 +21,7 @@ from service.api.native.routes import native_router
 from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
 from service.api.open_inference.inference import Inference
+from service.api.reload import Reloader
 from service.documents.jobs import DocumentJobs
 from service.documents.translation import DocumentTranslator
 from service.glossaries.store import GlossaryStore
@@ -42,13 +43,12 @@ from service.http.request_log import RequestLogMiddleware
 from service.http.start_page import page_router
 from service.metrics import Metrics
 from service.models.registry import Registry
-from service.reload import Reloader
 from service.settings import Settings, SettingsError
 from service.translation.translator import Translator
 
 if TYPE_CHECKING:
     from service.api.open_inference.grpc.server import GrpcServer
-    from service.spans import Tracer
+    from service.tracing.spans import Tracer
 
 DIALECTS = (libretranslate, deepl, tei, infinity, open_inference, deepl_documents, libretranslate_documents)
 ERROR_FORMATS = ErrorFormats(
@@ -142,7 +142,7 @@ def create_app(
 def _tracer(share: float) -> "Tracer":
     """Return what begins traces; OpenTelemetry's SDK is imported only where it is needed, as it is an extra."""
     try:
-        from service.tracing import OtelTracer
+        from service.tracing.otel import OtelTracer
     except ImportError as error:
         raise SettingsError(
             f"ATTENDANT_TRACES is {share:g}, but the package {error.name} is missing; install the extra `otel`"

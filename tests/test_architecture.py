@@ -58,32 +58,19 @@ PACKAGE_RULES = {
     "tests": rules({"training", "export", "service", "loadtest", "benchmarks", "deploy", "docs"}, set()),
 }
 
-SHARED = {"errors", "settings", "metrics", "artifact", "spans"}
+SHARED = {"errors", "settings", "metrics", "artifact", "tracing"}
 # The parts of service/, highest first, and what each may import of the others.
 SERVICE_LAYERS = {
     "bulk": {"translation", "models", "engine", *SHARED},
-    "__main__": {"app", "reload", "http", "models", "engine", *SHARED},
-    "app": {
-        "reload",
-        "api",
-        "http",
-        "documents",
-        "glossaries",
-        "translation",
-        "models",
-        "tracing",
-        "__version__",
-        *SHARED,
-    },
-    "reload": {"http", "models", *SHARED},
+    "__main__": {"app", "api", "http", "models", "engine", *SHARED},
+    "app": {"api", "http", "documents", "glossaries", "translation", "models", "__version__", *SHARED},
     "api": {"http", "documents", "glossaries", "translation", "models", "engine", "text", *SHARED},
-    "http": {"errors", "settings", "metrics", "spans"},
+    "http": {"errors", "settings", "metrics", "tracing"},
     "documents": {"glossaries", "translation", "models", "text", *SHARED},
     "glossaries": {"translation", *SHARED},
     "translation": {"models", "engine", "text", *SHARED},
     "models": {"engine", "text", *SHARED},
-    "tracing": {"engine.types", "spans"},
-    "spans": {"engine.types"},
+    "tracing": {"engine.types", "__version__"},
     "metrics": {"engine.interfaces", "engine.types"},
     "engine": {"artifact"},
     "text": {"artifact"},
@@ -91,18 +78,7 @@ SERVICE_LAYERS = {
     "settings": set[str](),
     "errors": set[str](),
 }
-SERVICE_MODULES = {
-    "__init__",
-    "__main__",
-    "app",
-    "reload",
-    "settings",
-    "errors",
-    "metrics",
-    "artifact",
-    "spans",
-    "tracing",
-}
+SERVICE_MODULES = {"__init__", "__main__", "app", "settings", "errors", "metrics", "artifact"}
 
 
 def under(name: str, prefixes: frozenset[str] | set[str]) -> bool:

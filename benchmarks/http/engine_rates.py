@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from service.engine.models.translate import TranslateEngine, TranslateGraphs
 from service.engine.occupancy import QueueLimits
 from service.engine.options import DecodingOptions
 from service.engine.queue import Queue
+from service.engine.result_future import ResultFuture
 from service.engine.types import EngineRequest, EngineResult
 from service.engine.worker import LocalWorkerPool
 from service.models.options import default_target_length
@@ -47,7 +47,7 @@ class RequestStream:
     def __init__(self, queue: Queue, requests: Callable[[], EngineRequest], in_flight: int) -> None:
         self.queue, self.next_request = queue, requests
         self.answers: list[EngineResult] = []
-        self._running: set[Future[EngineResult]] = set()
+        self._running: set[ResultFuture[EngineResult]] = set()
         self._lock = threading.Lock()
         self._open = True
         for _ in range(in_flight):
@@ -62,7 +62,7 @@ class RequestStream:
         request.future.add_done_callback(self._answered)
         self.queue.submit([request])
 
-    def _answered(self, future: "Future[EngineResult]") -> None:
+    def _answered(self, future: ResultFuture[EngineResult]) -> None:
         with self._lock:
             self._running.discard(future)
             if not self._open:

@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.figures import write_figures
-from benchmarks.common.texts import sentences
+from benchmarks.common.texts import PARALLEL, sentences
 from benchmarks.http.load_generator import HttpLoad, Traffic
 from benchmarks.http.overload import halves, pinned
 from benchmarks.http.servers import RunningServer, attendant_server
-from benchmarks.http.translate import PARALLEL
 from benchmarks.operations.simulation import Curve, Outcome, Workload, balancers, least_loaded, simulate
 from loadtest.client import Server
 

@@ -40,7 +40,7 @@ def of_project(pyproject: Path) -> list[str]:
     """Return the requirements of this project, with its extras."""
     project = tomllib.loads(pyproject.read_text("utf-8"))["project"]
     optional = project["optional-dependencies"]
-    return project["dependencies"] + [line for extra in sorted(EXTRAS) for line in optional[extra]]
+    return [*project["dependencies"], *(line for extra in sorted(EXTRAS) for line in optional[extra])]
 
 
 def required(lines: Iterable[str], extras: frozenset[str] = frozenset()) -> set[str]:

@@ -89,4 +89,4 @@ class Attendant:
             replica.check()
 
 
-app = Attendant.bind()
+app = Attendant.bind()  # type: ignore[attr-defined] # what the decorators return has it

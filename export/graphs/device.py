@@ -127,7 +127,7 @@ def attention() -> onnx.ModelProto:
 
     def attend(inputs: list[str], name: str, **more: int) -> onnx.NodeProto:
         outputs = [name, f"{name}_key", f"{name}_value"]
-        return helper.make_node("GroupQueryAttention", inputs, outputs, **attributes, **more)
+        return helper.make_node("GroupQueryAttention", inputs, outputs, **attributes, **more)  # type: ignore[arg-type]
 
     def capacity(of: str, axis: int) -> list[onnx.NodeProto]:
         return [

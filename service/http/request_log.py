@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.errors import ClientGone, InternalError, Stopping
 from service.http.error_formats import ErrorFormats
 from service.metrics import Metrics
-from service.spans import RequestTrace, Tracer
+from service.tracing.spans import RequestTrace, Tracer
 
 log = logging.getLogger("attendant.access")
 METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"})

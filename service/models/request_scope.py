@@ -18,7 +18,7 @@ from service.models.background import BackgroundThreads
 from service.models.engine_client import EngineClient
 from service.models.loop_turns import LoopTurns
 from service.models.open_requests import OpenRequests
-from service.spans import current_trace
+from service.tracing.spans import current_trace
 
 T = TypeVar("T")
 Check = Callable[[], None]  # raises if the request has ended

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TypeVar
 
 from service.models.request_scope import RequestScope
-from service.spans import REASSEMBLE, SEGMENT, span
+from service.tracing.spans import REASSEMBLE, SEGMENT, span
 from service.translation.document import DocumentTranslation, segment_all
 from service.translation.pipeline import TranslationPipeline
 from service.translation.request import Delta, StreamEvent, TextFinished, TranslationRequest, TranslationResult

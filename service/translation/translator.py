@@ -9,10 +9,10 @@ from service.errors import UnknownModel
 from service.models.registry import Registry, Route
 from service.models.request_scope import Check, RequestScope
 from service.settings import Settings
-from service.spans import REASSEMBLE, SEGMENT, span
 from service.text.markup.document import Document, parse
 from service.text.markup.markdown import parse_markdown
 from service.text.markup.plain_text import parse_marks
+from service.tracing.spans import REASSEMBLE, SEGMENT, span
 from service.translation.detection import (
     DEFAULT_LANGUAGE,
     MIN_REPORTED_CONFIDENCE,

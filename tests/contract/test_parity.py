@@ -89,7 +89,8 @@ def test_rows_at_different_positions_share_a_step(toy_translation_run: RunFolder
         engine.join([EngineRequest(ids, options)])
         for _ in range(steps):
             engine.step()
-        return engine.logits[0]
+        logits: np.ndarray = engine.logits[0]
+        return logits
 
     expected = alone(old, 4), alone(new, 1)
     engine.clear()

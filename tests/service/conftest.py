@@ -18,6 +18,7 @@ import httpx
 import pytest
 import uvicorn
 
+from service.api.reload import Reloader
 from service.app import create_app
 from service.artifact import read_artifact, sha256
 from service.engine.process.client import EngineProcess
@@ -31,7 +32,6 @@ from service.models.loading import load_models, pool_config
 from service.models.registry import Registry
 from service.models.scorer import PairScorer
 from service.models.served_model import ServedModel
-from service.reload import Reloader
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 from tests.service.fakes import TIMEOUT

@@ -48,7 +48,7 @@ def picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type] # its stub lists the keys
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         buffer = io.StringIO()
@@ -81,6 +81,7 @@ def heat_map(axis: "Axes", values: np.ndarray, rows: Sequence[str], columns: Seq
 def colour_bar(figure: "Figure", image: Any, axes: Any, label: str) -> None:
     """Add the scale of a heat map beside axes."""
     bar = figure.colorbar(image, ax=axes, label=label, shrink=0.7, aspect=24)
+    assert bar.solids is not None
     bar.solids.set_rasterized(True)  # else hundreds of paths with seams
     bar.outline.set_edgecolor(LINE)
 

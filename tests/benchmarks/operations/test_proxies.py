@@ -5,11 +5,18 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseServer
 
 import pytest
 
-from benchmarks.http.rolling_restart import connect, ways
 from benchmarks.operations.proxies import find_proxy, haproxy, nginx
+from benchmarks.operations.rolling_restart import connect, ways
+
+
+def port_of(server: BaseServer) -> int:
+    address = server.server_address
+    assert isinstance(address, tuple)
+    return int(address[1])
 
 
 @contextlib.contextmanager
@@ -22,7 +29,7 @@ def backends(count: int) -> Iterator[tuple[list[int], Counter[int]]]:
 
         def do_GET(self) -> None:
             if self.path != "/readyz":
-                seen[self.server.server_address[1]] += 1
+                seen[port_of(self.server)] += 1
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()

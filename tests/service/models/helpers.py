@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from service.api.reload import Reloader
 from service.app import create_authenticator
 from service.engine.process.client import EngineProcess
 from service.http.api_keys import make_api_key
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.models.repository import ModelRepository
-from service.reload import Reloader
 from service.settings import Settings
 from tests.service.conftest import Service, serving
 

@@ -166,7 +166,7 @@ def test_full_queue_is_an_error_before_the_stream_begins(serve_fake: ServeFake) 
     queue = service.worker_pool().queue
     others = [EngineRequest([5, 6, 3]) for _ in range(4)]  # twice the limit, where nobody gets a share any more
     for request in others:
-        queue._occupancy.add(request)  # no worker sees them, so they stay
+        queue._occupancy.add([request])  # no worker sees them, so they stay
     body = {**TRANSLATE, "stream": True, "text": "dog.\nbird."}
     assert_problem(service.post("/v1/translate", body), 503, "overloaded")
     for request in others:  # or the end of the service would wait for them

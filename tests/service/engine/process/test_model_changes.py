@@ -35,7 +35,7 @@ def observer(_: str) -> RecordingObserver:
 
 async def translate(pool: RemoteWorkerPool) -> list[int]:
     pool.queue.submit([request := EngineRequest([5, 9, EOS], DecodingOptions(max_length=5))])
-    return (await asyncio.wait_for(asyncio.wrap_future(request.future), TIMEOUT)).ids
+    return (await asyncio.wait_for(request.future.wait(), TIMEOUT)).ids
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -98,6 +98,8 @@ def test_faulty_artifact_is_not_loaded_and_a_death_fails_the_load(toy_translator
             await asyncio.wait_for(loading, TIMEOUT)
         await until(lambda: not first.problem)
         assert await translate(first) == expected
+        for pool in (first, engine._pools["toy-translator/score"]):
+            await asyncio.to_thread(pool.drain, TIMEOUT)
 
     with EngineProcess() as engine:
         pools = engine.start_pools([read_artifact(toy_translator)], pool_config(), observer).pools

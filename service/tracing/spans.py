@@ -1,7 +1,7 @@
 """What the service tells the trace of the request that is being served, if one is made.
 
-Nothing here needs OpenTelemetry: `service/tracing.py`, which does, makes the traces. Without one, a span costs the look
-at a context variable.
+Nothing here needs OpenTelemetry: `service/tracing/otel.py`, which does, makes the traces. Without one, a span costs the
+look at a context variable.
 """
 
 from collections.abc import MutableMapping, Sequence

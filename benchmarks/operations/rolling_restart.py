@@ -1,6 +1,6 @@
 """Restart three instances one after the other behind a real proxy, under load; count the requests that are lost.
 
-    python -m benchmarks.http.rolling_restart [ARTIFACT] [--rounds 2] [--clients 16] [--only NAME] [--json FILE]
+    python -m benchmarks.operations.rolling_restart [ARTIFACT] [--rounds 2] [--clients 16] [--only NAME] [--json FILE]
 
 Clients send requests without ever trying again, each on a connection that it keeps or on a new one each time. A request
 is lost if it has no answer, one with another status than 200, or one with another text than the same request had

@@ -19,13 +19,13 @@ from service.engine.process.client import EngineProcess
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
-from service.spans import current_trace, span
+from service.tracing.spans import current_trace, span
 from tests.service.conftest import CLASSIFY, TRANSLATE, Service, serving
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest  # noqa: E402
 
-from service.tracing import MAX_SEGMENTS  # noqa: E402
+from service.tracing.otel import MAX_SEGMENTS  # noqa: E402
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "a=1"}

@@ -1,6 +1,6 @@
 """The rate of `python -m service.bulk` beside that of the engine alone, its memory, and a kill on the way.
 
-    python -m benchmarks.offline.bulk [--lines 100000] [--json docs/figures/bulk.json]
+    python -m benchmarks.operations.bulk [--lines 100000] [--json docs/figures/bulk.json]
 
 Lines of Tatoeba in a seeded order are translated from English to German. The engine's own rate is measured on some of
 them before and after, from ids to ids. Half-way the translation is killed, and the same command goes on; the time of

@@ -28,7 +28,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from service import __version__
 from service.engine.types import EngineRequest, EngineResult
-from service.spans import ENCODE, QUEUE, READ, STEPS, current_trace
+from service.tracing.spans import ENCODE, QUEUE, READ, STEPS, current_trace
 
 MAX_SEGMENTS = 64  # of one request that have spans of their own; the others are counted
 MAX_CLOSE_SECONDS = 3.0  # for the last spans, when the service stops

@@ -1,0 +1,1 @@
+"""Traces of requests: what the service tells them, and OpenTelemetry, which makes them."""
