@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import deployment, diagrams, pictures, reference, tables
+from docs.generator import comparisons, deployment, diagrams, pictures, reference, tables
 from docs.generator.blocks import BlockError, fill
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS: Mapping[str, Callable[[], str]] = tables.BLOCKS | reference.BLOCKS
-PICTURES: Mapping[str, Callable[[], str]] = diagrams.PICTURES | pictures.PICTURES
+BLOCKS: Mapping[str, Callable[[], str]] = tables.BLOCKS | comparisons.BLOCKS | reference.BLOCKS
+PICTURES: Mapping[str, Callable[[], str]] = diagrams.PICTURES | pictures.PICTURES | comparisons.PICTURES
 
 
 def pages(root: Path = ROOT) -> list[Path]:

@@ -72,55 +72,6 @@ def section(name: str, wanted: str, columns: Sequence[Column], caption: bool = F
     return table([column.heading for column in columns], rows) + (figures.caption() if caption else "")
 
 
-def main_figures() -> str:
-    """Return the few figures of the README, each beside the system it was compared with in the same run."""
-    classify, base, shipped = load("http-classify"), load("http-translate-base"), load("http-translate-shipped")
-    document, offline = load("document"), load("offline-shipped")
-
-    def http(figures: Figures, ours: str, what: str, other: str, ratio: str) -> list[str]:
-        rates = [rate(figures.row(system=system)["per_second"]) for system in (ours, "baseline")]
-        return [what, *rates, other, times(figures.ratios[ratio])]
-
-    def engine(beginning: str, end: str = "") -> list[str]:
-        [system] = [one for one in other_systems(offline) if one.startswith(beginning) and one.endswith(end)]
-        ours, other = (offline.row(mode="greedy", system=one) for one in (OURS, system))
-        rates = [rate(one["sentences_per_second"]) for one in (ours, other)]
-        return [
-            "Translation without HTTP, shipped model, int8, greedy",
-            *rates,
-            system,
-            times(other["ratios"][OURS]),
-        ]
-
-    at_once, alone = (document.row(system=system) for system in ("at once", "in sequence"))
-    sentences = "Translation over HTTP, {}, 64 clients"
-    rows = [
-        http(
-            classify, "ours", "Classification over HTTP, 64 clients", "transformers behind FastAPI",
-            "texts/s, ours to baseline",
-        ),
-        http(
-            base, "unguarded", sentences.format("Transformer base shape"), BASELINE,
-            "sentences/s, unguarded to baseline",
-        ),
-        http(
-            shipped, "unguarded", sentences.format("shipped model without quality checks"), BASELINE,
-            "sentences/s, unguarded to baseline",
-        ),
-        http(
-            shipped, "guarded", sentences.format("shipped model as it runs by default"), BASELINE,
-            "sentences/s, guarded to baseline",
-        ),
-        engine("CTranslate2", "int8"),
-        engine("optimum"),
-        [
-            "A document of 200 sentences", rate(at_once["per_second"]), rate(alone["per_second"]),
-            "Attendant, one request per sentence", times(document.ratios["at once to in sequence"]),
-        ],
-    ]  # fmt: skip
-    return table(["texts or sentences per second", "Attendant", "other", "other system", "ratio"], rows)
-
-
 def http(name: str, unit: str, systems: Mapping[str, str] = SYSTEMS) -> str:
     """Return the table of an HTTP benchmark, its ratios, and the caption."""
     figures = load(name)
@@ -339,7 +290,6 @@ def muon() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {
-    "main-figures": main_figures,
     "models": models,
     "http-translate-shipped": partial(http, "http-translate-shipped", "sentence"),
     "http-translate-base": partial(http, "http-translate-base", "sentence"),
