@@ -93,7 +93,8 @@ bench: $(DEV_READY) $(BENCH_READY)  ## Compare with other systems, offline and o
 	run document http.document --data "$(or $(DATA),data)"; \
 	run http-translate-shipped http.translate --data "$(or $(DATA),data)"; \
 	run http-translate-base http.translate --shape base; \
-	run http-classify http.classify --data "$(or $(DATA),data)"
+	run http-classify http.classify --data "$(or $(DATA),data)"; \
+	$(DEV) -m benchmarks.report "$(FIGURES)"/*.json --output "$(FIGURES)/report.html"
 
 .PHONY: loadtest
 loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000] [KEY=...]

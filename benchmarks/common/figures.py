@@ -1,4 +1,4 @@
-"""The JSON file of a benchmark's `--json`, from which `make docs` writes the tables of the documentation."""
+"""The JSON file of a benchmark's `--json`, from which `make docs` writes the documentation's tables, and its report."""
 
 import json
 import platform
@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.common.report import report
 from benchmarks.common.rounds import Round, median
 from service.engine.cores import available_cores
 
@@ -23,7 +24,7 @@ def write_figures(
 ) -> None:
     """Write rows and ratios with the command, the date, the commit and the machine; `details` are kept beside them.
 
-    docs/generator/figures.py reads the file.
+    docs/generator/figures.py reads the file. Beside it is a report of charts for people, NAME.html.
     """
     table = {
         "what": what,
@@ -38,6 +39,7 @@ def write_figures(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    path.with_suffix(".html").write_text(report(what, [table]), "utf-8")
 
 
 def busy_note() -> str:
