@@ -1,6 +1,6 @@
 """Audit the page at `/` in a real Chromium, with the shipped models: accessibility, first paint, times, sizes, costs.
 
-python -m benchmarks.page.audit [--rounds 20] [--seconds 10] [--json FILE]
+python -m benchmarks.page.audit [--parts times checks] [--rounds 20] [--seconds 10] [--json FILE]
 
 axe-core and Lighthouse are installed from npm into a temporary folder; without npm these two are left out.
 """
@@ -13,17 +13,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Page
 
-from benchmarks.common.figures import write_figures
+from benchmarks.common.figures import commit, write_figures
 from benchmarks.common.processes import cpu_seconds
 from benchmarks.page.browser import ARGUMENTS, VIEWS, chromium, find_chromium, open_page, service, show
 from service.http.start_page import FOLDER
 
 SERIOUS = {"serious", "critical"}
+ORDER = ["size", "times", "checks"]
 TYPED = ("Where is the station", "I have a big dog", "She reads a book today", "My brother lives in London")
 KEY_DELAY = 40  # milliseconds between two keys
 # Milliseconds from the last key to the first words of the translation on the screen.
@@ -72,11 +74,11 @@ def axe(browser: Browser, url: str, script: str) -> list[dict[str, Any]]:
     return found
 
 
-def lighthouse(folder: Path, url: str) -> dict[str, float]:
+def lighthouse(modules: Path, url: str) -> dict[str, float]:
     """Return Lighthouse's scores, from 0 to 100; empty if it does not run."""
-    report = folder / "report.json"
+    report = modules / "report.json"
     command = [
-        str(folder / "node_modules" / ".bin" / "lighthouse"), f"{url}/", "--output=json", f"--output-path={report}",
+        str(modules / ".bin" / "lighthouse"), f"{url}/", "--output=json", f"--output-path={report}",
         "--quiet", f"--chrome-flags=--headless=new {' '.join(ARGUMENTS)}",
     ]  # fmt: skip
     run = subprocess.run(command, capture_output=True, env=os.environ | {"CHROME_PATH": find_chromium()}, check=False)
@@ -129,36 +131,68 @@ def costs(browser: Browser, url: str, pid: int, seconds: float) -> dict[str, flo
     return found
 
 
+def sizes() -> dict[str, float]:
+    """Return the size of the page."""
+    return {"size of all files, kB": round(sum(file.stat().st_size for file in FOLDER.iterdir()) / 1000, 1)}
+
+
+def times(browser: Browser, url: str, pid: int, rounds: int, seconds: float) -> dict[str, float]:
+    """Return how long a translation takes to appear, and what the page costs the service."""
+    found = typing(browser, url, rounds)
+    rows: dict[str, float] = {
+        "last key to translation, median ms": round(statistics.median(found)),
+        "last key to translation, slowest ms": round(max(found)),
+    }
+    for name, cost in costs(browser, url, pid, seconds).items():
+        rows[f"CPU of the idle service with {name}, ms a second"] = round(cost, 2)
+    return rows
+
+
+def checks(browser: Browser, url: str, modules: Path) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    """Return the counts of axe-core and the scores of Lighthouse, and all violations."""
+    violations = axe(browser, url, (modules / "axe-core" / "axe.min.js").read_text("utf-8"))
+    serious = sum(one["impact"] in SERIOUS for one in violations)
+    rows: dict[str, float] = {
+        "axe-core, serious violations": serious, "axe-core, other violations": len(violations) - serious,
+    }  # fmt: skip
+    for name, score in lighthouse(modules, url).items():
+        rows[f"Lighthouse, {name.replace('-', ' ')}"] = round(score)
+    return rows, violations
+
+
+def merged(path: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return these rows and, of the file that they replace, those that were not measured this time."""
+    new = {row["measure"] for row in rows}
+    old = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+    return sorted([*rows, *(row for row in old if row["measure"] not in new)], key=lambda row: ORDER.index(row["part"]))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", nargs="+", choices=ORDER, default=ORDER, help="what to measure; by default all")
     parser.add_argument("--rounds", type=int, default=20, help="sentences that are typed")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement of the idle service")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--json", type=Path, help="write the results to this file; it keeps those of other parts")
     arguments = parser.parse_args()
-    rows: list[dict[str, Any]] = [
-        {"measure": "size of all files, kB", "value": round(sum(f.stat().st_size for f in FOLDER.iterdir()) / 1000, 1)}
-    ]
+    found = {"size": sizes()}
     violations: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder, chromium() as browser, service() as (url, pid):
-        times = typing(browser, url, arguments.rounds)
-        rows.append({"measure": "last key to translation, median ms", "value": round(statistics.median(times))})
-        rows.append({"measure": "last key to translation, slowest ms", "value": round(max(times))})
-        for name, cost in costs(browser, url, pid, arguments.seconds).items():
-            rows.append({"measure": f"CPU of the idle service with {name}, ms a second", "value": round(cost, 2)})
-        if npm_install(Path(folder), "axe-core", "lighthouse"):
-            script = (Path(folder) / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
-            violations = axe(browser, url, script)
-            serious = [one for one in violations if one["impact"] in SERIOUS]
-            rows.append({"measure": "axe-core, serious violations", "value": len(serious)})
-            rows.append({"measure": "axe-core, other violations", "value": len(violations) - len(serious)})
-            for name, score in lighthouse(Path(folder), url).items():
-                rows.append({"measure": f"Lighthouse, {name.replace('-', ' ')}", "value": round(score)})
+        if "times" in arguments.parts:
+            found["times"] = times(browser, url, pid, arguments.rounds, arguments.seconds)
+        if "checks" in arguments.parts and npm_install(Path(folder), "axe-core", "lighthouse"):
+            found["checks"], violations = checks(browser, url, Path(folder) / "node_modules")
+    own = {"measured": datetime.now(UTC).date().isoformat(), "commit": commit()}
+    rows = [
+        {"part": part, "measure": name, "value": value, **own}
+        for part, values in found.items()
+        for name, value in values.items()
+    ]
     for row in rows:
         sys.stdout.write(f"{row['measure']}: {row['value']}\n")
     for one in violations:
         sys.stdout.write(f"{one['where']}: {one['impact']} {one['rule']}: {' | '.join(one['nodes'][:3])}\n")
     if arguments.json:
-        write_figures(arguments.json, "The page in Chromium, with the shipped models", rows, violations=violations)
+        write_figures(arguments.json, "The page in Chromium, with the shipped models", merged(arguments.json, rows))
     return int(any(one["impact"] in SERIOUS for one in violations))
 
 
