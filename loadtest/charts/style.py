@@ -8,6 +8,7 @@ the light ones.
 from html import escape
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
+STEPS = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 SERIES = 4  # colours of lines and bars
 CHARACTER = 6.3  # width of one at the size of the text, in pixels; a wide one
 # name: light, dark
@@ -60,10 +61,10 @@ def number(value: float) -> str:
 
 
 def round_up(value: float) -> float:
-    """Return the smallest of 1, 2, 5 times a power of ten that is not below a positive value; 1 for others."""
+    """Return the smallest round number, such as 1.5 or 200, that is not below a positive value; 1 for others."""
     if value <= 0:
         return 1.0
     scale = 1e-9
     while scale * 10 < value:
         scale *= 10
-    return next(scale * step for step in (1, 2, 5, 10) if scale * step >= value * (1 - 1e-9))
+    return next(scale * step for step in STEPS if scale * step >= value * (1 - 1e-9))

@@ -43,10 +43,10 @@ def _panel(title: str, timeline: Timeline, names: Sequence[str]) -> str:
         parts.append(text(x(second), bottom + 16, f"{second:g} s", "small quiet", anchor))
     for i, name in enumerate(names):
         parts.append(_line(timeline, name, i + 1, x, y))
-        if len(names) > 1:
-            left = right - 46 * (len(names) - i) + 12
-            parts.append(f'<rect class="series-{i + 1}" x="{left}" y="10" width="8" height="8" rx="2"/>')
-            parts.append(text(left + 12, 18, name, "small quiet"))
+        if len(names) > 1 and any(name in entry for entry in timeline):
+            left = (LEFT + right) / 2 + 50 * (i - len(names) / 2) + 8
+            parts.append(f'<rect class="series-{i + 1}" x="{left:g}" y="{bottom + 8}" width="8" height="8" rx="2"/>')
+            parts.append(text(left + 12, bottom + 16, name, "small quiet"))
     return "".join(parts)
 
 

@@ -126,6 +126,8 @@ def draw_curves(run: RunFolder, metric: str) -> None:
         quality.set(ylabel=f"validation {metric}")
         norm.plot(*series("gradient_norm"), color=other, linewidth=0.7)
         norm.set(xlabel="update", ylabel="gradient norm", yscale="log")
+        norm.yaxis.set_major_formatter("{x:g}")
+        norm.yaxis.set_minor_formatter("")
         for axis in (loss, quality, norm):
             axis.grid(axis="y", linewidth=0.6)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from training.metrics import Answers
-from training.tools.pictures import GROUND, INK, QUIET, SERIES, colour_bar, heat_map, picture
+from training.tools.pictures import QUIET, SERIES, colour_bar, heat_map, picture, text_colour
 
 MOST_ERRORS = 500  # lines of errors.csv
 MOST_DRAWN = 60  # labels in confusion.svg: those with the most errors
@@ -166,7 +166,7 @@ def draw_confusion(answers: Answers, confusion: np.ndarray, path: Path, title: s
         image = heat_map(axis, shares, names, names)
         if len(drawn) <= ANNOTATED:
             for row, column in np.argwhere(counts):
-                colour = GROUND if shares[row, column] > 0.5 else INK
+                colour = text_colour(shares[row, column])
                 axis.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=colour)
         axis.set(xlabel="predicted", ylabel="expected", title=title)
         colour_bar(figure, image, axis, "share of the expected label")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COLOURS = {
     "#ffffff": "#182120",  # ground
     "#14201d": "#e8efec",  # text
+    "#101b18": "#0b1311",  # text on a colour that is neither light nor dark
     "#51605b": "#a3b2ad",  # less important text
     "#d5dcd9": "#2c3936",  # lines of the axes
     "#0e7c66": "#5cc9ad",
@@ -28,9 +29,9 @@ COLOURS = {
     "#3b6fb6": "#86b4ee",
     "#b0463c": "#f0938a",
 }
-GROUND, INK, QUIET, LINE, *SERIES = COLOURS
+GROUND, INK, ON_COLOUR, QUIET, LINE, *SERIES = COLOURS
 BRIGHTER = 1.62  # factor from the first colour of SERIES to its dark one: pixels of heat maps have no attribute
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "figure.facecolor": GROUND, "axes.facecolor": GROUND, "savefig.facecolor": GROUND, "legend.facecolor": GROUND,
     "text.color": INK, "axes.titlecolor": INK, "axes.labelcolor": QUIET, "xtick.color": QUIET, "ytick.color": QUIET,
     "axes.edgecolor": LINE, "grid.color": LINE, "legend.edgecolor": LINE,
@@ -39,6 +40,7 @@ STYLE: dict[str, Any] = {
     "legend.fontsize": 9, "legend.framealpha": 0.9, "axes.spines.top": False, "axes.spines.right": False,
     "axes.axisbelow": True, "lines.linewidth": 1.6, "lines.markersize": 4, "xtick.major.size": 3,
     "ytick.major.size": 3, "text.parse_math": False, "svg.fonttype": "none", "svg.hashsalt": "attendant",
+    "figure.constrained_layout.h_pad": 0.1, "figure.constrained_layout.w_pad": 0.1,
 }  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(STYLE):  # type: ignore[arg-type] # its stub lists the keys
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         buffer = io.StringIO()
@@ -80,10 +82,14 @@ def heat_map(axis: "Axes", values: np.ndarray, rows: Sequence[str], columns: Seq
 
 def colour_bar(figure: "Figure", image: Any, axes: Any, label: str) -> None:
     """Add the scale of a heat map beside axes."""
-    bar = figure.colorbar(image, ax=axes, label=label, shrink=0.7, aspect=24)
-    assert bar.solids is not None
+    bar: Any = figure.colorbar(image, ax=axes, label=label, shrink=0.7, aspect=24)
     bar.solids.set_rasterized(True)  # else hundreds of paths with seams
     bar.outline.set_edgecolor(LINE)
+
+
+def text_colour(value: float) -> str:
+    """Return the colour of text on a square of a heat map."""
+    return INK if value < 0.6 else ON_COLOUR if value < 0.85 else GROUND
 
 
 def _colours() -> "Colormap":

@@ -55,6 +55,8 @@ def test_numbers_are_short(value: float, shown: str) -> None:
     assert number(value) == shown
 
 
-@pytest.mark.parametrize(("value", "limit"), [(0, 1), (-3, 1), (1, 1), (1.01, 2), (3, 5), (500, 500), (0.003, 0.005)])
+@pytest.mark.parametrize(
+    ("value", "limit"), [(0, 1), (-3, 1), (1, 1), (1.01, 1.5), (3, 3), (7, 8), (500, 500), (0.0031, 0.004)]
+)
 def test_axis_ends_at_a_round_number(value: float, limit: float) -> None:
     assert round_up(value) == pytest.approx(limit)

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from loadtest.charts.style import COLOURS as CHART_COLOURS
-from training.tools.pictures import COLOURS, SERIES, colour_bar, heat_map, picture
+from training.tools.pictures import COLOURS, ON_COLOUR, SERIES, colour_bar, heat_map, picture
 
 HOSTILE = "</style><script>alert(1)</script> $\\frac{1}{2}$"
 
@@ -30,7 +30,8 @@ def test_every_colour_has_one_for_the_dark(tmp_path: Path) -> None:
 
 
 def test_colours_are_those_of_the_charts() -> None:
-    assert COLOURS.items() <= dict(CHART_COLOURS.values()).items()
+    assert (COLOURS.keys() - {ON_COLOUR}) <= {light for light, _ in CHART_COLOURS.values()}
+    assert all(COLOURS[light] == dark for light, dark in CHART_COLOURS.values() if light in COLOURS)
 
 
 def test_labels_are_text_and_the_file_is_the_same_again(tmp_path: Path) -> None:
