@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -107,12 +107,16 @@ def read_folder(folder: Path) -> LoadedArtifact | FaultyArtifact:
         return faulty_artifact(folder, str(error), name or error.model)
 
 
-def find_doubled(artifacts: Iterable[Artifact]) -> dict[Path, FaultyArtifact]:
-    """Return the artifacts, by folder, whose name and version another one has: that in the folder of the name, or else
-    the first."""
+def find_doubled(artifacts: Iterable[Artifact], served: Collection[Path] = ()) -> dict[Path, FaultyArtifact]:
+    """Return the artifacts, by folder, whose name and version another one has: one that is served already, or that in
+    the folder of the name, or else the first."""
+
+    def rank(artifact: Artifact) -> tuple[bool, bool]:
+        return artifact.path not in served, artifact.path.name != artifact.manifest.name
+
     chosen: dict[tuple[str, str], Path] = {}
     doubled = {}
-    for artifact in sorted(artifacts, key=lambda artifact: artifact.path.name != artifact.manifest.name):
+    for artifact in sorted(artifacts, key=rank):
         folder, name, version = artifact.path, artifact.manifest.name, artifact.manifest.version
         if (other := chosen.setdefault((name, version), folder)) is not folder:
             reason = f"its name {name!r} and version {version!r} are also those of {other}, which is served; remove one"

@@ -171,10 +171,9 @@ class ModelRepository:
                 found.faulty[folder] = read
         stay = [artifact for path, artifact in served.items() if path in found.unchanged or path not in folders]
         stay = [artifact for artifact in stay if artifact.path.is_dir()]
-        doubled = find_doubled([*stay, *(one.artifact for one in found.new)])
-        kept = [one for one in found.new if one.artifact.path not in doubled]
-        found.faulty.update({path: one for path, one in doubled.items() if path not in found.unchanged})
-        return found._replace(new=kept)
+        doubled = find_doubled([*stay, *(one.artifact for one in found.new)], [artifact.path for artifact in stay])
+        found.faulty.update(doubled)
+        return found._replace(new=[one for one in found.new if one.artifact.path not in doubled])
 
     async def _load(self, loaded: LoadedArtifact) -> ServedModel:
         """Return the model of an artifact, ready to serve.
@@ -249,9 +248,12 @@ def _manifest(folder: Path) -> Manifest | None:
 
 
 def _names(folder: Path, served: Manifest | None) -> set[str]:
-    """Return the names, with and without version, of the model that a folder has, and of the one served from it."""
-    names = {folder.name}
+    """Return the names, with and without version, of the model that a folder has, and of the one served from it.
+
+    Of a folder where there is neither, return its own name.
+    """
+    names = set()
     for manifest in (_manifest(folder), served):
         if manifest is not None:
             names |= {manifest.name, f"{manifest.name}@{manifest.version}"}
-    return names
+    return names or {folder.name}

@@ -78,6 +78,10 @@ def test_versions_in_folders_of_their_own_are_served_side_by_side(reloadable: Se
     newer = make_version(shutil.copytree(folder, folder.with_name("sides-10")), "10")
     load(reloadable, "sides")
     assert versions(reloadable, "sides") == [("sides", "1", "ready"), ("sides", "10", "ready")]
+    twin = shutil.copytree(newer, folder.with_name("another"))
+    problem = assert_problem(reloadable.client.put("/v1/models/sides", headers=AS_ADMIN), 422, "not_loaded")
+    assert "another: its name 'sides' and version '10' are also those of" in problem["detail"]
+    shutil.rmtree(twin)
     assert translation(reloadable, "sides") == translation(reloadable, "sides@10") == SECOND
     assert translation(reloadable, "sides@1") == FIRST
     described = reloadable.client.get("/v1/models/sides@1").json()
