@@ -107,10 +107,10 @@ async def _run(
 ) -> None:
     progress = Progress(path.stat().st_size)
     try:
-        async with aclosing(translate_lines(read_lines(path, output.done), translator, request)) as groups:
-            async for group in groups:
-                output.write(group.results)
-                progress.update(output.done, group.position, output.failed)
+        async with aclosing(translate_lines(read_lines(path, output.done), translator, request)) as blocks:
+            async for block in blocks:
+                output.write(block.results)
+                progress.update(output.done, block.position, output.failed)
         progress.update(output.done, path.stat().st_size, output.failed, final=True)
     finally:
         await asyncio.to_thread(registry.drain, DRAIN_SECONDS)

@@ -1,9 +1,9 @@
-"""Translate lines: several groups of them at a time, so that the engine never waits, and in their order."""
+"""Translate lines: several groups of them at a time, so that the engine never waits; the results are in order."""
 
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -13,7 +13,9 @@ from service.models.request_scope import RequestScope
 from service.translation.request import TranslationRequest
 from service.translation.translator import Translator
 
-GROUP = 256  # lines that are translated together
+BLOCK = 1024  # lines that are read together, and translated in the order of their lengths
+BLOCKS = 2  # at a time: the next one begins when the last groups of the one before run
+GROUP = 256  # lines of a block that are translated together
 GROUPS = 4  # at a time
 WINDOW = 384  # segments of a group that are in the engine at once; all groups together stay within the queue's limit
 MAX_TRIES = 30  # for a group whose models are not ready, a second apart: the engine process may be restarted
@@ -21,7 +23,7 @@ RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class GroupResult:
+class BlockResult:
     """The translations of consecutive lines, or why there is none; and how far the input has been read."""
 
     results: list[str | Failure]
@@ -30,43 +32,55 @@ class GroupResult:
 
 async def translate_lines(
     lines: Iterable[InputLine], translator: Translator, request: TranslationRequest
-) -> AsyncGenerator[GroupResult]:
-    """Translate lines with the options of a request; yield the results of one group after the other, in order.
+) -> AsyncGenerator[BlockResult]:
+    """Translate lines with the options of a request; yield the results of one block after the other, in order.
 
     Raises:
         BulkError: the input cannot be read.
         NotReady: the engine is dead.
     """
-    source = iter(lines)
+    source, turn = iter(lines), asyncio.Semaphore(GROUPS)
     running: deque[tuple[asyncio.Task[list[str | Failure]], int]] = deque()
     try:
         while True:
-            while len(running) < GROUPS and (group := await asyncio.to_thread(_next_group, source)):
-                task = asyncio.create_task(_translate_group([line.text for line in group], translator, request))
-                running.append((task, group[-1].position))
+            while len(running) < BLOCKS and (block := await asyncio.to_thread(_next_block, source)):
+                texts = [line.text for line in block]
+                task = asyncio.create_task(_translate_block(texts, translator, request, turn))
+                running.append((task, block[-1].position))
             if not running:
                 return
             task, position = running[0]
-            yield GroupResult(await task, position)
+            yield BlockResult(await task, position)
             running.popleft()
     finally:
         for task, _ in running:
             task.cancel()
 
 
-def _next_group(source: Iterable[InputLine]) -> list[InputLine]:
-    return list(islice(source, GROUP))
+def _next_block(source: Iterator[InputLine]) -> list[InputLine]:
+    return list(islice(source, BLOCK))
 
 
-async def _translate_group(
-    lines: list[str | Failure], translator: Translator, request: TranslationRequest
+async def _translate_block(
+    lines: list[str | Failure], translator: Translator, request: TranslationRequest, turn: asyncio.Semaphore
 ) -> list[str | Failure]:
-    """Return the translation of each line, or why it has none; blank lines stay as they are."""
+    """Return the translation of each line, or why it has none; blank lines stay as they are.
+
+    Lines of similar length are translated together, the longest first: rows of a batch then end together, too.
+    """
+
+    async def translate(texts: list[str]) -> list[str | Failure]:
+        async with turn:
+            return await _translate(texts, translator, request)
+
+    texts = {i: line for i, line in enumerate(lines) if isinstance(line, str) and line.strip()}
+    order = sorted(texts, key=lambda i: -len(texts[i]))
+    groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
+    translated = await asyncio.gather(*(translate([texts[i] for i in group]) for group in groups))
     results = list(lines)
-    wanted = [i for i, line in enumerate(lines) if isinstance(line, str) and line.strip()]
-    texts = [line for line in (lines[i] for i in wanted) if isinstance(line, str)]
-    for i, result in zip(wanted, await _translate(texts, translator, request), strict=True):
-        results[i] = result
+    for group, of_group in zip(groups, translated, strict=True):
+        for i, result in zip(group, of_group, strict=True):
+            results[i] = result
     return results
 
 

@@ -54,7 +54,7 @@ def test_each_line_gets_a_line_and_failed_ones_a_reason(tmp_path: Path, capsys: 
 
 def test_killed_translation_goes_on_without_losing_or_doubling_a_line(toy_models: Path, tmp_path: Path) -> None:
     source, output, part = tmp_path / "in.gz", tmp_path / "out", tmp_path / "out.part"
-    lines = write_lines(tmp_path / "in", 3000)
+    lines = write_lines(tmp_path / "in", 6000)
     source.write_bytes(gzip.compress((tmp_path / "in").read_bytes()))
     command, settings = [*COMMAND, str(source), str(output), *LANGUAGES], environment(toy_models, workers=1)
     process = subprocess.Popen(command, cwd=ROOT, env=settings, stderr=subprocess.DEVNULL)
