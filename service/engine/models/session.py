@@ -46,7 +46,8 @@ def gpu_fault(device: Device) -> str:
     try:
         ort.OrtValue.ortvalue_from_shape_and_type([1], np.float32, "cuda", device.number)
     except Exception as error:  # onnxruntime has one exception class for each kind of failure
-        return " ".join([*str(error).splitlines()[:1], *messages.getvalue().splitlines()[:1]])[-300:]
+        lines = [*messages.getvalue().splitlines(), *str(error).splitlines()]
+        return next((line.strip() for line in lines if line.strip()), type(error).__name__)[-200:]
     return ""
 
 
