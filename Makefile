@@ -52,7 +52,7 @@ export: need-RUN $(TRAIN_READY)  ## Run to artifact: RUN=runs/x [ARTIFACT=models
 		$(if $(filter-out 0,$(INT8)),--int8) $(if $(filter-out 0,$(FORCE)),--force)
 
 .PHONY: import
-import: need-FROM $(IMPORT_READY)  ## Checkpoint of transformers to artifact: FROM=folder [ARTIFACT=models/x] [LANGUAGES=en-de] [INT8=1] [FORCE=1]
+import: need-FROM $(IMPORT_READY)  ## Checkpoint of transformers or CTranslate2 to artifact: FROM=folder [ARTIFACT=models/x] [LANGUAGES=en-de] [INT8=1] [FORCE=1]
 	@exec $(TRAIN) -m export from-hf "$(FROM)" "$(or $(ARTIFACT),models/$(notdir $(FROM:/=)))" \
 		$(if $(LANGUAGES),--languages $(LANGUAGES)) $(if $(filter-out 0,$(INT8)),--int8) $(if $(filter-out 0,$(FORCE)),--force)
 

@@ -1,7 +1,8 @@
-"""Import a checkpoint of Hugging Face transformers: `python -m export from-hf CHECKPOINT ARTIFACT`.
+"""Import a checkpoint of Hugging Face transformers, or a translator of CTranslate2 (an Argos package):
+`python -m export from-hf CHECKPOINT ARTIFACT`.
 
 The weights flow into the same graphs as those of a trained run, and the artifact is published only if it gives the
-answers of transformers.
+answers of the system that it comes from.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from onnx import ModelProto
 
@@ -19,6 +21,8 @@ from export.checks.imported_quality import LOSS_BOUND, built_in_data, calibrate_
 from export.checks.parity import ParityError
 from export.checks.quality_gate import QUALITY_BOUND, QualityError
 from export.checks.sample_texts import SAMPLE_TEXTS
+from export.ctranslate2.imports import CTranslate2Import
+from export.ctranslate2.package import is_ctranslate2
 from export.graphs.onnx_writer import WEIGHTS, to_onnx, write_graphs
 from export.graphs.spec import GraphSpec
 from export.graphs.topk import select_graph
@@ -44,12 +48,16 @@ from training.pretrained.checkpoint import HfCheckpoint, ImportRefused, open_che
 from training.pretrained.encoder import FAMILIES
 
 TOLERANCE = 1e-4
+SYSTEMS = {"transformers": "Hugging Face transformers", "CTranslate2": "CTranslate2"}  # by the reference of an import
 IMPORTERS: dict[str, Callable[[HfCheckpoint, list[tuple[str, str]]], Import]] = {
     **dict.fromkeys(TRANSLATORS, TranslatorImport),
     **dict.fromkeys([*FAMILIES, "modernbert"], ClassifierImport),
 }
 
-_T5 = "it would need relative position biases, RMSNorm and unscaled attention, which our graphs do not have"
+_T5 = (
+    "it would need relative position biases, RMSNorm, unscaled attention and gated feed-forward layers, which our "
+    "graphs do not have"
+)
 _DEBERTA = "it would need disentangled attention, two more products of contents and distances in each layer"
 MISSING = {  # what known architectures would need
     "t5": _T5, "mt5": _T5, "umt5": _T5, "deberta": _DEBERTA, "deberta-v2": _DEBERTA,
@@ -81,22 +89,16 @@ def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Man
         ParityError: the graphs differ from transformers.
         QualityError: int8 loses more than the bound.
     """
-    checkpoint = open_checkpoint(path)
-    if checkpoint.model_type not in IMPORTERS:
-        missing = f" ({MISSING[checkpoint.model_type]})" if checkpoint.model_type in MISSING else ""
-        raise ImportRefused(
-            f"{path}: model_type is {checkpoint.model_type!r}{missing}; {', '.join(IMPORTERS)} can be imported so far"
-        )
-    found = IMPORTERS[checkpoint.model_type](checkpoint, options.languages)
+    found, config = _read(path, options.languages)
     data = built_in_data(options.texts, found.directions)
     if options.data:
         data = read_gate_data(options.data, found.directions, found.labels)
     specs = found.graphs()
-    writer = ImportWriter(checkpoint, found, specs, options)
+    writer = ImportWriter(path.resolve().name, config, found, specs, options)
     with publish(artifact) as folder, TemporaryDirectory() as scratch:
         models = {name: to_onnx(spec) for name, spec in specs.items()}
         if "step" in models:
-            models["select"] = select_graph(int(checkpoint.get("vocab_size")))
+            models["select"] = select_graph(int(models["step"].graph.output[0].type.tensor_type.shape.dim[1].dim_value))
         fp32_folder = Path(scratch) if options.int8 else folder
         manifest = writer.write(models, fp32_folder)
         fp32 = Artifact(fp32_folder, manifest)
@@ -107,20 +109,37 @@ def import_checkpoint(path: Path, artifact: Path, options: ImportOptions) -> Man
                 models, plan, writer, folder, lambda int8: check_import(fp32, int8, data, options.bound)
             )
         manifest = manifest.model_copy(update={"parity": parity})
-        return complete(folder, manifest, lambda size: imported_card(manifest, size, found.generation.left_out))
+        return complete(
+            folder, manifest, lambda size: imported_card(manifest, size, found.reference, found.generation.left_out)
+        )
+
+
+def _read(path: Path, languages: list[tuple[str, str]]) -> tuple[Import, dict[str, Any]]:
+    """Read a checkpoint, and its configuration for the manifest."""
+    if is_ctranslate2(path):
+        package = CTranslate2Import(path, languages)
+        return package, package.package.config
+    checkpoint = open_checkpoint(path)
+    if checkpoint.model_type not in IMPORTERS:
+        missing = f" ({MISSING[checkpoint.model_type]})" if checkpoint.model_type in MISSING else ""
+        raise ImportRefused(
+            f"{path}: model_type is {checkpoint.model_type!r}{missing}; {', '.join(IMPORTERS)} can be imported so far"
+        )
+    return IMPORTERS[checkpoint.model_type](checkpoint, languages), dict(checkpoint.config)
 
 
 @dataclass(frozen=True)
 class ImportWriter:
     """Writes the files of an imported artifact except model card and manifest, and returns the manifest."""
 
-    checkpoint: HfCheckpoint
+    checkpoint: str  # name
+    config: dict[str, Any]
     found: Import
     specs: dict[str, GraphSpec]
     options: ImportOptions
 
     def write(self, models: dict[str, ModelProto], folder: Path) -> Manifest:
-        found, options, name = self.found, self.options, self.checkpoint.path.resolve().name
+        found, options = self.found, self.options
         graphs = write_graphs(models, folder)
         found.save_tokenizer(folder / "tokenizer.json")
         names = ["tokenizer.json", WEIGHTS, *(graph.file for graph in graphs.values())]
@@ -133,6 +152,7 @@ class ImportWriter:
             labels=found.labels,
             multi_label=found.multi_label,
             append_eos=found.append_eos,
+            source_eos=found.source_eos,
             pair_separator=found.pair_separator,
             files={name: sha256(folder / name) for name in names},
             special_tokens=found.special_tokens,
@@ -143,8 +163,8 @@ class ImportWriter:
             precision="fp32",
             parity=Parity(sentences=0, cached=0.0, onnx=0.0, tolerance=0.0),
             provenance=Provenance(
-                description=f"Imported from the checkpoint {name} of Hugging Face transformers.",
-                recipe={"checkpoint": name, "config": dict(self.checkpoint.config)},
+                description=f"Imported from {self.checkpoint}, a model of {SYSTEMS[found.reference]}.",
+                recipe={"checkpoint": self.checkpoint, "config": self.config},
                 licence=options.licence,
             ),
         )
@@ -161,9 +181,11 @@ def _states(step: Graph, kinds: dict[str, str]) -> list[State]:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m export from-hf",
-        description="Import a checkpoint of Hugging Face transformers. It is published only if its answers are equal.",
+        description="Import a checkpoint of Hugging Face transformers, or a translator of CTranslate2, such as an "
+        "Argos package. It is published only if its answers are equal.",
     )
-    top.add_argument("checkpoint", type=Path, help="folder with config.json, model.safetensors and tokenizer files")
+    top.add_argument("checkpoint", type=Path, help="folder with config.json, model.safetensors and tokenizer files, "
+                     "or with model.bin, vocabulary and SentencePiece model")  # fmt: skip
     top.add_argument("artifact", type=Path, help="folder to write the artifact to")
     top.add_argument(
         "--languages",
@@ -217,7 +239,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     parity = manifest.parity
     sys.stdout.write(
-        f"{options.artifact}: {manifest.name} {manifest.version}; parity with transformers on {parity.sentences} "
+        f"{options.artifact}: {manifest.name} {manifest.version}; parity with the original on {parity.sentences} "
         f"texts: {parity.onnx:.1e} (allowed {parity.tolerance:.0e}), answers identical\n"
     )
     for found in manifest.evaluation:

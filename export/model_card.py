@@ -39,15 +39,18 @@ IMPORTED_TEMPLATE = """\
 
 ## Checks
 
-The import compared the graphs{of_fp32} with transformers on {sentences} texts: largest difference {difference:.1e}
+The import compared the graphs{of_fp32} with {reference} on {sentences} texts: largest difference {difference:.1e}
 (allowed {tolerance:.0e}); answers identical. {quality}
 {generation}"""
 UNMEASURED = "The quality of the answers was not measured: see the model card of the checkpoint."
 
 
-def imported_card(manifest: Manifest, size: int, left_out: Sequence[str] = ()) -> str:
-    """Return the Markdown for an imported model of `size` bytes; `left_out` are its generation options that are not
-    taken over."""
+def imported_card(manifest: Manifest, size: int, reference: str, left_out: Sequence[str] = ()) -> str:
+    """Return the Markdown for an imported model of `size` bytes.
+
+    `reference` is the system that its answers were compared with; `left_out` are its generation options that are not
+    taken over.
+    """
     defaults = manifest.generation.model_dump(exclude_defaults=True)
     lines = [f"- {key}: {value:g}" for key, value in defaults.items()] + [f"- not taken over: {x}" for x in left_out]
     quality = UNMEASURED
@@ -69,6 +72,7 @@ def imported_card(manifest: Manifest, size: int, left_out: Sequence[str] = ()) -
         sentences=manifest.parity.sentences,
         difference=manifest.parity.onnx,
         tolerance=manifest.parity.tolerance,
+        reference=reference,
         of_fp32=" in fp32" if manifest.precision != "fp32" else "",
         quality=quality,
         generation="\n## Decoding, unless a request says otherwise\n\n" + "\n".join(lines) + "\n" if lines else "",

@@ -189,7 +189,8 @@ class Manifest(_Schema):
     placeholder_tokens: list[str] = []  # texts, a token each, that the model copies: for what must not be translated
     multi_label: bool = False  # of a classifier: whether each label has a probability of its own, from 0 to 1
     pair_separator: list[TokenId] = []  # of a classifier of pairs of texts: the ids between the two; empty: no pairs
-    append_eos: bool = False  # of a classifier: whether a text's ids end with eos (BERT); a translator's do
+    append_eos: bool = False  # of a classifier: whether a text's ids end with eos (BERT)
+    source_eos: bool = True  # of a translator: whether a source's ids end with eos (not in OpenNMT)
     graphs: dict[str, Graph]
     state: list[State] = []
     precision: Literal["fp32", "fp16", "int8"]

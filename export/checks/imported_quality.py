@@ -133,7 +133,7 @@ class Answers:
         """Return the ids of the texts, cut to the model's limit."""
         limit, special = self.manifest.limits.source_length, self.manifest.special_tokens
         if part.direction is not None:
-            encoded = self.codec.encode(part.texts, part.direction.prefix, append_eos=True)
+            encoded = self.codec.encode(part.texts, part.direction.prefix, self.manifest.source_eos)
         else:
             encoded = self.codec.encode(part.texts, [special.bos], self.manifest.append_eos)
         return [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]

@@ -23,9 +23,11 @@ from training.models.classifier import label_probabilities
 from training.pretrained.checkpoint import HfCheckpoint, ImportRefused
 from training.pretrained.tokenizer import frame, read_tokenizer
 
+TRANSFORMERS = "transformers"
+
 
 class Import(Protocol):
-    """A checkpoint that has been read."""
+    """A checkpoint that has been read; `reference` is the system whose answers its artifact must give."""
 
     @property
     def task(self) -> Literal["translate", "classify"]: ...
@@ -37,6 +39,10 @@ class Import(Protocol):
     def multi_label(self) -> bool: ...
     @property
     def append_eos(self) -> bool: ...
+    @property
+    def source_eos(self) -> bool: ...
+    @property
+    def reference(self) -> str: ...
     @property
     def pair_separator(self) -> list[int]: ...
     @property
@@ -60,7 +66,7 @@ class Import(Protocol):
         ...
 
     def verify(self, artifact: Artifact, texts: tuple[str, ...], tolerance: float) -> Parity:
-        """Compare the artifact with transformers' own tokenizer and model.
+        """Compare the artifact with the reference's own tokenizer and model.
 
         Raises:
             ParityError: ids, logits or answers differ.
@@ -93,7 +99,9 @@ class TranslatorImport:
     """
 
     task: Literal["translate", "classify"] = "translate"
-    append_eos = False  # a translator's sources end with eos without it
+    append_eos = False
+    source_eos = True
+    reference = TRANSFORMERS
     multi_label = False
     pair_separator: list[int] = []
     labels: list[str] = []
@@ -144,6 +152,8 @@ class ClassifierImport:
 
     task: Literal["translate", "classify"] = "classify"
     append_eos = True
+    source_eos = True  # of no meaning
+    reference = TRANSFORMERS
     directions: list[Direction] = []
     generation = Generation()
 

@@ -72,13 +72,17 @@ class PairScorer:
     def encode(self, pairs: list[Pair], direction: Direction) -> list[EncodedPair]:
         """Tokenise pairs."""
         tokenised = self.codec.tokenise_pairs(*([pair[side] for pair in pairs] for side in (0, 1)))
-        prefix, suffix = direction.prefix, [self.manifest.special_tokens.eos]
+        special, prefix = self.manifest.special_tokens, direction.prefix
+        suffix = [special.eos] if self.manifest.source_eos else []
         return [
             EncodedPair(
                 pair,
                 source,
                 target,
-                EngineRequest([*prefix, *source.ids, *suffix], translation=[*direction.target_prefix, *target.ids]),
+                EngineRequest(
+                    [*prefix, *source.ids, *suffix] or [special.unk],  # see ServedModel.encode
+                    translation=[*direction.target_prefix, *target.ids],
+                ),
                 direction,
             )
             for pair, (source, target) in zip(pairs, tokenised, strict=True)

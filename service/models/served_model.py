@@ -127,7 +127,9 @@ class ServedModel:
 
     def encode(self, texts: list[str], direction: Direction) -> list[list[int]]:
         """Return the source ids of texts to translate in a direction, special tokens included."""
-        return self.codec.encode(texts, direction.prefix, append_eos=True)
+        ids = self.codec.encode(texts, direction.prefix, append_eos=self.manifest.source_eos)
+        # Without eos, a text of characters that the tokenizer drops would be empty, and there would be nothing to read.
+        return [one or [self.manifest.special_tokens.unk] for one in ids]
 
     def with_defaults(self, decoding: DecodingOptions, given: frozenset[str]) -> DecodingOptions:
         """Return decoding options with the model's defaults for the fields that are not `given` by the request."""

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-CONFIG = "config.json"
+CONFIG, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CTRANSLATE2 = ("model.bin", "model/model.bin")
@@ -93,15 +93,20 @@ def open_checkpoint(path: Path) -> HfCheckpoint:
         raise ImportRefused(f"{path}: no such folder")
     if any((path / name).is_file() for name in CTRANSLATE2):
         raise ImportRefused(
-            f"{path}: a model of CTranslate2 (model.bin), as Argos packages have it; its weights and vocabularies "
-            "cannot be read: import the checkpoint of transformers that it was converted from"
+            f"{path}: a model of CTranslate2 (model.bin), as Argos packages have it; a translator can be imported to "
+            "be served (python -m export from-hf), but nothing can be trained from it"
         )
     if not (path / CONFIG).is_file():
         raise ImportRefused(f"{path}: {CONFIG} is missing, so this is not a checkpoint of transformers")
-    config = read_json(path / CONFIG)
-    if config.get("auto_map"):
-        raise ImportRefused(f"{path / CONFIG}: the model brings code of its own (auto_map), which is never run")
-    return HfCheckpoint(path, config)
+    tables = {name: read_json(path / name) for name in (CONFIG, TOKENIZER_CONFIG) if (path / name).is_file()}
+    for name, table in tables.items():
+        if table.get("auto_map"):
+            what = "model" if name == CONFIG else "tokenizer"
+            raise ImportRefused(
+                f"{path / name}: the {what} brings code of its own (auto_map), which is never run; only architectures "
+                "of transformers itself can be imported"
+            )
+    return HfCheckpoint(path, tables[CONFIG])
 
 
 def read_json(path: Path) -> dict[str, Any]:

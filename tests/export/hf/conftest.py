@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from transformers import MarianConfig, MarianMTModel
 
 from export import from_hf
 from service.artifact import Artifact, read_artifact
-from tests.conftest import BuildOnce, trace_once
 from tests.training.pretrained.words import sentences
 
 if TYPE_CHECKING:
@@ -98,11 +96,6 @@ def run_import(arguments: list[str], trace: Callable[["GraphSpec"], "ModelProto"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(from_hf, "to_onnx", trace)
         assert from_hf.main(arguments) == 0
-
-
-@pytest.fixture(scope="session")
-def trace(build_once: BuildOnce, operators_read_once: None) -> Callable[["GraphSpec"], "ModelProto"]:
-    return partial(trace_once, build_once)
 
 
 @pytest.fixture

@@ -97,3 +97,19 @@ def test_languages_of_a_classifier_are_refused(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "checkpoint", "bert")
     with pytest.raises(ImportRefused, match="--languages is for translators"):
         import_checkpoint(folder, tmp_path / "artifact", ImportOptions("mood", [("en", "de")]))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("tokenizer.json", r"tokenizer.json is missing; write it where the checkpoint works: AutoTokenizer"),
+        ("model.safetensors", r"model.safetensors is missing; pytorch_model.bin may run code .* safe_serialization"),
+    ],
+)
+def test_missing_file_of_a_classifier_is_named(tmp_path: Path, name: str, message: str) -> None:
+    folder = write_checkpoint(tmp_path / "checkpoint", "bert")
+    (folder / name).unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ImportRefused, match=message):
+        import_checkpoint(folder, tmp_path / "artifact", ImportOptions("mood"))
+    assert not (tmp_path / "artifact").exists()

@@ -122,6 +122,14 @@ def test_missing_file_is_named(marian_checkpoint: MarianCheckpoint, tmp_path: Pa
     assert not (tmp_path / "artifact").exists()
 
 
+def test_code_of_a_tokenizer_is_never_run(marian_checkpoint: MarianCheckpoint, tmp_path: Path) -> None:
+    folder = marian_checkpoint()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"auto_map": {"AutoTokenizer": ["x.Y", None]}}), "utf-8")
+    with pytest.raises(ImportRefused, match=r"tokenizer_config.json: the tokenizer brings code of its own"):
+        import_checkpoint(folder, tmp_path / "artifact", OPTIONS)
+    assert not (tmp_path / "artifact").exists()
+
+
 @pytest.mark.parametrize("name", ["source.spm", "vocab.json", "config.json", "model.safetensors"])
 def test_damaged_file_is_named(marian_checkpoint: MarianCheckpoint, tmp_path: Path, name: str) -> None:
     folder = marian_checkpoint()
@@ -135,7 +143,7 @@ def test_damaged_file_is_named(marian_checkpoint: MarianCheckpoint, tmp_path: Pa
 def test_model_of_ctranslate2_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(ImportRefused, match="a model of CTranslate2 .* import the checkpoint of transformers"):
+    with pytest.raises(ImportRefused, match="a model of CTranslate2 .* but nothing can be trained from it"):
         open_checkpoint(tmp_path)
 
 
