@@ -321,9 +321,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "imported-translators": partial(
         plain, "imported-translators",
         [
-            Column("checkpoint", "checkpoint"), Column("parameters", "parameters"), Column("search", "search"),
-            Column("sentences", "sentences"), Column("equal answers", "equal"), Column("lines", "lines"),
-            Column("equal ids", "equal_ids"),
+            Column("checkpoint", "checkpoint"), Column("parameters", "parameters"), Column("vocabulary", "vocabulary"),
+            Column("largest difference of logits", "logits", 7), Column("lines", "lines"),
+            Column("equal ids", "equal_ids"), Column("search", "search"), Column("sentences", "sentences"),
+            Column("equal answers", "equal"), Column("different answers of transformers", "different_texts"),
         ],
     ),
     "fine-tuning": partial(
