@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
-from service.text.signs import DASH, find_single_quotes
+from service.text.signs import DASH, LEADING_DASH, find_single_quotes
 from service.text.words import is_word_character, word_spans
 
 # The quotation marks of a language, with what is between them and the words.
@@ -78,6 +78,8 @@ def place_signs(source: str, translation: AlignedText, language: str) -> Aligned
             edits.append(_Edit(region[0], region[0], pair.start, before))
             end = _with_sentence_end(source[pair.end - 1], text, region[1], signs)
             edits.append(_Edit(end, end, pair.end, after))
+    if not LEADING_DASH.match(source) and (invented := LEADING_DASH.match(text)):
+        edits.append(_Edit(*invented.span(), 0, ""))
     edits += _lost_single_quotes(source, text, words)
     edits += _lost_dashes(source, text, words)
     if not edits:

@@ -16,6 +16,8 @@ DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
 _SINGLE_QUOTES = re.compile(r"(?<![\w'’])['‘‚‹](?=\w)[^'‘’‚‹›\n]{1,80}(?<=[\w.!?,])['’‘›](?!\w)")
 # What a text can be split around: brackets and double quotation marks, dashes and slashes between words.
 _SPLITTING = re.compile(rf"[()\[\]{{}}{_QUOTES}]|{DASH.pattern}|(?<=\w)/(?=\w)")
+# A dash that begins a sentence, as of a speaker in a dialogue.
+LEADING_DASH = re.compile(r"[-–—]\s+(?=\S)")
 _ANY_DASH = re.compile(r"[-–—]")
 _RUN = re.compile(r"[.!?…]{2,}|…")
 
@@ -31,6 +33,8 @@ def has_changed_signs(source: str, target: str) -> bool:
     if sum(map(source.count, _QUOTES)) != sum(map(target.count, _QUOTES)):
         return True
     if _lost_single_quotes(source, target):
+        return True
+    if LEADING_DASH.match(target) and not LEADING_DASH.match(source):
         return True
     dashes = len(DASH.findall(source))
     return dashes > 0 and len(_ANY_DASH.findall(target)) < dashes

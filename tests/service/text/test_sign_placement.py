@@ -25,6 +25,9 @@ from service.text.sign_placement import place_signs
         ("(a) or [b]", "(x) oder y", "de", "(x) oder [y]"),
         ("My 'best' dog", "Mein bester Hund", "de", "Mein 'bester' Hund"),
         ("It is here.", "Es ist hier.", "de", "Es ist hier."),
+        ("It is here.", "– Es ist hier.", "de", "Es ist hier."),
+        ("He is here – go.", "– Er ist hier – geh.", "de", "Er ist hier – geh."),
+        ("– It is here.", "– Es ist hier.", "de", "– Es ist hier."),
     ],
 )
 def test_lost_signs_are_put_back(source: str, translation: str, language: str, expected: str) -> None:

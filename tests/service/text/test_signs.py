@@ -25,6 +25,8 @@ from service.text.signs import find_splitting_signs, has_changed_signs
         ("Wait... then go.", "Geh dann.", True),
         ("Wait!! Then go.", "Wartet!! Geh…", True),
         ("It is ∞.", "Es ist \ufffd.", True),
+        ("Go home.", "– Geh heim.", True),
+        ("– Go home.", "- Geh heim.", False),
         ("My 'best' dog", "Mein Hund", True),
         ("My 'best' dog", "Mein ‚bester‘ Hund", False),
         ("Tom's dogs' house isn't here.", "Toms Hundehaus ist nicht hier.", False),

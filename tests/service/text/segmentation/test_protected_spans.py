@@ -70,6 +70,7 @@ from service.text.segmentation.protected_spans import find_protected_spans
         ("$x^2$ costs $5 or $6 = ok, \\frac{1}{2}", ["$x^2$", "$5", "$6", "\\frac{1}{2}"]),
         ("Łódź, Đà Nẵng and Škoda, café, Müller", ["Łódź", "Đà Nẵng", "Škoda"]),
         (">=3.8 ==1.0 ^1.2.0 \\u00e9 5 - 3", [">=3.8", "==1.0", "^1.2.0", "\\u00e9", "5 - 3"]),
+        ("src/**/*.ts %*d %.*f **not** this", ["src/**/*.ts", "%*d", "%.*f"]),
         ("the end[1], well-known, A-level, Room:12", ["[1]"]),
     ],
 )
