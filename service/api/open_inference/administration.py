@@ -1,7 +1,7 @@
 """Routes of the Open Inference Protocol's extensions that administer a server: repository, trace, log, shared memory.
 
 Models are loaded and unloaded for callers with an admin key. Other settings are fixed at start: these routes return
-the state, and a change is refused.
+the state, settings as they are may be set, and a change is refused.
 """
 
 from typing import Annotated, Any
@@ -9,7 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request, Response
 
 from service.api.administration import ModelAdministration
-from service.api.open_inference.descriptions import LOG_SETTINGS, REFUSALS, TRACE_SETTINGS, repository_index
+from service.api.open_inference.descriptions import (
+    LOG_SETTINGS,
+    REFUSALS,
+    TRACE_SETTINGS,
+    check_settings,
+    repository_index,
+)
 from service.api.open_inference.error_format import ERROR_FORMAT
 from service.api.open_inference.inference import find_model
 from service.api.shared import MIDDLEWARE_ERRORS, refuse
@@ -22,6 +28,8 @@ ModelPath = Annotated[str, Path(description="A model's name, or NAME@VERSION.")]
 INDEX_EXAMPLE = [{"name": "langid", "version": "2", "state": "READY", "reason": ""}]
 INDEX_BODY = json_body({"type": "object", "properties": {"ready": {"type": "boolean"}}}, {"ready": {"ready": True}})
 INDEX_BODY["requestBody"]["required"] = False
+SETTINGS_BODY = json_body({"type": "object"}, {})
+SETTINGS_BODY["requestBody"]["required"] = False
 REFUSED_PATHS = {
     "/systemsharedmemory/region/{region}/register": "shared_memory",
     "/cudasharedmemory/region/{region}/register": "shared_memory",
@@ -69,9 +77,32 @@ def administration_router(registry: Registry, administration: ModelAdministratio
         find_model(registry, model)
         return TRACE_SETTINGS
 
+    @router.post("/trace/setting", responses=of_body | response_example(TRACE_SETTINGS), openapi_extra=SETTINGS_BODY)
+    async def set_trace(request: Request) -> dict[str, Any]:
+        """Return the trace settings, if none of them would change."""
+        check_settings(_object(await request.body()), TRACE_SETTINGS)
+        return TRACE_SETTINGS
+
+    @router.post(
+        "/models/{model}/trace/setting",
+        responses=of_model | of_body | response_example(TRACE_SETTINGS),
+        openapi_extra=SETTINGS_BODY,
+    )
+    async def set_model_trace(model: str, request: Request) -> dict[str, Any]:
+        """Return the trace settings of a model, if none of them would change."""
+        find_model(registry, model)
+        check_settings(_object(await request.body()), TRACE_SETTINGS)
+        return TRACE_SETTINGS
+
     @router.get("/logging", responses=errors | response_example(LOG_SETTINGS))
     async def log_settings() -> dict[str, Any]:
         """Return the log settings."""
+        return LOG_SETTINGS
+
+    @router.post("/logging", responses=of_body | response_example(LOG_SETTINGS), openapi_extra=SETTINGS_BODY)
+    async def set_log(request: Request) -> dict[str, Any]:
+        """Return the log settings, if none of them would change."""
+        check_settings(_object(await request.body()), LOG_SETTINGS)
         return LOG_SETTINGS
 
     for kind in ("system", "cuda"):  # clients unregister all regions before they begin
@@ -105,10 +136,19 @@ def _ready_filter(body: bytes) -> bool:
     Raises:
         InvalidRequest: the body is not an object, or `ready` is not a boolean.
     """
-    fields = parse_json(body) if body else {}
-    if not isinstance(fields, dict):
-        raise InvalidRequest('body: give an object, such as {"ready": true}')
-    ready = fields.get("ready", False)
+    ready = _object(body).get("ready", False)
     if not isinstance(ready, bool):
         raise InvalidRequest("ready: give true or false")
     return ready
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Return the fields of a body, which may be empty.
+
+    Raises:
+        InvalidRequest: the body is not an object.
+    """
+    fields = parse_json(body) if body else {}
+    if not isinstance(fields, dict):
+        raise InvalidRequest('body: give an object, such as {"ready": true}')
+    return fields

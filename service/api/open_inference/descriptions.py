@@ -4,10 +4,12 @@ Every function returns the JSON form of the protobuf message with the same subje
 protos/model_config.proto), with integers of 64 bits as numbers, as Triton's HTTP API writes it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from service import __version__
 from service.api.open_inference.inference import CLASSIFY_OUTPUTS, TRANSLATE_OUTPUTS
+from service.errors import InvalidRequest
 from service.metrics import Metrics
 from service.models.registry import Registry
 from service.models.served_model import ServedModel
@@ -40,6 +42,25 @@ LOG_SETTINGS: Json = {
 REFUSALS = {
     "shared_memory": "shared memory is not supported; send the data in the request",
 }
+
+
+def check_settings(wanted: Mapping[str, Any], current: Json) -> None:
+    """Check that a client wants the settings as they are; nothing, or null, asks for the default, which they have.
+
+    Raises:
+        InvalidRequest: a setting is unknown, or would change.
+    """
+    for name, value in wanted.items():
+        if name not in current:
+            raise InvalidRequest(f"unknown setting {name[:80]!r}; there are {', '.join(current)}")
+        if value not in (None, []) and _texts(value) != _texts(current[name]):
+            raise InvalidRequest(
+                f"{name} is {str(value)[:80]!r}: it stays {current[name]!r} while the service runs; leave it out"
+            )
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(one).casefold() for one in (value if isinstance(value, list) else [value])]
 
 
 def server_metadata() -> Json:

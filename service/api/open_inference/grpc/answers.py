@@ -14,6 +14,7 @@ from service.api.open_inference.descriptions import (
     LOG_SETTINGS,
     REFUSALS,
     TRACE_SETTINGS,
+    check_settings,
     model_config,
     model_metadata,
     model_statistics,
@@ -24,7 +25,7 @@ from service.api.open_inference.grpc.inference import STREAM_PARAMETERS, make_re
 from service.api.open_inference.grpc.messages import HEALTH_SERVICE, INFERENCE_SERVICE, Method, read_methods
 from service.api.open_inference.inference import Inference, check_request, find_model
 from service.api.shared import checked_texts
-from service.errors import InvalidRequest, NotReady, NotSupported, UnknownModel
+from service.errors import NotReady, NotSupported, UnknownModel
 from service.http.admission import Admission
 from service.metrics import Metrics
 from service.models.registry import Registry
@@ -133,7 +134,7 @@ class Answers:
     def _trace_settings(self, request: Any) -> Mapping[str, Any]:
         if request.model_name:
             find_model(self._registry, request.model_name)
-        _check_unchanged(request)
+        check_settings({name: list(setting.value) for name, setting in request.settings.items()}, TRACE_SETTINGS)
         values = {name: value if isinstance(value, list) else [value] for name, value in TRACE_SETTINGS.items()}
         return {"settings": {name: {"value": value} for name, value in values.items()}}
 
@@ -157,13 +158,13 @@ def _refuse(message: str) -> Answer:
     return answer
 
 
+def _value(setting: Any) -> Any:
+    kind = setting.WhichOneof("parameter_choice")
+    return None if kind is None else getattr(setting, kind)
+
+
 def _log_settings(request: Any) -> Mapping[str, Any]:
-    _check_unchanged(request)
+    wanted = {name: _value(setting) for name, setting in request.settings.items()}
+    check_settings(wanted, LOG_SETTINGS)
     kinds: dict[type, str] = {bool: "bool_param", int: "uint32_param", str: "string_param"}
     return {"settings": {name: {kinds[type(value)]: value} for name, value in LOG_SETTINGS.items()}}
-
-
-def _check_unchanged(request: Any) -> None:
-    if request.settings:
-        names = ", ".join(sorted(request.settings))[:80]
-        raise InvalidRequest(f"settings cannot be changed while the service runs; leave out {names}")

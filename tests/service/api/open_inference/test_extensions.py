@@ -182,9 +182,18 @@ def test_changes_of_the_server_are_refused(triton: InferenceServerClient) -> Non
             with pytest.raises(InferenceServerException, match=message) as caught:
                 call()
             assert caught.value.status() == status
-    with pytest.raises(InferenceServerException) as caught:
+
+
+def test_settings_may_be_set_as_they_are(triton: InferenceServerClient) -> None:
+    assert triton.update_trace_settings(settings={"trace_level": ["OFF"], "trace_rate": None})["trace_rate"] == "1000"
+    assert triton.update_trace_settings("toy-classifier", {})["trace_level"] == ["OFF"]
+    assert triton.update_log_settings({"log_info": True, "log_verbose_level": 0})["log_file"] == ""
+    with pytest.raises(InferenceServerException, match="log_info is 'False': it stays True"):
         triton.update_log_settings({"log_info": False})
-    assert caught.value.status() == "405"
+    with pytest.raises(InferenceServerException, match="trace_level"):
+        triton.update_trace_settings(settings={"trace_level": ["TIMESTAMPS"]})
+    with pytest.raises(InferenceServerException, match="unknown setting 'x'"):
+        triton.update_trace_settings(settings={"x": "1"})
 
 
 def test_state_of_the_server_can_be_read(triton: InferenceServerClient) -> None:
