@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from service.artifact import ArtifactError, Manifest, read_manifest
 from service.engine.interfaces import ModelLoader, pool_name
+from service.engine.process.runtime import release_memory
 from service.engine.queue import Closed, Unavailable
 from service.engine.types import EngineFailure
 from service.errors import NotLoaded, UnknownModel
@@ -232,6 +233,8 @@ class ModelRepository:
             raise
         model.forget_options()
         log.info("unloaded %s version %s", model.name, model.version)
+        del model
+        await asyncio.to_thread(release_memory)
 
     def _note_on(self, name: str) -> str:
         """Return what to add to an error about an artifact: which versions of the model are served."""
