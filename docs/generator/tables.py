@@ -451,6 +451,17 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "scaling-cost": partial(
         section, "scaling", "cost", [Column("service", "service"), Column("dollars for a million words", "dollars", 2)]
     ),
+    "swap": partial(
+        plain, "swap",
+        [
+            Column("clients", "clients"), Column("swaps", "swaps"), Column("of a corrupt artifact", "corrupt"),
+            Column("right answers", "answers"), Column("lost", "lost"), Column("mixed", "mixed"),
+            Column("from a version that did not serve", "not_serving"),
+            Column("longest answer, s", "longest_answer_s", 2), Column("median of a swap, s", "median_swap_s", 2),
+            Column("service, MB before", "service_before_mb", 0), Column("after", "service_after_mb", 0),
+            Column("engine, MB before", "engine_before_mb", 0), Column("after", "engine_after_mb", 0),
+        ],
+    ),
     "image": partial(
         plain, "image",
         [
