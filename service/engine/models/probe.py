@@ -12,7 +12,7 @@ import numpy as np
 
 from service.engine.device import CPU, Device, DeviceError, parse_device
 from service.engine.models.device_pool import GRAPHS
-from service.engine.models.session import Session, gpu_fault
+from service.engine.models.session import Arrays, Session, gpu_fault
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def find_device(setting: str) -> Device:
     )
 
 
-def attention_fault(device: Device, tolerance: float = TOLERANCE) -> str:
+def attention_fault(device: Device) -> str:
     """Return which variant of attention a device lacks or computes wrongly; an empty string if none."""
     random = np.random.default_rng(0)
 
@@ -69,8 +69,13 @@ def attention_fault(device: Device, tolerance: float = TOLERANCE) -> str:
         others = np.concatenate([value[row, 0, : length - 1], others[None]])
         expected["decoded"][row, 0] = attention(queries, keys, others)
         found["encoded"][row, length:] = 0  # padding
+    return differing_variants(found, expected)
+
+
+def differing_variants(found: Arrays, expected: Arrays) -> str:
+    """Return in words which variants of attention differ from what is expected; an empty string if none."""
     variants = {"encoded": "bidirectional", "crossed": "of a query to a cache", "decoded": "causal"}
-    wrong = [text for name, text in variants.items() if not np.allclose(found[name], expected[name], atol=tolerance)]
+    wrong = [text for name, text in variants.items() if not np.allclose(found[name], expected[name], atol=TOLERANCE)]
     return f"its onnxruntime computes GroupQueryAttention wrongly: {', '.join(wrong)}" if wrong else ""
 
 
