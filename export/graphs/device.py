@@ -9,6 +9,7 @@ Shapes: N rows of W values, M rows that are read or written, B rows of a batch, 
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -123,7 +124,12 @@ def attention() -> onnx.ModelProto:
         "source": ["B", "S", packed], "query": ["B", 1, heads * width], "new": ["B", 1, packed],
         "key": ["B", kv_heads, "P", width], "value": ["B", kv_heads, "P", width],
     }  # fmt: skip
-    attributes = {"num_heads": heads, "kv_num_heads": kv_heads, "scale": width**-0.5, "domain": "com.microsoft"}
+    attributes: dict[str, Any] = {
+        "num_heads": heads,
+        "kv_num_heads": kv_heads,
+        "scale": width**-0.5,
+        "domain": "com.microsoft",
+    }
 
     def attend(inputs: list[str], name: str, **more: int) -> onnx.NodeProto:
         outputs = [name, f"{name}_key", f"{name}_value"]

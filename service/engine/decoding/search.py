@@ -15,6 +15,7 @@ import numpy as np
 
 from service.engine.types import EngineRequest, FinishedRequest
 
+Lines = Sequence[np.ndarray] | np.ndarray  # logits of rows: arrays (V,), or one array (N, V)
 NO_ROWS = np.empty(0, dtype=np.int64)
 
 
@@ -50,10 +51,10 @@ class Logits(Protocol):
     def best(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the most probable token of each of these rows (N,) and its logit (N,); NaN if the row has a NaN."""
 
-    def lines(self, rows: np.ndarray) -> Sequence[np.ndarray]:
+    def lines(self, rows: np.ndarray) -> Lines:
         """Return the logits (V,) of each of these rows (N,)."""
 
-    def store(self, rows: np.ndarray, lines: Sequence[np.ndarray]) -> None:
+    def store(self, rows: np.ndarray, lines: Lines) -> None:
         """Put lines that `lines` has returned back, after they were changed in place."""
 
     def all(self) -> np.ndarray:
@@ -72,10 +73,10 @@ class ArrayLogits:
         peak = own[np.arange(len(best)), best]
         return (best[rows], peak[rows]) if own is self.array else (best, peak)
 
-    def lines(self, rows: np.ndarray) -> Sequence[np.ndarray]:
+    def lines(self, rows: np.ndarray) -> Lines:
         return [self.array[row] for row in rows.tolist()]
 
-    def store(self, rows: np.ndarray, lines: Sequence[np.ndarray]) -> None:
+    def store(self, rows: np.ndarray, lines: Lines) -> None:
         """Do nothing: the lines share the memory."""
 
     def all(self) -> np.ndarray:

@@ -6,11 +6,9 @@ Logits come back of rows whose options change them, and of rows that are sampled
 Shapes: B rows of the running batch, N of them that are read, R rows that the arrays have room for, V vocabulary.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from service.engine.decoding.search import Candidates, Logits, SearchStep
+from service.engine.decoding.search import Candidates, Lines, Logits, SearchStep
 from service.engine.models.device_pool import GRAPHS, MIN_ROWS, DeviceStatePool, RowGraphs, capacity
 from service.engine.models.graphs import TranslateGraphs
 from service.engine.models.session import Arrays, BoundSession, DeviceArray, Session
@@ -153,7 +151,7 @@ class DeviceLogits:
         self._decoder.read.bind({"logits": self._decoder.logits(self._count), "rows": places}, {"lines": lines}).run()
         return lines
 
-    def store(self, rows: np.ndarray, lines: Sequence[np.ndarray]) -> None:
+    def store(self, rows: np.ndarray, lines: Lines) -> None:
         """Put lines that `lines` has returned back, after they were changed in place."""
         logits = self._decoder.logits(self._count)
         places, values = rows.reshape(-1, 1), np.asarray(lines)
