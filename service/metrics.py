@@ -132,7 +132,7 @@ def resident_bytes(processes: Iterable[int]) -> float:
 
 def child_processes() -> list[int]:
     """Return the processes that this one has started: the engine process."""
-    found = list[int]()
+    found: list[int] = []
     for children in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):  # the thread has ended
             found += map(int, children.read_text("ascii").split())

@@ -1,6 +1,7 @@
 """One instance of the service for faults: it can be killed, stopped, and started again on the same port."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,11 @@ class Instance:
             for process in process_tree(self._process.pid):
                 process.kill()
             self._process.wait()
+
+
+def exit_at_sigterm() -> None:
+    """Have SIGTERM end this process by an exception, so that it ends the processes that it started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 @contextmanager

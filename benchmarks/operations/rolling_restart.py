@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.figures import write_figures
-from benchmarks.operations.instance import Instance, running
+from benchmarks.operations.instance import Instance, exit_at_sigterm, running
 from benchmarks.operations.proxies import Proxy, haproxy, nginx, pod
 
 MODEL = Path("models/translate-en-de-fr-es")
@@ -149,11 +149,14 @@ def restart(instance: Instance, way: Way) -> Restart:
 
 
 @contextmanager
-def instances(artifact: Path, settings: dict[str, str]) -> Any:
+def instances(artifact: Path, settings: dict[str, str]) -> Iterator[list[Instance]]:
+    """Run the instances, and wait until all are ready."""
     with ExitStack() as stack:
         found = [stack.enter_context(Instance([artifact], **settings)) for _ in range(INSTANCES)]
         for instance in found:
-            instance.start()
+            instance.start(wait=False)
+        for instance in found:
+            instance.wait_ready()
         yield found
 
 
@@ -195,14 +198,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="restart in the ways whose name has this")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args(words)
+    exit_at_sigterm()
     rows = []
     for way in ways():
         if options.only in way.name:
             rows.append(measure(way, options.artifact, options.clients, options.rounds))
             sys.stdout.write(f"{'ok' if rows[-1]['right'] else 'WRONG':6}{rows[-1]}\n")
             sys.stdout.flush()
-    if options.json:
-        write_figures(options.json, "requests lost while three instances are restarted one after the other", rows)
+            if options.json:
+                what = "requests lost while three instances are restarted one after the other"
+                write_figures(options.json, what, rows)
     return int(not all(row["right"] for row in rows))
 
 

@@ -24,6 +24,7 @@ from benchmarks.common.texts import PARALLEL, sentences
 from benchmarks.http.load_generator import HttpLoad, Traffic
 from benchmarks.http.overload import halves, pinned
 from benchmarks.http.servers import RunningServer, attendant_server
+from benchmarks.operations.instance import exit_at_sigterm
 from benchmarks.operations.simulation import Curve, Outcome, Workload, balancers, least_loaded, simulate
 from loadtest.client import Server
 
@@ -36,7 +37,7 @@ CHECKED_LOADS = (0.4, 0.7)
 LOADS = (0.5, 0.6, 0.7, 0.8)  # of the mean rate to the highest one
 LOAD = 0.6  # of the comparisons of numbers of instances and of balancers
 INSTANCES = (1, 3, 10, 30, 100)
-SECONDS = 120.0  # that are simulated
+SECONDS = 60.0  # that are simulated
 THREADS = 64
 # Dollars for a million characters: https://cloud.google.com/translate/pricing (neural model), and DeepL API Pro.
 PRICE_LISTS = {"Google Cloud Translation": 20.0, "DeepL API Pro": 25.0}
@@ -138,11 +139,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--artifact", type=Path, default=MODEL)
     parser.add_argument("--data", type=Path, default=Path("data"), help="corpora; without the folder, generated texts")
     parser.add_argument(
-        "--seconds", type=float, default=3.0, help="of each measured load; the check takes four times that"
+        "--seconds", type=float, default=2.0, help="of each measured load; a check takes six times that"
     )
     parser.add_argument("--dollars", type=float, default=DOLLARS_PER_HOUR, help="for a core and an hour")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     options = parser.parse_args(words)
+    exit_at_sigterm()
     texts = sentences(options.data, PARALLEL, ["en", "de"], "en", TEXTS)
     lengths = sorted(len(text) for text in texts)[:: TEXTS // 32]
     workload = Workload(SENTENCES, [length / statistics.mean(lengths) for length in lengths])
@@ -150,7 +152,7 @@ def main(words: Sequence[str] | None = None) -> int:
     server = attendant_server([options.artifact])
     with pinned(theirs), Traffic() as traffic, pinned(ours), server as running, pinned(theirs):
         curve = measure_curve(running, traffic, texts, options.seconds)
-        checked = check(running, curve, workload, texts, 4 * options.seconds)
+        checked = check(running, curve, workload, texts, 6 * options.seconds)
     for one in checked:
         sys.stderr.write(f"{one}\n")
     rows = simulations(curve, workload, SECONDS)

@@ -3,63 +3,18 @@
     serve run deploy.ray.app:app
 
 from the root of a checkout, in an environment with the runtime dependencies and `ray[serve]`. Every replica is a whole
-service without its own listener: it loads the models, has an engine process, and is replaced when /readyz would say 503
-for long. ATTENDANT_ variables set it up as they do elsewhere, except for the address, and for the stop, which is Ray's.
+service without its own listener: it loads the models, has an engine process, and is replaced when that stays dead.
+ATTENDANT_ variables set it up as they do elsewhere, except for the address, and for the stop, which is Ray's.
 """
 
 import os
-from contextlib import ExitStack
 
-from fastapi import FastAPI
 from ray import serve
 
-from service.app import create_app
-from service.engine.process.client import EngineEvents, EngineProcess
-from service.metrics import Metrics
-from service.models.loading import load_models
-from service.models.registry import Registry
-from service.settings import read_settings
+from deploy.ray.replica import CPUS, build, check
 
-CPUS = int(os.environ.get("RAY_ATTENDANT_CPUS", "2"))  # of a replica
 MIN_REPLICAS = int(os.environ.get("RAY_ATTENDANT_MIN_REPLICAS", "2"))
 MAX_REPLICAS = int(os.environ.get("RAY_ATTENDANT_MAX_REPLICAS", "10"))
-
-
-class Unhealthy(Exception):
-    """The replica cannot answer requests, and does not recover by itself."""
-
-
-class Replica:
-    """What one replica runs: the engine process, and the application over its models."""
-
-    def __init__(self) -> None:
-        settings = read_settings()
-        if not settings.workers:  # Ray assigns CPUs by counting: the process itself could use all
-            settings = settings.model_copy(update={"workers": CPUS})
-        metrics = Metrics()
-        self._stack = ExitStack()  # ends with the replica's process
-        self._engine = self._stack.enter_context(EngineProcess(EngineEvents(metrics.engine_restarts.inc)))
-        self.registry: Registry = load_models(settings, metrics, self._engine.start_pools)
-        self.app: FastAPI = create_app(settings, self.registry, metrics)
-
-    def check(self) -> None:
-        """Check that the replica can answer.
-
-        Raises:
-            Unhealthy: it cannot; an engine process that is just being restarted is no reason.
-        """
-        if self._engine.died:
-            raise Unhealthy("the engine process has died again within a minute")
-
-
-_replicas: list[Replica] = []  # the one of this process, once it is built
-
-
-def build() -> FastAPI:
-    """Start what a replica runs, in its process, and return the application."""
-    replica = Replica()
-    _replicas.append(replica)
-    return replica.app
 
 
 @serve.deployment(
@@ -85,8 +40,7 @@ class Attendant:
 
     def check_health(self) -> None:
         """Have Ray replace the replica if it cannot answer."""
-        for replica in _replicas:
-            replica.check()
+        check()  # Ray copies this class to the replica: a variable of this module would be another one there
 
 
 app = Attendant.bind()  # type: ignore[attr-defined] # what the decorators return has it

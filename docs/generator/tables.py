@@ -65,13 +65,6 @@ def plain(name: str, columns: Sequence[Column]) -> str:
     return table([column.heading for column in columns], rows) + figures.caption()
 
 
-def section(name: str, wanted: str, columns: Sequence[Column], caption: bool = False) -> str:
-    """Return one line for each row of a section of a figures file; the caption is wanted once."""
-    figures = load(name)
-    rows = ([column.cell(row) for column in columns] for row in figures.rows if row["section"] == wanted)
-    return table([column.heading for column in columns], rows) + (figures.caption() if caption else "")
-
-
 def http(name: str, unit: str, systems: Mapping[str, str] = SYSTEMS) -> str:
     """Return the table of an HTTP benchmark, its ratios, and the caption."""
     figures = load(name)
@@ -314,10 +307,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
             Column("lines", "lines"), Column("equal ids", "equal_ids"),
         ],
     ),
-    "first-steps": partial(
-        plain, "first-steps",
-        [Column("command", "command"), Column("seconds", "seconds", 0), Column("minutes so far", "minutes", 1)],
-    ),
     "imported-translators": partial(
         plain, "imported-translators",
         [
@@ -427,29 +416,6 @@ BLOCKS: dict[str, Callable[[], str]] = {
             Column("requests", "requests"), Column("lost", "lost"), Column("longest answer, s", "longest_s", 1),
             Column("longest stop, s", "stop_s", 1), Column("longest start, s", "start_s", 1),
         ],
-    ),
-    "scaling-measured": partial(
-        section, "scaling", "measured",
-        [Column("sentences in flight", "in_flight"), Column("sentences a second", "sentences_per_second", 1)],
-    ),
-    "scaling-check": partial(
-        section, "scaling", "check",
-        [
-            Column("load", "load"), Column("", "what"), Column("p50, ms", "p50_ms", 0), Column("p95, ms", "p95_ms", 0),
-            Column("p99, ms", "p99_ms", 0), Column("refused, %", "refused_percent", 1),
-        ],
-    ),
-    "scaling": partial(
-        section, "scaling", "simulated",
-        [
-            Column("instances", "instances"), Column("balancer", "balancer"), Column("load", "load"),
-            Column("sentences a second", "sentences_per_second"), Column("p50, ms", "p50_ms", 0),
-            Column("p95, ms", "p95_ms", 0), Column("p99, ms", "p99_ms", 0), Column("refused, %", "refused_percent", 1),
-        ],
-        caption=True,
-    ),
-    "scaling-cost": partial(
-        section, "scaling", "cost", [Column("service", "service"), Column("dollars for a million words", "dollars", 2)]
     ),
     "swap": partial(
         plain, "swap",

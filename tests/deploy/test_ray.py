@@ -16,8 +16,9 @@ from benchmarks.common.processes import free_port
 from loadtest.client import NotReadyError, Server
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS, REQUESTS = 180.0, 300
-TEXTS = [f"There are {number} books." for number in range(10)]
+REQUESTS = 150
+MODEL = "intents"
+TEXTS = [f"please set an alarm for {hour} o'clock" for hour in range(1, 11)]
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray[serve] is not installed")
 
@@ -37,10 +38,12 @@ ray.shutdown()
 
 
 @pytest.fixture(scope="module")
-def server(toy_models: Path) -> Iterator[Server]:
-    port = free_port()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Two replicas that serve a shipped classifier."""
+    models, port = tmp_path_factory.mktemp("models"), free_port()
+    (models / MODEL).symlink_to(ROOT / "models" / MODEL)
     environment = os.environ | {
-        "ATTENDANT_MODELS": str(toy_models), "RAY_ATTENDANT_CPUS": "1", "RAY_ATTENDANT_MAX_REPLICAS": "3",
+        "ATTENDANT_MODELS": str(models), "RAY_ATTENDANT_CPUS": "1", "RAY_ATTENDANT_MAX_REPLICAS": "3",
         "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT),
     }  # fmt: skip
     with subprocess.Popen(
@@ -66,13 +69,13 @@ def replicas() -> list[int]:
 
 
 def ask(server: Server, text: str) -> str:
-    """Translate a text; try again until there is an answer."""
+    """Classify a text; try again until there is an answer."""
     deadline = time.monotonic() + 60
     while True:
         try:
-            status, body = server.request("/v1/translate", {"text": text, "source": "a", "target": "b"}, timeout=30)
+            status, body = server.request("/v1/classify", {"text": text, "model": MODEL}, timeout=30)
             if status == 200:
-                return str(json.loads(body)["translations"][0]["text"])
+                return str(json.loads(body)["results"][0]["labels"][0])
         except NotReadyError:
             status = 0
         assert time.monotonic() < deadline, f"no answer, last with status {status}"
@@ -82,7 +85,7 @@ def ask(server: Server, text: str) -> str:
 def test_routes_are_those_of_the_service(server: Server) -> None:
     for path in ("/healthz", "/readyz", "/v1/models", "/openapi.json", "/metrics"):
         assert server.request(path)[0] == 200, path
-    status, body = server.request("/v1/translate", {"text": "a", "target": "xx"})
+    status, body = server.request("/v1/classify", {"text": "a", "model": "another"})
     assert (status, json.loads(body)["code"]) == (404, "unknown_model")
 
 

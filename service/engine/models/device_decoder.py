@@ -141,11 +141,8 @@ class DeviceLogits:
         token, logit = self._best
         return token[rows], logit[rows]
 
-    def lines(self, rows: np.ndarray) -> Sequence[np.ndarray]:
-        """Return the logits (V,) of each of these rows (N,)."""
-        return list(self._read(rows))
-
-    def _read(self, rows: np.ndarray) -> np.ndarray:
+    def lines(self, rows: np.ndarray) -> np.ndarray:
+        """Return the logits of these rows (N, V)."""
         lines = np.empty((len(rows), self._decoder.vocabulary), np.float32)
         places = np.ascontiguousarray(rows, np.int64)
         self._decoder.read.bind({"logits": self._decoder.logits(self._count), "rows": places}, {"lines": lines}).run()
@@ -160,4 +157,4 @@ class DeviceLogits:
 
     def all(self) -> np.ndarray:
         """Return the logits of all rows (B, V)."""
-        return self._read(np.arange(self._count))
+        return self.lines(np.arange(self._count))

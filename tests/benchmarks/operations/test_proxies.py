@@ -5,18 +5,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import BaseServer
+from typing import cast
 
 import pytest
 
 from benchmarks.operations.proxies import find_proxy, haproxy, nginx
 from benchmarks.operations.rolling_restart import connect, ways
-
-
-def port_of(server: BaseServer) -> int:
-    address = server.server_address
-    assert isinstance(address, tuple)
-    return int(address[1])
 
 
 @contextlib.contextmanager
@@ -29,7 +23,7 @@ def backends(count: int) -> Iterator[tuple[list[int], Counter[int]]]:
 
         def do_GET(self) -> None:
             if self.path != "/readyz":
-                seen[port_of(self.server)] += 1
+                seen[cast(ThreadingHTTPServer, self.server).server_port] += 1
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
