@@ -131,7 +131,7 @@ def attention() -> onnx.ModelProto:
         "domain": "com.microsoft",
     }
 
-    def attend(inputs: list[str], name: str, **more: int) -> onnx.NodeProto:
+    def attend(inputs: list[str], name: str, **more: Any) -> onnx.NodeProto:
         outputs = [name, f"{name}_key", f"{name}_value"]
         return helper.make_node("GroupQueryAttention", inputs, outputs, **attributes, **more)  # type: ignore[arg-type]
 
