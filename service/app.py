@@ -22,6 +22,7 @@ from service.api.native.score import score_router
 from service.api.open_inference import routes as open_inference
 from service.api.open_inference.inference import Inference
 from service.api.reload import Reloader
+from service.api.tei_metrics import TeiMetrics
 from service.documents.jobs import DocumentJobs
 from service.documents.translation import DocumentTranslator
 from service.glossaries.store import GlossaryStore
@@ -199,6 +200,7 @@ def _add_routes(
     app.include_router(libretranslate.libretranslate_router(translator, settings))
     app.include_router(tei.tei_router(registry, translator, settings, admission))
     app.include_router(tei_tokens.tei_tokens_router(registry, settings))
+    metrics.registry.register(TeiMetrics(metrics))
     app.include_router(infinity.infinity_router(registry, settings))
     app.include_router(open_inference.inference_router(registry, inference, metrics, admission, administration))
     app.include_router(health_router(registry, metrics, admission))
