@@ -36,7 +36,7 @@ def test_memory_of_both_processes_is_shown(service: Service) -> None:
 @LINUX
 def test_memory_is_that_of_the_processes_that_run() -> None:
     assert resident_bytes([os.getpid()]) > 2**20
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as child:
         assert child.pid in child_processes()
     assert child.pid not in child_processes()
     assert resident_bytes([child.pid]) == 0
