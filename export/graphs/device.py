@@ -133,7 +133,7 @@ def attention() -> onnx.ModelProto:
 
     def attend(inputs: list[str], name: str, **more: Any) -> onnx.NodeProto:
         outputs = [name, f"{name}_key", f"{name}_value"]
-        return helper.make_node("GroupQueryAttention", inputs, outputs, **attributes, **more)  # type: ignore[arg-type]
+        return helper.make_node("GroupQueryAttention", inputs, outputs, **attributes, **more)
 
     def capacity(of: str, axis: int) -> list[onnx.NodeProto]:
         return [
