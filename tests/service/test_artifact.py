@@ -224,7 +224,7 @@ def test_state_must_have_the_same_dtype_in_all_graphs(artifact: Path) -> None:
 
 def test_state_of_an_unknown_dtype_is_rejected(artifact: Path) -> None:
     change(artifact, lambda table: table["state"][0].update(dtype="int4"))
-    assert "state.0.dtype: Input should be 'float32' or 'int8'" in rejection(artifact)
+    assert "state.0.dtype: Input should be 'float32', 'float16' or 'int8'" in rejection(artifact)
 
 
 def write_toy(source: Path, folder: Path) -> None:

@@ -107,7 +107,7 @@ def test_no_option_of_fit_abbreviates_one_of_torchrun() -> None:
         parser().parse_args(["fit", "--help"])
     assert help_printed.value.code == 0
     options = set(re.findall(r"--[a-z-]+", output.getvalue())) - {"--help"}
-    of_tables = {"--minutes", "--text-column", "--label-column"}
+    of_tables = {"--minutes", "--text-column", "--label-column", "--label-separator"}
     assert options == {"--run-folder", "--resume", "--initialise-from", "--data"} | of_tables
     for option in options:
         arguments = get_args_parser().parse_args(["-m", "training", "fit", "recipe.toml", option, "value"])

@@ -19,6 +19,10 @@ from tests.service.conftest import Service, serving
 NOT_JSON = {
     "get /metrics", "get /download_file/{filename}", "post /v2/document/{document_id}/result",
     "get /v2/glossaries/{glossary_id}/entries", "get /ping",
+    "post /v2/repository/models/{model}/load", "post /v2/repository/models/{model}/unload",
+}  # fmt: skip
+NO_BODY = {
+    "put /v1/models/{name}", "post /v2/repository/models/{model}/load", "post /v2/repository/models/{model}/unload",
 }  # fmt: skip
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 
@@ -97,7 +101,7 @@ def test_every_body_has_an_example(operations: dict[str, Any]) -> None:
                 if kind != "application/octet-stream":
                     yield name, content
 
-    changing = {name for name in operations if name.startswith(("post", "put", "patch"))}
+    changing = {name for name in operations if name.startswith(("post", "put", "patch"))} - NO_BODY
     assert {name for name, _ in bodies()} == changing
     for name, content in bodies():
         assert "example" in content or "examples" in content or "examples" in str(content["schema"]), name

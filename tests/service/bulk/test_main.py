@@ -95,7 +95,7 @@ def test_what_cannot_be_translated_at_all_is_an_error(tmp_path: Path, capsys: py
     assert "in cannot be read: No such file" in capsys.readouterr().err
     write_lines(source, 1)
     assert main([str(source), str(tmp_path / "out"), "--source", "a", "--target", "x"]) == 1
-    assert "error: no model translates a to x" in capsys.readouterr().err
+    assert "error: model 'toy-translator' does not translate a to x; it offers a-b, b-a" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([str(source), str(tmp_path / "out"), "--target", "b", "--beam-size", "99"])
     assert "--beam-size is 99; give 1 to 16" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-proxy-server"]
@@ -18,9 +18,9 @@ TIMEOUT = 20_000  # milliseconds
 OpenPage = Callable[..., "Page"]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    """One Chromium for the tests of this folder; no longer, because Playwright's event loop is the thread's."""
+    """One Chromium for the tests of a file; only while it runs, because Playwright's event loop is the thread's."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed")
     from playwright.sync_api import sync_playwright
@@ -31,37 +31,29 @@ def browser() -> Iterator["Browser"]:
         started.close()
 
 
-@pytest.fixture(scope="package")
-def context(browser: "Browser") -> "BrowserContext":
-    """The cache and the process of all pages without options."""
-    return browser.new_context(locale="en-US")
-
-
 @pytest.fixture
-def open_page(browser: "Browser", context: "BrowserContext") -> Iterator[OpenPage]:
-    """Return a function that opens an address in a new tab; what Chromium complains about fails the test."""
-    pages: list[Page] = []
+def open_page(browser: "Browser") -> Iterator[OpenPage]:
+    """Return a function that opens an address in a new context; what Chromium complains about fails the test."""
+    pages: list[tuple[Page, str]] = []
     complaints: list[str] = []
     expected: list[str] = []
 
     def open_page(url: str, hash: str = "", allow: str = "", **options: Any) -> "Page":
         """`allow` is a part of complaints that the test expects."""
-        page = (browser.new_context(locale="en-US", **options) if options else context).new_page()
+        context = browser.new_context(locale="en-US", **options)
+        page = context.new_page()
         page.set_default_timeout(TIMEOUT)
         page.on("console", lambda message: complaints.append(message.text) if message.type in BAD else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: check_host(request.url, url, complaints))
-        pages.append(page)
+        pages.append((page, url))
         expected.extend([allow] if allow else [])
         page.goto(f"{url}/{hash}")
         return page
 
     yield open_page
-    for page in pages:
-        if page.context is context:
-            page.close()
-        else:
-            page.context.close()
+    for page, _ in pages:
+        page.context.close()
     assert [one for one in complaints if not any(part in one for part in expected)] == []
 
 

@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 ServeFake = Callable[..., Service]
 A_TO_B = "#translate?from=a&to=b"
-LONG = "Donaudampfschifffahrt" * 3  # 630 pixels
-VIEWS = {
-    f"translate?text={LONG}&term={LONG}%3D{LONG}": ".word", "why?text=red+house": "#map td",
-    f"classify?text={LONG}%0A{LONG}": "#labels .list", "live": ".chart", "models": ".facts",
-}  # fmt: skip
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 DROP = """([name, text]) => {
   const files = new DataTransfer();
@@ -218,20 +213,6 @@ def test_live_shows_figures_and_batches_and_stops_with_the_view(service: Service
     page.click("#tab-models")
     wait_for_text(page, ".models h2 >> nth=0", "toy-translator")
     eventually(lambda: not is_watched(service))
-
-
-def test_no_view_is_wider_than_a_phone(service: Service, open_page: OpenPage) -> None:
-    options = {"viewport": {"width": 320, "height": 640}, "color_scheme": "dark"}
-    page = open_page(service.url, A_TO_B, **options)
-    page.locator("#target option").first.wait_for(state="attached")
-    page.set_input_files("#file", {"name": f"{LONG}.md", "mimeType": "text/plain", "buffer": b"red house"})
-    page.click("#document summary")
-    page.click("#request summary")
-    page.locator("#document-state a").wait_for()
-    for view, shown in VIEWS.items():
-        page.evaluate("(address) => location.hash = address", view)
-        page.locator(shown).first.wait_for()
-        assert page.evaluate("document.documentElement.scrollWidth") <= 320, view
 
 
 def test_page_asks_for_a_key_and_keeps_it_for_the_tab(serve_fake: ServeFake, open_page: OpenPage) -> None:
