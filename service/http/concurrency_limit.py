@@ -4,8 +4,8 @@ What is in flight beyond that adds nothing to the rate of answers, only to their
 flight = rate of answers x latency, so that the limit for a latency is the measured rate times this latency.
 """
 
-TARGET_SECONDS = 0.2  # the latency that the limit allows for under overload
-MIN_REQUESTS = 32  # enough to fill the batches of the models
+TARGET_SECONDS = 0.25  # the latency that the limit allows for under overload
+MIN_REQUESTS = 64  # enough to fill the batches of the models, on a slow machine too
 SMOOTHING_SECONDS = 0.5  # time constant of the measured rate
 RECOVERY_SECONDS = 1.0  # without a refusal until the maximum is allowed again
 

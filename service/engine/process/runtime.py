@@ -11,9 +11,10 @@ from service.engine.process.log_handler import BackgroundLogHandler
 # Seconds after which a thread must hand the interpreter lock to a waiting thread. A worker needs the lock after each
 # run of a graph, which takes a millisecond or less; with Python's default it would wait 5 ms for a thread that works.
 SWITCH_INTERVAL = 0.0005
-# Objects made and not deleted until the young ones are collected; Python's default is 700. A full queue has 40,000: all
-# of them are alive, and each visit to them stops the service for 20 ms. Cyclic garbage is rare here, see ResultFuture.
-YOUNG_OBJECTS = 100_000
+# Objects made and not deleted until the young ones are collected; Python's default is 700. Hundreds of requests in
+# flight have more than that, all of them alive, and each visit to them stops the service. Cyclic garbage is rare here,
+# see ResultFuture, but a collection of much of it would take long: 100,000 objects take 0.3 s on a slow machine.
+YOUNG_OBJECTS = 20_000
 MIDDLE_COLLECTIONS = 10  # collections of young objects until those that survived them are collected too
 M_ARENA_MAX = -8  # parameter number of mallopt, from glibc's malloc.h
 
