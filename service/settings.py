@@ -299,7 +299,7 @@ def read_settings() -> Settings:
             if error["type"] == "extra_forbidden":  # an unknown name in the file
                 continue
             name = PREFIX + "_".join(map(str, error["loc"])).upper()
-            errors.append(f"{name} is {error['input']!r}: {error['msg']}")
+            errors.append(f"{name} is {error['input']!r}: {error['msg'].removeprefix('Value error, ')}")
     if errors:
         raise SettingsError("\n".join(errors))
     return settings

@@ -34,8 +34,16 @@ class ModelAdministration:
         """
         await self._changeable(scope).unload(name)
 
-    def _changeable(self, scope: Scope) -> ModelRepository:
+    def check(self, scope: Scope) -> None:
+        """Check that the caller may change models, before anything else of the request is looked at.
+
+        Raises:
+            Forbidden, Unauthorised: the caller has no admin key.
+        """
         self._authenticator.check_admin(scope)
+
+    def _changeable(self, scope: Scope) -> ModelRepository:
+        self.check(scope)
         if self._repository is None:
             raise NotSupported("the models of this service cannot be changed while it runs; restart it")
         return self._repository

@@ -56,6 +56,7 @@ def administration_router(registry: Registry, administration: ModelAdministratio
 
         The body may be empty; parameters are not supported.
         """
+        administration.check(request.scope)
         check_no_parameters(parse_json(await request.body() or b"{}"))
         await administration.load(request.scope, model)
         return Response()

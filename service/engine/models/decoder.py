@@ -17,17 +17,26 @@ from service.engine.models.session import Arrays, BoundSession
 from service.engine.models.state_pool import DecoderStatePool
 
 
-class Decoder(Protocol):
-    """The arrays of the running rows; the first `live_rows` are in use."""
+class StatePool(Protocol):
+    """The states of the running rows; the first `live_rows` are in use."""
 
-    token: np.ndarray  # (rows,) int64: read in the next step
-    position: np.ndarray  # (rows,) int32: target tokens in the caches
-    source_length: np.ndarray  # (rows,) int32
     live_rows: int
 
     @property
     def bytes(self) -> int:
         """Memory of all states, in bytes."""
+
+
+class Decoder(Protocol):
+    """The arrays of the running rows, and the graphs that compute them."""
+
+    @property
+    def pool(self) -> StatePool:
+        """The states of the rows."""
+
+    token: np.ndarray  # (rows,) int64: read in the next step
+    position: np.ndarray  # (rows,) int32: target tokens in the caches
+    source_length: np.ndarray  # (rows,) int32
 
     def append(self, source: Arrays, copies: np.ndarray) -> None:
         """Encode sources and add rows: `copies[i]` rows with the states of source i. Sets no `token` or `position`."""
@@ -63,20 +72,6 @@ class HostDecoder:
         self._replaced: Arrays = {}  # outputs of the `replaced` states, copied into the pool after each step
         self._bound: dict[int, BoundSession] = {}  # by number of rows
         self._generation = -1  # of the pool when the arrays were bound
-
-    @property
-    def live_rows(self) -> int:
-        """Rows in use."""
-        return self.pool.live_rows
-
-    @live_rows.setter
-    def live_rows(self, count: int) -> None:
-        self.pool.live_rows = count
-
-    @property
-    def bytes(self) -> int:
-        """Memory of all states, in bytes."""
-        return self.pool.bytes
 
     def append(self, source: Arrays, copies: np.ndarray) -> None:
         """Encode sources and add rows: `copies[i]` rows with the states of source i."""

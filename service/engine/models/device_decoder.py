@@ -37,27 +37,13 @@ class DeviceDecoder:
         self._bound: dict[int, BoundSession] = {}  # by number of rows
         self._generation = -1  # of the pool when the arrays were bound
 
-    @property
-    def live_rows(self) -> int:
-        """Rows in use."""
-        return self.pool.live_rows
-
-    @live_rows.setter
-    def live_rows(self, count: int) -> None:
-        self.pool.live_rows = count
-
-    @property
-    def bytes(self) -> int:
-        """Memory of all states, in bytes."""
-        return self.pool.bytes
-
     def append(self, source: Arrays, copies: np.ndarray) -> None:
         """Encode sources and add rows: `copies[i]` rows with the states of source i.
 
         Raises:
             ValueError: there is no room for the rows.
         """
-        count, added = self.live_rows, int(copies.sum())
+        count, added = self.pool.live_rows, int(copies.sum())
         if count + added > self.rows:
             raise ValueError(f"{added} rows do not fit a pool of {self.rows} that holds {count}")
         initial = self.graphs.encode.run_on_device(source)
@@ -66,7 +52,7 @@ class DeviceDecoder:
 
     def forward(self) -> "DeviceLogits":
         """Run a step on the live rows: the caches grow by one token; return the next logits."""
-        live = self.live_rows
+        live = self.pool.live_rows
         count = capacity(live, MIN_ROWS, self.rows) if self.device.row_buckets else live
         self.pool.resize(count, {"growing": int(self.position[:live].max(initial=0)) + 1})
         if self._generation != self.pool.generation:
@@ -107,7 +93,7 @@ class DeviceDecoder:
 
     def candidates(self, logits: Logits, width: int) -> Candidates:
         """Return the `width` most probable tokens of every row."""
-        count = self.live_rows
+        count = self.pool.live_rows
         found = Candidates(np.empty((count, width), np.int64), np.empty((count, width), np.float32))
         outputs = {"token": found.token, "log_probability": found.log_probability}
         self.graphs.select.bind({"logits": self.logits(count), "count": np.array([width])}, outputs).run()

@@ -33,7 +33,7 @@ class TranslateEngine:
     @property
     def pool_bytes(self) -> int:
         """Memory of the decoder state pool, in bytes."""
-        return self.decoder.bytes
+        return self.decoder.pool.bytes
 
     def divide(self, requests: list[EngineRequest]) -> list[list[EngineRequest]]:
         """Divide newcomers into the groups that are encoded together."""
@@ -43,7 +43,7 @@ class TranslateEngine:
         """Encode a group and append its rows: as many per request as its search needs."""
         source = self.source_format.arrays([request.ids for request in group])
         copies = np.array([request.rows for request in group])  # (N,)
-        start, stop = self.decoder.live_rows, self.decoder.live_rows + int(copies.sum())
+        start, stop = self.decoder.pool.live_rows, self.decoder.pool.live_rows + int(copies.sum())
         self.decoder.append(source, copies)
         self.token[start:stop], self.position[start:stop] = self.special_tokens.bos, 0
         self.source_length[start:stop] = np.repeat(source["source_length"], copies)
@@ -71,7 +71,7 @@ class TranslateEngine:
         width = max(group.width for group in groups)
         candidates = self.decoder.candidates(logits, width) if width else None
         steps = [group.choose(logits, candidates, self.token) for group in groups]
-        self.position[: self.decoder.live_rows] += 1
+        self.position[: self.decoder.pool.live_rows] += 1
         for step in steps:
             if len(step.target_rows):
                 self.decoder.copy_states(step)
@@ -84,11 +84,11 @@ class TranslateEngine:
 
     def _compact(self) -> None:
         """Move the last live rows into the rows that finished requests have left."""
-        live = np.zeros(self.decoder.live_rows, dtype=bool)
+        live = np.zeros(self.decoder.pool.live_rows, dtype=bool)
         for group in self.groups.values():
             live[group.rows] = True
         count = int(live.sum())
-        if count == self.decoder.live_rows:
+        if count == self.decoder.pool.live_rows:
             return
         free = np.flatnonzero(~live[:count])
         rows = count + np.flatnonzero(live[count:])
@@ -96,11 +96,11 @@ class TranslateEngine:
             self.decoder.move(free, rows)
             for array in (self.token, self.position, self.source_length):
                 array[free] = array[rows]
-            new_row = np.arange(self.decoder.live_rows)
+            new_row = np.arange(self.decoder.pool.live_rows)
             new_row[rows] = free
             for group in self.groups.values():
                 group.rows = new_row[group.rows]
-        self.decoder.live_rows = count
+        self.decoder.pool.live_rows = count
         if not count:
             self.decoder.release()
 
@@ -116,7 +116,7 @@ class TranslateEngine:
     def clear(self) -> None:
         """Remove all requests."""
         self.groups = {}
-        self.decoder.live_rows = 0
+        self.decoder.pool.live_rows = 0
         self.decoder.release()
 
 

@@ -119,6 +119,7 @@ class Answers:
         return make_response(self._methods["ModelInfer"], request, model, outputs)  # type: ignore[no-any-return]
 
     async def _load(self, request: Any, call: Call) -> Message:
+        self._administration.check(call.scope)
         check_no_parameters({"parameters": list(request.parameters)})
         await self._administration.load(call.scope, request.model_name)
         return self._methods["RepositoryModelLoad"].reply({})

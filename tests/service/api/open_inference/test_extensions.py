@@ -167,6 +167,11 @@ def test_repository_lists_the_models(triton: InferenceServerClient, service: Ser
     assert service.post("/v2/repository/index", {"ready": 1}).status_code == 400
 
 
+def test_who_may_not_change_models_learns_nothing_else(service: Service) -> None:
+    for body in ({}, [], {"parameters": {"config": "{}"}}):
+        assert service.post("/v2/repository/models/toy-classifier/load", body).status_code == 403
+
+
 def test_changes_of_the_server_are_refused(triton: InferenceServerClient) -> None:
     calls: dict[tuple[str, str], list[Callable[[], object]]] = {
         ("set ATTENDANT_ADMIN_KEYS", "403"): [
