@@ -168,7 +168,8 @@ def test_repository_lists_the_models(triton: InferenceServerClient, service: Ser
 
 
 def test_who_may_not_change_models_learns_nothing_else(service: Service) -> None:
-    for body in ({}, [], {"parameters": {"config": "{}"}}):
+    bodies: list[Any] = [{}, [], {"parameters": {"config": "{}"}}]
+    for body in bodies:
         assert service.post("/v2/repository/models/toy-classifier/load", body).status_code == 403
 
 
