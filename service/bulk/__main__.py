@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command.parse_args(arguments)
     if options.beam_size is not None and not 1 <= options.beam_size <= MAX_BEAM:
         command.error(f"--beam-size is {options.beam_size}; give 1 to {MAX_BEAM}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    terminate = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = read_settings()
         configure_interpreter(settings.log_format)
@@ -70,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flush_log()
         sys.stderr.write("\ninterrupted; run the same command again to go on\n")
         return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, terminate)
     flush_log()
     if failed:
         sys.stderr.write(f"{failed:,} lines could not be translated: see {options.output}.errors\n")

@@ -24,6 +24,11 @@ from training.trainer import fit
 
 ROOT = Path(training.__file__).parent.parent
 SHARED = {"model.dropout": 0.0, "training.batch_tokens": 64}  # no dropout: processes draw different masks
+# A softmax ignores what all its scores share, so the true gradient of a bias of keys is zero; the optimiser scales the
+# rounding error that is left up to a whole step, which differs with the order of a sum, and so from machine to machine.
+WIDTH: int = REVERSE["model"]["width"]
+HALF = WIDTH // 2  # one head of keys for two heads of queries
+PARTS_BUT_KEYS = {"query_key_value": [slice(0, WIDTH), slice(WIDTH + HALF, None)], "key_value": [slice(HALF, None)]}
 # Only process 1 gets the signal, in the last update. Without agreement, process 0 would validate and wait for it.
 STOPPED = """
 import os, signal, sys
@@ -89,7 +94,9 @@ def assert_same_training(run: RunFolder, other: RunFolder) -> None:
     assert rates[0] == rates[1]
     weights = [checkpoint.read(either.checkpoint("last"))[0] for either in (run, other)]
     for name, tensor in weights[0].items():
-        torch.testing.assert_close(tensor, weights[1][name], rtol=1e-3, atol=1e-4)
+        compared = [*PARTS_BUT_KEYS.get(name.split(".")[-2], [slice(None)])] if tensor.dim() == 1 else [...]
+        for part in compared:
+            torch.testing.assert_close(tensor[part], weights[1][name][part], rtol=1e-3, atol=1e-4)
 
 
 def test_two_processes_equal_one_that_accumulates(

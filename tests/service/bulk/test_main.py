@@ -36,7 +36,9 @@ def write_lines(path: Path, count: int) -> list[str]:
 def test_each_line_gets_a_line_and_failed_ones_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     source.write_bytes(b"red house\n\n  \r\nred \xff house\ngreen dog\r\nred house. green dog.\nred bird")
+    before = signal.getsignal(signal.SIGTERM)
     assert main([str(source), str(output), *LANGUAGES]) == 2
+    assert signal.getsignal(signal.SIGTERM) == before
     lines = output.read_text("utf-8").split("\n")
     assert lines[:2] == ["rot Haus", ""]
     assert not lines[2].strip()
