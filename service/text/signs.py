@@ -8,7 +8,7 @@ import re
 
 from service.text.alignment import Span
 
-_SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/\ufffd"
+_SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/±×÷\ufffd"
 _QUOTES = '"„“”«»'
 _ANY = re.compile(f"[{re.escape(_SYMBOLS)}{_QUOTES}–—'’‘‚‹›…-]")
 DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")

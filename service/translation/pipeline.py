@@ -225,7 +225,8 @@ class TranslationPipeline:
             _count_retries(call.step, (issue for issue in call.issues if issue != SIGN))
             return [self._second_try(call)]
         first_try = call.first_try
-        if first_try is not None and _serious(first_try) < _serious(call) + (call.numbers_unit is None):
+        fewer = first_try is not None and _serious(first_try) < _serious(call) + (call.numbers_unit is None)
+        if first_try is not None and fewer and EMPTY not in first_try.issues:
             call = first_try
         return self._accept(call)
 
@@ -263,6 +264,8 @@ class TranslationPipeline:
             pivot_texts = (*call.pivot_texts, text)
             next_step = call.step_index + 1
             return [replace(call, text=text, ids=None, step_index=next_step, pivot_texts=pivot_texts, first_try=None)]
+        if EMPTY in call.issues and self._guard and not segment.streamed_ids:
+            return self._keep_words(call)
         unit = call.unit
         hypotheses = _restored_hypotheses(unit, call)
         if hypotheses:
@@ -281,6 +284,14 @@ class TranslationPipeline:
             segment.keep_source(NOT_TRANSLATED)
             return []
         return self._finish(segment) if call.glossary_unit is not None else self._enforce_glossary(segment)
+
+    def _keep_words(self, call: _ModelCall) -> list[_ModelCall]:
+        """Translate a segment of which nothing is left apart from its numbers and spans, or else keep its words."""
+        parts = call.segment.unit.fallback_parts()
+        if any(part for part in parts if isinstance(part, str)):
+            return self._split(call.segment, parts)
+        call.segment.keep_source(EMPTY)
+        return []
 
     def _split_around_signs(self, segment: Segment) -> list[_ModelCall]:
         """Translate a short segment in pieces around the signs that it lacks; a longer one gets a warning."""

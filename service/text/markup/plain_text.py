@@ -1,8 +1,8 @@
 """Parse plain text that has marks of Markdown or BBCode around words into blocks, so that the marks keep their places.
 
 `parse_marks("This is **very** [b]big[/b].")` has one block, "This is very big.", with two elements, like <b> of HTML.
-Only pairs of marks on one line count, so that a single asterisk is text. Every line is a block; lines without a mark
-are translated as they are.
+Only pairs of marks on one line count, so that a single asterisk is text. Every line is a block, and so is every column
+of a table; lines without a mark are translated as they are.
 """
 
 import re
@@ -28,7 +28,7 @@ _MARK = re.compile(
     re.VERBOSE,
 )
 _LINK_END = re.compile(r"\]\([^()\s]{1,500}(?:\([^()\s]{0,200}\)[^()\s]{0,200})?\)")
-_LINE_END = re.compile(r"\r\n?|\n")
+_LINE_END = re.compile(r"\r\n?|\n|[\t\v\f]+| {3,}")  # and of a column
 _PLACEHOLDER = re.compile(r"[\w.-]+")
 
 

@@ -13,14 +13,14 @@ from service.text.segmentation.message_format import find_arguments
 
 # Characters that can begin or mark a span, and what does among letters and the commonest punctuation; a text without
 # either has no span. `_QUANTITY` does the same for texts whose only such characters are digits.
-_SIGNS = frozenset("`~/\\_{}<>%$#@&|[*^=+°€£¥¢฿©®™§¶†‡¹²³×÷±−½¼¾\ufffc\ufffd")
+_SIGNS = frozenset("·•`~/\\_{}<>%$#@&|[*^=+°€£¥¢฿©®™§¶†‡¹²³×÷±−½¼¾\ufffc\ufffd")
 # Superscripts and subscripts, currencies, letterlike symbols, fractions, arrows, operators, keys, numbers in circles.
 _SYMBOLS = "\u2070-\u209f\u20a0-\u20cf\u2100-\u22ff\u2318\u2325\u21e7\u2303\u2460-\u24ff"
 
 _DIGITS = frozenset("0123456789")
 _JOINED = re.compile(
     r"[A-Z.:!()-](?:(?<=[a-z][A-Z])|(?<=[\w\s]\.)[a-z]|(?<=\w\()|(?<=!)(?<!\w!)[a-z]|(?<=:)(?<!\w:):?[A-Za-z_]|(?<=\(\))|(?<=-)(?<!\w-)-?[A-Za-z]|(?<=\s-)\d"
-    r"|(?<=\w--)|(?<=\b[A-Z]-)[A-Z]\b|(?<=\b[IVX])[IVX]+\b|(?<=[A-Fa-f]:)[0-9A-Fa-f]|(?<=\d:)[A-Fa-f:]|(?<=[a-z]:)\d|(?<=\bISB)N)"
+    r"|(?<=\w--)|(?<=\b[A-Z]-)[A-Z]\b|(?<=\b[IVX])[IVX]+\b|(?<=[A-Fa-f]:)[0-9A-Fa-f]|(?<=\d:)[A-Fa-f:]|(?<=[a-z]:)\d|(?<=\bISB)N|(?<=\s:):)"
 )
 # Letters of scripts other than Latin; words of them in a text of a language with the Latin script.
 _NOT_LATIN = (
@@ -57,7 +57,7 @@ _UNIT = r"""(?:
   )"""
 _QUANTITY = re.compile(
     r"\d(?:(?<=[A-Za-z]\d)|(?<=-\d)|\s?UNIT|\s?h\s?\d|[\s\d.,]{0,20}(?:EUR|USD|GBP|CHF)|(?<=[A-Z]\s\d)|(?<=kr\s\d)|(?<=zł\s\d)|(?<=Kč\s\d)|(?<=Ft\s\d)|\.\d++\.|-\d\d-\d"
-    r"|[A-Zpx](?!\w)|\s?[-x]\s?\d|\.{2,3}\d"
+    r"|[A-Zpx](?!\w)|(?<=\b0)[xXbo][0-9A-Fa-f]|\s?[-x]\s?\d|\.{2,3}\d"
     r"|(?<=–\d)|[ \u00a0]\d\d)".replace("UNIT", _UNIT).replace("CURRENCY", _CURRENCY),
     re.VERBOSE,
 )
@@ -87,7 +87,7 @@ _PROTECTED = re.compile(
   | \\\((?:[^\\\n]|\\(?!\))){1,200}\\\)
   | \\(?:u[0-9a-fA-F]{4}|[A-Za-z]{1,20}+)(?:\{[^{}\n]{0,100}\}){0,3}  # \frac{1}{2}
   | \$?\{\{\{?[^{}\n]{0,200}\}\}\}? | \{%[^{}\n]{0,200}%\}
-  | [$%#@]?\{[^{}\n]{0,200}\}                                                   # {name} ${name} %{name} #{name}
+  | (?:[$%#@]\{|\{(?![^{}\n]{0,200}[^\W\d_]{2}(?:[ ][^\W\d_]{1,40}+){2}))[^{}\n]{0,200}\}  # {name} ${name}; no prose
   | \[\[[^\[\]\n]{1,200}\]\] | \$[a-z]{0,3}\([\w.:]{1,60}\)                        # [[name]] $(name) $t(name)
   | [\#$@]\[[\w.]{1,60}\] | @:(?:[\w.]{0,60}\w|\{'[^'\n]{1,60}'\})                 # #[name] @:name
   | \[\[?(?=[^\s\[\]]{0,60}_|[A-Z]|[a-z]|\d)[\w.:%-]{1,60}\]\]?(?![\w(\[])      # [first_name]
@@ -117,12 +117,13 @@ _PROTECTED = re.compile(
   | (?<![\w:/\\.]):{1,2}[A-Za-z_]\w{0,60}+:?(?![\w:])                           # :name
   | (?<![\w-])--?[A-Za-z][\w-]{0,60}+(?:=[^\s,;]{1,100})?(?=[\s.,;:!?)]|\Z)     # --flag
   | (?<![\w)\]])(?<!\d\ )[-−–+±](?=\d)NUMBER(?![\w%€$£°])                        # -5
-  | (?:[<>=!~]=|[<>≤≥≈=±~^])\s?-?NUMBER(?!\w)                                    # > 5, >=3.8
+  | (?:[<>=!~]=|[<>≤≥≈=±~^])\s?-?NUMBER(?:\s?UNIT)?(?!\w)                                    # > 5, >=3.8
   | §{1,2}\s?\d++[a-z]?(?:\s?[-–]\s?\d++[a-z]?)?(?!\w)                           # §§ 1–3
   | [\u2318\u2325\u21e7\u2303]{1,3}\w(?!\w)                                        # ⌘C
   | [SYMBOLS†‡]{1,20}(?:\s?\d++(?:[.,]\d++)*+)?(?!\w)                               # √2, № 5
-  | (?<!\S)\#(?!\S)                                                             # the number in an ICU message
-  | [\ufffc\ufffd©®™§¶]
+  | (?<!\S)(?:\#|::|&&|={2,10}|\\{1,2}|[·•^°@$%~|])(?!\S)                                         # a sign among words
+  | \\\d{1,2}(?!\w) | (?<![\w>&])>{1,2}&\d(?!\w)                                  # \1, >&1
+  | [\ufffc\ufffd©®™§¶±×÷−]
     )
   | (?<![A-Za-z0-9_])(?=\w)(?:  # what begins with a letter, a digit or an underscore
     (?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9+.-]{1,20}://|(?i:www\.|mailto:|tel:))[^URL_END]+  # https://example.org/path
@@ -144,7 +145,10 @@ _PROTECTED = re.compile(
   | (?<!\w)(?:[A-Za-z]{1,2}|\d{1,20}+|(?:[A-Z][a-z]?[₀-₉]{0,3}){1,8})[¹²³\u2070-\u209f]{1,20}[A-Za-z₀-₉]{0,20}(?!\w)
   | (?<!\w)[A-Za-z](?:[|\\:;,][A-Za-z])+(?!\w) | (?<![\w-])[A-Z]-[A-Z](?![\w-])      # a|b
   | (?<!\w)[a-z]\w?--(?![\w-]) | (?<![\w.])[a-z]\[[^\[\]\s]{1,20}\] | (?<![\w.])[a-z]\w{0,20}\[[ijkn]\]  # a[0]
-  | (?<!\w)[A-Z]\w{0,60}+<[A-Z]\w{0,60}+(?:,\s?[A-Z]\w{0,60}+)?>                   # List<String>
+  | (?<!\w)[A-Z]\w{0,60}+<(?:[A-Z]\w{0,60}+(?:,\s?[A-Z]\w{0,60}+)?|TYPES)>          # List<String>
+  | (?<![\w.])[A-Za-z_]\w{0,60}+(?=[\[\]\d]{0,30}\[0\])(?:\[\d{1,4}+\]){1,4}         # a[0][1]
+  | (?<!\w)[A-Za-z]\([A-Za-z](?:\s?[-+*^]\s?\w{1,3}|\slog\s[a-z])?\)                # f(x), O(n log n)
+  | (?<![\w-])[a-z]{2,8}-\d{1,4}+(?![\w-])                                        # utf-8
   | (?<![\w.])[A-Za-z_][\w.]{0,60}\s?(?:[-+*/%|&^]|\|\||&&|\?\?|<<|>>)=\s?[\w.]{1,60}(?!\w)  # x += 1
   | (?<!\w)[A-Za-z_][\w.-]{0,60}=(?:"[^"\n]{0,100}"|'[^'\n]{0,100}')              # KEY="a b"
   | (?<![\w.@-])(?:[A-Za-z0-9-]{1,63}+\.){1,5}(?:com|org|net|edu|gov|info|io|dev|app|eu|de|fr|es|it|nl|pl|ch|at|uk|us)
@@ -163,7 +167,7 @@ _PROTECTED = re.compile(
   | (?<![\w.])[\w-]{1,60}+(?:\.[\w-]{1,60}+){0,3}?\.(?:EXTENSIONS)(?![\w-])(?!\.\w)   # file.py
   | (?<![\w.])[A-Za-z_]\w{0,60}+(?:\.\w{1,60}+){1,5}+\([^()\n]{0,80}\)           # list.append(x)
   | (?<![\w.])(?:[A-Za-z_][\w]{0,60}+(?:::|->|\.(?=\w{1,60}\())){1,5}~?[A-Za-z_]\w{0,60}+(?:\(\))?  # std::vector
-  | (?<![\w.])[A-Za-z_]\w{0,60}+\s?(?:[=!]==?|&&|\|\||:=)\s?[A-Za-z_]\w{0,60}+(?!\w)  # x == null
+  | (?<![\w.])[A-Za-z_]\w{0,60}+(?P<space>\s?)(?:[=!]==?|&&|\|\||:=)(?P=space)[A-Za-z_]\w{0,60}+(?!\w)  # x == null
   | (?<![\w.])[A-Za-z_][\w.]{0,60}+\((?=\)|[^()\n]{0,80}[,_="'\d])[^()\n]{0,80}\)   # name() name(x, 1)
   | (?<![\w.@-])(?:(?:[a-z][a-z0-9_]{1,60}+\.){1,5}[a-z][a-z0-9_]{1,60}+|(?:[a-z][a-z0-9_]{1,60}+\.){2,5}[A-Z]\w{1,60}+)
     (?![\w(@-])(?!\.\w)                                                          # user.email, com.example.Name
@@ -175,6 +179,8 @@ _PROTECTED = re.compile(
   | (?<!\w)[A-Z][a-z0-9]{1,60}+(?:[A-Z][a-z0-9]{0,60}+){1,10}+(?<!In)(?<!Innen)(?!\w)   # HttpRequest
   | (?<!\w)(?=[A-Za-z]{1,20}\d)[A-Za-z]{1,20}+\d[A-Za-z0-9]{0,40}+(?!\w)        # x86, sha256
   | (?<!\w)\d{1,2}\s?h\s?\d\d(?!\w)                                             # 8 h 45
+  | (?<!\w)\d>&\d(?!\w)                                                         # 2>&1
+  | (?<![\w.])0(?:[xX][0-9A-Fa-f_]{1,40}+|b[01_]{1,40}+|o[0-7_]{1,40}+)(?!\w)      # 0xFF
     )
     """.replace("EXPRESSION", r"""
       (?:\d++(?:[.,]\d++)*+%?|[A-Za-zα-ωΑ-Ω](?:[²³]|\d)?|[A-Za-z]\w{0,20}\(\w\))
@@ -184,6 +190,7 @@ _PROTECTED = re.compile(
     """)
     .replace("UNIT", _UNIT).replace("NUMBER", _NUMBER).replace("CURRENCY", _CURRENCY)
     .replace("SYMBOLS", _SYMBOLS)
+    .replace("TYPES", r"[iuf]\d{1,3}|u?int\d{0,3}|bool|boolean|byte|char|double|float|long|number|object|short|str|string|void|any")
     .replace("EXTENSIONS", "py|js|ts|tsx|jsx|rs|go|rb|php|java|kt|c|h|cc|cpp|hpp|cs|sh|bat|ps1|sql|html?|css|xml|json|"
              "ya?ml|toml|ini|cfg|conf|env|lock|log|txt|md|rst|csv|tsv|pdf|docx?|xlsx?|pptx?|odt|png|jpe?g|gif|svg|webp|"
              "mp3|mp4|wav|avi|mov|zip|tar|gz|bz2|7z|exe|dll|so|deb|rpm|apk|jar|iso|onnx|bin|dat|db|bak|tmp|po|srt")

@@ -71,8 +71,22 @@ def test_a_retry_uses_safer_options(toy_translator: Path, wrong: str, issue: str
         engine.respond = lambda text, _: wrong
         [result] = translate(translator, LONG, source="en")
         assert result.warnings == [issue]
+        assert result.text == (wrong or LONG)  # nothing would be worse than the source
         assert engine.sources == [LONG] * 4
     assert retries(model, issue) == 2
+
+
+def test_words_beside_a_number_are_kept_where_the_model_leaves_them_out(toy_translator: Path) -> None:
+    def only_numbers(text: str, _: DecodingOptions) -> str:
+        return "".join(c for c in text if c.isdecimal())
+
+    model, engine = english_german(toy_translator, only_numbers)
+    with open_translator(model) as translator:
+        [result] = translate(translator, "house: 4434", source="en")
+        assert (result.text, result.warnings) == ("house: 4434", ["empty_output", "split_at_protected"])
+        engine.respond = lambda text, options: only_numbers(text, options) or reverse_words(text)
+        [result] = translate(translator, "house: 4434", source="en")
+    assert (result.text, result.warnings) == ("esuoh: 4434", ["split_at_protected"])
 
 
 def test_good_translations_are_not_tried_again(toy_translator: Path) -> None:
