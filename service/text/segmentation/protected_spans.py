@@ -190,7 +190,8 @@ _PROTECTED = re.compile(
     """)
     .replace("UNIT", _UNIT).replace("NUMBER", _NUMBER).replace("CURRENCY", _CURRENCY)
     .replace("SYMBOLS", _SYMBOLS)
-    .replace("TYPES", r"[iuf]\d{1,3}|u?int\d{0,3}|bool|boolean|byte|char|double|float|long|number|object|short|str|string|void|any")
+    .replace("TYPES", r"[iuf]\d{1,3}|u?int\d{0,3}|any|bool|boolean|byte|char|double|float|long|number|object|short|str"
+             "|string|void")
     .replace("EXTENSIONS", "py|js|ts|tsx|jsx|rs|go|rb|php|java|kt|c|h|cc|cpp|hpp|cs|sh|bat|ps1|sql|html?|css|xml|json|"
              "ya?ml|toml|ini|cfg|conf|env|lock|log|txt|md|rst|csv|tsv|pdf|docx?|xlsx?|pptx?|odt|png|jpe?g|gif|svg|webp|"
              "mp3|mp4|wav|avi|mov|zip|tar|gz|bz2|7z|exe|dll|so|deb|rpm|apk|jar|iso|onnx|bin|dat|db|bak|tmp|po|srt")
