@@ -121,6 +121,7 @@ def create_app(
         # FastAPI's own root_path would take /translate for itself, not for a route, below a path of that name.
         servers=[{"url": settings.root_path}] if settings.root_path else None,
         docs_url=None, redoc_url=None,  # FastAPI's pages load scripts from other hosts
+        openapi_url=None,  # FastAPI's route would generate the document in the event loop
         redirect_slashes=False,  # a redirect would use the client's Host header, and is not an error in our format
     )  # fmt: skip
     app.state.admission, app.state.grpc_server = admission, grpc_server

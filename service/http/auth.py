@@ -15,6 +15,7 @@ from service.http.body_limit import BufferedBody
 from service.http.docs_page import ASSETS, DOCS_PATH
 from service.http.error_formats import ErrorFormats
 from service.http.forms import read_json_or_form
+from service.http.openapi import OPENAPI_PATH
 from service.http.rate_limit import RateLimiter
 from service.http.start_page import ASSETS as PAGE_ASSETS
 from service.http.start_page import LIVE_PATH
@@ -25,7 +26,7 @@ from service.http.uploads import read_upload
 # does more than read: POST / classifies.
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PUBLIC_PATHS = frozenset({
-    "/", *PAGE_ASSETS, DOCS_PATH, *ASSETS, "/openapi.json", "/healthz", "/readyz", "/metrics", LIVE_PATH,
+    "/", *PAGE_ASSETS, DOCS_PATH, *ASSETS, OPENAPI_PATH, "/healthz", "/readyz", "/metrics", LIVE_PATH,
     "/health", "/ping", "/frontend/settings", "/languages", "/spec", "/v2/health/live", "/v2/health/ready",
 })  # fmt: skip
 # The URL of a translated file is secret and needs no key, as in LibreTranslate. A key that is sent is checked.

@@ -2,15 +2,17 @@
 
 import copy
 import functools
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
 from service.http.error_formats import ErrorFormats
 
 Schema = dict[str, Any]
+OPENAPI_PATH = "/openapi.json"
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -18,7 +20,7 @@ SECURITY_SCHEMES = {
 
 
 def customise_openapi(app: FastAPI, error_formats: ErrorFormats, public_paths: Collection[str] | None) -> None:
-    """Complete the OpenAPI document of an application.
+    """Complete the OpenAPI document of an application, and serve it.
 
     It gets the schemas of errors (as a route's `model` they would be listed under the wrong media type too), names for
     the schemas of request bodies, and, unless `public_paths` is None, the API keys that every other path requires.
@@ -36,6 +38,15 @@ def customise_openapi(app: FastAPI, error_formats: ErrorFormats, public_paths: C
         if public_paths is not None:
             _require_keys(document, public_paths)
         return document
+
+    @functools.cache
+    def rendered() -> bytes:
+        return json.dumps(openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    # Not a coroutine, so that it runs in a thread: the first document takes half a second.
+    @app.get(OPENAPI_PATH, include_in_schema=False)
+    def document() -> Response:
+        return Response(rendered(), media_type="application/json")
 
     app.openapi = openapi  # type: ignore[method-assign]
 

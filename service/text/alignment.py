@@ -18,6 +18,8 @@ from service.text.words import word_spans
 
 Span = tuple[int, int]  # first character, and the one after the last
 
+_PUNCTUATION = frozenset(".,;:!?¡¿…'\"“”„‘’«»()[]{}-–—")
+
 
 class AlignmentLink(NamedTuple):
     """Characters source_start..source_end of a text became target_start..target_end of its translation."""
@@ -129,7 +131,8 @@ def links_from_attention(
     and EOS; the spans are the characters that each token covers. As in Garg et al. 2019 (arXiv 1909.02074) the
     alignment is the argmax of cross-attention. But some source tokens are attended to at every step (EOS, full stops),
     so each token's attention is first divided by its mean over the steps, and the argmax is taken between words: a
-    word's attention is the mean over its tokens. A word without tokens gets no link.
+    word's attention is the mean over its tokens. A word without tokens gets no link, and no word is linked to a mark of
+    punctuation: the comma before an "and" often has more attention than the word.
     """
     relative = (attention / np.maximum(attention.mean(axis=0), 1e-9))[: len(target_spans)]  # (T, S)
     source_words, source_weights = _token_weights(source, source_spans)  # (source words, S)
@@ -137,6 +140,10 @@ def links_from_attention(
     if not source_words or not target_words:
         return ()
     affinity = target_weights @ relative @ source_weights.T  # (target words, source words)
+    is_mark = np.array([source[start] in _PUNCTUATION for start, _ in source_words])
+    if not is_mark.all():
+        is_word = np.array([target[start].isalnum() for start, _ in target_words])
+        affinity[np.ix_(is_word, is_mark)] = 0.0
     best: list[int] = affinity.argmax(axis=1).tolist()
     return tuple(AlignmentLink(*source_words[k], *span) for k, span in zip(best, target_words, strict=True))
 

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 
 from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
-from service.errors import EngineDown, InvalidRequest, NotReady, Overloaded
+from service.errors import EngineDown, InvalidRequest, NotReady, Overloaded, TooLarge
 from service.models.options import TranslationOptions
 from service.models.registry import RouteStep
 from service.models.request_scope import RequestScope
@@ -106,6 +106,18 @@ class TranslationPipeline:
         if many:
             await self._scope.next_turn(large=True)
         self._send(groups)
+
+    async def repair(self, segments: Sequence[Segment]) -> None:
+        """Submit segments that take the place of translated ones; if they are rejected, they keep their source."""
+        try:
+            await self.start(segments)
+        except EngineDown:
+            raise
+        except (Overloaded, NotReady, TooLarge, InvalidRequest):
+            submitted = {call.segment for call in self._pending.values()}
+            for segment in segments:
+                if segment not in submitted:
+                    segment.keep_source(NOT_TRANSLATED)
 
     async def advance(self) -> None:
         """Wait for the next updates and process them; see `RequestScope.updates` for the errors."""

@@ -79,7 +79,7 @@ class TranslationStream:
         """Wait for results; submit the remaining segments when the first are done."""
         repairs = [segment for document in self._documents for segment in document.take_repairs()]
         if repairs:
-            await self._pipeline.start(repairs)
+            await self._pipeline.repair(repairs)
         elif not self._pipeline.done:
             await self._pipeline.advance()
         elif not self._waiting and self._segmented:

@@ -26,6 +26,8 @@ from service.translation.pipeline import TranslationPipeline
 from service.translation.request import AUTO, Detection, StreamEvent, TranslationRequest, TranslationResponse
 from service.translation.stream import TranslationStream
 
+REPAIR_WINDOW = 256  # segments that are submitted at once in the place of translated ones; a queue has room for them
+
 
 class Translator:
     """Detects languages, chooses models, and translates texts."""
@@ -119,8 +121,8 @@ class Translator:
             lambda: [segment for document in documents for segment in document.repair(scope.check)],
             in_thread=request.long,
         )
-        if repairs:
-            await pipeline.start(repairs)
+        for start in range(0, len(repairs), REPAIR_WINDOW):
+            await pipeline.repair(repairs[start : start + REPAIR_WINDOW])
             while not pipeline.done:
                 await pipeline.advance()
         with span(REASSEMBLE):

@@ -104,6 +104,15 @@ def test_a_source_token_that_every_step_attends_to_attracts_no_links() -> None:
     assert [link[:2] for link in links] == [(0, 3), (4, 7), (8, 12), (12, 13)]
 
 
+def test_a_word_is_not_linked_to_the_comma_before_its_source_word() -> None:
+    spans = [(0, 4), (4, 5), (6, 9), (10, 13)]  # late , and now
+    weights = attention([0.8, 0.1, 0.1, 0.0], [0.1, 0.6, 0.3, 0.0], [0.0, 0.0, 0.1, 0.9], [0.2, 0.2, 0.2, 0.4])
+    links = links_from_attention(weights, "late, and now", spans, "spät und jetzt", [(0, 4), (5, 8), (9, 14)])
+    assert [link[:2] for link in links] == [(0, 4), (6, 9), (10, 13)]
+    marks = links_from_attention(attention([1.0], [0.0]), "!", [(0, 1)], "he", [(0, 2)])
+    assert marks == (AlignmentLink(0, 1, 0, 2),)  # there is nothing else
+
+
 def test_source_tokens_without_attention_cause_no_division_by_zero() -> None:
     weights = attention(*[[1.0, 0.0, 0.0, 0.0, 0.0]] * 5)
     links = links_from_attention(weights, SOURCE, SOURCE_SPANS, TARGET, TARGET_SPANS)

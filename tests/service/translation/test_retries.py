@@ -160,6 +160,26 @@ def test_a_full_queue_keeps_the_source_of_a_segment_that_lost_a_placeholder(toy_
     assert result.warnings == ["not_translated", "split_at_protected"]
 
 
+def test_elements_that_come_back_empty_are_translated_in_groups(
+    toy_translator: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, engine = english_german(toy_translator, lambda text, _: "das" if "house" in text else reverse_words(text))
+    monkeypatch.setattr("service.translation.translator.REPAIR_WINDOW", 2)
+    with open_translator(model) as translator:
+        [result] = translate(translator, "the house <b>old</b> dog", source="en", format="html")
+    assert result.text == "das <b>dlo</b> god"
+    assert engine.sources == ["the house old dog", "the house", "old", "dog"]
+
+
+def test_a_full_queue_keeps_the_words_of_elements_that_come_back_empty(toy_translator: Path) -> None:
+    model, _ = english_german(toy_translator, lambda *_: "das")
+    FullAfterFirstSubmission(model)
+    with open_translator(model) as translator:
+        [result] = translate(translator, "the house <b>old</b> dog", source="en", format="html")
+    assert result.text == "the house <b>old</b> dog"
+    assert "not_translated" in result.warnings
+
+
 def test_options_without_a_safer_variant_keep_the_first_try(toy_translator: Path) -> None:
     model, engine = english_german(toy_translator, lambda text, _: "das")
     decoding = DecodingOptions(suppressed=tuple(range(7, model.manifest.vocabulary)))
