@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import comparisons, deployment, diagrams, pictures, reference, tables
+from docs.generator import comparisons, deployment, diagrams, pictures, reference, speed, tables
 from docs.generator.blocks import BlockError, fill
+from docs.generator.figures import FiguresError
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS: Mapping[str, Callable[[], str]] = tables.BLOCKS | comparisons.BLOCKS | reference.BLOCKS
+BLOCKS: Mapping[str, Callable[[], str]] = tables.BLOCKS | speed.BLOCKS | comparisons.BLOCKS | reference.BLOCKS
 PICTURES: Mapping[str, Callable[[], str]] = diagrams.PICTURES | pictures.PICTURES | comparisons.PICTURES
 
 
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         changed = outdated()
-    except (BlockError, tables.FiguresError) as error:
+    except (BlockError, FiguresError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     for path, text in changed.items():

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from docs.generator.blocks import table
+from docs.generator.cells import rate, times
 from docs.generator.figures import Figures, load
-from docs.generator.tables import BASELINE, OURS, other_systems, rate, times
+from docs.generator.speed import BASELINE, OURS, other_systems
 from loadtest.charts.bars import bars
 
 

@@ -51,6 +51,11 @@ class Figures:
         raise FiguresError(f"{self.what}: no row with {conditions}")
 
 
+def read(path: Path) -> str:
+    """Return the text of a figures file."""
+    return path.read_text("utf-8")
+
+
 def load(name: str, folder: Path = FOLDER) -> Figures:
     """Read `docs/figures/NAME.json`.
 
@@ -59,7 +64,7 @@ def load(name: str, folder: Path = FOLDER) -> Figures:
     """
     path = folder / f"{name}.json"
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read(path))
     except (OSError, ValueError) as error:
         raise FiguresError(f"{path}: {error}") from None
     if missing := [key for key in REQUIRED if key not in content]:

@@ -41,13 +41,12 @@ def test_figures_file_says_what_when_and_where(name: str) -> None:
 def test_every_figures_file_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = set()
 
-    def load(name: str, folder: Path = figures.FOLDER) -> figures.Figures:
-        shown.add(name)
-        return original(name, folder)
+    def read(path: Path) -> str:
+        shown.add(path.stem)
+        return original(path)
 
-    original = figures.load
-    monkeypatch.setattr("docs.generator.tables.load", load)
-    monkeypatch.setattr("docs.generator.pictures.load", load)
+    original = figures.read
+    monkeypatch.setattr(figures, "read", read)
     for generate in (*BLOCKS.values(), *PICTURES.values()):
         generate()
     assert shown == set(FIGURES)
