@@ -9,12 +9,14 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from docs.generator import comparisons, deployment, diagrams, pictures, reference, speed, tables
+from docs.generator import audit, comparisons, deployment, diagrams, pictures, reference, speed, tables
 from docs.generator.blocks import BlockError, fill
 from docs.generator.figures import FiguresError
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS: Mapping[str, Callable[[], str]] = tables.BLOCKS | speed.BLOCKS | comparisons.BLOCKS | reference.BLOCKS
+BLOCKS: Mapping[str, Callable[[], str]] = (
+    tables.BLOCKS | speed.BLOCKS | audit.BLOCKS | comparisons.BLOCKS | reference.BLOCKS
+)
 PICTURES: Mapping[str, Callable[[], str]] = diagrams.PICTURES | pictures.PICTURES | comparisons.PICTURES
 
 
