@@ -90,6 +90,7 @@ def test_listeners_are_limited(service: Service) -> None:
         assert [next(events)[0] for events in listeners] == ["figures"] * MAX_LISTENERS
         problem = assert_problem(service.client.get(LIVE_PATH), 503, "overloaded")
         assert problem["detail"].startswith(f"{MAX_LISTENERS} viewers watch")
+    eventually(lambda: not is_watched(service))  # the service reads the ends of connections one after the other
     with listening(service) as events:
         assert next(events)
 
