@@ -192,6 +192,15 @@ def test_why_shows_attention_and_words(service: Service, open_page: OpenPage) ->
     assert text_of(page, "#why-words tbody tr:last-child").split()[:2] == ["Haus", "house"]
 
 
+def test_a_view_that_changes_the_address_does_not_undo_a_change_of_view(service: Service, open_page: OpenPage) -> None:
+    page = open_page(service.url, "#translate")
+    page.locator("#target option").first.wait_for(state="attached")
+    # Both before the event that tells of the new address; without a text, the change writes the address at once.
+    page.evaluate("location.hash = 'models'; document.getElementById('target').dispatchEvent(new Event('change'))")
+    wait_for_text(page, ".models h2 >> nth=0", "toy-translator")
+    assert page.evaluate("location.hash") == "#models"
+
+
 def test_lines_are_classified(service: Service, open_page: OpenPage) -> None:
     page = open_page(service.url, "#classify")
     page.locator("#lines").press_sequentially("orange yellow")

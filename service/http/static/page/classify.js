@@ -1,17 +1,18 @@
 // The view that classifies: one text with its labels as bars, or several lines as a table.
 
 import { sendJson, showProblem } from "./api.js";
-import { $, debounce, h, languageName, number, percent, plural } from "./dom.js";
+import { $, debounce, h, languageName, number, onlyOnce, percent, plural, replaceAddress } from "./dom.js";
 
 const UNSURE = 0.5; // below this probability of the best label
 const SHOWN = 5; // labels of one text
 const OUTSIDE = /^(out[_ -]?of[_ -]?scope|oos|none|other|unknown)$/i;
 const field = $("lines");
-let models = null;
+const ready = onlyOnce(load);
+let models = [];
 let running = new AbortController();
 
 export async function show(parameters) {
-  models ??= await load();
+  models = await ready();
   if (!models.length) return;
   if (parameters.has("text")) field.value = parameters.get("text");
   if (models.some((one) => one.name === parameters.get("model"))) $("classifier").value = parameters.get("model");
@@ -55,7 +56,7 @@ async function run(lines) {
   const { signal } = (running = new AbortController());
   showProblem($("classify-problem"), null);
   const parameters = new URLSearchParams({ model: $("classifier").value, ...(field.value && { text: field.value }) });
-  if (`${parameters}`.length < 6000 && !$("classify").hidden) history.replaceState(null, "", `#classify?${parameters}`);
+  replaceAddress("classify", `#classify?${parameters}`);
   if (!lines.length) return empty();
   try {
     const json = { text: lines, model: chosen().name, top_k: Math.min(SHOWN, chosen().labels.length) };

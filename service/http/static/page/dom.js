@@ -72,6 +72,25 @@ export async function copy(button, text) {
   setTimeout(() => (button.textContent = label), 1200);
 }
 
+// A function that runs once, also when it is called again meanwhile; after an error it may run again.
+export function onlyOnce(run) {
+  let done = null;
+  const fail = (error) => {
+    done = null;
+    throw error;
+  };
+  return () => (done ??= run().catch(fail));
+}
+
+const LINK = 6000; // characters of an address
+
+// Write what a view shows into the address, unless the reader goes to another view: the event of that comes later.
+export function replaceAddress(view, hash) {
+  const next = $(location.hash.slice(1).split("?")[0]);
+  const leaves = next?.role === "tabpanel" && next.id !== view;
+  if (hash.length <= LINK && !leaves && !$(view).hidden) history.replaceState(null, "", hash);
+}
+
 // A row of buttons of which one is chosen; `choose(value)` is called on a change. Arrow keys move.
 export function segmented(group, choose) {
   const buttons = [...group.querySelectorAll("button")];

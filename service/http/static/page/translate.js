@@ -1,26 +1,21 @@
 // The view that translates while one types.
 
 import { events, send, sendJson, showProblem } from "./api.js";
-import { $, copy, debounce, h, languageName, number, segmented } from "./dom.js";
+import { $, copy, debounce, h, languageName, number, onlyOnce, replaceAddress, segmented } from "./dom.js";
 import { showAlternatives, showResult, showText } from "./output.js";
 import { extras } from "./extras.js";
 import { warningSentence } from "./words.js";
 
 const TYPING = 120; // milliseconds without a key until a request is sent
 const STREAMED = 240; // characters; a shorter text is translated before a stream would show its first words
-const LINK = 6000; // characters of an address
 const EXAMPLES = ["I have a big dog and three cats.", "Where is the station?", "Write to info@example.com by May 5."];
 const field = $("text");
 const state = { format: "text", pairs: [], last: null, result: null };
 let running = new AbortController();
-let ready = null;
+const ready = onlyOnce(start);
 
 export async function show(parameters) {
-  ready ??= start().catch((error) => {
-    ready = null;
-    throw error;
-  });
-  await ready;
+  await ready();
   if ([...parameters].length) apply(parameters);
   else if (state.last) updateAddress();
   else run();
@@ -86,10 +81,7 @@ export function address() {
   return `#translate?${parameters}`;
 }
 
-function updateAddress() {
-  const hash = address();
-  if (hash.length <= LINK && !$("translate").hidden) history.replaceState(null, "", hash);
-}
+const updateAddress = () => replaceAddress("translate", address());
 
 // Requests
 

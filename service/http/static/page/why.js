@@ -1,7 +1,7 @@
 // The view that explains a translation: cross-attention as a heat map, and each word with its origin.
 
 import { sendJson, showProblem } from "./api.js";
-import { $, debounce, h, languageName, number, percent, segmented } from "./dom.js";
+import { $, debounce, h, languageName, number, onlyOnce, percent, segmented } from "./dom.js";
 import { current, preferred } from "./translate.js";
 import { linksOf, sentencesOf, spell, warningSentence, withProbabilities, wordsOf } from "./words.js";
 
@@ -9,14 +9,13 @@ const EXAMPLE = "I have a big dog, and my address is info@example.com.";
 const VALUES_IN_CELLS = 24; // columns; in a wider map the squares are too small for numbers
 const field = $("why-text");
 let running = new AbortController();
-let pairs = null;
+const pairs = onlyOnce(loadPairs);
 let sentence = "";
 let map = null; // { source, target, weights } of the shown sentence
 let values = "relative";
 
 export async function show(parameters) {
-  pairs ??= await loadPairs();
-  if (!pairs.length) return;
+  if (!(await pairs()).length) return;
   const given = parameters.get("text") ? Object.fromEntries(parameters) : current();
   const text = given.text || field.value || EXAMPLE;
   if (text !== field.value) {
