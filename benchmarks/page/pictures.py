@@ -1,6 +1,9 @@
 """Take the pictures of the page for README.md and docs/page.md, with the shipped models.
 
 python -m benchmarks.page.pictures [--folder docs/images] [--pictures page batch]
+python -m benchmarks.page.pictures --pictures views --folder /tmp/views
+
+The second takes every view, on a desktop and on a phone, light and dark, to look at them after a change.
 """
 
 import argparse
@@ -20,7 +23,7 @@ FRAMES = 40
 FRAME_MILLISECONDS = 100
 START_MILLISECONDS = 500  # until both workers have joined the picture
 MAX_PICTURE, MAX_ANIMATION = 150_000, 350_000  # bytes; all four together have less than 1 MB
-PICTURES = ["page", "batch"]
+PICTURES = ["page", "batch"]  # in the documentation
 SCHEMES = {"": False, "-dark": True}
 
 
@@ -77,6 +80,18 @@ def take_batch(browser: Browser, url: str, dark: bool) -> list[Image.Image]:
     return [frame(page) for _ in range(FRAMES)]
 
 
+def take_views(browser: Browser, url: str, dark: bool, folder: Path) -> None:
+    """Write a picture of each view to the folder, as a desktop and as a phone show it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for phone in (False, True):
+        page = open_page(browser, dark, phone)
+        for view in VIEWS:
+            show(page, url, view)
+            name = f"{view}{'-phone' if phone else ''}{'-dark' if dark else ''}.png"
+            page.screenshot(path=folder / name, full_page=True)
+        page.context.close()
+
+
 def frame(page: Page) -> Image.Image:
     page.clock.run_for(FRAME_MILLISECONDS)
     return picture(page, "#batches")
@@ -96,7 +111,7 @@ def padded(frames: list[Image.Image]) -> list[Image.Image]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("docs/images"))
-    parser.add_argument("--pictures", nargs="+", choices=PICTURES, default=PICTURES)
+    parser.add_argument("--pictures", nargs="+", choices=[*PICTURES, "views"], default=PICTURES)
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     with chromium() as browser, service() as (url, _):
@@ -105,6 +120,8 @@ def main() -> int:
                 save(folder / f"page{ending}.webp", [take_translation(browser, url, dark)], MAX_PICTURE)
             if "batch" in arguments.pictures:
                 save(folder / f"batch{ending}.webp", padded(take_batch(browser, url, dark)), MAX_ANIMATION)
+            if "views" in arguments.pictures:
+                take_views(browser, url, dark, folder)
     return 0
 
 
