@@ -131,12 +131,16 @@ export function forgetKey() {
   sessionStorage.removeItem(KEY);
 }
 
-// Show a problem in a container, with a button to try again; null clears it.
+// Statuses of requests that may be accepted another time, or with a key; the others stay wrong however often they are sent.
+const AGAIN = [401, 403, 408, 425, 429];
+const mayPass = ({ status = 0 }) => status < 400 || status >= 500 || AGAIN.includes(status);
+
+// Show a problem in a container, with a button to try again where that can help; null clears it.
 export function showProblem(container, problem, retry) {
   container.hidden = !problem;
   container.classList.toggle("problem", Boolean(problem));
   container.replaceChildren();
   if (!problem) return;
   container.append(h("p", {}, problem.message));
-  if (retry) container.append(h("button.small", { type: "button", onclick: retry }, "Try again"));
+  if (retry && mayPass(problem)) container.append(h("button.small", { type: "button", onclick: retry }, "Try again"));
 }

@@ -79,7 +79,7 @@ function path(values, high) {
   values.forEach((value, k) => {
     if (value === null) return;
     drawn += `${k && values[k - 1] !== null ? "L" : "M"}${x(k)} ${y(value, high)}`;
-    if ((values[k - 1] ?? null) === null && (values[k + 1] ?? null) === null) drawn += "h.01"; // a point of its own
+    if ((values[k - 1] ?? null) === null && (values[k + 1] ?? null) === null) drawn += "m-1.5 0h3"; // a point of its own
   });
   return drawn;
 }

@@ -39,7 +39,7 @@ export function debounce(milliseconds, run) {
 export const number = (value, digits = 0) =>
   value.toLocaleString("en", { maximumFractionDigits: digits, minimumFractionDigits: digits });
 
-export const percent = (share) => (share > 0 && share < 0.01 ? "< 1 %" : `${number(100 * share)} %`);
+export const percent = (share) => (share > 0 && share < 0.01 ? "<\u00a01\u00a0%" : `${number(100 * share)}\u00a0%`);
 
 export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 

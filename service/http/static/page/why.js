@@ -210,8 +210,8 @@ function showWords(result) {
     return h(
       "tr",
       {},
-      h("th", { scope: "row", dir: "auto" }, word.text),
-      h("td", { dir: "auto" }, from || "–", note(word, from)),
+      h("th", { scope: "row" }, h("bdi", {}, word.text)),
+      h("td", {}, h("bdi", {}, from || "–"), note(word, from)),
       h("td", {}, sure(word)),
     );
   });
