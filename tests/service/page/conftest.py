@@ -18,9 +18,9 @@ TIMEOUT = 20_000  # milliseconds
 OpenPage = Callable[..., "Page"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator["Browser"]:
-    """One Chromium for the tests of a file; only while it runs, because Playwright's event loop is the thread's."""
+    """One Chromium for the tests of this folder, and only while they run: Playwright's event loop is the thread's."""
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed")
     from playwright.sync_api import sync_playwright

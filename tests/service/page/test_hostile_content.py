@@ -57,7 +57,7 @@ class Answers:
 
 def test_hostile_content_is_shown_as_text(service: Service, open_page: OpenPage) -> None:
     answers = Answers()
-    page = open_page(service.url, allow="400")
+    page = open_page(service.url, allow="400", reduced_motion="reduce", viewport={"width": 400, "height": 300})
     own = page.evaluate(COUNT)
     page.route(re.compile("/v1/|/translate_file|/languages|/metrics/live"), answers.fulfill)
 
