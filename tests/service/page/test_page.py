@@ -191,6 +191,11 @@ def test_why_shows_attention_and_words(service: Service, open_page: OpenPage) ->
     page.click("#map-values [value=raw]")
     assert "adds up to 100" in text_of(page, "#map-note")
     assert text_of(page, "#why-words tbody tr:last-child").split()[:2] == ["Haus", "house"]
+    page.fill("#why-text", "red info@example.com")
+    wait_for_text(page, "#why-words .note", " · held")
+    page.fill("#why-text", "red house! green bird!")
+    page.click(".sentence >> nth=1")
+    wait_for_text(page, "#why-words tbody tr:first-child th", "grün")
 
 
 def test_a_view_that_changes_the_address_does_not_undo_a_change_of_view(service: Service, open_page: OpenPage) -> None:
