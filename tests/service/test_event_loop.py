@@ -4,7 +4,6 @@ A turn is one callback of the loop. Its CPU time is measured, not its duration, 
 """
 
 import asyncio
-import gc
 import json
 import math
 import time
@@ -66,11 +65,9 @@ def calibration() -> float:
 
 
 @pytest.fixture
-def _frozen_gc() -> Iterator[None]:
+def _frozen_gc() -> None:
     """Exclude what exists from garbage collection, as the service does when it has started."""
     freeze_gc()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
