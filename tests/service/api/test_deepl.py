@@ -1,12 +1,14 @@
 """DeepL's dialect: the official client against a running service, and forms as older clients send them."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import deepl
 import httpx
 import pytest
 
-from tests.service.conftest import Service
+from tests.service.conftest import Service, eventually
 
 BODY = {"text": ["red house"], "source_lang": "EN", "target_lang": "DE"}
 
@@ -23,8 +25,9 @@ def assert_error(response: httpx.Response, status: int) -> str:
 
 
 @pytest.fixture
-def client(bilingual: Service) -> deepl.DeepLClient:
-    return deepl.DeepLClient("any key", server_url=bilingual.url)
+def client(bilingual: Service) -> Iterator[deepl.DeepLClient]:
+    with closing(deepl.DeepLClient("any key", server_url=bilingual.url)) as opened:
+        yield opened
 
 
 def test_official_client_translates(client: deepl.DeepLClient) -> None:
@@ -50,7 +53,7 @@ def test_official_client_reads_usage(client: deepl.DeepLClient) -> None:
     before = client.get_usage()
     client.translate_text("red house", target_lang="DE")
     handle = client.translate_document_upload("dog", source_lang="EN", target_lang="DE", filename="a.txt")
-    client.translate_document_wait_until_done(handle)
+    eventually(lambda: client.translate_document_get_status(handle).done)  # the client's own wait takes five seconds
     used = client.get_usage()
     assert used.character.valid
     assert not used.any_limit_reached

@@ -1,6 +1,7 @@
 """DeepL's glossaries: the official client against a running service."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from service.http.api_keys import make_api_key
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.settings import Settings
-from tests.service.conftest import Service, serving
+from tests.service.conftest import Service, eventually, serving
 
 UNKNOWN = "96ab91fd-e715-41a1-adeb-5d701f84a483"
 DICTIONARY = {"source_lang": "en", "target_lang": "de", "entries": "house\tVilla", "entries_format": "tsv"}
@@ -23,10 +24,10 @@ DICTIONARY = {"source_lang": "en", "target_lang": "de", "entries": "house\tVilla
 
 @pytest.fixture
 def client(bilingual: Service) -> Iterator[deepl.DeepLClient]:
-    opened = deepl.DeepLClient("any key", server_url=bilingual.url)
-    yield opened
-    for glossary in opened.list_multilingual_glossaries():
-        opened.delete_multilingual_glossary(glossary)
+    with closing(deepl.DeepLClient("any key", server_url=bilingual.url)) as opened:
+        yield opened
+        for glossary in opened.list_multilingual_glossaries():
+            opened.delete_multilingual_glossary(glossary)
 
 
 def assert_error(response: httpx.Response, status: int) -> str:
@@ -69,7 +70,7 @@ def test_a_glossary_is_used_in_documents(client: deepl.DeepLClient) -> None:
     handle = client.translate_document_upload(
         "house\ndog", source_lang="EN", target_lang="DE", glossary=glossary, filename="a.txt"
     )
-    client.translate_document_wait_until_done(handle)
+    eventually(lambda: client.translate_document_get_status(handle).done)  # the client's own wait takes five seconds
     downloaded = client.translate_document_download(handle)
     assert downloaded is not None
     assert downloaded.content.decode().endswith("\nHund")
@@ -181,8 +182,12 @@ def test_glossaries_of_a_key_are_kept_in_a_file(english_and_german: Path, tmp_pa
     )  # fmt: skip
     for restarted in (False, True):
         metrics = Metrics()
-        with serving(settings, load_models(settings, metrics, start_pools), metrics) as service:
-            alice, bob = (deepl.DeepLClient(key, server_url=service.url) for key in (ALICE, BOB))
+        with ExitStack() as stack:  # closes the clients first: a stopping service waits for their connections
+            service = stack.enter_context(serving(settings, load_models(settings, metrics, start_pools), metrics))
+            alice, bob, unknown = (
+                stack.enter_context(closing(deepl.DeepLClient(key, server_url=service.url)))
+                for key in (ALICE, BOB, "another")
+            )
             if not restarted:
                 created = alice.create_glossary("buildings", "EN", "DE", {"house": "Villa"})
             assert alice.get_glossary_entries(created) == {"house": "Villa"}
@@ -192,7 +197,7 @@ def test_glossaries_of_a_key_are_kept_in_a_file(english_and_german: Path, tmp_pa
             with pytest.raises(deepl.GlossaryNotFoundException):
                 bob.delete_glossary(created)
             with pytest.raises(deepl.AuthorizationException):
-                deepl.DeepLClient("another", server_url=service.url).list_glossaries()
+                unknown.list_glossaries()
 
 
 def test_dictionaries_may_be_fields_of_a_form(bilingual: Service, client: deepl.DeepLClient) -> None:
