@@ -23,6 +23,10 @@ HEAD = f"POST /v1/translate HTTP/1.1\r\nHost: x\r\nContent-Type: application/jso
 class ShortHeadTimeout(AdmissionProtocol):
     head_seconds = 0.05
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.timeout_keep_alive = 1  # second; it ends a head that has begun during a response
+
 
 @pytest.fixture
 def short_timeout(serve_fake: Callable[..., Service]) -> Service:
