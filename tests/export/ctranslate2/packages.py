@@ -11,7 +11,7 @@ from ctranslate2.specs import transformer_spec
 
 from tests.training.pretrained.words import sentences
 
-WIDTH, INNER, HEADS, LAYERS = 32, 48, 4, 2
+WIDTH, INNER, HEADS = 32, 48, 4
 
 
 def write_sentencepiece(folder: Path) -> list[str]:
@@ -27,12 +27,18 @@ def write_sentencepiece(folder: Path) -> list[str]:
 
 
 def write_package(
-    folder: Path, quantization: str | None = None, tied: bool = True, config: dict[str, Any] | None = None, **shape: Any
+    folder: Path,
+    quantization: str | None = None,
+    tied: bool = True,
+    config: dict[str, Any] | None = None,
+    layers: int = 2,
+    **shape: Any,
 ) -> Path:
-    """Write an Argos package and return it; `shape` are options of the specification, `config` of config.json."""
+    """Write an Argos package with this many layers on both sides and return it; `shape` are options of the
+    specification, `config` of config.json."""
     (folder / "model").mkdir(parents=True)
     vocabulary, generator = write_sentencepiece(folder), np.random.default_rng(1)
-    spec = transformer_spec.TransformerSpec.from_config((LAYERS, LAYERS), HEADS, **shape)
+    spec = transformer_spec.TransformerSpec.from_config((layers, layers), HEADS, **shape)
 
     def array(*size: int) -> np.ndarray:
         return np.asarray(generator.standard_normal(size) * 0.4, dtype=np.float32)
