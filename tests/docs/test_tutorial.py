@@ -57,7 +57,7 @@ def checkout(tmp_path: Path) -> Path:
 def run(command: str, folder: Path) -> str:
     """Run a command of the tutorial; MINUTES is what a user may give, so that the test is short."""
     result = subprocess.run(
-        ["bash", "-euc", command], cwd=folder, env={**os.environ, "MINUTES": "0.15"}, capture_output=True, text=True,
+        ["bash", "-euc", command], cwd=folder, env={**os.environ, "MINUTES": "0.05"}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -74,7 +74,7 @@ def serving(folder: Path) -> Iterator[int]:
         command = ["make", "serve", f"PORT={port}"]
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
         try:
-            ready = f"curl -fs --retry 100 --retry-all-errors --retry-delay 1 http://127.0.0.1:{port}/readyz"
+            ready = f"timeout 100 sh -c 'until curl -fs http://127.0.0.1:{port}/readyz; do sleep 0.1; done'"
             run(ready, folder)
             yield port
         finally:
