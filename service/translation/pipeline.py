@@ -3,9 +3,8 @@
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 
-from service.engine.options import DecodingOptions
 from service.engine.types import EngineRequest, EngineResult, Hypothesis
 from service.errors import EngineDown, InvalidRequest, NotReady, Overloaded, TooLarge
 from service.models.options import TranslationOptions
@@ -18,6 +17,7 @@ from service.text.quality_checks import EMPTY, LENGTH, NUMBER, REPETITION, SIGN,
 from service.text.segmentation.segmenter import SPLIT_AT_PROTECTED, SPLIT_LONG_SENTENCE
 from service.text.segmentation.units import TextPart, Unit
 from service.text.signs import has_changed_signs
+from service.translation.decoding import pivot_decoding, safer, with_end_loops
 from service.translation.document import DocumentTranslation
 from service.translation.request import TranslationResponse, TranslationResult
 from service.translation.segment import RestoredHypothesis, Segment
@@ -77,7 +77,7 @@ class TranslationPipeline:
     ) -> None:
         """With `guard`, a segment with quality issues is tried again, a loop is stopped, lost numbers are repaired."""
         self._scope, self._options, self._guard = scope, options, guard
-        self._decoding = _with_end_loops(options.decoding, guard)
+        self._decoding = with_end_loops(options.decoding, guard)
         self._terms = glossary
         self._glossaries: dict[str, Glossary] = {}  # by source language
         self._pending: dict[EngineRequest, _ModelCall] = {}
@@ -117,6 +117,7 @@ class TranslationPipeline:
             submitted = {call.segment for call in self._pending.values()}
             for segment in segments:
                 if segment not in submitted:
+                    segment.undo_replace()
                     segment.keep_source(NOT_TRANSLATED)
 
     async def advance(self) -> None:
@@ -206,12 +207,12 @@ class TranslationPipeline:
         model, direction, required = call.step.model, call.step.direction, call.unit.required
         decoding = model.with_defaults(self._decoding, self._options.given)
         if not call.is_last_step:
-            decoding = _pivot_decoding(decoding)
+            decoding = pivot_decoding(decoding)
         if call.first_try is not None:
             if call.numbers_unit is not None:
                 decoding = replace(decoding, suppressed=(*decoding.suppressed, *model.codec.digit_tokens))
             if call.numbers_unit is None or call.first_try.issues != [NUMBER]:
-                decoding = _safer(decoding)
+                decoding = safer(decoding)
         if call.is_last_step:
             prefix, max_length = call.segment.prefix, self._options.max_length
             return model.engine_request(ids, direction, decoding, prefix, max_length, required)
@@ -236,10 +237,8 @@ class TranslationPipeline:
             call.stream = False  # the other try may be the one that is taken
             _count_retries(call.step, (issue for issue in call.issues if issue != SIGN))
             return [self._second_try(call)]
-        first_try = call.first_try
-        fewer = first_try is not None and _serious(first_try) < _serious(call) + (call.numbers_unit is None)
-        if first_try is not None and fewer and EMPTY not in first_try.issues:
-            call = first_try
+        if call.first_try is not None and not _is_better(call, call.first_try):
+            call = call.first_try
         return self._accept(call)
 
     def _second_try(self, call: _ModelCall) -> _ModelCall:
@@ -286,8 +285,7 @@ class TranslationPipeline:
             segment.places_signs = SIGN in call.issues and self._guard and not segment.streamed_ids
             segment.warnings.update(issue for issue in call.issues if issue != SIGN or not segment.places_signs)
         elif call.glossary_unit is None:
-            parts = segment.unit.fallback_parts()
-            if any(part for part in parts if isinstance(part, str)):
+            if parts := _parts_around_spans(segment.unit):
                 _count_retries(call.step, [PROTECTED])
                 return self._split(segment, parts)
             # There is nothing to split around: the same text again would end here again.
@@ -299,8 +297,8 @@ class TranslationPipeline:
 
     def _keep_words(self, call: _ModelCall) -> list[_ModelCall]:
         """Translate a segment of which nothing is left apart from its numbers and spans, or else keep its words."""
-        parts = call.segment.unit.fallback_parts()
-        if any(part for part in parts if isinstance(part, str)):
+        if parts := _parts_around_spans(call.segment.unit):
+            _count_retries(call.step, [EMPTY])
             return self._split(call.segment, parts)
         call.segment.keep_source(EMPTY)
         return []
@@ -353,11 +351,6 @@ class TranslationPipeline:
         return []
 
 
-@lru_cache(maxsize=256)
-def _with_end_loops(decoding: DecodingOptions, end_loops: bool) -> DecodingOptions:
-    return replace(decoding, end_loops=end_loops)
-
-
 def _count_retries(step: RouteStep, reasons: Iterable[str]) -> None:
     for reason in reasons:
         step.model.engine_client.observer.on_retry(reason)
@@ -366,6 +359,17 @@ def _count_retries(step: RouteStep, reasons: Iterable[str]) -> None:
 def _serious(call: _ModelCall) -> int:
     """Return how many issues a call has for which it is tried again; lost signs are put back by word alignment."""
     return sum(issue != SIGN for issue in call.issues)
+
+
+def _is_better(second: _ModelCall, first: _ModelCall) -> bool:
+    """Return whether the second try is taken: with as many issues only if it has placeholders for its numbers."""
+    return EMPTY in first.issues or _serious(second) + (second.numbers_unit is None) <= _serious(first)
+
+
+def _parts_around_spans(unit: Unit) -> list[TextPart]:
+    """Return the parts of a unit around its spans and numbers; nothing if it has neither."""
+    parts = unit.fallback_parts()
+    return parts if any(part for part in parts if isinstance(part, str)) else []
 
 
 def _encode(calls: Sequence[_ModelCall]) -> None:
@@ -390,25 +394,3 @@ def _restored_hypotheses(unit: Unit, call: _ModelCall) -> list[RestoredHypothesi
         elif not found:
             return []
     return found
-
-
-def _safer(decoding: DecodingOptions) -> DecodingOptions:
-    """Return the options of a retry, which suppress repetition."""
-    return replace(
-        decoding,
-        no_repeat_ngram=decoding.no_repeat_ngram or 3,
-        repetition_penalty=max(decoding.repetition_penalty, 1.2),
-        min_length=max(decoding.min_length, 1),
-    )
-
-
-def _pivot_decoding(decoding: DecodingOptions) -> DecodingOptions:
-    """Return the options for a translation into the pivot language: the same search, one hypothesis, no extras."""
-    return DecodingOptions(
-        beam_size=decoding.beam_size,
-        length_penalty=decoding.length_penalty,
-        early_stopping=decoding.early_stopping,
-        no_repeat_ngram=decoding.no_repeat_ngram,
-        repetition_penalty=decoding.repetition_penalty,
-        end_loops=decoding.end_loops,
-    )

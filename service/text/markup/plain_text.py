@@ -28,7 +28,7 @@ _MARK = re.compile(
     re.VERBOSE,
 )
 _LINK_END = re.compile(r"\]\([^()\s]{1,500}(?:\([^()\s]{0,200}\)[^()\s]{0,200})?\)")
-_LINE_END = re.compile(r"\r\n?|\n|[\t\v\f]+| {3,}")  # and of a column
+_BLOCK_END = re.compile(r"\r\n?|\n|[\t\v\f]+| {3,}")  # of a line or a column
 _PLACEHOLDER = re.compile(r"[\w.-]+")
 
 
@@ -64,9 +64,9 @@ def parse_marks(text: str) -> Document | None:
 
 
 def _lines(text: str, protected: Sequence[Span]) -> Iterator[Span]:
-    """Yield the lines and the line ends between them; a protected span of several lines, as of code, is in one line."""
+    """Yield the lines or columns and what is between them; a protected span, as of code, is in one of them."""
     start = k = 0
-    for match in _LINE_END.finditer(text):
+    for match in _BLOCK_END.finditer(text):
         while k < len(protected) and protected[k][1] <= match.start():
             k += 1
         if k < len(protected) and protected[k][0] < match.end():
