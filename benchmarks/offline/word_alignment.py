@@ -1,24 +1,25 @@
 """Compare ways to align words by cross-attention: do identical words align with each other?
 
     python -m benchmarks.offline.word_alignment models/translate-en-de-fr-es data/multi30k/test2016.en-de.tsv.gz
-        --columns en de
+        --columns en de [--json FILE]
 
 Counts words that occur exactly once in a sentence and once, spelt the same, in its translation: the reference, and the
 artifact's own greedy translation. Names and numbers are words with a digit, or with a capital letter on both sides and
 not at the start. Every decoder layer is tried, at the step that writes a token and at the step that reads it. The
-service
-uses the line marked *. Exit status 1 if that line aligns less than 80 % of the words of the artifact's own translations
-in any direction.
+service uses the line marked *. Exit status 1 if that line aligns less than 80 % of the words of the artifact's own
+translations in any direction.
 """
 
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from benchmarks.common.figures import write_figures
 from export.checks.local_engine import DEFAULT_ROWS, run_requests
 from service.artifact import Artifact, Direction, read_artifact
 from service.engine.cores import available_cores
@@ -125,15 +126,27 @@ def report(title: str, found: dict[Method, np.ndarray]) -> float:
     return float(right / total) if total else 0.0
 
 
+def figures(tables: Mapping[str, dict[Method, np.ndarray]]) -> list[dict[str, Any]]:
+    """Return a row for each layer, at the step that writes a token: of each table the words aligned, and all words."""
+    layers = 1 + max(layer for found in tables.values() for layer, _ in found)
+    return [
+        {"layer": layer + 1, "layers": layers, "served": layer == alignment_layer(layers)}
+        | {title: [int(found[layer, 0][1]), int(found[layer, 0][0])] for title, found in tables.items()}
+        for layer in range(layers)
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("artifact", type=Path)
     parser.add_argument("file", help="parallel sentences, training/data/corpus.py lists the formats")
     parser.add_argument("--columns", nargs=2, required=True, help="the languages of the file's columns")
+    parser.add_argument("--json", type=Path, help="write the words aligned by each layer to this file")
     arguments = parser.parse_args()
     aligner = Aligner(read_artifact(arguments.artifact))
     rows = read_corpus([arguments.file], arguments.columns, Path())
     worst = 1.0
+    tables: dict[str, dict[Method, np.ndarray]] = {}
     for direction in aligner.manifest.directions:
         if {direction.source, direction.target} != set(arguments.columns):
             continue
@@ -141,9 +154,18 @@ def main() -> int:
         texts = [row[source] for row in rows]
         name = f"{direction.source}-{direction.target}"
         references = [(row[source], row[target]) for row in rows]
-        report(f"{name}, reference", shares(aligner, references, direction))
         own = list(zip(texts, aligner.translate(texts, direction), strict=True))
-        worst = min(worst, report(f"{name}, own translation", shares(aligner, own, direction)))
+        for side, pairs in (("reference", references), ("own translation", own)):
+            title = f"{name}, {side}"
+            tables[title] = shares(aligner, pairs, direction)
+            share = report(title, tables[title])
+        worst = min(worst, share)  # of its own translations
+    if arguments.json and tables:
+        what = (
+            "Links of words that occur once in a sentence and once, with the same spelling, in its translation: how "
+            f"many link to themselves (found, of), on the {len(rows):,} sentences of {Path(arguments.file).name}"
+        )
+        write_figures(arguments.json, what, figures(tables))
     return 0 if worst >= REQUIRED_SHARE else 1
 
 
