@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import threading
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
@@ -32,6 +33,7 @@ DISCONNECT_WATCH_DELAY = 0.05
 # Updates that are returned at once, so that other tasks of the event loop run in between: one decoding step may finish
 # a hundred segments.
 MAX_UPDATES = 8
+TURN_SECONDS = 0.0005  # after which work of many pieces lets others run
 REPEAT_SECONDS = 0.2  # after which a large request that finds the queue full tries again
 _numbers = itertools.count(1)  # of HTTP requests
 _threads = BackgroundThreads()
@@ -208,10 +210,30 @@ class RequestScope:
             future.cancel()  # work that has not begun is dropped
         return future.result()
 
+    async def run_in_turns(self, pieces: Iterable[T]) -> list[T]:
+        """Do CPU-bound work that consists of many short pieces; all of it at once if it is short.
+
+        In the event loop, for a millisecond in a turn: another thread would compete with the loop for the interpreter.
+
+        Raises:
+            DeadlineExceeded, ClientGone: see `check`.
+        """
+        done: list[T] = []
+        started = time.perf_counter()
+        for piece in pieces:
+            done.append(piece)
+            if time.perf_counter() - started > TURN_SECONDS:
+                await self.next_turn(large=True)
+                self.check()
+                started = time.perf_counter()
+        return done
+
     async def results(self, client: EngineClient, requests: Sequence[EngineRequest]) -> list[EngineResult]:
         """Submit requests and wait for all results; see `submit` and `updates` for the errors."""
         if len(requests) > SMALL_REQUEST:
             await self.next_turn(large=True)
+        else:
+            LoopTurns.of(self._loop).note_small(self._loop)
         self.submit(client, requests)
         results: dict[EngineRequest, EngineResult] = {}
         while self._pending:

@@ -229,7 +229,10 @@ class ServedModel:
             [ids] = self._classifier_ids([texts[i]], seconds and [seconds[i]], truncate)
             return EngineRequest(ids)
 
-        return await scope.run(lambda: list(map(encode_one, range(len(texts)))), in_thread=True)
+        encoded = map(encode_one, range(len(texts)))
+        if max(map(len, (*texts, *(seconds or ())))) <= MAX_INLINE_CHARACTERS:
+            return await scope.run_in_turns(encoded)
+        return await scope.run(lambda: list(encoded), in_thread=True)
 
     def _classifier_ids(self, texts: list[str], seconds: list[str] | None, truncate: Truncation) -> list[list[int]]:
         manifest = self.manifest

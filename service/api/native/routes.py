@@ -53,7 +53,7 @@ from service.translation.request import (
 )
 from service.translation.translator import Translator
 
-MAX_INLINE_LABELS = 1000  # up to so many, a reply is made in less time than another thread takes to begin with it
+MAX_INLINE_LABELS = 1000  # up to so many, a reply is encoded in less time than another thread takes to begin with it
 TRANSLATE_EXAMPLES = {
     "one text": {"text": "Guten Morgen.", "source": "de", "target": "en"},
     "a list of texts": {"text": ["I am hungry.", "Where is the station?"], "source": "en", "target": "de"},
@@ -150,23 +150,28 @@ def native_router(registry: Registry, translator: Translator, settings: Settings
         model = registry.classifier(body.model)
         with request_scope(request, settings) as scope:
             answered = await model.classify(texts, scope, seconds, truncate)
-            default = len(model.manifest.labels) if model.manifest.multi_label else 1
-            if len(texts) * min(body.given_top_k or default, len(model.manifest.labels)) > MAX_INLINE_LABELS:
-                reply = partial(_classify_reply, model, answered, body.given_top_k, started)
-                return await scope.run(lambda: large_json_response(reply()), in_thread=True)
-        return json_response(_classify_reply(model, answered, body.given_top_k, started))
+            of_text = partial(_text_classification, model, body.given_top_k)
+            results = await scope.run_in_turns(map(of_text, answered.probabilities))
+            reply = _classify_reply(model, answered, results, started)
+            if sum(len(result.labels) for result in results) > MAX_INLINE_LABELS:
+                return await scope.run(lambda: large_json_response(reply), in_thread=True)
+        return json_response(reply)
 
     return router
 
 
-def _classify_reply(model: ServedModel, answered: Classification, top_k: int | None, started: float) -> ClassifyReply:
+def _text_classification(model: ServedModel, top_k: int | None, probabilities: list[float]) -> TextClassification:
     if top_k is None and model.manifest.multi_label:
-        found = [decided_labels(model, row) for row in answered.probabilities]
-    else:
-        found = [ranked_labels(model, row, top_k or 1) for row in answered.probabilities]
+        return TextClassification(labels=decided_labels(model, probabilities))
+    return TextClassification(labels=ranked_labels(model, probabilities, top_k or 1))
+
+
+def _classify_reply(
+    model: ServedModel, answered: Classification, results: list[TextClassification], started: float
+) -> ClassifyReply:
     return ClassifyReply(
         model=model.name,
-        results=[TextClassification(labels=labels) for labels in found],
+        results=results,
         usage=Usage(source_tokens=answered.source_tokens, target_tokens=0),
         timings_ms=timings(answered.queue_ms, answered.compute_ms, started),
     )
