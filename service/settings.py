@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ATTENDANT_"
 ORIGIN = re.compile(r"\*|https?://[^/\s]+")
-DEVICE = re.compile(r"cpu|auto|cuda(:\d{1,3})?", re.ASCII)
+DEVICE = re.compile(r"cpu(:resident)?|auto|cuda(:\d{1,3})?", re.ASCII)
 ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*", re.ASCII)
 MAX_DEFAULT_WORKERS = 4  # with more, each has too few rows to compute efficiently; further cores become threads
 
@@ -78,7 +78,8 @@ class Settings(BaseSettings):
     device: str = Field(
         default="cpu",
         description="Where models run: `cpu`, `cuda` or `cuda:N` (the GPU of number N; it must be usable), or `auto` "
-        "(the first GPU if it is usable, else the CPU). A GPU runs artifacts in fp16; others stay on the CPU.",
+        "(the first GPU if it is usable, else the CPU). A GPU runs artifacts in fp16; others stay on the CPU. "
+        "`cpu:resident` takes the way of a GPU through the code on the CPU, with the same answers: for tests.",
     )
     workers: int = Field(
         default=0,

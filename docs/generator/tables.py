@@ -184,6 +184,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "word-alignment": word_alignment,
     "load-test": load_test,
     "fuzz": fuzz,
+    "resident": partial(
+        plain, "resident",
+        [
+            Column("search", "kind"), Column("numpy arrays, CPU s", "numpy", 2), Column("the way of a GPU, CPU s", "device", 2),
+            Column("ratio (median of rounds)", "ratio", 3),
+        ],
+    ),
     "fidelity": partial(
         plain, "fidelity",
         [

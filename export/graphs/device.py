@@ -29,7 +29,7 @@ Value = tuple[str, int, list[str | int]]  # name, type, shape
 
 def device_graphs() -> dict[str, onnx.ModelProto]:
     """Return all graphs by the names of their files."""
-    graphs = {"attention": attention(), "best": best(), "read": read(), "store": store()}
+    graphs = {"attention": attention(), "best": best(), "best_of": best_of(), "read": read(), "store": store()}
     for name, dtype in STATE_TYPES.items():
         graphs |= {f"append_{name}": append(dtype), f"move_{name}": move(dtype), f"grow_{name}": grow(dtype)}
     return graphs
@@ -80,18 +80,32 @@ def grow(dtype: int) -> onnx.ModelProto:
 def best() -> onnx.ModelProto:
     """Return a graph: logits (B, V) -> token (B,) and its logit (B,), which is NaN where a row has a NaN."""
     return _model(
-        [
-            helper.make_node("TopK", ["logits", "one"], ["peaks", "tokens"]),  # (B, 1), (B, 1)
-            helper.make_node("Squeeze", ["tokens", "one"], ["token"]),
-            helper.make_node("Squeeze", ["peaks", "one"], ["highest"]),
-            helper.make_node("ReduceSum", ["logits", "one"], ["sum"], keepdims=0),
-            helper.make_node("IsNaN", ["sum"], ["broken"]),
-            helper.make_node("Where", ["broken", "sum", "highest"], ["logit"]),
-        ],
+        _best_nodes("logits"),
         [("logits", FLOAT, ["B", "V"])],
         [("token", INT64, ["B"]), ("logit", FLOAT, ["B"])],
         {"one": [1]},
     )
+
+
+def best_of() -> onnx.ModelProto:
+    """Return a graph: logits (B, V), rows (M,) -> token (M,) and its logit (M,), as of `best`."""
+    return _model(
+        [helper.make_node("Gather", ["logits", "rows"], ["lines"]), *_best_nodes("lines")],
+        [("logits", FLOAT, ["B", "V"]), ("rows", INT64, ["M"])],
+        [("token", INT64, ["M"]), ("logit", FLOAT, ["M"])],
+        {"one": [1]},
+    )
+
+
+def _best_nodes(lines: str) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("TopK", [lines, "one"], ["peaks", "tokens"]),  # (B, 1), (B, 1)
+        helper.make_node("Squeeze", ["tokens", "one"], ["token"]),
+        helper.make_node("Squeeze", ["peaks", "one"], ["highest"]),
+        helper.make_node("ReduceSum", [lines, "one"], ["sum"], keepdims=0),
+        helper.make_node("IsNaN", ["sum"], ["broken"]),
+        helper.make_node("Where", ["broken", "sum", "highest"], ["logit"]),
+    ]
 
 
 def read() -> onnx.ModelProto:

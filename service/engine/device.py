@@ -25,7 +25,9 @@ class Device:
     row_buckets: bool = False
 
     def __str__(self) -> str:
-        return f"cuda:{self.number}" if self.kind == "cuda" else "cpu"
+        if self.kind == "cuda":
+            return f"cuda:{self.number}"
+        return "cpu:resident" if self.resident else "cpu"
 
 
 CPU = Device()
@@ -38,8 +40,8 @@ def parse_device(setting: str) -> Device:
         ValueError: it names no device.
     """
     kind, _, number = setting.partition(":")
-    if setting == "cpu":
-        return CPU
+    if setting in ("cpu", "cpu:resident"):
+        return Device(resident=setting == "cpu:resident")
     if kind not in ("cuda", "auto") or (kind == "auto" and number) or (":" in setting and not number.isdecimal()):
         raise ValueError(f"{setting!r} is not a device; use cpu, cuda, cuda:N for the GPU of number N, or auto")
     return Device("cuda", int(number or 0), resident=True, row_buckets=True)

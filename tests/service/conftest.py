@@ -44,9 +44,9 @@ CLASSIFY = {"text": "orange yellow"}
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_settings_from_outside() -> Iterator[None]:
-    """Remove the settings of the shell that runs the tests."""
+    """Remove the settings of the shell that runs the tests, but for the device that they run on."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("ATTENDANT_")]:
+        for name in [name for name in os.environ if name.startswith("ATTENDANT_") and name != "ATTENDANT_DEVICE"]:
             patch.delenv(name)
         yield
 

@@ -44,7 +44,7 @@ def test_negative_numbers_are_rejected(field: str) -> None:
         Settings(**{field: -1})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("device", ["cpu", "auto", "cuda", "cuda:0", "cuda:12"])
+@pytest.mark.parametrize("device", ["cpu", "cpu:resident", "auto", "cuda", "cuda:0", "cuda:12"])
 def test_device_is_a_name_with_a_number(device: str) -> None:
     assert Settings(device=device).device == device
 

@@ -24,8 +24,8 @@ class DeviceDecoder:
         row_graphs = {dtype: RowGraphs(dtype, self.device) for dtype in dtypes}
         max_positions = {"growing": manifest.limits.target_length, "constant": manifest.limits.source_length}
         self.pool = DeviceStatePool(manifest.state, rows, max_positions, row_graphs, self.device)
-        self.best, self.read, self.store = (
-            Session(GRAPHS / f"{name}.onnx", 1, self.device) for name in ("best", "read", "store")
+        self.best, self.best_of, self.read, self.store = (
+            Session(GRAPHS / f"{name}.onnx", 1, self.device) for name in ("best", "best_of", "read", "store")
         )
         self.token = np.zeros(rows, dtype=np.int64)
         self.position = np.zeros(rows, dtype=np.int32)
@@ -116,16 +116,17 @@ class DeviceLogits:
 
     def __init__(self, decoder: DeviceDecoder, count: int) -> None:
         self._decoder, self._count = decoder, count
-        self._best: tuple[np.ndarray, np.ndarray] | None = None
 
     def best(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the most probable token of each of these rows (N,) and its logit (N,)."""
-        if self._best is None:
-            self._best = np.empty(self._count, np.int64), np.empty(self._count, np.float32)
-            outputs = dict(zip(("token", "logit"), self._best, strict=True))
-            self._decoder.best.bind({"logits": self._decoder.logits(self._count)}, outputs).run()
-        token, logit = self._best
-        return token[rows], logit[rows]
+        token, logit = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
+        logits, outputs = self._decoder.logits(self._count), {"token": token, "logit": logit}
+        if len(rows) == self._count:
+            self._decoder.best.bind({"logits": logits}, outputs).run()
+            return token[rows], logit[rows]
+        places = np.ascontiguousarray(rows, np.int64)
+        self._decoder.best_of.bind({"logits": logits, "rows": places}, outputs).run()
+        return token, logit
 
     def lines(self, rows: np.ndarray) -> np.ndarray:
         """Return the logits of these rows (N, V)."""
@@ -139,7 +140,6 @@ class DeviceLogits:
         logits = self._decoder.logits(self._count)
         places, values = rows.reshape(-1, 1), np.asarray(lines)
         self._decoder.store.bind({"logits": logits, "rows": places, "lines": values}, {"logits_out": logits}).run()
-        self._best = None
 
     def all(self) -> np.ndarray:
         """Return the logits of all rows (B, V)."""

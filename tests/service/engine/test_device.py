@@ -15,6 +15,7 @@ from service.engine.models.session import CUDA
     ("setting", "device", "text"),
     [
         ("cpu", CPU, "cpu"),
+        ("cpu:resident", Device(resident=True), "cpu:resident"),
         ("cuda", Device("cuda", 0, resident=True, row_buckets=True), "cuda:0"),
         ("cuda:3", Device("cuda", 3, resident=True, row_buckets=True), "cuda:3"),
         ("auto", Device("cuda", 0, resident=True, row_buckets=True), "cuda:0"),
