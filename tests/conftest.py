@@ -6,6 +6,7 @@ import hashlib
 import os
 import random
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,8 @@ COLOURS = {"warm": ["red", "orange", "yellow"], "cold": ["blue", "cyan", "violet
 ROOT = Path(__file__).resolve().parents[1]
 # What a toy run or artifact depends on: as long as it is unchanged, they are kept between runs of the tests.
 SOURCES = ("training", "export", "service/engine", "service/text", "service/artifact.py", "tests", "constraints.txt")
+
+MANY_MODULES = 200
 
 BuildOnce = Callable[[str, Callable[[Path], object]], Path]
 
@@ -80,9 +83,25 @@ def build_once(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFac
 
 
 def pytest_collection_finish() -> None:
-    """Take what the imports made, a million objects, out of garbage collections, which every idle service makes."""
-    gc.collect()
-    gc.freeze()
+    Collections.leave_imports_out()
+
+
+def pytest_runtest_call() -> None:
+    Collections.leave_imports_out()  # fixtures import torch
+
+
+class Collections:
+    """Garbage collections, from which what imports have made is left out."""
+
+    modules = 0  # imported when objects were last left out
+
+    @classmethod
+    def leave_imports_out(cls) -> None:
+        """Leave out a million objects: every service makes collections, each of which would visit them."""
+        if len(sys.modules) >= cls.modules + MANY_MODULES:
+            gc.collect()
+            gc.freeze()
+            cls.modules = len(sys.modules)
 
 
 def write_rows(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
