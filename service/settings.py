@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ATTENDANT_"
 ORIGIN = re.compile(r"\*|https?://[^/\s]+")
+CANARY = re.compile(r"(?P<name>[^@=\s]+@[^=\s]+)=(?P<share>0|1|0?\.\d+)", re.ASCII)
 DEVICE = re.compile(r"cpu(:resident)?|auto|cuda(:\d{1,3})?", re.ASCII)
 ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*", re.ASCII)
 MAX_DEFAULT_WORKERS = 4  # with more, each has too few rows to compute efficiently; further cores become threads
@@ -20,6 +21,13 @@ MAX_DEFAULT_WORKERS = 4  # with more, each has too few rows to compute efficient
 
 class SettingsError(Exception):
     """Invalid environment variables, one error a line."""
+
+
+class Canary(NamedTuple):
+    """A version that is tried out: NAME@VERSION, and the share of its model's requests that it answers, 0 to 1."""
+
+    name: str
+    share: float
 
 
 class Settings(BaseSettings):
@@ -68,6 +76,12 @@ class Settings(BaseSettings):
         default="",
         description="Name of the classifier for requests that name no model. Empty: the only one besides the detector; "
         "where there are several, such requests fail with 400.",
+    )
+    canary: str = Field(
+        default="",
+        description="A version to try out, as NAME@VERSION=SHARE, such as `intents@3=0.05`: it answers this share of "
+        "the requests for the model that name no version, and the newest of the other versions answers the rest. Its "
+        "latencies and tokens in `/metrics` have the label `NAME@VERSION`. Empty: the newest version answers all.",
     )
     detector: str = Field(
         default="langid",
@@ -261,6 +275,13 @@ class Settings(BaseSettings):
             raise ValueError("use cpu, cuda, cuda:N for the GPU of number N, or auto")
         return value
 
+    @field_validator("canary")
+    @classmethod
+    def _check_canary(cls, value: str) -> str:
+        if value and not CANARY.fullmatch(value):
+            raise ValueError("write NAME@VERSION=SHARE, with a share from 0 to 1 such as 0.05")
+        return value
+
     @field_validator("root_path")
     @classmethod
     def _check_root_path(cls, value: str) -> str:
@@ -277,6 +298,12 @@ class Settings(BaseSettings):
     def requires_key(self) -> bool:
         """Whether callers need an API key."""
         return self.keys is not None or self.key_file is not None
+
+    @property
+    def canary_version(self) -> Canary | None:
+        """The version to try out, if there is one."""
+        found = CANARY.fullmatch(self.canary)
+        return None if found is None else Canary(found["name"], float(found["share"]))
 
     def workers_and_threads(self, cores: int) -> tuple[int, int]:
         """Return the workers of each model and the threads of each worker, on a number of cores."""

@@ -187,7 +187,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "resident": partial(
         plain, "resident",
         [
-            Column("search", "kind"), Column("numpy arrays, CPU s", "numpy", 2), Column("the way of a GPU, CPU s", "device", 2),
+            Column("search", "kind"), Column("numpy arrays, CPU s", "numpy", 2),
+            Column("the way of a GPU, CPU s", "device", 2),
             Column("ratio (median of rounds)", "ratio", 3),
         ],
     ),

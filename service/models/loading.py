@@ -57,10 +57,13 @@ def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -
     for one in faulty:
         log.error("not served: %s", one.reason)
     metrics.faulty_artifacts.set(len(faulty))
-    models = [served_model(one, started.pools, metrics) for one in served]
-    registry = Registry(models, settings.translator, settings.classifier, settings.detector, faulty)
+    models = [served_model(one, started.pools, metrics, settings) for one in served]
+    registry = Registry(
+        models, settings.translator, settings.classifier, settings.detector, faulty, settings.canary_version
+    )
     watch(registry, metrics)
     log_choices(registry)
+    _log_canary(registry, settings)
     return registry
 
 
@@ -162,6 +165,11 @@ def _unknown_defaults(settings: Settings, manifests: Sequence[Manifest], faulty:
     return errors
 
 
+def _log_canary(registry: Registry, settings: Settings) -> None:
+    if settings.canary and registry.canary is None:
+        log.warning("ATTENDANT_CANARY is %s, and that version is not served: it takes no requests", settings.canary)
+
+
 def watch(registry: Registry, metrics: Metrics) -> None:
     """Read the gauges of each model from its newest version."""
     for model in registry.newest:
@@ -190,12 +198,16 @@ def pool_config(settings: Settings) -> PoolConfig:
     return PoolConfig(workers, threads, limits, settings.device, settings.workers or 1)
 
 
-def served_model(loaded: LoadedArtifact, worker_pools: Mapping[str, WorkerPool], metrics: Metrics) -> ServedModel:
+def served_model(
+    loaded: LoadedArtifact, worker_pools: Mapping[str, WorkerPool], metrics: Metrics, settings: Settings
+) -> ServedModel:
     """Return the model of an artifact, over its worker pools by id."""
     artifact, codec = loaded
-    name, scorer_id = artifact.manifest.name, score_pool_id(artifact.id)
+    scorer_id = score_pool_id(artifact.id)
+    canary, pinned_name = settings.canary_version, f"{artifact.manifest.name}@{artifact.manifest.version}"
+    label = pinned_name if canary and canary.name == pinned_name else artifact.manifest.name
     scorer = None
     if scorer_id in worker_pools:
         observer = metrics.of_model(pool_name(scorer_id))
         scorer = PairScorer(artifact.manifest, codec, worker_pools[scorer_id], observer)
-    return ServedModel(artifact, codec, worker_pools[artifact.id], metrics.of_model(name), scorer)
+    return ServedModel(artifact, codec, worker_pools[artifact.id], metrics.of_model(label), scorer)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from service.artifact import Direction
 from service.errors import FaultyModel, ModelRequired, UnknownModel
 from service.models.served_model import ServedModel
+from service.settings import Canary
 from service.text.languages import match_language
 
 PIVOT = "en"
@@ -57,8 +58,9 @@ class Registry:
     classifies them, or else the only classifier besides `detector`, the one that detects languages. `faulty` are the
     artifacts that could not be loaded.
 
-    Of several versions of a model, the newest has its name; each has the name NAME@VERSION. `replace` changes what is
-    served; a request that looks models up several times does so in one `snapshot`.
+    Of several versions of a model, the newest has its name; each has the name NAME@VERSION. A `canary` has the name in
+    its share of the snapshots, and never in the others unless it is the only version. `replace` changes what is served;
+    a request that looks models up several times does so in one `snapshot`.
     """
 
     def __init__(
@@ -68,31 +70,52 @@ class Registry:
         classifier: str = "",
         detector: str = "",
         faulty: Sequence[FaultyArtifact] = (),
+        canary: Canary | None = None,
     ) -> None:
         self._translator, self._classifier, self._detector = translator, classifier, detector
+        self._canary, self._due = canary, 0.0
         self._is_snapshot = False
         self.replace(models, faulty)
 
     def replace(self, models: Sequence[ServedModel], faulty: Sequence[FaultyArtifact]) -> None:
         """Serve these models from now on, and list these artifacts as faulty."""
         self._all = list(models)
-        newest = {model.name: model for model in sorted(models, key=lambda model: newest_last(model.version))}
-        self._models = {model.name: newest[model.name] for model in models}
         self._versions = {model.pinned_name: model for model in self._all}
+        self._tried = self._versions.get(self._canary.name) if self._canary else None
+        self._name_versions([model for model in models if model is not self._tried])
+        self.faulty = sorted(faulty)
+        self._snapshots: tuple[Registry, Registry] | None = None  # without and with the canary
+
+    def _name_versions(self, preferred: Sequence[ServedModel]) -> None:
+        """Have the newest version of each model its name, of those preferred if there is one."""
+        by_age = sorted(self._all, key=lambda model: (model in preferred, newest_last(model.version)))
+        newest = {model.name: model for model in by_age}
+        self._models = {model.name: newest[model.name] for model in self._all}
         self._names_by_task = {task: self._find_names(task) for task in (None, "translate", "classify")}
         self._languages = {name: self._find_languages(name) for name in (None, *self._models, *self._versions)}
-        self.faulty = sorted(faulty)
-        self._snapshot: Registry | None = None
 
     @property
     def snapshot(self) -> "Registry":
-        """The registry as it is now, which stays so."""
+        """The registry as it is now, which stays so; in the canary's share of the calls, its name is the canary's."""
         if self._is_snapshot:
             return self
-        if self._snapshot is None:
-            self._snapshot = copy.copy(self)
-            self._snapshot._is_snapshot = True
-        return self._snapshot
+        if self._snapshots is None:
+            self._snapshots = copy.copy(self), copy.copy(self)
+            for one in self._snapshots:
+                one._is_snapshot = True
+            if self._tried is not None:
+                self._snapshots[1]._name_versions([self._tried])
+        if self._canary is not None and self._tried is not None:
+            self._due += self._canary.share
+            if self._due >= 1:
+                self._due -= 1
+                return self._snapshots[1]
+        return self._snapshots[0]
+
+    @property
+    def canary(self) -> ServedModel | None:
+        """The version that is tried out, if it is served."""
+        return self._tried
 
     def __iter__(self) -> Iterator[ServedModel]:
         """Iterate over all versions of all models."""
@@ -216,6 +239,8 @@ class Registry:
             FaultyModel: its artifact could not be loaded.
             ModelRequired: there are several, and no default.
         """
+        if not self._is_snapshot:
+            return self.snapshot.classifier(name)
         if name is None:
             name = self._classifier or None
         if name is not None:

@@ -186,7 +186,7 @@ class ModelRepository:
         pools = await self._engine.load(
             artifact, pool_config(self._settings), lambda id: self._metrics.of_model(pool_name(id))
         )
-        model = served_model(LoadedArtifact(artifact, loaded.codec), pools, self._metrics)
+        model = served_model(LoadedArtifact(artifact, loaded.codec), pools, self._metrics, self._settings)
         try:
             async with asyncio.timeout(WARM_UP_SECONDS):
                 await model.warm_up()

@@ -34,7 +34,7 @@ def find_model(registry: Registry, name: str, version: str = "") -> ServedModel:
         FaultyModel: its artifact could not be loaded.
     """
     versions = {model.version: model for model in registry if model.name == name}
-    newest = next((model for model in registry.newest if model.name == name), None)
+    newest = next((model for model in registry.snapshot.newest if model.name == name), None)
     if newest is None:
         registry.check_not_faulty(name)
         names = ", ".join(model.name for model in registry.newest)

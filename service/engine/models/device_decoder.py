@@ -11,7 +11,7 @@ import numpy as np
 from service.engine.decoding.search import Candidates, Lines, Logits, SearchStep
 from service.engine.models.device_pool import GRAPHS, MIN_ROWS, DeviceStatePool, RowGraphs, capacity
 from service.engine.models.graphs import TranslateGraphs
-from service.engine.models.session import Arrays, BoundSession, DeviceArray, Session
+from service.engine.models.session import Arrays, Bound, BoundSession, DeviceArray, Session
 
 
 class DeviceDecoder:
@@ -120,12 +120,13 @@ class DeviceLogits:
     def best(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the most probable token of each of these rows (N,) and its logit (N,)."""
         token, logit = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
-        logits, outputs = self._decoder.logits(self._count), {"token": token, "logit": logit}
+        inputs: Bound = {"logits": self._decoder.logits(self._count)}
+        outputs: Bound = {"token": token, "logit": logit}
         if len(rows) == self._count:
-            self._decoder.best.bind({"logits": logits}, outputs).run()
+            self._decoder.best.bind(inputs, outputs).run()
             return token[rows], logit[rows]
         places = np.ascontiguousarray(rows, np.int64)
-        self._decoder.best_of.bind({"logits": logits, "rows": places}, outputs).run()
+        self._decoder.best_of.bind({**inputs, "rows": places}, outputs).run()
         return token, logit
 
     def lines(self, rows: np.ndarray) -> np.ndarray:
