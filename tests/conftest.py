@@ -86,6 +86,14 @@ def pytest_collection_finish() -> None:
     Collections.leave_imports_out()
 
 
+def pytest_runtest_setup() -> None:
+    """Compute on one thread, whatever a test before this one has set: the last bits of a sum depend on it."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
+
+
 def pytest_runtest_call() -> None:
     Collections.leave_imports_out()  # fixtures import torch
 
@@ -118,13 +126,11 @@ def toy_translation_run(build_once: BuildOnce) -> "RunFolder":
 
 def fit_translator(folder: Path) -> None:
     """Train the toy translator, with its corpus in the folder and its run in `run`."""
-    import torch
 
     from training.config import parse_recipe
     from training.runs.run import RunFolder
     from training.trainer import fit
 
-    torch.set_num_threads(1)  # more threads make so small a model slower
     generator = random.Random(1)
     sentences = [generator.choices(list(LEXICON), k=generator.randint(1, 4)) for _ in range(700)]
     rows = [(" ".join(words), " ".join(LEXICON[word] for word in words)) for words in sentences]
@@ -180,13 +186,11 @@ def toy_recurrent_run(toy_translation_run: "RunFolder", build_once: BuildOnce) -
 
 def fit_classifier(folder: Path, name: str, words: dict[str, list[str]]) -> None:
     """Train a classifier on random short texts made of each label's words, with its run in `run` of the folder."""
-    import torch
 
     from training.config import parse_recipe
     from training.runs.run import RunFolder
     from training.trainer import fit
 
-    torch.set_num_threads(1)  # more threads make so small a model slower
     generator = random.Random(1)
     labels = generator.choices(list(words), k=260)
     rows = [(label, " ".join(generator.choices(words[label], k=generator.randint(1, 8)))) for label in labels]

@@ -4,12 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from training.config import TransformerConfig
 from training.models.transformer import Transformer
-
-torch.set_num_threads(1)  # so small a model is slower on more
 
 # The smallest shape that stopping can be imposed on.
 STOPPING: dict[str, Any] = {

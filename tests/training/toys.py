@@ -15,7 +15,6 @@ from training.distributed import join_process_group
 from training.runs.run import RunFolder
 from training.trainer import Trainer
 
-torch.set_num_threads(1)  # more threads slow so small a model down
 CPU = torch.device("cpu")
 
 # Reverse the digits, in one direction with one vocabulary of words. With dropout, a resumed run depends on the seed.
