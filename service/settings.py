@@ -54,7 +54,15 @@ class Settings(BaseSettings):
         description="Port of the Open Inference Protocol over gRPC, on the same address, without TLS; clients expect "
         "8001. It needs the extra `grpc`. Empty: no gRPC.",
     )
-    models: Path = Field(default=Path("models"), description="Folder that contains the artifact folders to serve.")
+    models: str | Path = Field(
+        default="models",
+        description="Folders that contain the artifact folders to serve, and URLs of artifacts (`https://`, `s3://`, "
+        "`hf://`, ...; with the extra `remote`), separated by commas.",
+    )
+    cache: Path = Field(
+        default=Path("~/.cache/attendant"),
+        description="Folder in which artifacts from URLs are kept.",
+    )
     watch_seconds: float = Field(
         default=0.0,
         ge=0,

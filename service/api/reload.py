@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 
 from service.artifact import ArtifactError
 from service.http.api_keys import ApiKeyError, read_api_keys
 from service.http.auth import Authenticator
 from service.models.repository import ModelRepository
+from service.models.sources import ModelSources
 from service.settings import Settings, SettingsError, read_settings
 
 log = logging.getLogger("attendant")
@@ -88,20 +89,21 @@ class Reloader:
 
         The first time without a known change: there may have been one since the models were loaded.
         """
-        known, seen = None, await asyncio.to_thread(files_in, self._settings.models)
+        folders = ModelSources(str(self._settings.models), self._settings.cache).folders
+        known, seen = None, await asyncio.to_thread(files_in, folders)
         while True:
             await asyncio.sleep(self._settings.watch_seconds)
-            now = await asyncio.to_thread(files_in, self._settings.models)
+            now = await asyncio.to_thread(files_in, folders)
             if now == seen and now != known:
                 known = now
                 await self._reload_models()
             seen = now
 
 
-def files_in(models: Path) -> frozenset[tuple[str, int, int]]:
-    """Return the files in the artifact folders, with their sizes and times of change."""
+def files_in(folders: Iterable[Path]) -> frozenset[tuple[str, int, int]]:
+    """Return the files in the artifact folders of these, with their sizes and times of change."""
     found = set()
-    for path in models.glob("[!.]*/*"):
+    for path in (path for folder in folders for path in folder.glob("[!.]*/*")):
         try:
             status = path.stat()
         except OSError:  # removed meanwhile

@@ -16,6 +16,7 @@ from service.metrics import Metrics
 from service.models.registry import FaultyArtifact, Registry
 from service.models.scorer import PairScorer
 from service.models.served_model import ServedModel
+from service.models.sources import Found, ModelSources
 from service.settings import Settings
 from service.text.tokenizer import TextCodec
 
@@ -40,7 +41,8 @@ def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -
         ArtifactError: no artifact can be served, or with the setting `strict` not all of them. The message has what is
             wrong with each, so that one start shows everything.
     """
-    loaded, faulty = _read_artifacts(settings.models)
+    sources = ModelSources(str(settings.models), settings.cache)
+    loaded, faulty = _read_artifacts(sources.find())
     by_id = {one.artifact.id: one for one in loaded}
     artifacts = [one.artifact for one in loaded]
     started = start_pools(artifacts, pool_config(settings), lambda id: metrics.of_model(pool_name(id)))
@@ -49,7 +51,7 @@ def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -
         faulty.append(faulty_artifact(artifact.path, reason, artifact.manifest.name))
     served = [one for id, one in by_id.items() if id not in started.faults]
     try:
-        _check_served(settings, [one.artifact.manifest for one in served], faulty)
+        _check_served(settings, sources, [one.artifact.manifest for one in served], faulty)
     except ArtifactError:
         for worker_pool in started.pools.values():
             worker_pool.queue.close()
@@ -67,14 +69,10 @@ def load_models(settings: Settings, metrics: Metrics, start_pools: StartPools) -
     return registry
 
 
-def _read_artifacts(models: Path) -> tuple[list[LoadedArtifact], list[FaultyArtifact]]:
-    """Read all artifact folders; return those that are good so far, each version of a model once, and the others.
-
-    Raises:
-        ArtifactError: there is no folder.
-    """
-    read = [read_folder(folder) for folder in artifact_folders(models)]
-    faulty = [one for one in read if isinstance(one, FaultyArtifact)]
+def _read_artifacts(found: Found) -> tuple[list[LoadedArtifact], list[FaultyArtifact]]:
+    """Read all artifact folders; return those that are good so far, each version of a model once, and the others."""
+    read = [read_folder(folder) for folder in found.folders]
+    faulty = [one for one in read if isinstance(one, FaultyArtifact)] + not_fetched(found)
     loaded = [one for one in read if isinstance(one, LoadedArtifact)]
     doubled = find_doubled([one.artifact for one in loaded])
     versions = Counter[str]()
@@ -87,16 +85,9 @@ def _read_artifacts(models: Path) -> tuple[list[LoadedArtifact], list[FaultyArti
     return unique, faulty + list(doubled.values())
 
 
-def artifact_folders(models: Path) -> list[Path]:
-    """Return the artifact folders in the models folder.
-
-    Raises:
-        ArtifactError: there is none.
-    """
-    folders = sorted(p for p in models.glob("*") if p.is_dir() and not p.name.startswith("."))
-    if not folders:
-        raise ArtifactError(f"{models}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts")
-    return folders
+def not_fetched(found: Found) -> list[FaultyArtifact]:
+    """Return what is said about the URLs whose artifact is not there."""
+    return [FaultyArtifact(name, reason[:MAX_REASON]) for name, reason in found.missing.items()]
 
 
 def read_folder(folder: Path) -> LoadedArtifact | FaultyArtifact:
@@ -137,7 +128,9 @@ def _shortened(reason: str, folder: Path) -> str:
     return reason.replace(f"{folder.parent}{os.sep}", "")[:MAX_REASON]
 
 
-def _check_served(settings: Settings, served: Sequence[Manifest], faulty: Sequence[FaultyArtifact]) -> None:
+def _check_served(
+    settings: Settings, sources: ModelSources, served: Sequence[Manifest], faulty: Sequence[FaultyArtifact]
+) -> None:
     """Check that the service may start with these models.
 
     Raises:
@@ -146,9 +139,9 @@ def _check_served(settings: Settings, served: Sequence[Manifest], faulty: Sequen
     errors = [artifact.reason for artifact in faulty] if settings.strict or not served else []
     errors += _unknown_defaults(settings, served, faulty)
     if errors and not served:
-        errors.append(f"{settings.models}: no artifact can be served; export them again, or set ATTENDANT_MODELS")
+        errors.append(f"{sources}: no artifact can be served; export them again, or set ATTENDANT_MODELS")
     elif errors and faulty:
-        errors.append(f"{settings.models}: {len(faulty)} artifacts are faulty and ATTENDANT_STRICT is set")
+        errors.append(f"{sources}: {len(faulty)} artifacts are faulty and ATTENDANT_STRICT is set")
     if errors:
         raise ArtifactError("\n".join(errors))
 

@@ -22,10 +22,10 @@ from service.errors import NotLoaded, UnknownModel
 from service.metrics import Metrics
 from service.models.loading import (
     LoadedArtifact,
-    artifact_folders,
     faulty_artifact,
     find_doubled,
     log_choices,
+    not_fetched,
     pool_config,
     read_folder,
     served_model,
@@ -34,6 +34,7 @@ from service.models.loading import (
 from service.models.open_requests import OpenRequests
 from service.models.registry import FaultyArtifact, Registry
 from service.models.served_model import ServedModel
+from service.models.sources import Found, ModelSources
 from service.settings import Settings
 
 log = logging.getLogger("attendant")
@@ -58,6 +59,7 @@ class ModelRepository:
 
     def __init__(self, settings: Settings, metrics: Metrics, registry: Registry, engine: ModelLoader) -> None:
         self._settings, self._metrics, self._registry, self._engine = settings, metrics, registry, engine
+        self._sources = ModelSources(str(settings.models), settings.cache)
         self._numbers = count(FIRST_NUMBER)
         self._lock = asyncio.Lock()
         self._unloaded: dict[Path, Manifest] = {}  # artifacts that an operator has unloaded: not loaded unless named
@@ -70,8 +72,8 @@ class ModelRepository:
             ArtifactError: there is no artifact in it; the served models stay.
         """
         async with self._lock:
-            folders = await asyncio.to_thread(artifact_folders, self._settings.models)
-            await self._reconcile(folders, list(self._registry), [])
+            found = await asyncio.to_thread(self._sources.find)
+            await self._reconcile(found, found.folders, list(self._registry), not_fetched(found))
 
     async def load(self, name: str) -> ServedModel:
         """Load new and changed versions of a model from the models folder; return the newest, now served.
@@ -81,13 +83,14 @@ class ModelRepository:
             NotLoaded: one cannot be loaded; what was served before still is.
         """
         async with self._lock:
-            folders = await asyncio.to_thread(self._folders_of, name)
+            there = await asyncio.to_thread(self._find_all)
+            folders = self._folders_of(name, there)
             for folder in folders:
                 self._unloaded.pop(folder, None)
             own = [model for model in self._registry if name in (model.name, model.pinned_name)]
-            names = {name, *(folder.name for folder in folders)}
+            names = {name, *(folder.name for folder in folders)} - set(there.missing)
             others = [one for one in self._registry.faulty if one.name not in names]
-            if faulty := await self._reconcile(folders, own, others):
+            if faulty := await self._reconcile(there, folders, own, others):
                 reasons = "; ".join(artifact.reason for artifact in faulty)
                 raise NotLoaded(f"model {name[:80]!r} is not loaded: {reasons}{self._note_on(faulty[0].name)}")
             return self._registry.get(name)
@@ -112,35 +115,47 @@ class ModelRepository:
             task.cancel()
         await asyncio.gather(*self._retiring, return_exceptions=True)
 
-    def _folders_of(self, name: str) -> list[Path]:
+    def _find_all(self) -> Found:
+        """Return all artifact folders that there are.
+
+        Raises:
+            UnknownModel: there is none.
+        """
+        try:
+            return self._sources.find()
+        except ArtifactError as error:
+            raise UnknownModel(str(error)) from None
+
+    def _folders_of(self, name: str, there: Found) -> list[Path]:
         """Return the folders with a model of this name, or that had one.
 
         Raises:
             UnknownModel: there is none.
         """
         model, _, version = name.partition("@")
-        try:
-            folders = artifact_folders(self._settings.models)
-        except ArtifactError as error:
-            raise UnknownModel(str(error)) from None
         served = {model.artifact.path: model.manifest for model in self._registry}
-        names = {folder: _names(folder, served.get(folder)) for folder in folders}
-        found = [folder for folder in folders if (name if version else model) in names[folder]]
+        names = {folder: _names(folder, served.get(folder)) for folder in there.folders}
+        found = [folder for folder in there.folders if (name if version else model) in names[folder]]
         if not found:
             known = sorted({one for of_folder in names.values() for one in of_folder if "@" not in one})
+            reasons = "".join(f"; {reason}" for reason in there.missing.values())
             raise UnknownModel(
-                f"no artifact of a model {name[:80]!r} in {self._settings.models}; there is {', '.join(known)}"
+                f"no artifact of a model {name[:80]!r} in {self._sources}; there is {', '.join(known)}{reasons}"
             )
         return found
 
     async def _reconcile(
-        self, folders: Sequence[Path], models: Iterable[ServedModel], other_faulty: Sequence[FaultyArtifact]
+        self,
+        there: Found,
+        folders: Sequence[Path],
+        models: Iterable[ServedModel],
+        other_faulty: Sequence[FaultyArtifact],
     ) -> list[FaultyArtifact]:
         """Serve what these folders have; return what is faulty. Of `models` those are unloaded whose folder is gone."""
-        found = await asyncio.to_thread(self._find, folders)
+        found = await asyncio.to_thread(self._find, there, folders)
         faulty = dict(found.faulty)
         served = {model.artifact.path: model for model in self._registry}
-        gone = [model for model in models if not model.artifact.path.is_dir()]
+        gone = [model for model in models if self._sources.has_left(model.artifact.path, there)]
         for one in found.new:
             folder = one.artifact.path
             try:
@@ -157,7 +172,7 @@ class ModelRepository:
             log.error("not loaded: %s%s", artifact.reason, self._note_on(artifact.name))
         return list(faulty.values())
 
-    def _find(self, folders: Sequence[Path]) -> _Found:
+    def _find(self, there: Found, folders: Sequence[Path]) -> _Found:
         """Read the folders, except those whose artifact is served or was unloaded."""
         served = {model.artifact.path: model.artifact for model in self._registry}
         found = _Found([], set(), {})
@@ -171,7 +186,7 @@ class ModelRepository:
             else:
                 found.faulty[folder] = read
         stay = [artifact for path, artifact in served.items() if path in found.unchanged or path not in folders]
-        stay = [artifact for artifact in stay if artifact.path.is_dir()]
+        stay = [artifact for artifact in stay if not self._sources.has_left(artifact.path, there)]
         doubled = find_doubled([*stay, *(one.artifact for one in found.new)], [artifact.path for artifact in stay])
         found.faulty.update(doubled)
         return found._replace(new=[one for one in found.new if one.artifact.path not in doubled])

@@ -33,7 +33,7 @@ def make_version(artifact: Path, version: str) -> Path:
 
 def add_model(service: Service, artifact: Path, name: str) -> Path:
     """Copy an artifact into the models folder under another name, and have it loaded; return its folder."""
-    folder = shutil.copytree(artifact, service.settings.models / name)
+    folder = shutil.copytree(artifact, Path(service.settings.models) / name)
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     (folder / "manifest.json").write_text(json.dumps(manifest | {"name": name}), "utf-8")
     load(service, name)
@@ -47,7 +47,7 @@ def load(service: Service, name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def reloadable(models: Path, **changes: Any) -> Iterator[Service]:
+def reloadable(models: str | Path, **changes: Any) -> Iterator[Service]:
     """Run a service with an engine process and a repository over a models folder."""
     settings = Settings(models=models, workers=1, threads=1, **{"admin_keys": ADMIN_ENTRY, **changes})
     metrics = Metrics()
