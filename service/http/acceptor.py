@@ -21,6 +21,9 @@ log = logging.getLogger("attendant")
 
 ACCEPTED_AT_ONCE = 64  # connections, before the event loop handles what they have sent
 PAUSE = 0.02  # seconds without accepting when the process has no file descriptor left
+# Seconds without accepting after a connection was refused. Those that come meanwhile are refused together: each on its
+# own would take the core from the engine, and its weights from the core's cache.
+REFUSAL_PAUSE = 0.012
 REPORT_SECONDS = 10.0  # between two lines of the log about that
 # The response waits for `close`, and both travel in one packet, where a system has this: a third less of the kernel's
 # work.
@@ -62,7 +65,9 @@ class Acceptor:
         room = self._admission.room  # those accepted now count only when their requests have been read
         for i in range(ACCEPTED_AT_ONCE):
             if not self._accept_one(listener, i >= room):
-                return
+                break
+        if i >= room:
+            self._pause(listener, REFUSAL_PAUSE)
 
     def _accept_one(self, listener: socket.socket, full: bool = False) -> bool:
         """Accept a connection; return whether there may be another one."""
@@ -86,10 +91,14 @@ class Acceptor:
         if time.monotonic() > self._reported + REPORT_SECONDS:
             self._reported = time.monotonic()
             log.error("cannot accept connections: %s; they wait. Raise the limit of open files", error.strerror)
+        self._pause(listener, PAUSE)
+        return False
+
+    def _pause(self, listener: socket.socket, seconds: float) -> None:
+        """Accept no connections for a while; the kernel keeps them."""
         if listener in self._listeners:
             self._loop.remove_reader(listener.fileno())
-            self._loop.call_later(PAUSE, self._resume, listener)
-        return False
+            self._loop.call_later(seconds, self._resume, listener)
 
     def _resume(self, listener: socket.socket) -> None:
         if listener in self._listeners:

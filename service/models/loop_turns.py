@@ -6,7 +6,7 @@ from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 CONTENTION_SECONDS = 1.0  # how long large requests make pauses after a small one
-PAUSE_SECONDS = 0.001
+PAUSE_SECONDS = 0.002
 
 
 class LoopTurns:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
@@ -100,3 +101,38 @@ def test_client_that_has_gone_is_forgotten(listener: socket.socket) -> None:
     gone.close()  # with a reset
     [received] = exchange(listener, [REQUEST], limit=0)
     assert received.startswith(b"HTTP/1.1 503")
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(0, True), (10, False)])
+def test_connections_that_come_after_a_refusal_are_accepted_together(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, limit: int, waits: bool
+) -> None:
+    monkeypatch.setattr("service.http.acceptor.REFUSAL_PAUSE", 1.0)
+    times: list[float] = []
+
+    def one_after_another(client: socket.socket, request: bytes) -> list[bytes]:
+        received = []
+        for number in range(2):
+            with client if number == 0 else socket.create_connection(listener.getsockname(), timeout=TIMEOUT) as one:
+                one.sendall(request)
+                started = time.monotonic()
+                received.append(read_until_closed(one))
+                times.append(time.monotonic() - started)
+        return received
+
+    async def serve() -> list[bytes]:
+        admission = Admission(AdmissionLimits(limit, 100), Metrics(), ERROR_FORMATS)
+        config = uvicorn.Config(application, http=AdmissionProtocol, ws="none", log_config=None)
+        config.load()
+        acceptor = Acceptor(config, AdmissionState(admission), {})
+        client = socket.create_connection(listener.getsockname(), timeout=TIMEOUT)
+        request = REQUEST.replace(b"Host", b"Connection: close\r\nHost")
+        task = asyncio.create_task(asyncio.to_thread(one_after_another, client, request))
+        acceptor.start(listener)
+        received = await task
+        await acceptor.stop()
+        return received
+
+    status = b"HTTP/1.1 503" if waits else b"HTTP/1.1 200"
+    assert all(one.startswith(status) for one in asyncio.run(serve()))
+    assert (times[1] >= 0.8) is waits

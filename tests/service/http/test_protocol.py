@@ -1,11 +1,14 @@
 """Requests and clients that the protocol limits: heads, trailers, pipelining, answers that nobody reads."""
 
 import asyncio
+import gc
 import json
 import logging
 import socket
 import time
+import weakref
 from collections.abc import Callable
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -277,6 +280,31 @@ def test_pipelined_offers_of_another_protocol_are_declined(service: Service) -> 
         received = read_until_closed(connection)
     assert statuses(received) == [b"200"] * 3 + [b"400"]
     assert b"a pipelined request may not offer another protocol and have a body" in received
+
+
+class KnownProtocol(AdmissionProtocol):
+    known: ClassVar[list["weakref.ref[AdmissionProtocol]"]] = []
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self.known.append(weakref.ref(self))
+
+
+def test_a_connection_is_freed_without_a_garbage_collection(
+    serve_fake: Callable[..., Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Collections of what a thousand connections left behind stopped the service for 50 ms at a time."""
+    monkeypatch.setattr("service.http.garbage_collection.IdleCollector.on_idle", lambda _: None)
+    service = serve_fake(EchoEngine(), connection=KnownProtocol)
+    gc.disable()
+    try:
+        for _ in range(5):
+            with connect(service) as connection:
+                connection.sendall(GOOD.replace(b"Host", b"Connection: close\r\nHost"))
+                assert statuses(read_until_closed(connection)) == [b"200"]
+        eventually(lambda: len(KnownProtocol.known) == 5 and not any(one() for one in KnownProtocol.known))
+    finally:
+        gc.enable()
 
 
 class ShortSendTimeout(AdmissionProtocol):
