@@ -184,6 +184,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "word-alignment": word_alignment,
     "load-test": load_test,
     "fuzz": fuzz,
+    "faults": partial(
+        plain, "faults",
+        [
+            Column("request or fault", "fault"), Column("answers", "answers"), Column("seconds", "seconds", 2),
+            Column("longest answer of /healthz, ms", "stall_ms", 1),
+        ],
+    ),
     "resident": partial(
         plain, "resident",
         [

@@ -60,7 +60,7 @@ class Admission:
         self.slow: set[object] = set()  # those of them that have taken longer than a tick
         self._refused: Counter[str] = Counter()  # by reason, since the last line of the log
         self._reported = -REPORT_SECONDS  # when that was written
-        self._refuses = False  # whether a request was refused since the last tick
+        self._refused_now = 0  # requests, since the last tick
         self._metrics, self._error_formats = metrics, error_formats
         self._counters = {reason: metrics.refused.labels(reason) for reason in (REQUESTS, CONNECTIONS)}
         self._prepared: dict[
@@ -120,7 +120,7 @@ class Admission:
         if request_id is None:
             request_id = b"%032x" % random.getrandbits(128)
         self._refused[reason] += 1
-        self._refuses = True
+        self._refused_now += 1
         self._counters[reason].inc()
         error_format = self._error_formats.for_path(path)
         prepared = self._prepared.get((id(error_format), reason))
@@ -152,8 +152,8 @@ class Admission:
         self.slow |= self.arriving
         self.arriving.clear()
         limit = self.limit
-        self._limit.update(time.monotonic(), answered, self._refuses)
-        self._refuses = False
+        self._limit.update(time.monotonic(), answered, self._refused_now)
+        self._refused_now = 0
         if default_headers is not self._default_headers or limit != self.limit:
             self._default_headers = default_headers
             self._prepared.clear()

@@ -8,10 +8,15 @@ TARGET_SECONDS = 0.25  # the latency that the limit allows for under overload
 MIN_REQUESTS = 64  # enough to fill the batches of the models, on a slow machine too
 SMOOTHING_SECONDS = 0.5  # time constant of the measured rate
 RECOVERY_SECONDS = 1.0  # without a refusal until the maximum is allowed again
+FEW = 0.5  # refusals for each answer, up to which the service is not swamped, and twice as many may be in flight
 
 
 class ConcurrencyLimit:
-    """The limit of requests in flight; it is `maximum` until requests are refused, and for a while after that lower."""
+    """The limit of requests in flight; it is `maximum` until requests are refused, and for a while after that lower.
+
+    It is lowest while many more come than can be answered. When only a burst does not fit, or when an overload has just
+    ended, a longer queue costs less than refusals do.
+    """
 
     def __init__(self, maximum: int) -> None:
         self.maximum = self.value = maximum
@@ -20,20 +25,23 @@ class ConcurrencyLimit:
         self._at: float | None = None
         self._refused_at = -RECOVERY_SECONDS
 
-    def update(self, now: float, answered: int, refused: bool) -> None:
+    def update(self, now: float, answered: int, refused: int) -> None:
         """Take note of what happened since the last update.
 
-        `now` is time.monotonic(), `answered` the number of all answers so far, `refused` whether a request had to be
-        refused.
+        `now` is time.monotonic(), `answered` the number of all answers so far, `refused` that of the requests refused
+        since the last update.
         """
+        swamped = False
         if self._at is not None and now > self._at:
             seconds = now - self._at
             share = seconds / (seconds + SMOOTHING_SECONDS)
             self._rate += share * ((answered - self._answered) / seconds - self._rate)
+            swamped = refused > FEW * self._rate * seconds
         self._at, self._answered = now, answered
         if refused:
             self._refused_at = now
-        if now - self._refused_at < RECOVERY_SECONDS:
-            self.value = min(self.maximum, max(MIN_REQUESTS, round(self._rate * TARGET_SECONDS)))
-        else:
+        least = max(MIN_REQUESTS, round(self._rate * TARGET_SECONDS))
+        if now - self._refused_at >= RECOVERY_SECONDS:
             self.value = self.maximum
+        else:
+            self.value = min(self.maximum, least if swamped else 2 * least)
