@@ -184,6 +184,13 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "word-alignment": word_alignment,
     "load-test": load_test,
     "fuzz": fuzz,
+    "first-steps": partial(
+        plain, "first-steps",
+        [
+            Column("command", "command"), Column("seconds", "seconds", 1),
+            Column("minutes since the beginning", "minutes", 1),
+        ],
+    ),
     "faults": partial(
         plain, "faults",
         [
