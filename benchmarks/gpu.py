@@ -6,7 +6,7 @@
 Rounds of greedy translation by the engine in fp16 and by CTranslate2 in float16 on the same weights take turns, offline
 and with all rows busy; then the service answers HTTP clients for the rest of the time. Beside the rates: the share of
 equal answers, latencies, power, and the GPU's memory at the beginning and at the end of the load. With `--device cpu`
-the engine takes the way of a GPU on the CPU, and CTranslate2 computes in float32.
+the engine runs the GPU code path on the CPU, and CTranslate2 computes in float32.
 
 The base shape's run folder and artifact are made if they are missing, which takes minutes: make them beforehand with
 `--prepare`. Its weights are untrained, so its fp16 graphs are written without the checks of an export.

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "ATTENDANT_"
 ORIGIN = re.compile(r"\*|https?://[^/\s]+")
-CANARY = re.compile(r"(?P<name>[^@=\s]+@[^=\s]+)=(?P<share>0|1|0?\.\d+)", re.ASCII)
+CANARY = re.compile(r"(?P<name>[^@=\s]+@[^=\s]+)=(?P<share>0|1(\.0+)?|0?\.\d+)", re.ASCII)
 DEVICE = re.compile(r"cpu(:resident)?|auto|cuda(:\d{1,3})?", re.ASCII)
 ROOT_PATH = re.compile(r"(?:/[\w.~-]+)*", re.ASCII)
 MAX_DEFAULT_WORKERS = 4  # with more, each has too few rows to compute efficiently; further cores become threads
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
         default="cpu",
         description="Where models run: `cpu`, `cuda` or `cuda:N` (the GPU of number N; it must be usable), or `auto` "
         "(the first GPU if it is usable, else the CPU). A GPU runs artifacts in fp16; others stay on the CPU. "
-        "`cpu:resident` takes the way of a GPU through the code on the CPU, with the same answers: for tests.",
+        "`cpu:resident` runs the GPU code path on the CPU, with the same answers: for tests.",
     )
     workers: int = Field(
         default=0,

@@ -1,4 +1,4 @@
-"""The way of a GPU through the code beside that of numpy arrays, both on the CPU: CPU time of the same requests.
+"""The GPU code path beside the numpy one, both on the CPU: CPU time of the same requests.
 
     python -m benchmarks.offline.resident [ARTIFACT] [--rounds 5] [--json FILE]
 

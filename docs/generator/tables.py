@@ -202,7 +202,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         plain, "resident",
         [
             Column("search", "kind"), Column("numpy arrays, CPU s", "numpy", 2),
-            Column("the way of a GPU, CPU s", "device", 2),
+            Column("GPU code path, CPU s", "device", 2),
             Column("ratio (median of rounds)", "ratio", 3),
         ],
     ),

@@ -21,7 +21,7 @@ log = logging.getLogger("attendant")
 
 ACCEPTED_AT_ONCE = 64  # connections, before the event loop handles what they have sent
 PAUSE = 0.02  # seconds without accepting when the process has no file descriptor left
-# Seconds without accepting after a connection was refused. Those that come meanwhile are refused together: each on its
+# Seconds without accepting when the service is full. Connections that come meanwhile are refused together: each on its
 # own would take the core from the engine, and its weights from the core's cache.
 REFUSAL_PAUSE = 0.008
 REPORT_SECONDS = 10.0  # between two lines of the log about that

@@ -155,7 +155,7 @@ class ModelRepository:
         found = await asyncio.to_thread(self._find, there, folders)
         faulty = dict(found.faulty)
         served = {model.artifact.path: model for model in self._registry}
-        gone = [model for model in models if self._sources.has_left(model.artifact.path, there)]
+        gone = [model for model in models if self._sources.is_gone(model.artifact.path, there)]
         for one in found.new:
             folder = one.artifact.path
             try:
@@ -186,7 +186,7 @@ class ModelRepository:
             else:
                 found.faulty[folder] = read
         stay = [artifact for path, artifact in served.items() if path in found.unchanged or path not in folders]
-        stay = [artifact for artifact in stay if not self._sources.has_left(artifact.path, there)]
+        stay = [artifact for artifact in stay if not self._sources.is_gone(artifact.path, there)]
         doubled = find_doubled([*stay, *(one.artifact for one in found.new)], [artifact.path for artifact in stay])
         found.faulty.update(doubled)
         return found._replace(new=[one for one in found.new if one.artifact.path not in doubled])

@@ -73,6 +73,7 @@ class RequestScope:
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self._trace = current_trace.get()
+        self._has_submitted = False
         self._reserved: list[EngineClient] = []  # those in whose queue a place was held
 
     def __enter__(self) -> Self:
@@ -145,6 +146,9 @@ class RequestScope:
     def submit_watched(self, client: EngineClient, requests: Sequence[EngineRequest]) -> None:
         """Submit requests that are watched already: for thousands of them, this halves the time in the event loop."""
         client.submit(requests)
+        if not self._has_submitted and len(requests) <= SMALL_REQUEST:
+            LoopTurns.of(self._loop).note_small(self._loop)
+        self._has_submitted = True
         self._pending.update(dict.fromkeys(requests, client))
 
     def stream_tokens(self, request: EngineRequest) -> None:
@@ -232,8 +236,6 @@ class RequestScope:
         """Submit requests and wait for all results; see `submit` and `updates` for the errors."""
         if len(requests) > SMALL_REQUEST:
             await self.next_turn(large=True)
-        else:
-            LoopTurns.of(self._loop).note_small(self._loop)
         self.submit(client, requests)
         results: dict[EngineRequest, EngineResult] = {}
         while self._pending:

@@ -43,7 +43,7 @@ class ModelSources:
         self._cache = cache.expanduser()
 
     def __str__(self) -> str:
-        return ", ".join([*map(str, self.folders), *map(public, self.urls)])
+        return ", ".join([*map(str, self.folders), *map(without_credentials, self.urls)])
 
     def find(self) -> Found:
         """Return the folders of all artifacts; those of URLs are fetched if they have changed.
@@ -62,7 +62,7 @@ class ModelSources:
             raise ArtifactError(f"{self}: no artifact folder in it; set ATTENDANT_MODELS to a folder of artifacts")
         return found
 
-    def has_left(self, folder: Path, found: Found) -> bool:
+    def is_gone(self, folder: Path, found: Found) -> bool:
         """Return whether an artifact is no longer there: its folder is gone, or its URL has another one now."""
         return not folder.is_dir() or (self._cache in folder.parents and folder not in found.folders)
 
@@ -76,11 +76,12 @@ class ModelSources:
         try:
             folder = self._fetch(url)
         except Exception as error:  # every file system of fsspec has exceptions of its own
-            reason = public(str(error) if isinstance(error, ArtifactError) else f"{type(error).__name__}: {error}")
+            kind = "" if isinstance(error, ArtifactError) else f"{type(error).__name__}: "
+            shown, reason = without_credentials(url), without_credentials(f"{kind}{error}")
             if note.is_file() and (known := self._cache / note.read_text("utf-8")).is_dir():
-                log.warning("%s cannot be fetched, what it had before is used: %s", public(url), reason[:500])
+                log.warning("%s cannot be fetched, what it had before is used: %s", shown, reason[:500])
                 return known
-            raise ArtifactError(f"{public(url)}: cannot be fetched: {reason}") from None
+            raise ArtifactError(f"{shown}: cannot be fetched: {reason}") from None
         if not note.is_file() or note.read_text("utf-8") != folder.name:
             partial = note.with_suffix(f".{os.getpid()}")
             partial.write_text(folder.name, "utf-8")
@@ -106,7 +107,7 @@ class ModelSources:
         with _locked(partial.with_suffix(".lock")):
             if folder.is_dir():  # another process has fetched it meanwhile
                 return folder
-            log.info("fetching %s", public(url))
+            log.info("fetching %s", without_credentials(url))
             partial.mkdir(exist_ok=True)
             for name, expected in hashes.items():
                 _fetch_file(files, f"{root}/{name}", partial / name, expected)
@@ -115,7 +116,7 @@ class ModelSources:
         return folder
 
 
-def public(text: str) -> str:
+def without_credentials(text: str) -> str:
     """Return a URL, or a text with URLs, without the users and passwords in them."""
     return _USER.sub("", text)
 
@@ -135,7 +136,7 @@ def _file_system(url: str) -> tuple[Any, str]:
 
         return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
     except ImportError as error:
-        raise ArtifactError(f"{error}; models from URLs need the extra `remote`") from None
+        raise ArtifactError(f"{error}; models from URLs need the extra `remote`, and those on S3 s3fs too") from None
 
 
 def _hashes(manifest: bytes) -> dict[str, str]:
@@ -164,14 +165,14 @@ def _fetch_file(files: Any, source: str, target: Path, expected: str) -> None:
     had = target.stat().st_size if target.is_file() else 0
     if not had or sha256(target) != expected:
         with files.open(source, "rb") as stream, target.open("ab") as output:
-            if had >= stream.size:  # not a beginning of this file
+            if had >= (stream.size or 0):  # not a beginning of this file, or of one of unknown size
                 output.truncate(0)
                 had = 0
             stream.seek(had)
             while chunk := stream.read(CHUNK):
                 output.write(chunk)
         if (found := sha256(target)) != expected:
-            target.unlink()  # the next attempt begins anew
+            target.unlink()  # the next attempt starts over
             raise ArtifactError(f"{target.name} has sha256 {found[:12]}…, its manifest says {expected[:12]}…")
 
 

@@ -18,13 +18,18 @@ class CheckpointError(ValueError):
 
 
 def save_weights(model: nn.Module, path: Path, extra: dict[str, Tensor] | None = None, **progress: object) -> None:
-    """Write the model's parameters, shared ones once, and `extra` tensors; `progress` goes to the header as JSON.
-
-    The file is renamed into place when it is complete.
-    """
+    """Write the model's parameters, shared ones once, and `extra` tensors, with `progress`: see `write`."""
     tensors = {f"model.{name}": p.detach().cpu().contiguous() for name, p in model.named_parameters()}
     tensors |= {name: tensor.detach().cpu().contiguous() for name, tensor in (extra or {}).items()}
     path.parent.mkdir(parents=True, exist_ok=True)
+    write(tensors, progress, path)
+
+
+def write(tensors: dict[str, Tensor], progress: dict[str, object], path: Path) -> None:
+    """Write what `read` returns; the progress goes to the header as JSON.
+
+    The file is renamed into place when it is complete.
+    """
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
     os.replace(partial, path)

@@ -1,27 +1,25 @@
-"""Carry a run to a machine that is lent for minutes, such as one with a GPU, and back, in one file.
+"""Move a run to a machine that you have for a few minutes, such as one with a GPU, and back, in one file.
 
     python -m training.runs.slices pack runs/NAME FILE.tar
     python -m training.runs.slices unpack FILE.tar runs/NAME
 
 The file has what `--resume` needs. The optimizer's moments are rounded to bfloat16 in it, which makes it a quarter
-smaller: a run goes on almost, not exactly, as it would have without the journey. See docs/training.md.
+smaller: the resumed run is almost, not exactly, the one that was never moved. See docs/training.md.
 """
 
 import argparse
 import io
-import json
 import sys
 import tarfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from safetensors.torch import save_file
 
-from training.runs.checkpoint import CheckpointError, read
+from training.runs.checkpoint import CheckpointError, read, write
 
 CHECKPOINTS = "checkpoints"
-LEFT_BEHIND = {"tensorboard", "reports"}  # made anew, or not needed to go on
+EXCLUDED = {"tensorboard", "reports"}  # not needed to resume
 
 
 def pack(run: Path, file: Path) -> int:
@@ -36,7 +34,7 @@ def pack(run: Path, file: Path) -> int:
     with tarfile.open(partial, "w") as archive:
         for path in sorted(path for path in run.rglob("*") if path.is_file()):
             name = path.relative_to(run)
-            if name.parts[0] in LEFT_BEHIND:
+            if name.parts[0] in EXCLUDED:
                 continue
             data = _rounded(path) if path.suffix == ".safetensors" else path.read_bytes()
             entry = tarfile.TarInfo(name.as_posix())
@@ -60,7 +58,7 @@ def unpack(file: Path, run: Path) -> None:
         raise CheckpointError(f"{file}: cannot be unpacked: {error}") from None
     for path in sorted(run.rglob("*.safetensors")):
         tensors, progress = read(path)
-        _write({name: tensor.float() for name, tensor in tensors.items()}, progress, path)
+        write({name: tensor.float() for name, tensor in tensors.items()}, progress, path)
 
 
 def _rounded(path: Path) -> bytes:
@@ -70,14 +68,8 @@ def _rounded(path: Path) -> bytes:
         if name.startswith("optimizer.") and tensor.dim() > 0:
             tensors[name] = tensor.to(torch.bfloat16)
     with TemporaryDirectory() as folder:
-        _write(tensors, progress, scratch := Path(folder) / path.name)
+        write(tensors, progress, scratch := Path(folder) / path.name)
         return scratch.read_bytes()
-
-
-def _write(tensors: dict[str, torch.Tensor], progress: dict[str, object], path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"progress": json.dumps(progress)})
-    partial.replace(path)
 
 
 def main(words: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The devices that tests of engines run on: numpy arrays, and the way of a GPU on a CPU."""
+"""The devices that tests of engines run on: numpy arrays, and the GPU code path on a CPU."""
 
 from service.engine.device import CPU, Device
 

@@ -10,6 +10,12 @@ from service.models.request_scope import RequestScope, WaitForDisconnect
 from tests.service.fakes import TIMEOUT
 from tests.service.models.test_request_scope import at_once, never
 
+ends_of_requests = pytest.mark.parametrize(
+    ("timeout", "wait_for_disconnect", "error"),
+    [(0.05, never, DeadlineExceeded), (60.0, at_once, ClientGone)],
+    ids=["deadline", "disconnect"],
+)
+
 
 class EndlessWork:
     """Work that only a request's end stops."""
@@ -27,11 +33,7 @@ class EndlessWork:
             self.stopped.set()
 
 
-@pytest.mark.parametrize(
-    ("timeout", "wait_for_disconnect", "error"),
-    [(0.05, never, DeadlineExceeded), (60.0, at_once, ClientGone)],
-    ids=["deadline", "disconnect"],
-)
+@ends_of_requests
 def test_work_ends_with_its_request(
     timeout: float, wait_for_disconnect: WaitForDisconnect, error: type[ServiceError]
 ) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.errors import ClientGone, DeadlineExceeded, ServiceError
+from service.errors import ServiceError
 from service.models.request_scope import RequestScope, WaitForDisconnect
-from tests.service.models.test_request_scope import at_once, never
+from tests.service.models.test_request_scope import never
+from tests.service.models.test_work_in_threads import ends_of_requests
 
 
 async def turns_of_others(pieces: int) -> int:
@@ -38,11 +39,7 @@ def test_others_run_between_the_pieces_of_long_work(monkeypatch: pytest.MonkeyPa
     assert asyncio.run(turns_of_others(50)) >= 50
 
 
-@pytest.mark.parametrize(
-    ("timeout", "wait_for_disconnect", "error"),
-    [(0.05, never, DeadlineExceeded), (60.0, at_once, ClientGone)],
-    ids=["deadline", "disconnect"],
-)
+@ends_of_requests
 def test_work_ends_with_its_request(
     timeout: float, wait_for_disconnect: WaitForDisconnect, error: type[ServiceError]
 ) -> None:

@@ -1,4 +1,4 @@
-"""A run travels to another machine in one file, goes on there, and comes back."""
+"""A run moves to another machine in one file, is resumed there, and moves back."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from training.runs.slices import main, pack, unpack
 from training.trainer import TrainingError, fit
 
 
-def test_a_run_goes_on_elsewhere_and_comes_back(reverse_data: Path, tmp_path: Path) -> None:
+def test_a_run_is_resumed_elsewhere_and_moves_back(reverse_data: Path, tmp_path: Path) -> None:
     here, there, back = (RunFolder(tmp_path / name) for name in ("here", "there", "back"))
     with prepared(reverse(), reverse_data, here) as trainer:
         at_update(trainer, 10, stop)
@@ -37,7 +37,7 @@ def test_a_run_goes_on_elsewhere_and_comes_back(reverse_data: Path, tmp_path: Pa
     assert not (back.path / "tensorboard").exists()
 
 
-def test_what_cannot_travel_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_moved_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pack", str(tmp_path), str(tmp_path / "run.tar")]) == 1
     assert "no checkpoint in it; train until SIGTERM has written one" in capsys.readouterr().err
     (tmp_path / "other.tar").write_bytes(b"not an archive")
