@@ -11,7 +11,7 @@ from service.engine.process.client import EngineEvents, EngineProcess
 from service.metrics import Metrics
 from service.models.loading import load_models
 from service.models.registry import Registry
-from service.settings import read_settings
+from service.settings import Settings, read_settings
 
 CPUS = int(os.environ.get("RAY_ATTENDANT_CPUS", "2"))  # of a replica
 PROBLEM_SECONDS = 90.0  # the service replaces an engine process that does not respond after a minute
@@ -21,13 +21,21 @@ class Unhealthy(Exception):
     """The replica cannot answer requests, and does not recover by itself."""
 
 
+def replica_settings() -> Settings:
+    """Return the settings with workers for as many CPUs as Ray assigns: by counting, the process itself could use all.
+
+    Raises:
+        SettingsError: they are invalid.
+    """
+    settings = read_settings()
+    return settings if settings.workers else settings.model_copy(update={"workers": CPUS})
+
+
 class Replica:
     """The engine process, and the application over its models."""
 
     def __init__(self) -> None:
-        settings = read_settings()
-        if not settings.workers:  # Ray assigns CPUs by counting: the process itself could use all
-            settings = settings.model_copy(update={"workers": CPUS})
+        settings = replica_settings()
         metrics = Metrics()
         self._stack = ExitStack()  # ends with the replica's process
         self._engine = self._stack.enter_context(EngineProcess(EngineEvents(metrics.engine_restarts.inc)))

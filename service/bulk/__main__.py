@@ -9,8 +9,8 @@ import asyncio
 import hashlib
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,13 @@ DRAIN_SECONDS = 10.0
 INTERRUPTED = 130  # the shell's exit status after SIGINT
 
 
-def parser() -> argparse.ArgumentParser:
+Translate = Callable[[argparse.Namespace, Settings], int]
+
+
+def parser(program: str = "python -m service.bulk", description: str | None = __doc__) -> argparse.ArgumentParser:
     """Return the command line."""
     top = argparse.ArgumentParser(
-        prog="python -m service.bulk", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("input", type=Path, metavar="IN", help="file with a text a line, in UTF-8; .gz is decompressed")
     top.add_argument("output", type=Path, metavar="OUT", help="file to write: a translation a line, in the same order")
@@ -51,9 +54,16 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return the exit status: 0 if every line has a translation, 2 if some failed."""
-    command = parser()
+def main(
+    arguments: Sequence[str] | None = None,
+    command: argparse.ArgumentParser | None = None,
+    translate: Translate | None = None,
+) -> int:
+    """Run the command; return the exit status: 0 if every line has a translation, 2 if some failed.
+
+    Another command with these options, and more, has its own way to translate a file.
+    """
+    command = command or parser()
     options = command.parse_args(arguments)
     if options.beam_size is not None and not 1 <= options.beam_size <= MAX_BEAM:
         command.error(f"--beam-size is {options.beam_size}; give 1 to {MAX_BEAM}")
@@ -61,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings()
         configure_interpreter(settings.log_format)
-        failed = translate_file(options, settings)
+        failed = (translate or translate_file)(options, settings)
     except (SettingsError, BulkError, ArtifactError, EngineFailure, ServiceError) as error:
         flush_log()
         sys.stderr.write(f"error: {error}\n")
@@ -86,22 +96,40 @@ def translate_file(options: argparse.Namespace, settings: Settings) -> int:
         ArtifactError, EngineFailure: the models cannot be loaded.
         ServiceError: no model translates between the languages, or the engine is dead.
     """
-    given = {"beam_size": options.beam_size} if options.beam_size is not None else {}
-    decoding = TranslationOptions(DecodingOptions(**given), given=frozenset(given))
-    request = TranslationRequest(
-        [], options.target, options.source, options.model, options=decoding, format=options.format
-    )
     head = read_head(options.input)
-    metrics = Metrics()
-    with EngineProcess() as engine:
-        registry = load_models(settings, metrics, engine.start_pools)
-        freeze_gc()
-        translator = Translator(registry, settings)
-        translator.check_languages(request.source, request.target)
+    with loaded_translator(settings) as (translator, registry):
+        request = request_of(options, translator)
         with BulkOutput(options.output, identity(head, options, registry, settings)) as output:
             asyncio.run(_run(options.input, output, translator, request, registry))
             output.finish()
             return output.failed
+
+
+@contextmanager
+def loaded_translator(settings: Settings) -> Iterator[tuple[Translator, Registry]]:
+    """Start the engine and load the models, until the context ends.
+
+    Raises:
+        ArtifactError, EngineFailure: the models cannot be loaded.
+    """
+    with EngineProcess() as engine:
+        registry = load_models(settings, Metrics(), engine.start_pools)
+        freeze_gc()
+        yield Translator(registry, settings), registry
+
+
+def request_of(options: argparse.Namespace, translator: Translator) -> TranslationRequest:
+    """Return the request with which all lines of a command are translated, without its texts.
+
+    Raises:
+        ServiceError: no model translates between the languages.
+    """
+    given = {"beam_size": options.beam_size} if options.beam_size is not None else {}
+    decoding = TranslationOptions(DecodingOptions(**given), given=frozenset(given))
+    translator.check_languages(options.source, options.target)
+    return TranslationRequest(
+        [], options.target, options.source, options.model, options=decoding, format=options.format
+    )
 
 
 async def _run(
