@@ -1,18 +1,17 @@
 # The service and its models, without torch, pip or a compiler. Built by `make image`, checked by `make image-test`.
 # The base can be any image with Python 3.11 or later and its venv module: --build-arg BASE=...
-# `make image-gpu` sets DEVICE=cuda: the same image on NVIDIA's base, with onnxruntime's build for CUDA.
+# `make image-gpu` sets DEVICE=cuda: the same image on NVIDIA's base, with onnxruntime's build for CUDA. No stage has the
+# name of an argument in its own: buildah 1.28 does not find it.
 ARG DEVICE=cpu
 ARG BASE=python:3.12-slim-bookworm
-# The versions of CUDA and cuDNN are those that onnxruntime-gpu in constraints.txt needs.
-ARG CUDA_BASE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 
-FROM ${BASE} AS python-cpu
-FROM ${CUDA_BASE} AS python-cuda
-RUN apt-get update \
+FROM ${BASE} AS python
+# NVIDIA's base has no Python.
+RUN command -v python3 || { apt-get update \
     && apt-get install --yes --no-install-recommends python3 python3-venv \
-    && rm -rf /var/lib/apt/lists/*
+    && rm -rf /var/lib/apt/lists/*; }
 
-FROM python-${DEVICE} AS build
+FROM python AS build
 ARG DEVICE
 WORKDIR /app
 RUN python3 -m venv /venv
@@ -33,7 +32,7 @@ COPY service service
 RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib service \
     && ORT_DISABLE_TELEMETRY=1 python -c "import service.__main__, service.engine.process.__main__, service.api.open_inference.grpc.server, service.tracing.otel"
 
-FROM python-${DEVICE}
+FROM python
 ARG DEVICE
 ARG VERSION=unknown
 ARG REVISION=unknown

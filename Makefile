@@ -17,6 +17,8 @@ USERS ?= 32
 DURATION ?= 60s
 URL ?= http://127.0.0.1:8000
 IMAGE ?= attendant
+# The versions of CUDA and cuDNN are those that onnxruntime-gpu in constraints.txt needs.
+CUDA_BASE ?= nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04
 FIGURES ?= reports
 # Test files share up to four processes.
 SHARED := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -108,7 +110,7 @@ image:  ## Build the container image IMAGE=attendant (docker, podman or buildah;
 
 .PHONY: image-gpu
 image-gpu:  ## Build the image for NVIDIA GPUs, IMAGE-gpu: CUDA's base and runtime, the same entry point
-	@deploy/docker/build_image.sh "$(IMAGE)-gpu" --build-arg DEVICE=cuda
+	@IMAGE_FLAGS="--build-arg BASE=$(CUDA_BASE) $(IMAGE_FLAGS)" deploy/docker/build_image.sh "$(IMAGE)-gpu" --build-arg DEVICE=cuda
 
 .PHONY: image-test
 image-test:  ## Run the built image and check it from outside
