@@ -9,6 +9,7 @@ import re
 from service.text.alignment import Span
 
 _SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/±×÷\ufffd"
+_SYMBOL_SET = frozenset(_SYMBOLS)
 _QUOTES = '"„“”«»'
 _ANY = re.compile(f"[{re.escape(_SYMBOLS)}{_QUOTES}–—'’‘‚‹›…-]")
 DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
@@ -28,7 +29,7 @@ def has_changed_signs(source: str, target: str) -> bool:
         return True
     if not (_ANY.search(source) or _ANY.search(target)):
         return False
-    if any(source.count(sign) != target.count(sign) for sign in _SYMBOLS):
+    if any(source.count(sign) != target.count(sign) for sign in _SYMBOL_SET.intersection(source + target)):
         return True
     if sum(map(source.count, _QUOTES)) != sum(map(target.count, _QUOTES)):
         return True

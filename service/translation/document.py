@@ -50,8 +50,8 @@ class DocumentTranslation:
         # Segments and the text between them: of each block of the markup, or one row for plain text.
         self._rows: list[list[Part]] = []
         self._opening_length = 0
-        declared = [step.model.manifest.placeholder_tokens for step in route]
-        self._placeholders = [one for one in declared[0] if all(one in other for other in declared)] if route else []
+        first, *later = [step.model.manifest.placeholder_tokens for step in route] or [[]]
+        self._placeholders = [one for one in first if all(one in other for other in later)] if later else list(first)
         self._repaired: set[int] = set()  # blocks whose elements have been looked at
         self._repairs: list[Segment] = []
 

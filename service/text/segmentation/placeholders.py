@@ -38,6 +38,8 @@ class Placeholder(NamedTuple):
 
 def text_outside(text: str, spans: Sequence[Span]) -> str:
     """Return the text without the spans, with a space in place of each."""
+    if not spans:
+        return text
     borders = [0, *(border for span in spans for border in span), len(text)]
     return " ".join(text[a:b] for a, b in zip(borders[::2], borders[1::2], strict=True))
 
@@ -49,9 +51,11 @@ def choose_placeholders(
 
     That is so if there are more spans than placeholders that the text does not contain, or if a span touches a word.
     """
+    if not spans:
+        return []
     if any(touches_word(text, span) for span in spans):
         return None
-    unused = [one for one in (*tokens, *PLACEHOLDERS) if one not in text] if spans else []
+    unused = [one for one in (*tokens, *PLACEHOLDERS) if one not in text]
     placeholders = []
     for start, end in spans:
         conjunctions = _conjunctions(text, languages) if text[start:end] == "&" and text.count("&") == 1 else None

@@ -67,21 +67,22 @@ def plan_segmentation(
     `source` and `target` are language codes; a region after a hyphen is ignored. `placeholders` are the placeholder
     tokens of the models that will translate the text.
     """
-    languages = _base_language(source), _base_language(target)
+    languages, tokens = (_base_language(source), _base_language(target)), tuple(placeholders)
     protected = find_protected_spans(text, languages[0])
     parts: list[TextPart] = []
     warnings = set()
     previous_end = 0
     for sentence in find_sentences(text, languages[0], protected):
         for start, end in _split_at_runs(text, *sentence, protected):
-            unit = _unit(text, start, end, languages, protected, tuple(placeholders))
+            unit = _unit(text, start, end, languages, protected, tokens)
             unit_parts = split_at_unreplaceable_spans(unit)
             if len(unit_parts) > 1 and not find_arguments(unit.source):
                 warnings.add(SPLIT_AT_PROTECTED)
             parts += [text[previous_end:start], *unit_parts]
             previous_end = end
     parts.append(text[previous_end:])
-    parts = list(chain(*(_with_messages(part, source, target, placeholders) for part in parts)))
+    if "{" in text:
+        parts = list(chain(*(_with_messages(part, source, target, placeholders) for part in parts)))
     if not text.isascii() and any(isinstance(part, str) and find_foreign_words(part) for part in parts):
         warnings.add(OTHER_SCRIPT)
     short_parts = _split_long_units(parts, count_tokens, max_tokens)

@@ -98,11 +98,13 @@ def _prefix_end(text: str, start: int, end: int, language: str) -> int:
 
 def spans_within(spans: Sequence[Span], start: int, end: int) -> Sequence[Span]:
     """Return the spans, which must be in order, that begin in start..end."""
-    return spans[bisect_left(spans, (start, start)) : bisect_left(spans, (end, end))]
+    return spans[bisect_left(spans, (start, start)) : bisect_left(spans, (end, end))] if spans else spans
 
 
 def has_letters(text: str, start: int, end: int, protected: Sequence[Span] = ()) -> bool:
     """Return whether there is a letter in start..end, outside the protected spans in it."""
+    if not protected:
+        return start < end and (text[start].isalpha() or any(map(str.isalpha, text[start:end])))
     borders = [start, *(border for span in protected for border in span), end]
     return any(c.isalpha() for a, b in zip(borders[::2], borders[1::2], strict=True) for c in text[a:b])
 
@@ -117,6 +119,8 @@ def trim_span(text: str, start: int, end: int) -> Span:
 
 
 def _is_invisible(character: str) -> bool:
+    if "!" <= character <= "~":
+        return False
     return character.isspace() or unicodedata.category(character) in {"Cc", "Cf", "Cs"}
 
 

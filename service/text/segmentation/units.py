@@ -174,7 +174,10 @@ class Unit:
         edits += self._dashes(translation.text)
         edits.sort()
         start, end = self._inner
-        if end - start < len(self.source):
+        is_whole = end - start == len(self.source)
+        if is_whole and not edits and not translation.links:
+            return translation
+        if not is_whole:
             before, after = localised_quotes(self.source[:start], self.source[end:], self.languages[1])
             edits = [(0, 0, before), *edits, (len(translation.text), len(translation.text), after)]
         edits = [_without_second_stop(edit, translation.text) for edit in edits]
@@ -338,6 +341,8 @@ TextPart = str | Unit
 
 def split_at_unreplaceable_spans(unit: Unit) -> list[TextPart]:
     """Split a unit around the spans that no placeholder can replace; without such spans, return the unit alone."""
+    if not unit.spans:
+        return [unit]
     unreplaceable = [
         span for span in unit.spans if touches_word(unit.source, span) or is_argument(unit.source[slice(*span)])
     ]
