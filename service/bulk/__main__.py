@@ -31,6 +31,7 @@ from service.settings import Settings, SettingsError, read_settings
 from service.translation.request import TranslationRequest
 from service.translation.translator import Translator
 
+ROWS = 256  # in a batch, without ATTENDANT_ROWS: more than where answers must be quick
 HEAD = 1 << 20  # bytes of the input that identify it, with its size
 DRAIN_SECONDS = 10.0
 INTERRUPTED = 130  # the shell's exit status after SIGINT
@@ -107,11 +108,13 @@ def translate_file(options: argparse.Namespace, settings: Settings) -> int:
 
 @contextmanager
 def loaded_translator(settings: Settings) -> Iterator[tuple[Translator, Registry]]:
-    """Start the engine and load the models, until the context ends.
+    """Start the engine, for large batches, and load the models, until the context ends.
 
     Raises:
         ArtifactError, EngineFailure: the models cannot be loaded.
     """
+    if "rows" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"rows": ROWS})
     with EngineProcess() as engine:
         registry = load_models(settings, Metrics(), engine.start_pools)
         freeze_gc()
