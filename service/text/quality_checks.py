@@ -113,8 +113,9 @@ def _has_periodic_trigram(text: str) -> bool:
     Every repetition of _REPETITION contains such a trigram, few other sentences do, and this test takes a tenth of the
     time of the regular expression.
     """
-    if len(set(zip(text, text[1:], text[2:], strict=False))) > len(text) - 4:
-        return False  # at most one occurs again: nearly every sentence
+    counts = Counter(zip(text, text[1:], text[2:], strict=False))
+    if len(counts) > len(text) - 4 or max(counts.values()) < 3:
+        return False  # none occurs three times: nearly every sentence
     last_position: dict[str, int] = {}
     last_distance: dict[str, int] = {}
     for position in range(len(text) - 2):

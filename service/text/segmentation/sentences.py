@@ -42,6 +42,8 @@ _LINE_PREFIX = re.compile(
     )*+""",
     re.VERBOSE,
 )
+# Words of Latin letters, commas and apostrophes, and at most one sign that ends a sentence, at the end: one sentence.
+_PLAIN_SENTENCE = re.compile("[A-Za-zÀ-ÖØ-öø-ÿ](?:[ ,'’]{0,2}[A-Za-zÀ-ÖØ-öø-ÿ])*+[.!?]?")
 # sentencex panics on some of these characters. Each is replaced by one space, so that positions stay the same.
 _UNSAFE = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _INITIAL = re.compile(r"(?:^|\s)[^\W\d_]\.\s*$")
@@ -78,6 +80,8 @@ def find_sentences(text: str, language: str, protected: Sequence[Span] = ()) -> 
 
     The protected spans must be in order.
     """
+    if not protected and _PLAIN_SENTENCE.fullmatch(text):
+        return [(0, len(text))]
     sentences = []
     for start, end in _spans_between_separators(text, protected):
         prefix = _LINE_PREFIX.match(text, start, end)

@@ -1,9 +1,12 @@
 """Tests of service.text.segmentation.sentences."""
 
+import re
 import time
 
 import pytest
 import sentencex
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.text.segmentation.sentences import find_sentences
 
@@ -56,6 +59,14 @@ def test_sentences_end_at_full_stops_but_not_at_abbreviations(language: str, tex
 )
 def test_bullets_separators_and_pictographs_are_outside_sentences(text: str, expected: str) -> None:
     assert split(text) == [part for part in (expected.split("|") if "|" in expected else expected.split()) if part]
+
+
+@given(st.text("aBcéÖß ,'’.!?\n1(", max_size=40), st.sampled_from(["en", "de", "fr", "es", "ja", "xx"]))
+def test_plain_sentences_are_those_that_sentencex_finds(text: str, language: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        found = find_sentences(text, language)
+        patch.setattr("service.text.segmentation.sentences._PLAIN_SENTENCE", re.compile("(?!)"))
+        assert find_sentences(text, language) == found
 
 
 def test_no_sentence_ends_inside_a_protected_span() -> None:
