@@ -8,7 +8,7 @@ they are (0, 3, 0, 4) and (4, 8, 5, 10).
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -48,8 +48,10 @@ class AlignedText(NamedTuple):
         return cls(text, (AlignmentLink(0, len(text), 0, len(text)),))
 
 
-def concatenate(parts: Iterable[tuple[str, AlignedText]]) -> AlignedText:
+def concatenate(parts: Sequence[tuple[str, AlignedText]]) -> AlignedText:
     """Join the translations of consecutive parts of a text, given as (source, translation) pairs."""
+    if len(parts) == 1:
+        return parts[0][1]
     texts: list[str] = []
     links: list[AlignmentLink] = []
     source_offset = target_offset = 0

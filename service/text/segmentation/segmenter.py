@@ -27,7 +27,8 @@ SPLIT_LONG_SENTENCE = "split_long_sentence"
 SPLIT_AT_PROTECTED = "split_at_protected"
 OTHER_SCRIPT = "source_script"
 
-_RUN = re.compile(r"(?<![.!?…])(?:[.!?…]{2,}+|…)(?=\s)")
+# The look-behind comes after the first sign: most texts have no sign to begin with.
+_RUN = re.compile(r"[.!?…](?<![.!?…]{2})(?:[.!?…]++|(?<=…))(?=\s)")
 
 # Returns the number of tokens of each text.
 CountTokens = Callable[[list[str]], list[int]]

@@ -31,7 +31,7 @@ def translate_plan(planned: SegmentationPlan, translate: Translate) -> AlignedTe
                 assert retries, "a unit cannot be restored after two rounds of fallback parts"
                 yield from parts(part.fallback_parts(), retries - 1)
 
-    return concatenate(parts(planned.parts, 2))
+    return concatenate(list(parts(planned.parts, 2)))
 
 
 def rebuild(planned: SegmentationPlan, *translations: AlignedText) -> AlignedText:
