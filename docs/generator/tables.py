@@ -294,6 +294,15 @@ BLOCKS: dict[str, Callable[[], str]] = {
             Column("longest stop, s", "stop_s", 1), Column("longest start, s", "start_s", 1),
         ],
     ),
+    "bulk": partial(
+        plain, "bulk",
+        [
+            Column("lines", "lines"), Column("killed at line", "killed_at"), Column("written", "written"),
+            Column("different", "different"), Column("lines/s", "lines_per_second", 0),
+            Column("engine alone, sentences/s", "engine_per_second", 0), Column("ratio", "ratio", 2),
+            Column("most memory in the first fifth, MB", "first_mb", 0), Column("in all, MB", "highest_mb", 0),
+        ],
+    ),
     "swap": partial(
         plain, "swap",
         [
