@@ -123,9 +123,8 @@ class GlossaryStore:
 
     def all_of(self, owner: str) -> list[GlossaryInfo]:
         """Return all glossaries of an owner, the oldest first."""
-        with self._reading() as connection:
-            query = "SELECT id FROM glossary WHERE owner = ? ORDER BY created, rowid"
-            return [self._info(owner, glossary_id) for (glossary_id,) in connection.execute(query, (owner,)).fetchall()]
+        with self._reading():
+            return self._infos("glossary.owner = ?", owner)
 
     def get(self, owner: str, glossary_id: str) -> GlossaryInfo:
         """Return a glossary.
@@ -223,13 +222,25 @@ class GlossaryStore:
         return row
 
     def _info(self, owner: str, glossary_id: str) -> GlossaryInfo:
-        name, created = self._check_owner(owner, glossary_id)
+        self._check_owner(owner, glossary_id)
+        [info] = self._infos("glossary.id = ?", glossary_id)
+        return info
+
+    def _infos(self, condition: str, value: str) -> list[GlossaryInfo]:
+        """Return the glossaries that a condition holds for, the oldest first, in one query."""
         query = (
-            "SELECT dictionary.source, dictionary.target, count(entry.source) FROM dictionary LEFT JOIN entry "
-            "ON entry.dictionary = dictionary.id WHERE glossary = ? GROUP BY dictionary.id ORDER BY dictionary.id"
+            "SELECT glossary.id, name, created, dictionary.source, dictionary.target, count(entry.source) "
+            "FROM glossary LEFT JOIN dictionary ON dictionary.glossary = glossary.id "
+            "LEFT JOIN entry ON entry.dictionary = dictionary.id "
+            f"WHERE {condition} GROUP BY glossary.id, dictionary.id "
+            "ORDER BY created, glossary.rowid, dictionary.id"
         )
-        counts = {(source, target): count for source, target, count in self._connection.execute(query, (glossary_id,))}
-        return GlossaryInfo(glossary_id, name, created, counts)
+        found: dict[str, GlossaryInfo] = {}
+        for glossary_id, name, created, source, target, count in self._connection.execute(query, (value,)):
+            info = found.setdefault(glossary_id, GlossaryInfo(glossary_id, name, created, {}))
+            if source is not None:  # else it has no dictionary
+                info.entry_counts[source, target] = count
+        return list(found.values())
 
     def _dictionary(self, owner: str, glossary_id: str, pair: Pair) -> int:
         """Return the id of a dictionary."""
