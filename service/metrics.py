@@ -89,13 +89,15 @@ class Metrics:
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"attendant_{name}", text, labels, buckets=buckets, registry=self.registry)
 
-    def render(self, accept: str = "") -> tuple[bytes, str]:
-        """Return the metrics and their media type: Prometheus' text, or OpenMetrics if the Accept header has it.
+    @staticmethod
+    def media_type(accept: str) -> str:
+        """Return the media type that an Accept header chooses: Prometheus' text, or OpenMetrics."""
+        return str(choose_encoder(accept)[1])
 
-        OpenMetrics has exemplars, which name the trace of a request.
-        """
-        encode, media_type = choose_encoder(accept)
-        return encode(self.registry), media_type
+    def render(self, accept: str = "") -> bytes:
+        """Return the metrics in the format that an Accept header chooses. OpenMetrics has exemplars, which name the
+        trace of a request."""
+        return choose_encoder(accept)[0](self.registry)
 
     def samples(self, model: str, *series: str) -> dict[str, float]:
         """Return the values of some series of one model, by the names of the series; 0 for one without a sample."""

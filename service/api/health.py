@@ -1,5 +1,7 @@
 """Liveness, readiness and metrics: /healthz, /readyz, /metrics."""
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
@@ -19,9 +21,31 @@ class HealthStatus(BaseModel):
     faulty: list[str] | None = None
 
 
+class MetricsPage:
+    """Renders the metrics in a thread, once for all who ask meanwhile.
+
+    With many routes, statuses and models a page has thousands of lines and takes 100 ms, which must not hold up the
+    event loop, nor be repeated for each of many scrapers at once.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._running: dict[str, asyncio.Task[bytes]] = {}  # by media type
+
+    async def response(self, accept: str) -> Response:
+        """Return the page in the format that an Accept header chooses."""
+        media_type = self._metrics.media_type(accept)
+        running = self._running.get(media_type)
+        if running is None:
+            running = asyncio.create_task(asyncio.to_thread(self._metrics.render, accept))
+            self._running[media_type] = running
+            running.add_done_callback(lambda _: self._running.pop(media_type))
+        return Response(await asyncio.shield(running), media_type=media_type)
+
+
 def health_router(registry: Registry, metrics: Metrics, admission: Admission) -> APIRouter:
     """Return the routes for orchestrators and monitoring."""
-    router = APIRouter(tags=["health"])
+    router, page = APIRouter(tags=["health"]), MetricsPage(metrics)
 
     @router.get("/healthz", response_model_exclude_none=True, responses=response_example({"status": "alive"}))
     async def healthz() -> HealthStatus:
@@ -42,8 +66,7 @@ def health_router(registry: Registry, metrics: Metrics, admission: Admission) ->
     @router.get("/metrics", response_class=Response)
     async def prometheus(request: Request) -> Response:
         """Return the metrics in Prometheus' exposition format, or in OpenMetrics if `Accept` has it."""
-        content, media_type = metrics.render(request.headers.get("accept", ""))
-        return Response(content, media_type=media_type)
+        return await page.response(request.headers.get("accept", ""))
 
     return router
 

@@ -45,5 +45,5 @@ def test_memory_is_that_of_the_processes_that_run() -> None:
 def test_metrics_are_independent_of_one_another() -> None:
     one, other = Metrics(), Metrics()
     one.errors.labels("internal").inc()
-    assert "internal" in one.render()[0].decode()
-    assert "internal" not in other.render()[0].decode()
+    assert "internal" in one.render().decode()
+    assert "internal" not in other.render().decode()
