@@ -1,7 +1,7 @@
 # The service and its models, without torch, pip or a compiler. Built by `make image`, checked by `make image-test`.
 # The base can be any image with Python 3.11 or later and its venv module: --build-arg BASE=...
-# `make image-gpu` sets DEVICE=cuda: the same image on NVIDIA's base, with onnxruntime's build for CUDA. No stage has the
-# name of an argument in its own: buildah 1.28 does not find it.
+# `make image-gpu` sets DEVICE=cuda: the same image on NVIDIA's base, with onnxruntime's build for CUDA. No name of a
+# stage contains an argument: buildah 1.28 does not resolve it.
 ARG DEVICE=cpu
 ARG BASE=python:3.12-slim-bookworm
 

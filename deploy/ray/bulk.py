@@ -69,6 +69,8 @@ def translate_on_cluster(options: argparse.Namespace, settings: Settings) -> int
         ArtifactError, EngineFailure: the models cannot be loaded.
         ServiceError: no model translates between the languages.
     """
+    if options.workers < 1:
+        raise BulkError(f"--workers is {options.workers}; give at least 1")
     head = read_head(options.input)
     with loaded_translator(settings) as (translator, registry):  # here, so that errors come before the cluster's start
         request_of(options, translator)
@@ -113,9 +115,18 @@ def _run(tasks: list[dict[str, Any]], options: argparse.Namespace, output: BulkO
 
 @contextmanager
 def _cluster() -> Iterator[None]:
-    """Connect to the cluster that `RAY_ADDRESS` names or that runs here, or else start one of this machine."""
+    """Connect to the cluster that `RAY_ADDRESS` names or that runs here, or else start one of this machine.
+
+    Raises:
+        BulkError: there is none at that address.
+    """
     settings = {name: value for name, value in os.environ.items() if name.startswith(("ATTENDANT_", "RAY_ATTENDANT_"))}
-    ray.init(runtime_env={"env_vars": settings}, log_to_driver=False, configure_logging=False, include_dashboard=False)
+    environment = {"env_vars": settings}
+    try:
+        ray.init(runtime_env=environment, log_to_driver=False, configure_logging=False, include_dashboard=False)
+    except ConnectionError as error:
+        address = os.environ.get("RAY_ADDRESS", "this machine")
+        raise BulkError(f"no Ray cluster at {address}, see RAY_ADDRESS: {error}") from None
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # not a line for each dataset among the progress
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

@@ -36,7 +36,6 @@ HEAD = 1 << 20  # bytes of the input that identify it, with its size
 DRAIN_SECONDS = 10.0
 INTERRUPTED = 130  # the shell's exit status after SIGINT
 
-
 Translate = Callable[[argparse.Namespace, Settings], int]
 
 

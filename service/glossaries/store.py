@@ -213,13 +213,10 @@ class GlossaryStore:
             dictionary = self._dictionary(owner, glossary_id, pair)
             connection.execute("DELETE FROM dictionary WHERE id = ?", (dictionary,))
 
-    def _check_owner(self, owner: str, glossary_id: str) -> tuple[str, float]:
-        """Return the name of a glossary and the time of its creation."""
-        query = "SELECT name, created FROM glossary WHERE id = ? AND owner = ?"
-        row: tuple[str, float] | None = self._connection.execute(query, (glossary_id, owner)).fetchone()
-        if row is None:
+    def _check_owner(self, owner: str, glossary_id: str) -> None:
+        query = "SELECT 1 FROM glossary WHERE id = ? AND owner = ?"
+        if self._connection.execute(query, (glossary_id, owner)).fetchone() is None:
             raise UnknownGlossary("Glossary not found")
-        return row
 
     def _info(self, owner: str, glossary_id: str) -> GlossaryInfo:
         self._check_owner(owner, glossary_id)

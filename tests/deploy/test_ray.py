@@ -1,5 +1,7 @@
-"""Ray Serve answers like the service, replaces a replica that is killed, and adds one under load; a file that is
-translated on a cluster is what the engine alone makes of it, whoever is killed on the way."""
+"""Ray Serve answers like the service, replaces a replica that is killed, and adds one under load.
+
+A file translated on a cluster has the lines that `service.bulk` writes, even if processes are killed meanwhile.
+"""
 
 import importlib.util
 import json
@@ -136,7 +138,7 @@ def test_load_adds_a_replica(server: Server) -> None:
             one.result()
 
 
-def test_file_is_translated_like_by_the_engine_alone_whoever_is_killed(toy_models: Path, tmp_path: Path) -> None:
+def test_lines_are_those_of_service_bulk_even_if_processes_are_killed(toy_models: Path, tmp_path: Path) -> None:
     source, output, part, alone = (tmp_path / name for name in ("in", "out", "out.part", "alone"))
     write_lines(source, 20_000)
     with source.open("ab") as file:
@@ -169,7 +171,15 @@ def test_file_is_translated_like_by_the_engine_alone_whoever_is_killed(toy_model
 def test_errors_come_before_the_cluster_starts(toy_models: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "in", tmp_path / "out"
     write_lines(source, 3)
-    command = [sys.executable, "-m", "deploy.ray.bulk", str(source), str(output), "--target", "x", "--source", "a"]
-    ended = subprocess.run(command, cwd=ROOT, env=environment(toy_models), check=False, capture_output=True, text=True)
-    assert ended.returncode == 1
-    assert "error: model 'toy-translator' does not translate a to x" in ended.stderr
+    command = [sys.executable, "-m", "deploy.ray.bulk", str(source), str(output), "--source", "a", "--target"]
+
+    def failed(*options: str) -> str:
+        settings = environment(toy_models)
+        ended = subprocess.run(
+            [*command, *options], cwd=ROOT, env=settings, check=False, capture_output=True, text=True
+        )
+        assert ended.returncode == 1
+        return ended.stderr
+
+    assert "error: model 'toy-translator' does not translate a to x" in failed("x")
+    assert "--workers is 0; give at least 1" in failed("b", "--workers", "0")
