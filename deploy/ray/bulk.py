@@ -24,6 +24,7 @@ from deploy.ray.replica import CPUS, replica_settings
 from service.bulk.__main__ import identity, loaded_translator, main, parser, read_head, request_of
 from service.bulk.files import BulkError, BulkOutput, Failure, InputLine, read_lines
 from service.bulk.lines import translate_lines
+from service.bulk.memory import TranslationMemory
 from service.bulk.progress import Progress
 from service.settings import Settings
 
@@ -38,6 +39,7 @@ class Worker:
         self._stack = ExitStack()  # ends with the worker's process
         self._translator, _ = self._stack.enter_context(loaded_translator(replica_settings()))
         self._request = request_of(options, self._translator)
+        self._memory = TranslationMemory()
         self._loop = self._stack.enter_context(asyncio.Runner())  # one for all calls: the engine process answers in it
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
@@ -50,7 +52,7 @@ class Worker:
     async def _translate(self, lines: list[Any]) -> list[str | Failure]:
         source = [InputLine(_result(line), 0) for line in lines]
         results: list[str | Failure] = []
-        async with aclosing(translate_lines(source, self._translator, self._request)) as blocks:
+        async with aclosing(translate_lines(source, self._translator, self._request, self._memory)) as blocks:
             async for block in blocks:
                 results += block.results
         return results

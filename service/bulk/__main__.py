@@ -17,6 +17,7 @@ from typing import Any
 from service.artifact import MAX_BEAM, ArtifactError
 from service.bulk.files import BulkError, BulkOutput, read_lines
 from service.bulk.lines import translate_lines
+from service.bulk.memory import LINES, TranslationMemory
 from service.bulk.progress import Progress
 from service.engine.options import DecodingOptions
 from service.engine.process.client import EngineProcess
@@ -137,9 +138,10 @@ def request_of(options: argparse.Namespace, translator: Translator) -> Translati
 async def _run(
     path: Path, output: BulkOutput, translator: Translator, request: TranslationRequest, registry: Registry
 ) -> None:
-    progress = Progress(path.stat().st_size)
+    progress, memory = Progress(path.stat().st_size), TranslationMemory()
+    memory.fill(output.translations(path, LINES))
     try:
-        async with aclosing(translate_lines(read_lines(path, output.done), translator, request)) as blocks:
+        async with aclosing(translate_lines(read_lines(path, output.done), translator, request, memory)) as blocks:
             async for block in blocks:
                 output.write(block.results)
                 progress.update(output.done, block.position, output.failed)

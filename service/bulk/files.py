@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
@@ -159,6 +160,18 @@ class BulkOutput:
         self._errors.flush()
         self._file.write("".join(lines).encode())
         self._file.flush()
+
+    def translations(self, path: Path, count: int) -> Iterator[tuple[str, str]]:
+        """Yield the last `count` lines of the input that are done, and their translations; not those that are no UTF-8.
+
+        Raises:
+            BulkError: the input cannot be read.
+        """
+        first = max(0, self.done - count)
+        with self._part.open(encoding="utf-8", newline="\n") as file:
+            for line, translation in zip(read_lines(path, first), islice(file, first, self.done), strict=False):
+                if isinstance(line.text, str):
+                    yield line.text, translation.removesuffix("\n")
 
     def finish(self) -> None:
         """Give the output its name; the file of errors stays only if there are some."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from service.bulk.files import Failure, InputLine
+from service.bulk.memory import TranslationMemory
 from service.errors import EngineDown, NotReady, Overloaded, ServiceError
 from service.models.request_scope import RequestScope
 from service.translation.request import TranslationRequest
@@ -31,9 +32,11 @@ class BlockResult:
 
 
 async def translate_lines(
-    lines: Iterable[InputLine], translator: Translator, request: TranslationRequest
+    lines: Iterable[InputLine], translator: Translator, request: TranslationRequest, memory: TranslationMemory
 ) -> AsyncGenerator[BlockResult]:
     """Translate lines with the options of a request; yield the results of one block after the other, in order.
+
+    `memory` has translations of the same translator with the same options, and gets those of the lines.
 
     Raises:
         BulkError: the input cannot be read.
@@ -45,7 +48,7 @@ async def translate_lines(
         while True:
             while len(running) < BLOCKS and (block := await asyncio.to_thread(_next_block, source)):
                 texts = [line.text for line in block]
-                task = asyncio.create_task(_translate_block(texts, translator, request, turn))
+                task = asyncio.create_task(_translate_block(texts, translator, request, turn, memory))
                 running.append((task, block[-1].position))
             if not running:
                 return
@@ -62,26 +65,35 @@ def _next_block(source: Iterator[InputLine]) -> list[InputLine]:
 
 
 async def _translate_block(
-    lines: list[str | Failure], translator: Translator, request: TranslationRequest, turn: asyncio.Semaphore
+    lines: list[str | Failure],
+    translator: Translator,
+    request: TranslationRequest,
+    turn: asyncio.Semaphore,
+    memory: TranslationMemory,
 ) -> list[str | Failure]:
     """Return the translation of each line, or why it has none; blank lines stay as they are.
 
-    Lines of similar length are translated together, the longest first: rows of a batch then end together, too.
+    Lines of similar length are translated together, the longest first: rows of a batch then end together, too. A line
+    that comes again is translated once.
     """
 
     async def translate(texts: list[str]) -> list[str | Failure]:
         async with turn:
             return await _translate(texts, translator, request)
 
-    texts = {i: line for i, line in enumerate(lines) if isinstance(line, str) and line.strip()}
-    order = sorted(texts, key=lambda i: -len(texts[i]))
-    groups = [order[start : start + GROUP] for start in range(0, len(order), GROUP)]
-    translated = await asyncio.gather(*(translate([texts[i] for i in group]) for group in groups))
-    results = list(lines)
-    for group, of_group in zip(groups, translated, strict=True):
-        for i, result in zip(group, of_group, strict=True):
-            results[i] = result
-    return results
+    distinct = {line for line in lines if isinstance(line, str) and line.strip()}
+    known: dict[str, str | Failure] = {}
+    for line in distinct:
+        if (translation := memory.get(line)) is not None:
+            known[line] = translation
+    texts = sorted(distinct - known.keys(), key=lambda line: (-len(line), line))
+    groups = [texts[start : start + GROUP] for start in range(0, len(texts), GROUP)]
+    for group, results in zip(groups, await asyncio.gather(*map(translate, groups)), strict=True):
+        for line, result in zip(group, results, strict=True):
+            known[line] = result
+            if isinstance(result, str):
+                memory.put(line, result)
+    return [known.get(line, line) if isinstance(line, str) else line for line in lines]
 
 
 async def _translate(texts: list[str], translator: Translator, request: TranslationRequest) -> list[str | Failure]:

@@ -19,12 +19,6 @@ COMMAND = [sys.executable, "-m", "service.bulk"]
 LANGUAGES = ["--source", "a", "--target", "b", "--model", "toy-translator"]
 
 
-@pytest.fixture
-def _settings(toy_models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"MODELS": str(toy_models), "WORKERS": "1", "THREADS": "1"}.items():
-        monkeypatch.setenv(f"ATTENDANT_{name}", value)
-
-
 def write_lines(path: Path, count: int) -> list[str]:
     generator = random.Random(1)
     lines = [" ".join(generator.choices(list(LEXICON), k=generator.randint(1, 4))) for _ in range(count)]
