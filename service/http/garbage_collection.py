@@ -11,7 +11,7 @@ import time
 
 DUE = 5_000  # objects made and not deleted since the last collection, after which an idle service collects
 DUE_LATER = 50_000  # ... after a collection that took long
-OVERDUE = 20  # collections of the middle generation after which Python makes a full one at once
+OVERDUE = 100  # collections of the middle generation after which Python makes a full one at once
 LONG = 0.02  # seconds of a collection
 
 
