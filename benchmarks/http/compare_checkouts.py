@@ -1,11 +1,12 @@
 """Compare two checkouts of this project over HTTP: the same load on both services, alternating, in one run.
 
     python -m benchmarks.http.compare_checkouts BEFORE AFTER [--task translate|classify] [--data data] [--clients 64]
-        [--rounds 7] [--seconds 8] [--json FILE]
+        [--rounds 7] [--seconds 8] [--guard] [--json FILE]
 
 BEFORE and AFTER are folders with a checkout each. Both services use this interpreter and serve the model of the task
 from the `models/` of their own checkout. Translation runs without retries (ATTENDANT_GUARD=0), so that both services
-decode the same number of tokens. Figures are medians of the rounds; ratios are medians of each round's ratio.
+decode the same number of tokens, or with `--guard` as it does by default. Figures are medians of the rounds; ratios are
+medians of each round's ratio.
 """
 
 import argparse
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--clients", type=int, default=CLIENTS)
     top.add_argument("--rounds", type=int, default=7)
     top.add_argument("--seconds", type=float, default=8.0)
+    top.add_argument("--guard", action="store_true", help="try translations again that have quality issues")
     top.add_argument("--json", type=Path, help="write the results of every round to this file")
     return top
 
@@ -53,12 +55,12 @@ def requests(task: str, data: Path) -> list[tuple[str, str]]:
 def main(words: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(words)
     notes = busy_note()
-    bodies = requests(arguments.task, arguments.data)
+    bodies, guard = requests(arguments.task, arguments.data), str(int(arguments.guard))
     with ExitStack() as stack:
         plan = LoadPlan(stack.enter_context(Traffic()), bodies, arguments.clients, arguments.seconds)
         before, after = (
             stack.enter_context(
-                attendant_server([checkout / "models" / MODELS[arguments.task]], checkout, ATTENDANT_GUARD="0")
+                attendant_server([checkout / "models" / MODELS[arguments.task]], checkout, ATTENDANT_GUARD=guard)
             )
             for checkout in (arguments.before, arguments.after)
         )
@@ -70,7 +72,8 @@ def main(words: Sequence[str] | None = None) -> int:
     sys.stdout.write("".join(f"{name}: {value:.3f}\n" for name, value in ratios.items()))
     sys.stdout.write(f"{agreement_share:.0%} of the answers are equal\n")
     if arguments.json:
-        what = f"Two checkouts compared: POST /v1/{arguments.task}, one text a request"
+        retries = "with" if arguments.guard else "without"
+        what = f"Two checkouts compared: POST /v1/{arguments.task}, one text a request, {retries} retries"
         write_figures(
             arguments.json, what, medians(rounds), ratios, notes=notes, equal_answers=agreement_share, rounds=rounds
         )

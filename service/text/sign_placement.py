@@ -12,17 +12,16 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from service.text.alignment import AlignedText, AlignmentLink, OffsetMappedText, Span
-from service.text.signs import DASH, LEADING_DASH, find_single_quotes
+from service.text.signs import DASH, LEADING_DASH, QUOTES, find_single_quotes
 from service.text.words import is_word_character, word_spans
 
 # The quotation marks of a language, with what is between them and the words.
 _QUOTES_OF = {"en": ('"', '"'), "de": ("„", "“"), "fr": ("«\u00a0", "\u00a0»"), "es": ('"', '"')}
-_QUOTES = '"“”„«»'
 _OPENING_QUOTE = re.compile(r"[\"“”„«»]\s*")
 _CLOSING_QUOTE = re.compile(r"\s*[\"“”„«»]")
 _SENTENCE_END = ".!?…"
 MAX_PLACED = 20  # pairs of one kind, or dashes, of a sentence; each takes time linear in its length
-_PAIRED = (_QUOTES, "()", "[]", "{}")
+_PAIRED = (QUOTES, "()", "[]", "{}")
 
 
 def localised_quotes(before: str, after: str, language: str) -> tuple[str, str]:
@@ -94,7 +93,7 @@ class _LinkedWords:
 
     def __init__(self, text: str, links: Iterable[AlignmentLink]) -> None:
         origin = {link.target_start: link.source_start for link in links}
-        found = [span for span in word_spans(text) if is_word_character(text[span[0]]) or _is_token(text[span[0]])]
+        found = [span for span in word_spans(text) if is_word_character(text[span[0]]) or is_placeholder(text[span[0]])]
         self.spans = [span for span in found if span[0] in origin]
         self.origins = [origin[span[0]] for span in self.spans]
 
@@ -121,7 +120,7 @@ class _LinkedWords:
         return None if not wrong else self.spans[wrong.index(min(wrong))][1]
 
 
-def _is_token(character: str) -> bool:
+def is_placeholder(character: str) -> bool:
     """Return whether a character may be a placeholder token: those are of the Private Use Area."""
     return "\ue000" <= character <= "\uf8ff"
 
@@ -133,7 +132,7 @@ def _pairs(text: str, signs: str) -> list[_Pair] | None:
     if len(positions) % 2 or len(positions) > 2 * MAX_PLACED:
         return None
     pairs = [_Pair(a, b, text[a], text[b]) for a, b in zip(positions[::2], positions[1::2], strict=True)]
-    is_quotes = signs == _QUOTES
+    is_quotes = signs == QUOTES
     if any(not is_quotes and (pair.opening, pair.closing) != (signs[0], signs[1]) for pair in pairs):
         return None
     return pairs

@@ -10,13 +10,13 @@ from service.text.alignment import Span
 
 _SYMBOLS = "()[]{}<>&*_~#@$€£%°§|\\^=+/±×÷\ufffd"
 _SYMBOL_SET = frozenset(_SYMBOLS)
-_QUOTES = '"„“”«»'
-_ANY = re.compile(f"[{re.escape(_SYMBOLS)}{_QUOTES}–—'’‘‚‹›…-]")
+QUOTES = '"„“”«»'  # double ones
+_ANY = re.compile(f"[{re.escape(_SYMBOLS)}{QUOTES}–—'’‘‚‹›…-]")
 DASH = re.compile(r"(?<=\s)[-–—]{1,2}(?=\s)|(?<=\w)—(?=\w)")
 # Single quotation marks around words, unlike apostrophes.
 _SINGLE_QUOTES = re.compile(r"(?<![\w'’])['‘‚‹](?=\w)[^'‘’‚‹›\n]{1,80}(?<=[\w.!?,])['’‘›](?!\w)")
 # What a text can be split around: brackets and double quotation marks, dashes and slashes between words.
-_SPLITTING = re.compile(rf"[()\[\]{{}}{_QUOTES}]|{DASH.pattern}|(?<=\w)/(?=\w)")
+_SPLITTING = re.compile(rf"[()\[\]{{}}{QUOTES}]|{DASH.pattern}|(?<=\w)/(?=\w)")
 # A dash that begins a sentence, as of a speaker in a dialogue.
 LEADING_DASH = re.compile(r"[-–—]\s+(?=\S)")
 _ANY_DASH = re.compile(r"[-–—]")
@@ -31,7 +31,7 @@ def has_changed_signs(source: str, target: str) -> bool:
         return False
     if any(source.count(sign) != target.count(sign) for sign in _SYMBOL_SET.intersection(source + target)):
         return True
-    if sum(map(source.count, _QUOTES)) != sum(map(target.count, _QUOTES)):
+    if sum(map(source.count, QUOTES)) != sum(map(target.count, QUOTES)):
         return True
     if _lost_single_quotes(source, target):
         return True

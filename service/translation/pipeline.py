@@ -21,7 +21,7 @@ from service.translation.decoding import pivot_decoding, safer, with_end_loops
 from service.translation.document import DocumentTranslation
 from service.translation.request import TranslationResponse, TranslationResult
 from service.translation.segment import RestoredHypothesis, Segment
-from service.translation.word_alignment import WordAligner
+from service.translation.word_alignment import WordAligner, place_quotes_in
 
 MAX_TURN = 0.005  # seconds of processing after which other tasks of the event loop run in between
 MAX_INLINE_CALLS = 32  # up to so many, making engine requests takes less time than passing them to another thread
@@ -283,6 +283,9 @@ class TranslationPipeline:
             segment.unit, segment.hypotheses, segment.pivot_texts = unit, hypotheses, call.pivot_texts
             # Without guards, and where they have been streamed, hypotheses stay as they are.
             segment.places_signs = SIGN in call.issues and self._guard and not segment.streamed_ids
+            if segment.places_signs and (placed := place_quotes_in(unit, hypotheses)):
+                segment.hypotheses, call.issues = placed, [issue for issue in call.issues if issue != SIGN]
+                segment.places_signs = False
             segment.warnings.update(issue for issue in call.issues if issue != SIGN or not segment.places_signs)
         elif call.glossary_unit is None:
             if parts := _parts_around_spans(segment.unit):

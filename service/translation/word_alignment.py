@@ -1,8 +1,10 @@
 """Word alignment of finished translations: the models that wrote them score them once more, for the attention.
 
 By the links, brackets, quotation marks and dashes that a translation lost are put back, see
-`service.text.sign_placement`.
+`service.text.sign_placement`; before that, quotation marks by the punctuation beside them, which takes no model.
 """
+
+from collections.abc import Sequence
 
 from service.engine.types import EngineRequest, EngineResult
 from service.errors import NotReady, Overloaded, UnknownModel
@@ -10,11 +12,29 @@ from service.models.request_scope import RequestScope
 from service.models.scorer import EncodedPair, Pair
 from service.text.alignment import AlignedText, AlignmentLink, anchor_identical_words, compose_links
 from service.text.quality_checks import SIGN
+from service.text.quote_placement import place_quotes
+from service.text.segmentation.units import Unit
 from service.text.sign_placement import place_signs
 from service.text.signs import has_changed_signs
-from service.translation.segment import Segment
+from service.translation.segment import RestoredHypothesis, Segment
 
 NOT_ALIGNED = "not_aligned"
+
+
+def place_quotes_in(unit: Unit, hypotheses: Sequence[RestoredHypothesis]) -> list[RestoredHypothesis] | None:
+    """Return hypotheses with the quotation marks that punctuation can place; None if one of them still lacks signs."""
+    placed = []
+    for one in hypotheses:
+        if has_changed_signs(unit.model_input, one.output):
+            text = place_quotes(unit.model_input, one.output, unit.languages[1])
+            if text is None or has_changed_signs(unit.model_input, text):
+                return None
+            translation = unit.restore(AlignedText(text))
+            if translation is None:
+                return None
+            one = one._replace(translation=translation, output=text)
+        placed.append(one)
+    return placed
 
 
 class WordAligner:
