@@ -31,13 +31,32 @@ def place_quotes(source: str, text: str, language: str) -> str | None:
     marks = [match.start() for match in _QUOTE.finditer(source)]
     if len(marks) != 2:
         return None
+    kept_start, kept_end = _kept(text)
     text = _without_quotes(text)
     start = _start(source[: marks[0]], text)
+    start = kept_start if start is None else start
     end = None if start is None else _end(source, marks[1], text, start)
+    end = kept_end if end is None else end
     if start is None or end is None or not _has_word(text[start:end]):
         return None
     opening, closing = localised_quotes(source[marks[0]], source[marks[1]], language)
     return text[:start] + opening + text[start:end] + closing + text[end:]
+
+
+def _kept(text: str) -> tuple[int | None, int | None]:
+    """Return where the translation begins or ends the quotation itself, if it has a single mark.
+
+    Positions are those in the text without marks.
+    """
+    marks = list(_FRENCH.finditer(text))
+    if len(marks) != 1:
+        return None, None
+    at, after = marks[0].span()
+    if (not at or text[at - 1].isspace()) and text[after : after + 1].isalnum():
+        return at, None
+    if at and not text[at - 1].isspace() and not text[after : after + 1].isalnum():
+        return None, at
+    return None, None
 
 
 def _without_quotes(text: str) -> str:
