@@ -10,8 +10,10 @@ from fastapi.responses import RedirectResponse
 from starlette.routing import BaseRoute
 
 from service import __version__
-from service.api import deepl, deepl_glossaries, infinity, libretranslate, tei, tei_tokens
+from service.api import infinity, libretranslate, tei, tei_tokens
 from service.api.administration import ModelAdministration
+from service.api.deepl import glossaries as deepl_glossaries
+from service.api.deepl import routes as deepl
 from service.api.documents import deepl as deepl_documents
 from service.api.documents import libretranslate as libretranslate_documents
 from service.api.health import health_router

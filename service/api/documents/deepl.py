@@ -12,8 +12,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from service.api import deepl
-from service.api.deepl import SourceLanguage, UsageCounter, glossary_terms, match_language
+from service.api.deepl.errors import ERROR_FORMAT as TEXT_ERROR_FORMAT
+from service.api.deepl.glossaries import glossary_terms
+from service.api.deepl.languages import match_language
+from service.api.deepl.requests import SourceLanguage
+from service.api.deepl.routes import UsageCounter
 from service.api.documents.shared import (
     FILE_RESPONSE,
     JOB_ERRORS,
@@ -34,7 +37,7 @@ from service.translation.translator import Translator
 UPLOAD_PATH = "/v2/document"
 PATHS = (UPLOAD_PATH,)
 ERROR_FORMAT = replace(
-    deepl.ERROR_FORMAT, statuses={**deepl.ERROR_FORMAT.statuses, "unsupported_document": 400, "invalid_document": 400}
+    TEXT_ERROR_FORMAT, statuses={**TEXT_ERROR_FORMAT.statuses, "unsupported_document": 400, "invalid_document": 400}
 )
 ID_EXAMPLE, KEY_EXAMPLE = "04DE5AD98A02647D83285A36021911C6", "0CB0054F1C132C1625B392EADDA41CB754A742822F6877173029"
 UPLOAD_RESPONSE = response_example({"document_id": ID_EXAMPLE, "document_key": KEY_EXAMPLE})

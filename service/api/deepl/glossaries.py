@@ -1,175 +1,50 @@
-"""DeepL's dialect for glossaries: /v2/glossaries with one pair of languages each, /v3/glossaries with several.
-
-Source: the OpenAPI document of DeepLcom/openapi 3, DeepLcom/deepl-mock 1.21, and the requests of the official client.
-"""
+"""The routes of glossaries: /v2/glossaries with one pair of languages each, /v3/glossaries with several."""
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, model_validator
 
-from service.api.deepl import ERROR_FORMAT, owner_of
+from service.api.deepl.errors import ERROR_FORMAT
+from service.api.deepl.glossary_models import (
+    DICTIONARY_EXAMPLE,
+    ENTRIES_EXAMPLE,
+    PAIR_EXAMPLE,
+    V2_EXAMPLE,
+    V3_EXAMPLE,
+    DeepLDictionary,
+    DeepLEntries,
+    DeepLGlossariesV2,
+    DeepLGlossariesV3,
+    DeepLGlossaryV2,
+    DeepLGlossaryV3,
+    DictionaryBody,
+    GlossaryChanges,
+    GlossaryV2Body,
+    GlossaryV3Body,
+    LanguagePair,
+    LanguagePairs,
+)
 from service.api.shared import MIDDLEWARE_ERRORS
 from service.errors import InvalidRequest, TooLarge, UnknownGlossary, UnsupportedMediaType
-from service.glossaries.entries import EntriesFormat, format_tsv, parse_entries
+from service.glossaries.entries import format_tsv, parse_entries
 from service.glossaries.store import GlossaryInfo, GlossaryStore, Pair
+from service.glossaries.terms import GlossaryTerms
 from service.http.forms import read_json_or_form
 from service.http.openapi import inline_schema, json_body, json_or_form_body
 from service.models.loop_turns import LoopTurns
 from service.text.languages import match_language
 from service.translation.translator import Translator
 
-T = TypeVar("T")
-MAX_DICTIONARIES = 1000  # in one request
 LISTED_AT_ONCE = 32  # glossaries
-MAX_NAME = 1024
 TSV = "text/tab-separated-values"
 GLOSSARY_ERRORS = (*MIDDLEWARE_ERRORS, InvalidRequest, UnknownGlossary, TooLarge)
-ID_EXAMPLE, TIME_EXAMPLE = "559192ed-8e23-46d3-a4c0-6b1f4d0f3c6b", "2026-04-17T13:12:24.123Z"
-PAIR_EXAMPLE = {"source_lang": "en", "target_lang": "de"}
-ENTRIES_EXAMPLE = {"entries": "dog\tKöter\nhouse\tHaus", "entries_format": "tsv"}
-DICTIONARY_EXAMPLE = PAIR_EXAMPLE | {"entry_count": 2}
-V2_EXAMPLE = {
-    "glossary_id": ID_EXAMPLE, "name": "My glossary", "ready": True, **DICTIONARY_EXAMPLE,
-    "creation_time": TIME_EXAMPLE,
-}  # fmt: skip
-V3_EXAMPLE = {
-    "glossary_id": ID_EXAMPLE, "name": "My glossary", "dictionaries": [DICTIONARY_EXAMPLE],
-    "creation_time": TIME_EXAMPLE,
-}  # fmt: skip
-Language = Annotated[str, Field(min_length=1, max_length=35)]
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=r"\S")]
 LanguageQuery = Annotated[str, Query(min_length=1, max_length=35)]
-
-
-class DictionaryBody(BaseModel):
-    """The entries of one pair of languages."""
-
-    source_lang: Language
-    target_lang: Language
-    entries: Annotated[str, Field(description="One entry a line: source term, tab or comma, target term.")]
-    entries_format: EntriesFormat
-
-
-class GlossaryV2Body(DictionaryBody):
-    """A new glossary of one pair of languages."""
-
-    name: Name
-
-
-# DeepL's clients for JavaScript and Java send dictionaries as fields of a form.
-FORM_FIELD = re.compile(r"dictionaries\[(\d{1,4})\]\.(\w+)")
-
-
-def _nest_form_fields(body: Any) -> Any:
-    """Turn fields such as `dictionaries[0].entries` into a list of dictionaries, in the order of their numbers."""
-    if not isinstance(body, dict):
-        return body
-    fields, dictionaries = dict[str, Any](), dict[int, dict[str, Any]]()
-    for name, value in body.items():
-        if found := FORM_FIELD.fullmatch(name):
-            dictionaries.setdefault(int(found[1]), {})[found[2]] = value
-        else:
-            fields[name] = value
-    if dictionaries:
-        fields["dictionaries"] = [dictionaries[number] for number in sorted(dictionaries)]
-    return fields
-
-
-class BodyWithDictionaries(BaseModel):
-    """A body that may be a form."""
-
-    _nest = model_validator(mode="before")(_nest_form_fields)
-
-
-Dictionaries = Annotated[list[DictionaryBody], Field(max_length=MAX_DICTIONARIES)]
-
-
-class GlossaryV3Body(BodyWithDictionaries):
-    """A new glossary."""
-
-    name: Name
-    dictionaries: Annotated[list[DictionaryBody], Field(min_length=1, max_length=MAX_DICTIONARIES)]
-
-
-class GlossaryChanges(BodyWithDictionaries):
-    """A new name, and entries to add."""
-
-    name: Name | None = None
-    dictionaries: Dictionaries = []
-
-
-class DeepLDictionary(BaseModel):
-    """A dictionary without its entries."""
-
-    source_lang: str
-    target_lang: str
-    entry_count: int
-
-
-class DeepLGlossaryV2(DeepLDictionary):
-    """A glossary of one pair of languages."""
-
-    glossary_id: str
-    name: str
-    ready: Literal[True] = True
-    creation_time: str
-
-
-class DeepLGlossariesV2(BaseModel):
-    """All glossaries of one pair of languages."""
-
-    glossaries: list[DeepLGlossaryV2]
-
-
-class DeepLGlossaryV3(BaseModel):
-    """A glossary."""
-
-    glossary_id: str
-    name: str
-    dictionaries: list[DeepLDictionary]
-    creation_time: str
-
-
-class DeepLGlossariesV3(BaseModel):
-    """All glossaries."""
-
-    glossaries: list[DeepLGlossaryV3]
-
-
-class DeepLDictionaryEntries(BaseModel):
-    """A dictionary with its entries."""
-
-    source_lang: str
-    target_lang: str
-    entries: str
-    entries_format: Literal["tsv"] = "tsv"
-
-
-class DeepLEntries(BaseModel):
-    """The entries of a dictionary."""
-
-    dictionaries: list[DeepLDictionaryEntries]
-
-
-class LanguagePair(BaseModel):
-    """Languages between which a glossary may be used."""
-
-    source_lang: str
-    target_lang: str
-
-
-class LanguagePairs(BaseModel):
-    """All pairs of languages between which a glossary may be used."""
-
-    supported_languages: list[LanguagePair]
 
 
 def glossary_router(store: GlossaryStore, translator: Translator) -> APIRouter:
@@ -332,6 +207,28 @@ def _add_v3_routes(router: APIRouter, store: GlossaryStore, translator: Translat
         await asyncio.to_thread(store.delete_dictionary, owner_of(request), str(glossary_id), pair)
 
     router.delete("/v3/glossaries/{glossary_id}", status_code=204, responses=_responses(204, None))(_deleter(store))
+
+
+def glossary_terms(
+    store: GlossaryStore, request: Request, glossary_id: str, source: str | None, target: str
+) -> GlossaryTerms:
+    """Return the dictionary of a glossary for a request's languages.
+
+    Raises:
+        InvalidRequest: the request has no source language, or what it has is no id.
+    """
+    if not source:
+        raise InvalidRequest("Use of a glossary requires the source_lang parameter to be specified")
+    try:
+        glossary = str(UUID(glossary_id))
+    except ValueError:
+        raise InvalidRequest("Value for 'glossary_id' not supported.") from None
+    return GlossaryTerms(store, owner_of(request), glossary, (source, target))
+
+
+def owner_of(request: Request) -> str:
+    """Return whose glossaries a request means: the API key's, or where keys are not required those of all callers."""
+    return request.scope.get("key") or ""
 
 
 def _deleter(store: GlossaryStore) -> Callable[..., Any]:
