@@ -132,10 +132,10 @@ def create_app(
     customise_openapi(app, ERROR_FORMATS, public if authenticator.keys.digests else None)
     documents = DocumentJobs(DocumentTranslator(translator, settings), settings)
     glossaries, usage = GlossaryStore(settings.glossary_file), deepl.UsageCounter()
-    app.include_router(deepl_documents.document_router(documents, translator, glossaries, usage))
-    app.include_router(deepl.deepl_router(translator, settings, glossaries, usage))
-    app.include_router(deepl_glossaries.glossary_router(glossaries, translator))
-    app.include_router(libretranslate_documents.file_router(documents, translator, settings.root_path))
+    app.add_routes(deepl_documents.document_router(documents, translator, glossaries, usage))
+    app.add_routes(deepl.deepl_router(translator, settings, glossaries, usage))
+    app.add_routes(deepl_glossaries.glossary_router(glossaries, translator))
+    app.add_routes(libretranslate_documents.file_router(documents, translator, settings.root_path))
     fast_routes = _add_routes(app, settings, registry, metrics, inference, admission, administration)
     app.add_middleware(MethodMiddleware, routes=app.routes, error_formats=ERROR_FORMATS)
     app.add_middleware(FastRoutesMiddleware, routes=fast_routes, error_formats=ERROR_FORMATS)
@@ -186,7 +186,7 @@ def create_authenticator(settings: Settings) -> Authenticator:
 
 
 def _add_routes(
-    app: FastAPI,
+    app: Application,
     settings: Settings,
     registry: Registry,
     metrics: Metrics,
@@ -197,21 +197,21 @@ def _add_routes(
     """Add all routes except those of documents, and return those of the native API."""
     translator = inference.translator
     native, score = native_router(registry, translator, settings), score_router(registry, settings)
-    app.include_router(native)
-    app.include_router(score)
-    app.include_router(models_router(registry, administration))
-    app.include_router(libretranslate.libretranslate_router(translator, settings))
-    app.include_router(tei.tei_router(registry, translator, settings, admission))
-    app.include_router(tei_tokens.tei_tokens_router(registry, settings))
+    app.add_routes(native)
+    app.add_routes(score)
+    app.add_routes(models_router(registry, administration))
+    app.add_routes(libretranslate.libretranslate_router(translator, settings))
+    app.add_routes(tei.tei_router(registry, translator, settings, admission))
+    app.add_routes(tei_tokens.tei_tokens_router(registry, settings))
     metrics.registry.register(TeiMetrics(metrics))
-    app.include_router(infinity.infinity_router(registry, settings))
-    app.include_router(open_inference.inference_router(registry, inference, metrics, admission, administration))
-    app.include_router(health_router(registry, metrics, admission))
-    app.include_router(docs_router())
+    app.add_routes(infinity.infinity_router(registry, settings))
+    app.add_routes(open_inference.inference_router(registry, inference, metrics, admission, administration))
+    app.add_routes(health_router(registry, metrics, admission))
+    app.add_routes(docs_router())
 
     if settings.page:
-        app.include_router(page_router())
-        app.include_router(live_router(LiveView(registry, metrics, admission)))
+        app.add_routes(page_router())
+        app.add_routes(live_router(LiveView(registry, metrics, admission)))
     else:
 
         @app.get("/", include_in_schema=False)

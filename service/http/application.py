@@ -1,6 +1,6 @@
 """The ASGI application: FastAPI, called without the layers that repeat what our own middleware does."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.http.request_log import RequestLogMiddleware
@@ -13,6 +13,13 @@ class Application(FastAPI):
     bodies. `RequestLogMiddleware` answers exceptions, `BodyLimitMiddleware` limits bodies, and OpenTelemetry is
     configured before the application starts or not at all.
     """
+
+    def add_routes(self, router: APIRouter) -> None:
+        """Add the routes of a router as they are.
+
+        `include_router` would build each of them again, for a prefix and dependencies that ours do not get.
+        """
+        self.router.routes.extend(router.routes)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Build the layers, and find where an HTTP request may begin."""
