@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+import torch._dynamo.config
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from export.graphs.scan import insert_scan
@@ -50,7 +51,9 @@ def write_graphs(models: dict[str, ModelProto], folder: Path) -> dict[str, Graph
 def to_onnx(spec: GraphSpec) -> ModelProto:
     """Trace a module, with symbolic names for its dynamic axes."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    # Hardly any operation is traced twice with the same shapes: a cache of them takes more time than it saves.
+    no_cache = torch._dynamo.config.patch(fake_tensor_cache_enabled=False)
+    with warnings.catch_warnings(), no_cache:
         warnings.simplefilter("ignore")  # the exporter calls deprecated functions of its own
         program = torch.onnx.export(
             spec.module.eval(),
