@@ -170,21 +170,29 @@ def fake_worker_pool(
     return worker_pool, observer
 
 
+@contextmanager
+def serving_fake(
+    artifact: Path,
+    engine: Engine,
+    scoring: Engine | None = None,
+    authenticator: Authenticator | None = None,
+    connection: type[AdmissionProtocol] = AdmissionProtocol,
+    **changes: Any,
+) -> Iterator[Service]:
+    """Run a service with a fake engine as translator."""
+    settings, metrics = Settings(**changes), Metrics()
+    registry = Registry([fake_model(artifact, engine, settings, metrics, scoring)])
+    with serving(settings, registry, metrics, authenticator, connection) as service:
+        yield service
+
+
 @pytest.fixture
 def serve_fake(toy_translator: Path) -> Iterator[Callable[..., Service]]:
     """Return a function that starts services with a fake engine as translator; they stop when the test ends."""
     stack = []
 
-    def start(
-        engine: Engine,
-        scoring: Engine | None = None,
-        authenticator: Authenticator | None = None,
-        connection: type[AdmissionProtocol] = AdmissionProtocol,
-        **changes: Any,
-    ) -> Service:
-        settings, metrics = Settings(**changes), Metrics()
-        registry = Registry([fake_model(toy_translator, engine, settings, metrics, scoring)])
-        context = serving(settings, registry, metrics, authenticator, connection)
+    def start(engine: Engine, *options: Any, **changes: Any) -> Service:
+        context = serving_fake(toy_translator, engine, *options, **changes)
         stack.append(context)
         return context.__enter__()
 

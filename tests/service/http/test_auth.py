@@ -1,8 +1,9 @@
 """Authentication over HTTP: keys in every place where clients send them, rate limits, public paths, CORS."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from service.http.auth import PUBLIC_PATHS, Authenticator
 from service.http.rate_limit import RateLimiter
 from service.http.start_page import LIVE_PATH
 from service.settings import Settings
-from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually
+from tests.service.conftest import TRANSLATE, Service, assert_problem, eventually, serving_fake
 from tests.service.fakes import TIMEOUT, EchoEngine, HeldEngine
 from tests.service.http.test_rate_limit import Clock
 
@@ -29,10 +30,11 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-@pytest.fixture
-def secured(serve_fake: ServeFake) -> Service:
+@pytest.fixture(scope="module")
+def secured(toy_translator: Path) -> Iterator[Service]:
     """A service with two API keys."""
-    return serve_fake(EchoEngine(), keys=KEYS)
+    with serving_fake(toy_translator, EchoEngine(), keys=KEYS) as service:
+        yield service
 
 
 @pytest.mark.parametrize(
