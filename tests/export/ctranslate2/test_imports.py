@@ -108,8 +108,9 @@ def test_service_reads_sources_without_an_end_token(
 
 
 def test_another_model_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trace: Any) -> None:
-    folder = write_package(tmp_path / "translate-en_de", layers=1)
-    write_package(tmp_path / "other", layers=1, pre_norm=False)
+    other = VARIANTS["int8, post-norm, end of source"]  # whose graphs are traced already
+    folder = write_package(tmp_path / "translate-en_de", **other | {"pre_norm": True})
+    write_package(tmp_path / "other", **other)
     model = read_model_file(tmp_path / "other" / "model" / "model.bin")
     monkeypatch.setattr("export.ctranslate2.imports.read_model_file", lambda path: model)
     monkeypatch.setattr(from_hf, "to_onnx", trace)
