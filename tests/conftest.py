@@ -16,6 +16,8 @@ import hypothesis
 import pytest
 from filelock import FileLock
 
+from service.engine.cores import available_cores
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # tests must not use the network
 
 # The same examples in every run; `pytest --hypothesis-profile=random` tries others. An example has no deadline: on a
@@ -80,6 +82,11 @@ def build_once(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFac
         return folder
 
     return build
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one process more than there are cores: many tests wait for the services and browsers that they start."""
+    return available_cores() + 1
 
 
 def pytest_collection_finish() -> None:

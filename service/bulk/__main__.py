@@ -14,6 +14,8 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from uvicorn.loops.auto import auto_loop_factory
+
 from service.artifact import MAX_BEAM, ArtifactError
 from service.bulk.files import BulkError, BulkOutput, read_lines
 from service.bulk.lines import translate_lines
@@ -101,7 +103,8 @@ def translate_file(options: argparse.Namespace, settings: Settings) -> int:
     with loaded_translator(settings) as (translator, registry):
         request = request_of(options, translator)
         with BulkOutput(options.output, identity(head, options, registry, settings)) as output:
-            asyncio.run(_run(options.input, output, translator, request, registry))
+            with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
+                runner.run(_run(options.input, output, translator, request, registry))
             output.finish()
             return output.failed
 
