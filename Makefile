@@ -44,9 +44,9 @@ serve: $(RUNTIME_READY)  ## Serve the models in models/ on http://HOST:PORT (127
 	@exec env ATTENDANT_HOST="$(HOST)" ATTENDANT_PORT="$(PORT)" .venv/bin/python -m service
 
 .PHONY: train
-train: $(if $(ROWS),,need-RECIPE) $(TRAIN_READY)  ## Rows to run: ROWS=my.csv [MINUTES=5], or RECIPE=x.toml [DATA=data] [RESUME=1]; [RUN=runs/x] [FROM=encoder or run]
+train: $(if $(ROWS)$(RECIPE),,need-ROWS-or-RECIPE) $(TRAIN_READY)  ## Rows to run: ROWS=my.csv [MINUTES=5], or RECIPE=x.toml [DATA=data]; [RESUME=1] [RUN=runs/x] [FROM=encoder or run]
 	@exec $(TRAIN) -m training fit "$(or $(ROWS),$(RECIPE))" $(if $(DATA),--data "$(DATA)") $(if $(MINUTES),--minutes "$(MINUTES)") \
-		$(if $(RUN),--run-folder "$(RUN)") $(if $(FROM),--initialise-from "$(FROM)") $(if $(filter-out 0,$(RESUME)),--resume)
+		$(if $(RUN),--run-folder "$(RUN)") $(if $(filter-out 0,$(RESUME)),--resume,$(if $(FROM),--initialise-from "$(FROM)"))
 
 .PHONY: export
 export: need-RUN $(TRAIN_READY)  ## Run to artifact: RUN=runs/x [ARTIFACT=models/x] [DATA=data] [INT8=1] [FORCE=1]
@@ -180,4 +180,4 @@ define install
 endef
 
 need-%:
-	@[[ -n "$($*)" ]] || { echo "$* is missing: see 'make help'" >&2; exit 2; }
+	@[[ -n "$($*)" ]] || { echo "$(subst -, ,$*) is missing: see 'make help'" >&2; exit 2; }

@@ -24,6 +24,7 @@ from training.models.recurrent import RecurrentClassifier, RecurrentTranslator
 from training.runs.checkpoint import save_weights
 from training.runs.run import RunFolder
 from training.tasks import load_task
+from training.tools.interpreter import interpreter
 
 # Later graphs override earlier ones. `encode` comes first: where it writes int8 caches, its weights are rescaled.
 GRAPH_ORDER = ("encode", "step", "score", "classify")
@@ -110,7 +111,7 @@ def main() -> int:
         return 1
     sys.stdout.write(
         f"{run.path}: train it further on your rows:\n"
-        f"python -m training fit ROWS.csv --initialise-from {run.path} --run-folder runs/NEW\n"
+        f"{interpreter()} -m training fit ROWS.csv --initialise-from {run.path} --run-folder runs/NEW\n"
         f"or with a copy of {run.path}/recipe.toml, changed, instead of ROWS.csv\n"
     )
     return 0

@@ -134,11 +134,8 @@ def check_fit(arguments: argparse.Namespace) -> None:
         arguments.recipe, arguments.recipe_file = load_recipe(file), file
     elif not file.is_file():
         raise CorpusError(f"{file}: no such file")
-    elif arguments.data or arguments.resume:
-        raise RecipeError(
-            f"{file} is a table: --data and --resume need a recipe; the run on a table writes one, recipe.toml in its "
-            "run folder"
-        )
+    elif arguments.data:
+        raise RecipeError(f"{file} is a table and is read where it is: --data is for recipes")
 
 
 def _fail(error: Exception) -> int:

@@ -25,7 +25,8 @@ from training.runs.run import RunFolder
 from training.tasks import ClassifyTask, Task, TranslateTask
 from training.tools.attention_plots import draw_attention
 from training.tools.distillation import Teacher, write_tsv
-from training.trainer import TrainingError, fit
+from training.tools.interpreter import interpreter
+from training.trainer import RESUME, TrainingError, fit
 
 # What a command reports in one line. OSError: a file where a folder should be, a full disk.
 ERRORS = (RecipeError, CorpusError, TokenizerError, CheckpointError, ImportRefused, TrainingError, OSError)
@@ -73,11 +74,19 @@ def fit_recipe(arguments: argparse.Namespace) -> str:
 
 
 def fit_table(arguments: argparse.Namespace) -> str:
-    """Train on a table: choose a recipe for it, and say what was chosen on standard error."""
+    """Train on a table: choose a recipe for it, and say what was chosen on standard error; or resume such a run."""
     table: Path = arguments.table
     run = RunFolder(arguments.run_folder or Path("runs") / name_of(table))
-    if run.weights.is_file() or run.checkpoint("last").is_file():
+    if arguments.resume:
+        report = fit(_recipe_of_table(run, table), table.parent, run, resume=True)
+        return _finished(run, report)
+    if run.weights.is_file():
         raise RecipeError(f"{run.path} already holds a run; choose another folder with --run-folder, or delete it")
+    if run.checkpoint("last").is_file():
+        raise RecipeError(
+            f"{run.path} holds a run that was stopped; {RESUME} to continue it, choose another folder with "
+            "--run-folder, or delete it"
+        )
     request = Request(
         table,
         arguments.text_column,
@@ -96,7 +105,25 @@ def fit_table(arguments: argparse.Namespace) -> str:
             recipe = plan_run(request, _log)
     _check_languages(recipe, table.parent)
     report = fit(recipe, table.parent, run, resume=False, start=start)
-    _log(f"{run.path} is done; next: python -m export {run.path}")
+    return _finished(run, report)
+
+
+def _recipe_of_table(run: RunFolder, table: Path) -> Recipe:
+    """Return the recipe that a run on a table chose for it.
+
+    Raises:
+        RecipeError: there is no run to resume, or it was on something else.
+    """
+    if not run.checkpoint("last").is_file():
+        raise RecipeError(f"{run.path}: nothing to resume; train without --resume")
+    recipe = run.recipe()
+    if recipe.data.train != [table.name]:
+        raise RecipeError(f"{run.path} was trained on {', '.join(recipe.data.train)}, not on {table.name}")
+    return recipe
+
+
+def _finished(run: RunFolder, report: dict[str, object]) -> str:
+    _log(f"{run.path} is done; next: {interpreter()} -m export {run.path}")
     return _json(report) if report else ""
 
 

@@ -42,6 +42,7 @@ from training.tools.classification_report import write_reports
 SAVE_SECONDS = 300.0  # between two `last` checkpoints within an epoch
 GRADIENT_NORMS_EVERY = 50  # updates between two records of the gradient norm of each part
 PROGRESS = ("update", "epoch", "update_in_epoch", "best", "epochs_without_improvement")  # saved in checkpoints
+RESUME = "add --resume (with make: RESUME=1)"  # what messages advise
 # What may change when a run is resumed, so that it can end, with its learning rate at 0, earlier or later than planned.
 SCHEDULE_KEYS = {"training.updates", "training.epochs"}
 
@@ -171,7 +172,7 @@ class Trainer:
             )
         if not resume and (last.is_file() or self.run.weights.is_file()):
             raise RecipeError(
-                f"{self.run.path} already holds a run; add --resume to continue it, or choose another run folder"
+                f"{self.run.path} already holds a run; {RESUME} to continue it, or choose another run folder"
             )
 
     def _create_or_load_task(self, rows: list[Row], resume: bool, start: RunFolder | PretrainedEncoder | None) -> Task:
@@ -216,7 +217,7 @@ class Trainer:
                 signal.signal(number, handler)
         if self.stopping:
             self._save_last()
-            raise Interrupted(f"stopped at update {self.update}; add --resume to continue")
+            raise Interrupted(f"stopped at update {self.update}; {RESUME} to continue")
 
     def _request_stop(self, *_: object) -> None:
         self.stop_requested = True

@@ -126,7 +126,7 @@ def test_processes_stop_after_the_same_update(
 ) -> None:
     (tmp_path / "stopped.py").write_text(STOPPED)
     errors = torchrun(tmp_path / "stopped.py", "fit", recipe, "--data", reverse_data, "--run-folder", tmp_path / "run")
-    assert errors.count("error: stopped at update 15; add --resume to continue") == 2
+    assert errors.count("error: stopped at update 15; add --resume (with make: RESUME=1) to continue") == 2
     assert_same_training(RunFolder(tmp_path / "run"), alone)
     with pytest.raises(RecipeError, match="was trained by 2 processes .* with 1; resume it with 2"):
         fit(load_recipe(recipe), reverse_data, RunFolder(tmp_path / "run"), resume=True)

@@ -12,6 +12,7 @@ from tests.training.toys import REVERSE, changed
 from training.__main__ import main
 from training.config import parse_recipe
 from training.runs.run import RunFolder
+from training.tools.interpreter import interpreter
 from training.trainer import fit
 
 Command = Callable[..., tuple[int, str, str]]  # words -> exit status, standard output, standard error
@@ -55,6 +56,34 @@ def test_fit_then_classify(command: Command, tmp_path: Path) -> None:
         best, other = (float(label.split()[1]) for label in score.split(", "))
         assert best >= other
         assert best + other == pytest.approx(1, abs=0.002)
+
+
+def test_run_on_a_table_is_resumed_by_the_same_command(command: Command, tmp_path: Path) -> None:
+    table, run = tmp_path / "rows.csv", tmp_path / "run"
+    rows = [f"good,fine {n}\nbad,poor {n}\n" for n in range(30)]
+    table.write_text("label,text\n" + "".join(rows))
+    fitting = "fit", table, "--minutes", 0.05, "--run-folder", run
+    assert command(*fitting, "--resume")[2] == f"error: {run}: nothing to resume; train without --resume\n"
+    status, report, errors = command(*fitting)
+    assert status == 0
+    assert f"{run} is done; next: " in errors
+    assert f" -m export {run}\n" in errors
+    assert "already holds a run; choose another folder" in command(*fitting)[2]
+    (run / "model.safetensors").unlink()
+    assert "holds a run that was stopped; add --resume (with make: RESUME=1)" in command(*fitting)[2]
+    status, resumed, _ = command(*fitting, "--resume")
+    assert (status, json.loads(resumed)) == (0, json.loads(report))
+    other = table.rename(tmp_path / "other.csv")
+    errors = command("fit", other, "--run-folder", run, "--resume")[2]
+    assert errors == f"error: {run} was trained on rows.csv, not on other.csv\n"
+    assert "--data is for recipes" in command("fit", other, "--data", tmp_path)[2]
+
+
+def test_next_command_names_the_interpreter_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / ".venv train" / "bin" / "python"))
+    assert interpreter() == f"'{tmp_path}/.venv train/bin/python'"
+    monkeypatch.chdir(tmp_path)
+    assert interpreter() == "'.venv train/bin/python'"
 
 
 def test_evaluate_prints_metrics(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from training.config import RecipeError, TrainingConfig, parse_recipe
 from training.optimizer import gradient_norms, learning_rate
 from training.runs import checkpoint
 from training.runs.run import RunFolder
-from training.trainer import Trainer, TrainingError, fit
+from training.trainer import RESUME, Trainer, TrainingError, fit
 
 UPDATES = 6  # of an epoch of the toy recipe
 # Taken before any run: tests that are started in the background may ignore SIGINT.
@@ -126,7 +127,7 @@ def test_resumed_run_equals_uninterrupted_run(
         with pytest.raises((TrainingError, PowerCut)) as caught:
             trainer.train()
     if act is stop:
-        assert str(caught.value) == f"stopped at update {trainer.update}; add --resume to continue"
+        assert str(caught.value) == f"stopped at update {trainer.update}; {RESUME} to continue"
     assert not run.report.exists()
     fit(reverse(), reverse_data, run, resume=True)
     assert_same_run(run, reverse_run)
@@ -203,7 +204,7 @@ def test_signal_handlers_are_restored(reverse_run: RunFolder) -> None:
 
 def test_existing_run_is_not_overwritten(reverse_run: RunFolder, reverse_data: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        RecipeError, match="already holds a run; add --resume to continue it, or choose another run folder"
+        RecipeError, match=re.escape(f"already holds a run; {RESUME} to continue it, or choose another run folder")
     ):
         fit(reverse(), reverse_data, reverse_run, resume=False)
     with pytest.raises(RecipeError, match="has another recipe, differing in training.warmup; resume with"):
