@@ -8,6 +8,7 @@ import pytest
 from docs.generator import figures
 from docs.generator.__main__ import BLOCKS, PICTURES, ROOT, main, outdated, pages
 from docs.generator.blocks import BlockError, fill, names, table
+from docs.generator.tables import MODELS, SHIPPED, int8, models, parity
 
 FIGURES = sorted(path.stem for path in figures.FOLDER.glob("*.json"))
 
@@ -93,3 +94,13 @@ def test_every_setting_and_recipe_key_has_a_meaning() -> None:
     rows = [line for line in (BLOCKS["settings"]() + BLOCKS["recipe"]()).splitlines() if line.startswith("| `")]
     assert len(rows) > 70
     assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def test_tables_have_only_the_models_that_ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = models(), int8(), parity()
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for name in (*SHIPPED, "mine"):
+        (folder / name).symlink_to(MODELS / SHIPPED[0 if name == "mine" else SHIPPED.index(name)])
+    monkeypatch.setattr("docs.generator.tables.MODELS", folder)
+    assert (models(), int8(), parity()) == tables
