@@ -35,14 +35,13 @@ def parser() -> argparse.ArgumentParser:
         help="of a table: time to choose the kind of model and to train it (default: 5)",
     )
     fit.add_argument("--run-folder", type=Path, help="folder to write (default: runs/NAME, NAME as in the recipe)")
-    beginning = fit.add_mutually_exclusive_group()
-    beginning.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
-    beginning.add_argument(
+    fit.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
+    fit.add_argument(
         "--initialise-from",
         type=Path,
         metavar="RUN",
         help="start with the weights and the vocabulary of another run, or of a pretrained encoder: the folder of a "
-        "checkpoint of BERT, DistilBERT, RoBERTa, XLM-RoBERTa or ELECTRA",
+        "checkpoint of BERT, DistilBERT, RoBERTa, XLM-RoBERTa or ELECTRA; with --resume the run goes on with its own",
     )
     evaluate = commands.add_parser("evaluate", help="print a run's metrics on files with its recipe's columns")
     evaluate.add_argument("run", type=Path, help="run folder")

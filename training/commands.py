@@ -67,7 +67,7 @@ def fit_recipe(arguments: argparse.Namespace) -> str:
         recipe = start.adapt(recipe)
     _check_languages(recipe, data)
     try:
-        report = fit(recipe, data, run, arguments.resume, start)
+        report = fit(recipe, data, run, arguments.resume, None if arguments.resume else start)
     except (RecipeError, TokenizerError) as error:
         raise type(error)(f"{arguments.recipe_file}: {error}") from None
     return _json(report) if report else ""
@@ -117,7 +117,7 @@ def _recipe_of_table(run: RunFolder, table: Path) -> Recipe:
     if not run.checkpoint("last").is_file():
         raise RecipeError(f"{run.path}: nothing to resume; train without --resume")
     recipe = run.recipe()
-    if recipe.data.train != [table.name]:
+    if [source.rpartition(" as ")[0] or source for source in recipe.data.train] != [table.name]:
         raise RecipeError(f"{run.path} was trained on {', '.join(recipe.data.train)}, not on {table.name}")
     return recipe
 

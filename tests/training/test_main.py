@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import write_rows
+from tests.conftest import COLOURS, write_rows
 from tests.training.toys import REVERSE, changed
 from training.__main__ import main
 from training.config import parse_recipe
@@ -77,6 +77,18 @@ def test_run_on_a_table_is_resumed_by_the_same_command(command: Command, tmp_pat
     errors = command("fit", other, "--run-folder", run, "--resume")[2]
     assert errors == f"error: {run} was trained on rows.csv, not on other.csv\n"
     assert "--data is for recipes" in command("fit", other, "--data", tmp_path)[2]
+
+
+def test_fine_tuning_is_resumed_by_the_same_command(
+    command: Command, toy_classification_run: RunFolder, tmp_path: Path
+) -> None:
+    table, run = tmp_path / "rows.csv", tmp_path / "run"
+    rows = [f"{label},{word} {n}\n" for n in range(30) for label, words in COLOURS.items() for word in words[:2]]
+    table.write_text("label,text\n" + "".join(rows))
+    fitting = "fit", table, "--initialise-from", toy_classification_run.path, "--run-folder", run
+    status, report, errors = command(*fitting)
+    assert status == 0, errors
+    assert json.loads(command(*fitting, "--resume")[1]) == json.loads(report)
 
 
 def test_next_command_names_the_interpreter_from_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
