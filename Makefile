@@ -87,7 +87,8 @@ deploy-check: $(DEPLOY_READY)  ## Check deploy/ with the tools of Prometheus, Ku
 
 .PHONY: bench
 bench: $(DEV_READY) $(BENCH_READY)  ## Compare with other systems, offline and over HTTP (hours): [DATA=data] [FIGURES=reports]
-	@run() { echo "== $$1"; $(DEV) -m benchmarks."$${@:2}" --json "$(FIGURES)/$$1.json"; }; \
+	@failed=0; run() { echo "== $$1"; $(DEV) -m benchmarks."$${@:2}" --json "$(FIGURES)/$$1.json" || { \
+		failed=$$?; echo "$$1 ended with status $$failed: an error, or a goal that is missed" >&2; }; }; \
 	run cached-decoding offline.cached_decoding; \
 	run startup http.startup; \
 	run offline-base offline.translate; \
@@ -96,7 +97,8 @@ bench: $(DEV_READY) $(BENCH_READY)  ## Compare with other systems, offline and o
 	run http-translate-shipped http.translate --data "$(or $(DATA),data)"; \
 	run http-translate-base http.translate --shape base; \
 	run http-classify http.classify --data "$(or $(DATA),data)"; \
-	$(DEV) -m benchmarks.report "$(FIGURES)"/*.json --output "$(FIGURES)/report.html"
+	$(DEV) -m benchmarks.report "$(FIGURES)"/*.json --output "$(FIGURES)/report.html"; \
+	exit "$$failed"
 
 .PHONY: loadtest
 loadtest: $(DEV_READY)  ## Load a running service: [USERS=32] [DURATION=60s] [URL=http://127.0.0.1:8000] [KEY=...]
