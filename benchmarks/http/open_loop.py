@@ -276,7 +276,8 @@ class Crowd:
         return OpenResult(**reply)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, also while it sends a load: after an interruption nobody waits for its result."""
+        self._process.terminate()
         self._process.communicate()
 
     def __enter__(self) -> "Crowd":
