@@ -20,7 +20,13 @@ from service.text.segmentation.casing import is_all_caps
 from service.text.segmentation.message_format import find_arguments, split_argument
 from service.text.segmentation.placeholders import text_outside
 from service.text.segmentation.protected_spans import find_foreign_words, find_protected_spans
-from service.text.segmentation.sentences import find_sentences, has_letters, spans_within, trim_span
+from service.text.segmentation.sentences import (
+    find_sentences,
+    has_letters,
+    is_plain_sentence,
+    spans_within,
+    trim_span,
+)
 from service.text.segmentation.units import TextPart, Unit, split_at_unreplaceable_spans
 
 SPLIT_LONG_SENTENCE = "split_long_sentence"
@@ -70,6 +76,10 @@ def plan_segmentation(
     """
     languages, tokens = (_base_language(source), _base_language(target)), tuple(placeholders)
     protected = find_protected_spans(text, languages[0])
+    if not protected and is_plain_sentence(text):
+        whole = Unit(text, 0, languages, all_caps=is_all_caps(text), tokens=tokens)
+        if count_tokens([whole.model_input])[0] <= max_tokens:
+            return SegmentationPlan((whole,))
     parts: list[TextPart] = []
     warnings = set()
     previous_end = 0

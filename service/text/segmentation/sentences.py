@@ -75,12 +75,17 @@ _OPENING_QUOTE = re.compile(r"(?<=\s)(?:[\"“„»]+|«\s?)$")
 _FULL_WIDTH_END = re.compile(r"[。！？．｡][」』）”’]*$")
 
 
+def is_plain_sentence(text: str) -> bool:
+    """Return whether a text is one sentence of Latin letters, spaces, commas and apostrophes, as most are."""
+    return _PLAIN_SENTENCE.fullmatch(text) is not None
+
+
 def find_sentences(text: str, language: str, protected: Sequence[Span] = ()) -> list[Span]:
     """Return the spans of the sentences, in order; none begins or ends inside a protected span.
 
     The protected spans must be in order.
     """
-    if not protected and _PLAIN_SENTENCE.fullmatch(text):
+    if not protected and is_plain_sentence(text):
         return [(0, len(text))]
     sentences = []
     for start, end in _spans_between_separators(text, protected):

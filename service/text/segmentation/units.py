@@ -30,7 +30,7 @@ from service.text.segmentation.placeholders import (
     touches_word,
 )
 from service.text.segmentation.protected_spans import find_protected_spans
-from service.text.segmentation.sentences import has_letters, spans_within, trim_span
+from service.text.segmentation.sentences import has_letters, is_plain_sentence, spans_within, trim_span
 from service.text.sign_placement import localised_quotes
 from service.text.signs import find_dashes, find_splitting_signs
 
@@ -77,6 +77,8 @@ class Unit:
 
     @cached_property
     def _placeholders(self) -> list[Placeholder]:
+        if not self.spans:
+            return []
         placeholders = choose_placeholders(self.source, self.spans, self.languages, self.tokens)
         if placeholders is None:
             raise ValueError("there is no placeholder for some of the spans; split the unit around them")
@@ -90,6 +92,8 @@ class Unit:
     @cached_property
     def _cleaned_source(self) -> OffsetMappedText:
         """The source with placeholders, single spaces, no invisible characters and no signs around the whole of it."""
+        if not self.spans and is_plain_sentence(self.source) and "  " not in self.source:
+            return OffsetMappedText(self.source, ())
         start, end = self._inner
         edits = [(*span, placeholder.source) for span, placeholder in zip(self.spans, self._placeholders, strict=True)]
         edits += [(first, last, "") for first, last in ((0, start), (end, len(self.source))) if first < last]
