@@ -8,6 +8,7 @@ TARGET_SECONDS = 0.25  # the latency that the limit allows for under overload
 MIN_REQUESTS = 64  # enough to fill the batches of the models, on a slow machine too
 SMOOTHING_SECONDS = 0.5  # time constant of the measured rate
 RECOVERY_SECONDS = 1.0  # without a refusal until the maximum is allowed again
+CALM_SECONDS = 0.2  # without a refusal until four times as many may be in flight: the overload has probably ended
 FEW = 0.5  # refusals for each answer, up to which the service is not swamped, and twice as many may be in flight
 
 
@@ -41,7 +42,8 @@ class ConcurrencyLimit:
         if refused:
             self._refused_at = now
         least = max(MIN_REQUESTS, round(self._rate * TARGET_SECONDS))
-        if now - self._refused_at >= RECOVERY_SECONDS:
+        calm = now - self._refused_at
+        if calm >= RECOVERY_SECONDS:
             self.value = self.maximum
         else:
-            self.value = min(self.maximum, least if swamped else 2 * least)
+            self.value = min(self.maximum, least * (4 if calm >= CALM_SECONDS else 1 if swamped else 2))

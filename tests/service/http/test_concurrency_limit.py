@@ -2,7 +2,13 @@
 
 import pytest
 
-from service.http.concurrency_limit import MIN_REQUESTS, RECOVERY_SECONDS, TARGET_SECONDS, ConcurrencyLimit
+from service.http.concurrency_limit import (
+    CALM_SECONDS,
+    MIN_REQUESTS,
+    RECOVERY_SECONDS,
+    TARGET_SECONDS,
+    ConcurrencyLimit,
+)
 
 
 def run(limit: ConcurrencyLimit, rate: float, seconds: float, *, refused: float, start: float = 100.0) -> float:
@@ -36,12 +42,14 @@ def test_twice_as_many_are_allowed_where_few_are_refused(refused: float, value: 
 
 
 def test_after_the_overload_it_is_the_maximum_again() -> None:
-    limit = ConcurrencyLimit(1000)
+    limit = ConcurrencyLimit(2000)
     now = run(limit, 1000, 5, refused=5000)
-    now = run(limit, 1000, RECOVERY_SECONDS - 0.1, refused=0, start=now)
+    now = run(limit, 1000, CALM_SECONDS - 0.1, refused=0, start=now)
     assert limit.value == pytest.approx(2 * 1000 * TARGET_SECONDS, rel=0.05)
+    now = run(limit, 1000, RECOVERY_SECONDS - CALM_SECONDS, refused=0, start=now)
+    assert limit.value == pytest.approx(4 * 1000 * TARGET_SECONDS, rel=0.05)
     run(limit, 1000, 0.2, refused=0, start=now)
-    assert limit.value == 1000
+    assert limit.value == 2000
 
 
 def test_maximum_below_the_minimum_holds() -> None:
