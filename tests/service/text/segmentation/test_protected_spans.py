@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from service.text.segmentation import protected_spans
 from service.text.segmentation.message_format import split_argument
-from service.text.segmentation.protected_spans import find_protected_spans
+from service.text.segmentation.protected_spans import SEARCHED, find_protected_spans
 
 
 @pytest.mark.parametrize(
@@ -160,3 +161,10 @@ def test_time_is_linear_for_unfinished_spans(unit: str) -> None:
     started = time.process_time()
     find_protected_spans(text)
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("piece", [".", "word ", "5 kg, ", "`x` {y} ", "/a", "http://x.org/", "```\n", "$x$ "])
+def test_long_texts_have_the_spans_of_one_search(piece: str) -> None:
+    text = piece * (3 * SEARCHED // len(piece)) + " {name} `code`\n```\nfence\n" + piece * 2000
+    found = [match.span() for match in protected_spans._PROTECTED.finditer(text)]
+    assert list(protected_spans._search_protected(text)) == found
