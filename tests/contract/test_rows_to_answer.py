@@ -16,6 +16,7 @@ from service.text.tokenizer import TextCodec
 from training.__main__ import main as training_main
 from training.config import load_recipe
 from training.data.tokenizer import BOS
+from training.tools.interpreter import interpreter
 
 WORDS = {
     "delivery": ["parcel", "courier", "late", "ship", "package"],
@@ -47,7 +48,7 @@ def test_rows_to_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         "  3 labels: ",
         "validation: 18 rows, held out",
         "  training.warmup = ",
-        "next: python -m export runs/support-mails",
+        f"next: {interpreter()} -m export runs/support-mails",
     ):
         assert line in said
     run = Path("runs/support-mails")
