@@ -34,10 +34,14 @@ def place_quotes(source: str, text: str, language: str) -> str | None:
     kept_start, kept_end = _kept(text)
     text = _without_quotes(text)
     start = _start(source[: marks[0]], text)
-    start = kept_start if start is None else start
-    end = None if start is None else _end(source, marks[1], text, start)
-    end = kept_end if end is None else end
-    if start is None or end is None or not _has_word(text[start:end]):
+    if start is None:
+        start = kept_start
+    if start is None:
+        return None
+    end = _end(source, marks[1], text, start)
+    if end is None:
+        end = kept_end
+    if end is None or not _has_word(text[start:end]):
         return None
     opening, closing = localised_quotes(source[marks[0]], source[marks[1]], language)
     return text[:start] + opening + text[start:end] + closing + text[end:]

@@ -55,5 +55,6 @@ def languages_v3(translator: Translator, resource: str) -> list[DeepLLanguageV3]
     ]
 
 
-def language(code: str, supports_formality: Literal[False] | None = None) -> DeepLLanguage:
+def describe_language(code: str, supports_formality: Literal[False] | None = None) -> DeepLLanguage:
+    """Return a language as the lists of version 2 have it; target languages say that they have no formality."""
     return DeepLLanguage(language=code, name=language_name(code), supports_formality=supports_formality)

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 
 from service.api.deepl.errors import ERROR_FORMAT
 from service.api.deepl.glossaries import glossary_terms
-from service.api.deepl.languages import language, language_codes, languages_v3, match_language
+from service.api.deepl.languages import describe_language, language_codes, languages_v3, match_language
 from service.api.deepl.requests import DeepLBody, DeepLLanguagesQuery, translate_body
 from service.api.deepl.responses import (
     LANGUAGES_RESPONSE,
@@ -116,8 +116,8 @@ def deepl_router(
         query = await read_json_or_form(request, DeepLLanguagesQuery)  # the official client sends `type` in a form
         sources, targets = language_codes(translator)
         if query.type == "source":
-            return [language(code) for code in sources]
-        return [language(code, supports_formality=False) for code in targets]
+            return [describe_language(code) for code in sources]
+        return [describe_language(code, supports_formality=False) for code in targets]
 
     # Nextcloud and Rebased send a form to the list of languages.
     posted = json_or_form_body(DeepLLanguagesQuery.model_json_schema(), {"type": "target"})

@@ -248,7 +248,7 @@ def _found(text: str, language: str) -> Iterator[Span]:
 
 
 def _search_protected(text: str) -> Iterator[Span]:
-    """Yield the spans of `_PROTECTED`, as `finditer` would.
+    """Yield the spans of `_PROTECTED`, as `finditer` would, except for numbers of more digits than `MARGIN`.
 
     Only a search in a part of the text lets other threads run between two parts: 20,000 full stops take 50 ms.
     """
